@@ -1,0 +1,18 @@
+//! Godwit's control plane: catalogue, accounts, ledger, telemetry, ranking, push, admin. The data
+//! plane never waits for it on a request that it can serve.
+
+pub mod accounts;
+pub mod admin;
+pub mod app;
+pub mod config;
+pub mod console_http;
+pub mod leader;
+pub mod ledger;
+pub mod metrics;
+pub mod pki;
+pub mod publish;
+pub mod ranker;
+pub mod registry;
+pub mod security;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,10 @@
+//! Everything that needs a second process: simulated providers, fault proxy, load, replay, bench.
+
+pub mod bench;
+pub mod cluster;
+pub mod measure;
+pub mod peer;
+pub mod provider;
+pub mod replay;
+pub mod run;
+pub mod wire;

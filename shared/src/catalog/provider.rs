@@ -1,0 +1,153 @@
+//! A provider: where it is, how it talks, how patient to be with it.
+
+use crate::catalog::text_enum;
+use crate::id::ProviderSlug;
+use std::time::Duration;
+
+text_enum! {
+    /// A wire format. A provider speaks one.
+    Dialect {
+        /// OpenAI's `POST /chat/completions`, and the many hosts compatible with it.
+        OpenaiChat = "openai-chat",
+        /// OpenAI's `POST /responses`.
+        OpenaiResponses = "openai-responses",
+        /// Azure's deployments of OpenAI's models.
+        AzureOpenai = "azure-openai",
+        /// Anthropic's `POST /v1/messages`.
+        AnthropicMessages = "anthropic-messages",
+        /// Google's `:generateContent`.
+        Gemini = "gemini",
+        /// Amazon Bedrock's `POST /model/{id}/converse`.
+        BedrockConverse = "bedrock-converse",
+        /// Cohere's `POST /v2/chat`.
+        CohereV2 = "cohere-v2",
+        /// Mistral's `POST /v1/chat/completions`, which refuses unknown fields.
+        MistralChat = "mistral-chat",
+        /// Ollama's native `POST /api/chat`.
+        Ollama = "ollama",
+    }
+}
+
+text_enum! {
+    /// How a provider's key travels.
+    Auth {
+        /// `Authorization: Bearer KEY`.
+        Bearer = "bearer",
+        /// `x-api-key: KEY`.
+        XApiKey = "x-api-key",
+        /// `api-key: KEY`.
+        ApiKey = "api-key",
+        /// `x-goog-api-key: KEY`.
+        XGoogApiKey = "x-goog-api-key",
+        /// No key at all: a server of one's own.
+        None = "none",
+    }
+}
+
+text_enum! {
+    /// A named deviation from a dialect, handled in that dialect's file.
+    Quirk {
+        /// openai-chat: refuses `stream_options`; usage comes unasked.
+        NoStreamOptions = "no-stream-options",
+        /// openai-chat: takes `max_completion_tokens` only; `max_tokens` is renamed.
+        MaxCompletionTokens = "max-completion-tokens",
+        /// openai-chat: takes `max_tokens` only; `max_completion_tokens` is renamed.
+        MaxTokensOnly = "max-tokens-only",
+        /// openai-chat: takes no `developer` role; it becomes `system`.
+        NoDeveloperRole = "no-developer-role",
+        /// openai-chat: reasoning tokens are not inside `completion_tokens` (xAI).
+        ReasoningOutsideCompletion = "reasoning-outside-completion",
+        /// openai-chat: a stream may end without `[DONE]`.
+        NoDone = "no-done",
+        /// openai-chat: reasoning stands in `<think>` tags at the start of the content.
+        ThinkTags = "think-tags",
+    }
+}
+
+/// One company that serves models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Unique, `^[a-z0-9][a-z0-9-]*$`.
+    pub slug: ProviderSlug,
+    /// As shown to clients in `provider`.
+    pub name: String,
+    /// The wire format of its chat API.
+    pub dialect: Dialect,
+    /// `http://` or `https://`, without a trailing slash; the dialect appends its path.
+    pub base_url: String,
+    /// How the key travels.
+    pub auth: Auth,
+    /// The environment variable that holds the key; none where no key is needed.
+    pub api_key_env: Option<String>,
+    /// Where it serves, in its own words.
+    pub regions: Vec<String>,
+    /// What it does with prompts.
+    pub data_policy: DataPolicy,
+    /// Deviations from the dialect.
+    pub quirks: Vec<Quirk>,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+    /// What it allows, where it says so.
+    pub limits: Limits,
+    /// For `GET /providers`.
+    pub privacy_policy_url: Option<String>,
+    /// For `GET /providers`.
+    pub terms_of_service_url: Option<String>,
+    /// For `GET /providers`.
+    pub status_page_url: Option<String>,
+    /// ISO 3166 code of its seat, for `GET /providers`.
+    pub headquarters: Option<String>,
+    /// ISO 3166 codes, for `GET /providers`.
+    pub datacenters: Vec<String>,
+}
+
+/// What a provider does with prompts. Unknown means: assume that it retains and trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataPolicy {
+    /// May train on prompts.
+    pub training: bool,
+    /// Days that prompts are kept; none is unknown, 0 is zero data retention.
+    pub retention_days: Option<u32>,
+}
+
+impl Default for DataPolicy {
+    fn default() -> Self {
+        Self {
+            training: true,
+            retention_days: None,
+        }
+    }
+}
+
+/// How long to wait for a provider, per attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect: Duration,
+    /// From the request's last byte to the first content byte.
+    pub first_token: Duration,
+    /// Between two events of a stream.
+    pub stall: Duration,
+    /// The whole attempt.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            first_token: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            total: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Account limits that a provider publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests per minute, all edges together.
+    pub requests_per_minute: Option<u32>,
+    /// Requests in flight, all edges together.
+    pub concurrent: Option<u32>,
+}

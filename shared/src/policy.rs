@@ -1,0 +1,90 @@
+//! What a key may do. A [`Principal`] is everything that an edge knows of a caller: it is looked
+//! up once at the control plane, cached, and valid without it.
+
+use crate::id::{ModelId, OrgId, ProviderSlug};
+use crate::key::KeyHash;
+use crate::money::Amount;
+use serde::{Deserialize, Serialize};
+
+/// Who calls, and what they may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// The organisation that pays.
+    pub org: OrgId,
+    /// The key's public id.
+    pub key: KeyHash,
+    /// The name that the key's owner gave it.
+    pub key_name: String,
+    /// Inference or management.
+    pub kind: KeyKind,
+    /// Seconds since 1970; none is never.
+    pub expires_at: Option<u64>,
+    /// What the key may use and spend.
+    pub policy: KeyPolicy,
+}
+
+/// What a key opens. A management key can't infer, an inference key can't manage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyKind {
+    /// Inference.
+    Inference,
+    /// Keys, credits, activity and the other account routes.
+    Management,
+}
+
+/// Rules over a key's requests. Empty lists and absent limits mean: no rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyPolicy {
+    /// The most that the key may spend per `limit_reset`.
+    pub limit: Option<Amount>,
+    /// When `limit` starts anew; none is never.
+    pub limit_reset: Option<ResetInterval>,
+    /// Requests per minute over the whole fleet.
+    pub requests_per_minute: Option<u32>,
+    /// Requests in flight over the whole fleet.
+    pub concurrent: Option<u32>,
+    /// If not empty, no other model.
+    pub allowed_models: Vec<ModelId>,
+    /// If not empty, no other provider.
+    pub allowed_providers: Vec<ProviderSlug>,
+    /// Never these.
+    pub ignored_providers: Vec<ProviderSlug>,
+    /// Only endpoints that keep nothing.
+    pub zdr: bool,
+    /// Only endpoints that don't train on prompts.
+    pub no_training: bool,
+}
+
+/// When a limit starts anew: at midnight UTC, weeks on Mondays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResetInterval {
+    /// Each day.
+    Daily,
+    /// Each Monday.
+    Weekly,
+    /// On each month's first day.
+    Monthly,
+}
+
+/// A provider's key: ours or an organisation's own. The secret is never in this type; it travels
+/// sealed to a node's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// `cred_…`.
+    pub id: String,
+    /// Whose it is; none is the platform's own.
+    pub org: Option<OrgId>,
+    /// The only provider, hence host, that may see it.
+    pub provider: ProviderSlug,
+    /// As its owner calls it.
+    pub name: String,
+    /// Lower first.
+    pub sort_order: u32,
+    /// Only after the shared endpoints have failed.
+    pub fallback: bool,
+    /// Kept, but not used.
+    pub disabled: bool,
+}

@@ -1,0 +1,79 @@
+//! One request's end, as it travels from the edge's log to the ledger: exactly one per hold.
+
+use crate::id::{
+    BootEpoch, EndpointId, GenerationId, ModelId, NodeId, OrgId, ProviderSlug, Version,
+};
+use crate::key::KeyHash;
+use crate::money::Amount;
+use crate::usage::Usage;
+use serde::{Deserialize, Serialize};
+
+/// How a hold ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Charge `cost`.
+    Settled,
+    /// Charge nothing.
+    Released,
+    /// The node died in flight: the true cost lies between `cost` (the last mark) and `held`.
+    Suspense,
+}
+
+/// What the ledger must know of one request, and what people want to see of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// Contiguous from 1 in (node, boot epoch).
+    pub sequence: u64,
+    /// The request.
+    pub generation: GenerationId,
+    /// Who pays.
+    pub org: OrgId,
+    /// With which key.
+    pub key: KeyHash,
+    /// How the hold ended.
+    pub outcome: Outcome,
+    /// What was set aside.
+    pub held: Amount,
+    /// What is charged; for suspense the lower bound.
+    pub cost: Amount,
+    /// The client API, e.g. `chat`.
+    pub api: String,
+    /// What the client asked for.
+    pub requested_model: String,
+    /// What served it; none when nothing did.
+    pub model: Option<ModelId>,
+    /// The endpoint that served it.
+    pub endpoint: Option<EndpointId>,
+    /// Its provider.
+    pub provider: Option<ProviderSlug>,
+    /// The catalogue version whose price holds.
+    pub price_version: Version,
+    /// What was used.
+    pub usage: Usage,
+    /// Was it a stream.
+    pub streamed: bool,
+    /// OpenAI's word; empty when it did not finish.
+    pub finish_reason: String,
+    /// The fault owner's label when it failed.
+    pub fault: Option<String>,
+    /// When it came in.
+    pub started_unix_ms: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Time to the first content byte; 0 when there was none.
+    pub ttft_ms: u64,
+    /// How many endpoints were tried.
+    pub attempts: u32,
+    /// The provider's own id of the generation.
+    pub upstream_id: String,
+}
+
+/// Where a record comes from: with its sequence, its identity in the ledger.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Origin {
+    /// The edge.
+    pub node: NodeId,
+    /// Its run.
+    pub epoch: BootEpoch,
+}

@@ -1,0 +1,181 @@
+//! What a request used, in native tokens, and what that costs. Pure.
+//!
+//! Conventions (OpenAI's): `prompt` includes cached and written tokens, `completion` includes
+//! reasoning. Dialects whose counts exclude each other (Anthropic, Bedrock) add them up first.
+
+use crate::catalog::Pricing;
+use crate::money::{Amount, Price};
+use serde::{Deserialize, Serialize};
+
+/// Counts of one attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// All prompt tokens.
+    pub prompt: u64,
+    /// Of these: read from a cache.
+    pub cache_read: u64,
+    /// Of these: written to a 5-minute cache.
+    pub cache_write: u64,
+    /// Of these: written to a 1-hour cache.
+    pub cache_write_1h: u64,
+    /// Of these: audio.
+    pub prompt_audio: u64,
+    /// All completion tokens.
+    pub completion: u64,
+    /// Of these: reasoning.
+    pub reasoning: u64,
+    /// Of these: audio.
+    pub completion_audio: u64,
+    /// Of these: images.
+    pub completion_image: u64,
+    /// Calls of the provider's own web search.
+    pub web_searches: u64,
+    /// True when the provider reported nothing and the counts are our estimate.
+    pub estimated: bool,
+}
+
+/// What one request costs, by line. The total is the sum of the lines, each rounded once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Prompt tokens of every class.
+    pub prompt: Amount,
+    /// Completion tokens of every class.
+    pub completion: Amount,
+    /// The fixed price of a request and of server tools.
+    pub request: Amount,
+}
+
+impl Cost {
+    /// All lines together.
+    #[must_use]
+    pub fn total(&self) -> Amount {
+        self.prompt + self.completion + self.request
+    }
+}
+
+/// What `usage` costs at `pricing`: each token once, at the price of its class. Parts larger than
+/// their whole (which providers do report) are clamped.
+#[must_use]
+pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
+    let price = pricing.at(usage.prompt);
+    let mut prompt_left = usage.prompt;
+    let mut prompt = Amount::ZERO;
+    let write = price.input_cache_write.unwrap_or(price.prompt);
+    for (part, rate) in [
+        (
+            usage.cache_read,
+            price.input_cache_read.unwrap_or(price.prompt),
+        ),
+        (
+            usage.cache_write_1h,
+            price.input_cache_write_1h.unwrap_or(write),
+        ),
+        (usage.cache_write, write),
+        (usage.prompt_audio, price.audio.unwrap_or(price.prompt)),
+    ] {
+        prompt += take(&mut prompt_left, part, rate);
+    }
+    prompt += price.prompt.cost(prompt_left);
+
+    let mut completion_left = usage.completion;
+    let mut completion = Amount::ZERO;
+    for (part, rate) in [
+        (
+            usage.reasoning,
+            price.internal_reasoning.unwrap_or(price.completion),
+        ),
+        (
+            usage.completion_audio,
+            price.audio_output.unwrap_or(price.completion),
+        ),
+        (
+            usage.completion_image,
+            price.image_output.unwrap_or(price.completion),
+        ),
+    ] {
+        completion += take(&mut completion_left, part, rate);
+    }
+    completion += price.completion.cost(completion_left);
+
+    let searches = price
+        .web_search
+        .unwrap_or_default()
+        .cost(usage.web_searches);
+    Cost {
+        prompt,
+        completion,
+        request: price.request.unwrap_or_default().cost(1) + searches,
+    }
+}
+
+fn take(left: &mut u64, part: u64, rate: Price) -> Amount {
+    let part = part.min(*left);
+    *left -= part;
+    rate.cost(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pricing() -> Pricing {
+        let price = |text: &str| text.parse::<Price>().unwrap();
+        Pricing {
+            prompt: price("0.000003"),
+            completion: price("0.000015"),
+            input_cache_read: Some(price("0.0000003")),
+            input_cache_write: Some(price("0.00000375")),
+            ..Pricing::default()
+        }
+    }
+
+    #[test]
+    fn each_token_is_charged_once() {
+        let usage = Usage {
+            prompt: 1000,
+            cache_read: 600,
+            cache_write: 100,
+            completion: 50,
+            reasoning: 20,
+            ..Usage::default()
+        };
+        let cost = cost(&usage, &pricing());
+        assert_eq!(cost.prompt.to_string(), "0.001455");
+        assert_eq!(cost.completion.to_string(), "0.00075");
+        assert_eq!(cost.total().to_string(), "0.002205");
+    }
+
+    #[test]
+    fn parts_larger_than_the_whole_are_clamped() {
+        let usage = Usage {
+            prompt: 7,
+            cache_read: 163,
+            ..Usage::default()
+        };
+        assert_eq!(cost(&usage, &pricing()).total().to_string(), "0.0000021");
+    }
+
+    #[test]
+    fn a_long_prompt_takes_the_override() {
+        use crate::catalog::PriceOverride;
+        let mut pricing = pricing();
+        pricing.overrides.push(PriceOverride {
+            min_prompt_tokens: 1000,
+            prompt: Some("0.000006".parse().unwrap()),
+            ..PriceOverride::default()
+        });
+        let at = |prompt| {
+            cost(
+                &Usage {
+                    prompt,
+                    ..Usage::default()
+                },
+                &pricing,
+            )
+            .total()
+        };
+        assert_eq!(at(1000).to_string(), "0.003");
+        assert_eq!(at(1001).to_string(), "0.006006");
+    }
+}
