@@ -1,7 +1,8 @@
-//! The catalogue: providers, models and endpoints, validated. Read from TOML by [`file`], made
-//! from public price lists by [`import`]; everything else may rely on what the types say.
+//! The catalogue: providers, models and endpoints, validated. Read from TOML by [`file`]; everything
+//! else may rely on what the types say. No I/O but [`file::read_dir`].
 
 pub mod endpoint;
+pub mod file;
 pub mod model;
 pub mod provider;
 
@@ -20,6 +21,14 @@ pub struct Catalog {
     pub models: Vec<Arc<Model>>,
     /// By (model, tag).
     pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// An enum whose values have one fixed text each.
+pub trait Written: Copy + Ord + 'static {
+    /// Every value, in declaration order.
+    const VALUES: &'static [Self];
+    /// How it is written.
+    fn text(self) -> &'static str;
 }
 
 /// Declares an enum whose variants have one fixed text each: how the catalogue, the API and the
@@ -44,6 +53,12 @@ macro_rules! text_enum {
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+        impl $crate::catalog::Written for $name {
+            const VALUES: &'static [Self] = Self::ALL;
+            fn text(self) -> &'static str {
+                self.as_str()
             }
         }
         impl std::fmt::Display for $name {

@@ -44,6 +44,24 @@ text_enum! {
     }
 }
 
+impl Dialect {
+    /// How a key travels in this dialect unless the catalogue says otherwise.
+    #[must_use]
+    pub const fn default_auth(self) -> Auth {
+        match self {
+            Self::AnthropicMessages => Auth::XApiKey,
+            Self::AzureOpenai => Auth::ApiKey,
+            Self::Gemini => Auth::XGoogApiKey,
+            Self::Ollama => Auth::None,
+            Self::OpenaiChat
+            | Self::OpenaiResponses
+            | Self::BedrockConverse
+            | Self::CohereV2
+            | Self::MistralChat => Auth::Bearer,
+        }
+    }
+}
+
 text_enum! {
     /// A named deviation from a dialect, handled in that dialect's file.
     Quirk {
