@@ -1,1 +1,112 @@
-//! (being written)
+//! Wire dialects: everything that is needed to talk to one endpoint and to answer in the client's
+//! API. The same dialect on both sides is a splice of bytes, any other pair goes through
+//! [`crate::message`]. Sockets, credentials and retries are not here.
+
+use crate::failure::{ErrorType, Failure, Fault};
+use crate::ingress::Call;
+use crate::message::Progress;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use shared::catalog::{Dialect, Endpoint, Provider};
+use shared::id::GenerationId;
+use shared::usage::{Cost, Usage};
+
+/// One endpoint, and how the answer is to be marked.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Who shall answer.
+    pub endpoint: &'a Endpoint,
+    /// Its provider.
+    pub provider: &'a Provider,
+    /// The answer's id.
+    pub generation: &'a GenerationId,
+    /// Seconds since 1970, for answers without a time of their own.
+    pub created: u64,
+    /// The most completion tokens that may be asked for, where the client's own wish is too much.
+    pub max_tokens_clamp: Option<u64>,
+}
+
+/// What to send upstream, and who reads the answer.
+pub struct Outgoing {
+    /// Appended to the provider's `base_url`.
+    pub path: String,
+    /// Without `host`, `content-length` and authorisation.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The request's body.
+    pub body: Bytes,
+    /// Turns the answer's body into the client's bytes.
+    pub translator: Box<dyn Translator>,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("path", &self.path)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the answer costs, for its last words.
+#[derive(Clone, Copy, Debug)]
+pub struct Bill<'a> {
+    /// Tokens.
+    pub usage: &'a Usage,
+    /// US dollars, by line.
+    pub cost: &'a Cost,
+    /// The routing decision, where the client asked for it.
+    pub explain: Option<&'a serde_json::Value>,
+}
+
+/// One attempt's upstream body on its way to the client. Fed in order, in pieces of any size;
+/// after an `Err` only [`Translator::progress`] and [`Translator::fail`] may be called.
+pub trait Translator: Send {
+    /// Takes a piece of the body and appends what the client gets for it.
+    ///
+    /// # Errors
+    /// An error event, something that is not the dialect, or a named limit exceeded.
+    fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), Failure>;
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    /// It was empty, cut off or not an answer.
+    fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure>;
+
+    /// What was seen so far.
+    fn progress(&self) -> &Progress;
+
+    /// Appends the answer's last bytes: of a stream the usage chunk and `[DONE]`, else the whole
+    /// JSON answer.
+    fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut);
+
+    /// Appends the error event of a stream that has begun; no `[DONE]` follows.
+    fn fail(&mut self, failure: &Failure, out: &mut BytesMut);
+}
+
+/// True when this build speaks the dialect.
+#[must_use]
+pub const fn is_built(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenaiChat | Dialect::AnthropicMessages)
+}
+
+/// The call as the target wants it, with the translator of the answer.
+///
+/// # Errors
+/// The call has something that the target's dialect can't say (fault: caller; another endpoint may
+/// help), or the dialect is not built.
+pub fn prepare(_call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
+    Err(not_built(target.provider))
+}
+
+/// What a provider's error answer means: whose fault, and whether another endpoint may help. The
+/// message is the provider's, bounded, with everything that looks like a key taken out.
+#[must_use]
+pub fn classify(_provider: &Provider, status: u16, _headers: &HeaderMap, _body: &[u8]) -> Failure {
+    Failure::provider(status, "status", format!("the provider answered {status}"))
+}
+
+fn not_built(provider: &Provider) -> Failure {
+    let message = format!("dialect {} is not available", provider.dialect);
+    Failure::new(Fault::Gateway, 500, ErrorType::Server, "dialect", message)
+}

@@ -1,1 +1,5 @@
-//! (being written)
+//! Scores, shares and states of endpoints. Pure.
+
+pub mod mode;
+
+pub use mode::Mode;

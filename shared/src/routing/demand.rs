@@ -1,0 +1,82 @@
+//! What a request asks of an endpoint, as far as routing is concerned: made by the edge's ingress,
+//! read by the planner. No bodies and no credentials are here.
+
+use crate::catalog::{Modality, Parameter, Quantization};
+use crate::money::Price;
+use crate::ranking::Mode;
+
+/// What one request needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// The model that is asked for first, as the client wrote it.
+    pub model: String,
+    /// Models to fall back to, in order, without `model` and without repetitions.
+    pub fallback_models: Vec<String>,
+    /// An estimate, in tokens.
+    pub prompt_tokens: u64,
+    /// The longest answer that the client wants, in tokens.
+    pub max_tokens: Option<u64>,
+    /// Kinds of content in the messages; sorted, without repetitions.
+    pub input: Vec<Modality>,
+    /// Parameters that the request sets; sorted, without repetitions.
+    pub parameters: Vec<Parameter>,
+    /// What the client prefers and forbids.
+    pub preferences: Preferences,
+    /// True when the request declares tools.
+    pub needs_tools: bool,
+}
+
+/// OpenRouter's `provider` object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// Slugs to try first, in this order.
+    pub order: Vec<String>,
+    /// Slugs that may serve; empty is all.
+    pub only: Vec<String>,
+    /// Slugs that may not serve.
+    pub ignore: Vec<String>,
+    /// May another endpoint than the first choice serve.
+    pub allow_fallbacks: bool,
+    /// Only endpoints that support every parameter that the request sets.
+    pub require_parameters: bool,
+    /// No endpoints that keep or train on prompts.
+    pub data_collection_deny: bool,
+    /// Only endpoints with zero data retention.
+    pub zdr: bool,
+    /// Precisions that may serve; empty is all.
+    pub quantizations: Vec<Quantization>,
+    /// The order to prefer; none is the default balance.
+    pub sort: Option<Mode>,
+    /// The most that it may cost.
+    pub max_price: MaxPrice,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self {
+            order: Vec::new(),
+            only: Vec::new(),
+            ignore: Vec::new(),
+            allow_fallbacks: true,
+            require_parameters: false,
+            data_collection_deny: false,
+            zdr: false,
+            quantizations: Vec::new(),
+            sort: None,
+            max_price: MaxPrice::default(),
+        }
+    }
+}
+
+/// Upper bounds in USD per unit: token, request, image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaxPrice {
+    /// Per prompt token.
+    pub prompt: Option<Price>,
+    /// Per completion token.
+    pub completion: Option<Price>,
+    /// Per request.
+    pub request: Option<Price>,
+    /// Per input image.
+    pub image: Option<Price>,
+}
