@@ -19,5 +19,6 @@ pub mod node;
 pub mod relay;
 pub mod report;
 pub mod sync;
+pub mod timers;
 pub mod upstream;
 pub mod wire;

