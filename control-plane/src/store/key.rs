@@ -1,0 +1,150 @@
+//! What is in a store: every kind of key with its layout, what its value is and whether it ever
+//! changes. Paths are ASCII with `/` between parts; numbers have twenty digits so that their order
+//! is the order of their paths. The layout is on disk and must be kept stable.
+
+use shared::key::{hex, unhex};
+use std::fmt;
+
+/// A SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+        Self(digest)
+    }
+
+    /// The digest that `text` writes in hex.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        unhex(text)?.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Key {
+    /// `catalog/chunk/SHA256`: a part of a catalogue revision, or a revision's description; its
+    /// name is the digest of its value. Immutable.
+    Chunk(Digest),
+    /// `catalog/head`: the digest of the newest revision's description. Compare-and-set only.
+    Head,
+    /// `audit/NUMBER`: one change that somebody made. Immutable.
+    Audit(u64),
+}
+
+/// A group of keys that are listed or watched together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prefix {
+    /// Everything.
+    All,
+    /// `catalog/head` alone: a revision is complete once it changes.
+    Head,
+    /// `catalog/chunk/`
+    Chunks,
+    /// `audit/`
+    Audit,
+}
+
+impl Prefix {
+    /// What the paths begin with.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Head => "catalog/head",
+            Self::Chunks => "catalog/chunk/",
+            Self::Audit => "audit/",
+        }
+    }
+}
+
+impl Key {
+    /// Where the key is.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Chunk(digest) => format!("catalog/chunk/{digest}"),
+            Self::Head => "catalog/head".to_owned(),
+            Self::Audit(number) => format!("audit/{number:020}"),
+        }
+    }
+
+    /// The key at `path`; none when this version knows no such kind.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        if let Some(text) = path.strip_prefix("catalog/chunk/") {
+            return Digest::parse(text).map(Self::Chunk);
+        }
+        if let Some(text) = path.strip_prefix("audit/") {
+            let number = text.parse().ok().filter(|_| text.len() == 20);
+            return number.map(Self::Audit);
+        }
+        (path == "catalog/head").then_some(Self::Head)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys() -> impl Strategy<Value = Key> {
+        prop_oneof![
+            any::<[u8; 32]>().prop_map(|bytes| Key::Chunk(Digest(bytes))),
+            Just(Key::Head),
+            any::<u64>().prop_map(Key::Audit),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_names_its_key(key in keys()) {
+            prop_assert_eq!(Key::parse(&key.path()), Some(key));
+        }
+
+        #[test]
+        fn numbers_sort_as_their_paths(a in any::<u64>(), b in any::<u64>()) {
+            prop_assert_eq!(a.cmp(&b), Key::Audit(a).path().cmp(&Key::Audit(b).path()));
+        }
+    }
+
+    #[test]
+    fn the_layout_is_stable() {
+        let digest = Digest::of(b"abc");
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Key::Chunk(digest).path(), format!("catalog/chunk/{hex}"));
+        assert_eq!(Key::Head.path(), "catalog/head");
+        assert_eq!(Key::Audit(7).path(), "audit/00000000000000000007");
+        for odd in [
+            "",
+            "catalog/heads",
+            "catalog/chunk/ab",
+            "audit/7",
+            "audit/0000000000000000000x",
+        ] {
+            assert_eq!(Key::parse(odd), None, "{odd}");
+        }
+    }
+}
