@@ -14,5 +14,6 @@ pub mod publish;
 pub mod ranker;
 pub mod registry;
 pub mod security;
+pub mod sql;
 pub mod store;
 pub mod telemetry;
