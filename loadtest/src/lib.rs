@@ -1,10 +1,12 @@
 //! Everything that needs a second process: simulated providers, fault proxy, load, replay, bench.
 
 pub mod bench;
+pub mod client;
 pub mod cluster;
 pub mod measure;
 pub mod peer;
 pub mod provider;
 pub mod replay;
 pub mod run;
+pub mod server;
 pub mod wire;

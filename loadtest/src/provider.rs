@@ -1,1 +1,155 @@
-//! (being written)
+//! A simulated provider: speaks both dialects, answers deterministically ([`expected_answer`]),
+//! misbehaves on request (`PUT /_fault`), keeps its own bill (`GET /_bill`). It promises bounded
+//! memory and that every request it began to serve is on the bill; it knows nothing of Godwit.
+
+mod answer;
+mod anthropic;
+mod bill;
+mod fault;
+mod openai;
+mod render;
+mod reply;
+mod stream;
+
+pub use answer::{
+    ANSWER_TOKENS_MAX, Answer, Choice, Finish, Piece, Prompt, TOOL_CALLS_MAX, Tool, ToolCall,
+    answer, expected_answer,
+};
+pub use bill::{BILL_ENTRIES_MAX, Bill, Entry, Totals};
+pub use fault::{FAULT_RULES_MAX, Kind, Rule, read_rules};
+pub use render::Dialect;
+
+use crate::server::Server;
+use bill::Book;
+use fault::Faults;
+use shared::clock::Clock;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
+
+/// Largest request body, bytes.
+pub const BODY_BYTES_MAX: usize = 40 << 20;
+/// Most requests in flight; more get the dialect's overload error, status 503.
+pub const IN_FLIGHT_MAX: usize = 20_000;
+
+/// How a simulated provider behaves.
+#[derive(Clone)]
+pub struct Config {
+    /// Where it listens; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The only dialect that it speaks; none: each at its own path.
+    pub dialect: Option<Dialect>,
+    /// From the request's last byte to the first token.
+    pub ttft: Duration,
+    /// The pace after it; 0 is as fast as the reader takes them.
+    pub tokens_per_second: f64,
+    /// The key that requests must carry (bearer or `x-api-key`); none takes any.
+    pub api_key: Option<String>,
+    /// Certificate and key for TLS; none is clear text.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Seed of the fault dice.
+    pub seed: u64,
+    /// Faults from the start.
+    pub faults: Vec<Rule>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            dialect: None,
+            ttft: Duration::ZERO,
+            tokens_per_second: 0.0,
+            api_key: None,
+            tls: None,
+            seed: 1,
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// A simulated provider.
+pub struct Provider;
+
+/// What all requests share.
+struct Desk {
+    config: Config,
+    faults: Faults,
+    book: Book,
+    room: Arc<Semaphore>,
+    started_s: u64,
+    counter: AtomicU64,
+}
+
+/// A simulated provider that runs in this process.
+pub struct Running {
+    desk: Arc<Desk>,
+    server: Server,
+}
+
+impl Provider {
+    /// Binds, and answers until [`Running::stop`].
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start(config: Config) -> io::Result<Running> {
+        let listen = config.listen;
+        let tls = config.tls.clone();
+        let desk = Arc::new(Desk {
+            faults: Faults::new(config.seed, config.faults.clone()),
+            config,
+            book: Book::default(),
+            room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            started_s: Clock::system().unix_s(),
+            counter: AtomicU64::new(0),
+        });
+        let server = Server::start(listen, tls, Arc::clone(&desk)).await?;
+        Ok(Running { desk, server })
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// The base URL for a catalogue: `http://ADDR/v1`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        let scheme = if self.desk.config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}/v1", self.addr())
+    }
+
+    /// Replaces the faults in force.
+    pub fn set_faults(&self, rules: Vec<Rule>) {
+        self.desk.faults.set(rules);
+    }
+
+    /// What it would invoice.
+    #[must_use]
+    pub fn bill(&self) -> Bill {
+        self.desk.book.read()
+    }
+
+    /// The sums of the bill.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.desk.book.totals()
+    }
+
+    /// Closes the listener and cuts every connection, as a provider that dies does. The bill
+    /// stays readable.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+}

@@ -1,0 +1,356 @@
+//! One request at the simulated provider: control interface, checks, the fault that strikes, the
+//! answer. The order is that of a real API: authentication, size, syntax, then the work.
+
+use super::answer::{Answer, answer};
+use super::bill::{Entry, Open};
+use super::fault::{Kind, Rule, read_rules};
+use super::render::{Dialect, Head, Refusal};
+use super::stream::{Body, Ending, How, Mishap, Paced, Plan};
+use super::{BODY_BYTES_MAX, Desk};
+use crate::server::{self, Cut};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest id that is taken over from a request.
+const CLIENT_ID_MAX: usize = 128;
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream; charset=utf-8";
+
+impl server::Answer for Desk {
+    type Body = Body;
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, cut: Cut) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        if path.starts_with("/_") || path == "/healthz" {
+            return self.control(&path, request).await;
+        }
+        let spoken = Dialect::of_path(&path);
+        let spoken = spoken.filter(|it| self.config.dialect.is_none_or(|only| only == *it));
+        match spoken {
+            Some(dialect) if request.method() == Method::POST => {
+                match self.serve(dialect, request, cut).await {
+                    Ok(response) => response,
+                    Err(refusal) => refuse(dialect, &refusal),
+                }
+            }
+            Some(dialect) => refuse(dialect, &Refusal::new(405, "method not allowed")),
+            None => {
+                let dialect = self.config.dialect.unwrap_or(Dialect::OpenaiChat);
+                refuse(dialect, &Refusal::new(404, &format!("unknown path {path}")))
+            }
+        }
+    }
+}
+
+impl Desk {
+    async fn control(&self, path: &str, request: Request<Incoming>) -> Response<Body> {
+        let method = request.method().clone();
+        match (&method, path) {
+            (&Method::GET, "/healthz") => json_response(200, &json!({"status": "ok"})),
+            (&Method::GET, "/_fault") => json_response(200, &json!(self.faults.rules())),
+            (&Method::DELETE, "/_fault") => {
+                self.faults.set(Vec::new());
+                json_response(200, &json!([]))
+            }
+            (&Method::PUT, "/_fault") => {
+                let body = match read_body(request).await {
+                    Ok(body) => body,
+                    Err(refusal) => return refuse(Dialect::OpenaiChat, &refusal),
+                };
+                match read_rules(&body) {
+                    Ok(rules) => {
+                        let shown = json!(rules);
+                        self.faults.set(rules);
+                        json_response(200, &shown)
+                    }
+                    Err(message) => json_response(400, &json!({"error": message})),
+                }
+            }
+            (&Method::GET, "/_bill") => {
+                let sums_only = request.uri().query() == Some("totals");
+                let bill = if sums_only {
+                    json!({"totals": self.book.totals()})
+                } else {
+                    json!(self.book.read())
+                };
+                json_response(200, &bill)
+            }
+            (&Method::DELETE, "/_bill") => {
+                self.book.reset();
+                json_response(200, &json!({}))
+            }
+            _ => json_response(404, &json!({"error": "unknown control path"})),
+        }
+    }
+
+    async fn serve(
+        &self,
+        dialect: Dialect,
+        request: Request<Incoming>,
+        cut: Cut,
+    ) -> Result<Response<Body>, Refusal> {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+            return Err(Refusal::new(503, "too many requests in flight"));
+        };
+        self.check_head(dialect, request.headers())?;
+        let id = self.answer_id(dialect, request.headers());
+        let body = read_body(request).await?;
+        let body: Value = serde_json::from_slice(&body)
+            .map_err(|error| Refusal::new(400, &format!("invalid JSON: {error}")))?;
+        let prompt = dialect.prompt(&body)?;
+        let strike = self.faults.draw(&prompt.model);
+        let entry = Entry {
+            id: id.clone(),
+            model: prompt.model.clone(),
+            stream: prompt.stream,
+            fault: strike.rule.as_ref().map(fault_name).unwrap_or_default(),
+            ..Entry::default()
+        };
+        let open = self.book.open(entry, room);
+        let call = Exchange {
+            dialect,
+            head: Head {
+                id,
+                model: prompt.model.clone(),
+                created: self.started_s,
+            },
+            answer: answer(&prompt),
+            rate: self.config.tokens_per_second,
+            first_at: Instant::now() + self.config.ttft + strike.latency,
+            rule: strike.rule,
+            cut,
+            open,
+        };
+        if prompt.stream {
+            Ok(call.stream(prompt.include_usage).await)
+        } else {
+            Ok(call.whole().await)
+        }
+    }
+
+    fn check_head(&self, dialect: Dialect, headers: &HeaderMap) -> Result<(), Refusal> {
+        if let Some(key) = &self.config.api_key {
+            let text = |value: &HeaderValue| value.to_str().unwrap_or("").to_owned();
+            let given = headers
+                .get("x-api-key")
+                .map(text)
+                .or_else(|| headers.get(AUTHORIZATION).map(text))
+                .unwrap_or_default();
+            if given.strip_prefix("Bearer ").unwrap_or(&given) != key {
+                return Err(Refusal::new(401, "incorrect API key provided"));
+            }
+        }
+        if dialect == Dialect::AnthropicMessages && !headers.contains_key("anthropic-version") {
+            return Err(Refusal::new(400, "anthropic-version: header is required"));
+        }
+        Ok(())
+    }
+
+    /// The caller's own id where it gives one, so that both sides' books can be joined.
+    fn answer_id(&self, dialect: Dialect, headers: &HeaderMap) -> String {
+        let given = headers
+            .get("x-client-request-id")
+            .and_then(|id| id.to_str().ok());
+        if let Some(id) = given.filter(|id| !id.is_empty() && id.len() <= CLIENT_ID_MAX) {
+            return id.to_owned();
+        }
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let port = self.config.seed;
+        format!(
+            "{}{:x}{port:04x}{number:010x}",
+            dialect.id_prefix(),
+            self.started_s
+        )
+    }
+}
+
+/// One request whose answer is known.
+struct Exchange {
+    dialect: Dialect,
+    head: Head,
+    answer: Answer,
+    rate: f64,
+    first_at: Instant,
+    rule: Option<Rule>,
+    cut: Cut,
+    open: Open,
+}
+
+impl Exchange {
+    fn kind(&self) -> Option<Kind> {
+        self.rule.as_ref().map(|rule| rule.kind)
+    }
+
+    /// Between two tokens.
+    fn interval(&self) -> Duration {
+        let rate = match &self.rule {
+            Some(rule) if rule.kind == Kind::SlowDrip => rule.tokens_per_second,
+            _ => self.rate,
+        };
+        if rate > 0.0 {
+            Duration::from_secs_f64(1.0 / rate)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// The faults that strike before there is a head of a proper answer.
+    async fn early(mut self) -> Result<Self, Response<Body>> {
+        let Some(rule) = self.rule.take() else {
+            return Ok(self);
+        };
+        match rule.kind {
+            Kind::BlackHole => std::future::pending().await,
+            Kind::Reset if rule.after_tokens == 0 => {
+                self.cut.reset();
+                std::future::pending().await
+            }
+            Kind::Status => {
+                self.open.entry.status = rule.status;
+                let refusal = Refusal::new(rule.status, "the simulated provider refuses");
+                let mut response = refuse(self.dialect, &refusal);
+                if let Some(seconds) = rule.retry_after {
+                    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                }
+                Err(response)
+            }
+            Kind::Html => {
+                self.open.entry.status = 200;
+                let page = "<!doctype html><title>502</title><h1>Bad gateway</h1>\n";
+                Err(response(200, "text/html", Body::bytes(page)))
+            }
+            _ => {
+                self.rule = Some(rule);
+                Ok(self)
+            }
+        }
+    }
+
+    async fn stream(self, include_usage: bool) -> Response<Body> {
+        tokio::time::sleep_until(self.first_at).await;
+        let mut this = match self.early().await {
+            Ok(this) => this,
+            Err(response) => return response,
+        };
+        let interval = this.interval();
+        this.open.entry.status = 200;
+        if this.kind() == Some(Kind::EmptyStream) {
+            return events(Body::bytes(Bytes::new()));
+        }
+        let cut = this.cut;
+        let rule = this.rule.filter(|rule| rule.kind != Kind::SlowDrip);
+        let plan = Plan {
+            script: this.dialect.script(this.head, include_usage),
+            answer: this.answer,
+            interval,
+            mishap: rule.map(|rule| Mishap { rule, cut }),
+            open: this.open,
+        };
+        events(Body::Paced(Box::new(Paced::new(plan))))
+    }
+
+    async fn whole(self) -> Response<Body> {
+        tokio::time::sleep_until(self.first_at).await;
+        let mut this = match self.early().await {
+            Ok(this) => this,
+            Err(response) => return response,
+        };
+        this.open.entry.input_tokens = this.answer.input_tokens;
+        this.open.entry.cached_tokens = this.answer.cached_tokens;
+        this.work().await;
+        this.open.entry.status = 200;
+        let text = this.dialect.whole(&this.head, &this.answer).to_string();
+        let half = Bytes::from(text.get(..text.len() / 2).unwrap_or("{").to_owned());
+        let how = match this.rule.as_ref().map(|rule| (rule.kind, rule.clean)) {
+            None | Some((Kind::SlowDrip, _)) => {
+                return response(200, JSON, Body::billed(text, this.open));
+            }
+            Some((Kind::ErrorEvent, _)) => {
+                let status = this.rule.map_or(500, |rule| rule.status);
+                let refusal = Refusal::new(status, "the simulated provider failed");
+                return json_response(200, &this.dialect.error(&refusal));
+            }
+            Some((Kind::Garbage, _)) => {
+                return response(200, JSON, Body::bytes("%PDF-1.7 {garbage"));
+            }
+            Some((Kind::EmptyStream, _)) => return response(200, JSON, Body::bytes("")),
+            Some((Kind::Reset, _)) => How::Reset(this.cut),
+            Some((Kind::Truncate, true)) => How::Clean,
+            Some((Kind::Truncate, false)) => How::Close,
+            Some(_) => How::Hang,
+        };
+        let ending = Box::new(Ending::new(how, this.open));
+        let bytes = Some(half);
+        response(200, JSON, Body::Broken { bytes, ending })
+    }
+
+    /// Makes the tokens of an answer that is not streamed, one by one, so that a caller that
+    /// leaves is billed for those made until then.
+    async fn work(&mut self) {
+        let interval = self.interval();
+        let after = self
+            .rule
+            .as_ref()
+            .filter(|rule| rule.kind != Kind::SlowDrip);
+        let tokens = after.map_or(u64::MAX, |rule| rule.after_tokens);
+        let tokens = tokens.min(self.answer.output_tokens());
+        if interval.is_zero() {
+            self.open.entry.output_tokens = tokens;
+            return;
+        }
+        let mut due = self.first_at;
+        for _ in 0..tokens {
+            due += interval;
+            tokio::time::sleep_until(due).await;
+            self.open.entry.output_tokens += 1;
+        }
+    }
+}
+
+fn fault_name(rule: &Rule) -> String {
+    let name = serde_json::to_value(rule.kind).unwrap_or_default();
+    name.as_str().unwrap_or("").to_owned()
+}
+
+async fn read_body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
+    match Limited::new(request.into_body(), BODY_BYTES_MAX)
+        .collect()
+        .await
+    {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Refusal::new(413, "request body too large"))
+        }
+        Err(_) => Err(Refusal::new(400, "request body ended early")),
+    }
+}
+
+fn refuse(dialect: Dialect, refusal: &Refusal) -> Response<Body> {
+    json_response(refusal.status, &dialect.error(refusal))
+}
+
+fn json_response(status: u16, body: &Value) -> Response<Body> {
+    response(status, JSON, Body::bytes(body.to_string()))
+}
+
+fn events(body: Body) -> Response<Body> {
+    response(200, EVENTS, body)
+}
+
+fn response(status: u16, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let fallback = StatusCode::INTERNAL_SERVER_ERROR;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(fallback);
+    let value = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, value);
+    response
+}
