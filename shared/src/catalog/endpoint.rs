@@ -164,6 +164,8 @@ pub struct PriceOverride {
     pub prompt: Option<Price>,
     /// Replaces `completion`.
     pub completion: Option<Price>,
+    /// Replaces `internal_reasoning`.
+    pub internal_reasoning: Option<Price>,
     /// Replaces `input_cache_read`.
     pub input_cache_read: Option<Price>,
     /// Replaces `input_cache_write`.
@@ -185,6 +187,7 @@ impl Pricing {
         {
             effective.prompt = rule.prompt.unwrap_or(effective.prompt);
             effective.completion = rule.completion.unwrap_or(effective.completion);
+            effective.internal_reasoning = rule.internal_reasoning.or(effective.internal_reasoning);
             effective.input_cache_read = rule.input_cache_read.or(effective.input_cache_read);
             effective.input_cache_write = rule.input_cache_write.or(effective.input_cache_write);
             effective.input_cache_write_1h =

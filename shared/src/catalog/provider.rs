@@ -17,6 +17,10 @@ text_enum! {
         AnthropicMessages = "anthropic-messages",
         /// Google's `:generateContent`.
         Gemini = "gemini",
+        /// Gemini on Vertex: `/publishers/google/models/M:generateContent`, OAuth2.
+        VertexGemini = "vertex-gemini",
+        /// Anthropic on Vertex: `/publishers/anthropic/models/M:rawPredict`, OAuth2.
+        VertexAnthropic = "vertex-anthropic",
         /// Amazon Bedrock's `POST /model/{id}/converse`.
         BedrockConverse = "bedrock-converse",
         /// Cohere's `POST /v2/chat`.
@@ -55,6 +59,8 @@ impl Dialect {
             Self::Ollama => Auth::None,
             Self::OpenaiChat
             | Self::OpenaiResponses
+            | Self::VertexGemini
+            | Self::VertexAnthropic
             | Self::BedrockConverse
             | Self::CohereV2
             | Self::MistralChat => Auth::Bearer,

@@ -129,6 +129,7 @@ fn overrides(section: &mut Section<'_, '_>) -> Vec<PriceOverride> {
             min_prompt_tokens: threshold.unwrap_or_default(),
             prompt: section.price("prompt"),
             completion: section.price("completion"),
+            internal_reasoning: section.price("internal_reasoning"),
             input_cache_read: section.price("input_cache_read"),
             input_cache_write: section.price("input_cache_write"),
             input_cache_write_1h: section.price("input_cache_write_1h"),

@@ -439,7 +439,8 @@ prop_compose! {
             threshold += by;
             PriceOverride {
                 min_prompt_tokens: threshold, prompt: Some(prompt), completion: other,
-                input_cache_read: other, ..PriceOverride::default()
+                input_cache_read: other,
+                internal_reasoning: other, ..PriceOverride::default()
             }
         });
         Pricing {

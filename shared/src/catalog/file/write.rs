@@ -167,6 +167,7 @@ fn price_override(rule: &PriceOverride) -> String {
     members.add("min_prompt_tokens", rule.min_prompt_tokens);
     members.price("prompt", rule.prompt);
     members.price("completion", rule.completion);
+    members.price("internal_reasoning", rule.internal_reasoning);
     members.price("input_cache_read", rule.input_cache_read);
     members.price("input_cache_write", rule.input_cache_write);
     members.price("input_cache_write_1h", rule.input_cache_write_1h);
