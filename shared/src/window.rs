@@ -1,1 +1,270 @@
-//! (being written)
+//! What an edge saw of its endpoints since its last report. Merging is addition, so that windows
+//! may be combined in any order and anywhere; exactly-once is the receiver's concern. Traffic on
+//! an organisation's own credentials is never recorded here.
+
+use crate::id::{BootEpoch, EndpointId, NodeId, Pop, Region};
+use crate::money::Amount;
+use crate::sketch::Sketch;
+use crate::usage::Usage;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The most endpoints that one report names; the rest is merged into [`OTHER`].
+pub const CELLS_MAX: usize = 2000;
+/// The name under which a full report counts further endpoints.
+pub const OTHER: &str = "other";
+
+/// How an attempt at an endpoint ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// A whole answer.
+    Ok,
+    /// 5xx, connect, TLS, bad content: the provider's fault.
+    HardFail,
+    /// No first byte before the deadline.
+    Timeout,
+    /// No first byte for longer than nearly all others: half a failure. The attempt goes on and
+    /// ends in an outcome of its own.
+    Silence,
+    /// 503/529: at its capacity.
+    Overload {
+        /// What the provider asked for.
+        retry_after: Option<Duration>,
+    },
+    /// 429.
+    RateLimited {
+        /// What the provider asked for.
+        retry_after: Option<Duration>,
+    },
+    /// Cut after the first byte.
+    Truncated,
+    /// The caller's, the account's or the client's doing: says nothing about the endpoint.
+    Neutral,
+}
+
+impl Outcome {
+    /// How much of a failure it is, 0..=1; `None` when it is no evidence of health at all.
+    #[must_use]
+    pub fn badness(&self) -> Option<f64> {
+        match self {
+            Self::Ok => Some(0.0),
+            Self::HardFail | Self::Timeout | Self::Truncated => Some(1.0),
+            Self::Silence => Some(0.5),
+            Self::Overload { .. } | Self::RateLimited { .. } | Self::Neutral => None,
+        }
+    }
+}
+
+/// One attempt, as the edge saw it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Observation {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Request sent to first content byte.
+    pub ttft: Option<Duration>,
+    /// Output tokens per second, 1.5 s into the stream or at its end.
+    pub tokens_per_second: Option<f64>,
+    /// What it used.
+    pub usage: Usage,
+    /// What it was charged.
+    pub cost: Amount,
+    /// True for a request's first attempt.
+    pub first_attempt: bool,
+    /// A tool call that can't be parsed or doesn't fit its schema.
+    pub tool_error: bool,
+}
+
+impl Observation {
+    /// An attempt of which nothing is known but how it ended.
+    #[must_use]
+    pub fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            ttft: None,
+            tokens_per_second: None,
+            usage: Usage::default(),
+            cost: Amount::ZERO,
+            first_attempt: false,
+            tool_error: false,
+        }
+    }
+}
+
+/// Counts of one endpoint. All are additive and saturate.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Window {
+    /// Whole answers.
+    pub ok: u64,
+    /// [`Outcome::HardFail`].
+    pub hard_fail: u64,
+    /// [`Outcome::Timeout`].
+    pub timeout: u64,
+    /// [`Outcome::Silence`].
+    pub silence: u64,
+    /// [`Outcome::Overload`].
+    pub overload: u64,
+    /// [`Outcome::RateLimited`].
+    pub rate_limited: u64,
+    /// [`Outcome::Truncated`].
+    pub truncated: u64,
+    /// Attempts with a broken tool call.
+    pub tool_errors: u64,
+    /// All prompt tokens.
+    pub prompt_tokens: u64,
+    /// All completion tokens.
+    pub completion_tokens: u64,
+    /// What was charged.
+    pub cost: Amount,
+    /// Attempts that were their request's first.
+    pub first_attempts: u64,
+    /// Milliseconds.
+    pub ttft: Sketch,
+    /// Tokens per second.
+    pub throughput: Sketch,
+}
+
+impl Window {
+    /// Counts one attempt.
+    pub fn record(&mut self, seen: &Observation) {
+        let counter = match seen.outcome {
+            Outcome::Ok => Some(&mut self.ok),
+            Outcome::HardFail => Some(&mut self.hard_fail),
+            Outcome::Timeout => Some(&mut self.timeout),
+            Outcome::Silence => Some(&mut self.silence),
+            Outcome::Overload { .. } => Some(&mut self.overload),
+            Outcome::RateLimited { .. } => Some(&mut self.rate_limited),
+            Outcome::Truncated => Some(&mut self.truncated),
+            Outcome::Neutral => None,
+        };
+        if let Some(counter) = counter {
+            add(counter, 1);
+        }
+        add(&mut self.tool_errors, u64::from(seen.tool_error));
+        add(&mut self.first_attempts, u64::from(seen.first_attempt));
+        add(&mut self.prompt_tokens, seen.usage.prompt);
+        add(&mut self.completion_tokens, seen.usage.completion);
+        self.cost += seen.cost;
+        if let Some(ttft) = seen.ttft {
+            self.ttft.add(ttft);
+        }
+        if let Some(speed) = seen.tokens_per_second {
+            self.throughput.add_value(speed);
+        }
+    }
+
+    /// Adds all that `other` counted. Associative and commutative.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.ok, other.ok),
+            (&mut self.hard_fail, other.hard_fail),
+            (&mut self.timeout, other.timeout),
+            (&mut self.silence, other.silence),
+            (&mut self.overload, other.overload),
+            (&mut self.rate_limited, other.rate_limited),
+            (&mut self.truncated, other.truncated),
+            (&mut self.tool_errors, other.tool_errors),
+            (&mut self.prompt_tokens, other.prompt_tokens),
+            (&mut self.completion_tokens, other.completion_tokens),
+            (&mut self.first_attempts, other.first_attempts),
+        ] {
+            add(mine, theirs);
+        }
+        self.cost += other.cost;
+        self.ttft.merge(&other.ttft);
+        self.throughput.merge(&other.throughput);
+    }
+
+    /// Failures and all observations that say something about health. A silence is an observation
+    /// of its own that is half a failure, so that an endpoint that swallows everything is known
+    /// long before its first timeout.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of one window")]
+    pub fn health(&self) -> (f64, f64) {
+        let failed = self.hard_fail + self.timeout + self.truncated;
+        let bad = failed as f64 + 0.5 * self.silence as f64;
+        let seen = (self.ok + failed + self.silence) as f64;
+        (bad, seen)
+    }
+}
+
+fn add(counter: &mut u64, more: u64) {
+    *counter = counter.saturating_add(more);
+}
+
+/// All windows that are open on one node.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Windows {
+    cells: BTreeMap<EndpointId, Window>,
+    overflowed: u64,
+}
+
+impl Windows {
+    /// Counts one attempt at an endpoint. Beyond [`CELLS_MAX`] endpoints it counts under
+    /// [`OTHER`].
+    pub fn record(&mut self, endpoint: &EndpointId, seen: &Observation) {
+        if let Some(window) = self.cells.get_mut(endpoint) {
+            window.record(seen);
+            return;
+        }
+        self.cell(endpoint).record(seen);
+    }
+
+    /// Puts windows back that could not be reported.
+    pub fn merge(&mut self, windows: &[(EndpointId, Window)]) {
+        for (endpoint, window) in windows {
+            self.cell(endpoint).merge(window);
+        }
+    }
+
+    /// Gives what was counted, by endpoint, and starts anew.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<(EndpointId, Window)> {
+        std::mem::take(&mut self.cells).into_iter().collect()
+    }
+
+    /// True when nothing was counted since the last [`Windows::take`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// How many records went to [`OTHER`] so far.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+
+    fn cell(&mut self, endpoint: &EndpointId) -> &mut Window {
+        let full = self.cells.len() >= CELLS_MAX - 1 && !self.cells.contains_key(endpoint);
+        let key = if full {
+            self.overflowed = self.overflowed.saturating_add(1);
+            EndpointId::from(OTHER)
+        } else {
+            endpoint.clone()
+        };
+        self.cells.entry(key).or_default()
+    }
+}
+
+/// One node's windows on their way to the control plane. (node, epoch, sequence) is its identity:
+/// it is merged exactly once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Who saw it.
+    pub node: NodeId,
+    /// Where the node is.
+    pub pop: Pop,
+    /// Whose latency evidence it shares.
+    pub region: Region,
+    /// The node's run.
+    pub epoch: BootEpoch,
+    /// Contiguous from 1 in an epoch.
+    pub sequence: u64,
+    /// By endpoint.
+    pub windows: Vec<(EndpointId, Window)>,
+    /// A local state changed: rank at once.
+    pub alarming: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

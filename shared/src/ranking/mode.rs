@@ -15,3 +15,16 @@ text_enum! {
         Throughput = "throughput",
     }
 }
+
+impl Mode {
+    /// The mode's place in a row's shares.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Balanced => 0,
+            Self::Price => 1,
+            Self::Latency => 2,
+            Self::Throughput => 3,
+        }
+    }
+}

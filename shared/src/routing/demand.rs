@@ -39,7 +39,7 @@ pub struct Preferences {
     pub allow_fallbacks: bool,
     /// Only endpoints that support every parameter that the request sets.
     pub require_parameters: bool,
-    /// No endpoints that keep or train on prompts.
+    /// No endpoints that train on prompts; a policy that isn't known counts as one that does.
     pub data_collection_deny: bool,
     /// Only endpoints with zero data retention.
     pub zdr: bool,

@@ -1,0 +1,168 @@
+//! Keys and usage records on the wire.
+
+use super::{ConvertError, bytes, named, parsed};
+use crate::id::Version;
+use crate::key::KeyHash;
+use crate::money::Amount;
+use crate::policy::{KeyKind, Principal};
+use crate::proto::{discovery, ledger};
+use crate::record::{Outcome, UsageRecord};
+use crate::usage::Usage;
+
+impl From<&Principal> for discovery::KeyRecord {
+    fn from(principal: &Principal) -> Self {
+        let kind = match principal.kind {
+            KeyKind::Inference => "inference",
+            KeyKind::Management => "management",
+        };
+        Self {
+            key_hash: principal.key.0.to_vec(),
+            org: principal.org.to_string(),
+            name: principal.key_name.clone(),
+            kind: kind.to_owned(),
+            expires_at: principal.expires_at,
+            // A policy is numbers, texts and lists: it can always be written.
+            policy_json: serde_json::to_string(&principal.policy).unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<discovery::KeyRecord> for Principal {
+    type Error = ConvertError;
+    fn try_from(record: discovery::KeyRecord) -> Result<Self, ConvertError> {
+        let kind = |text: &str| match text {
+            "inference" => Some(KeyKind::Inference),
+            "management" => Some(KeyKind::Management),
+            _ => None,
+        };
+        Ok(Self {
+            org: named("org", &record.org)?.into(),
+            key: KeyHash(bytes("key_hash", &record.key_hash)?),
+            key_name: record.name,
+            kind: parsed("kind", &record.kind, kind)?,
+            expires_at: record.expires_at,
+            // An unreadable policy must not become "no rules".
+            policy: serde_json::from_str(&record.policy_json)
+                .map_err(|error| ConvertError::new("policy_json", error))?,
+        })
+    }
+}
+
+impl From<&UsageRecord> for ledger::UsageRecord {
+    fn from(record: &UsageRecord) -> Self {
+        let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
+        let usage = &record.usage;
+        Self {
+            sequence: record.sequence,
+            generation_id: record.generation.to_string(),
+            org: record.org.to_string(),
+            key_hash: record.key.0.to_vec(),
+            outcome: outcome_text(record.outcome).to_owned(),
+            held_pico: record.held.0.to_string(),
+            cost_pico: record.cost.0.to_string(),
+            api: record.api.clone(),
+            requested_model: record.requested_model.clone(),
+            model: text(record.model.as_ref().map(|id| id.as_str())),
+            endpoint: text(record.endpoint.as_ref().map(|id| id.as_str())),
+            provider: text(record.provider.as_ref().map(|id| id.as_str())),
+            price_epoch: record.price_version.epoch,
+            price_number: record.price_version.number,
+            prompt_tokens: usage.prompt,
+            cache_read_tokens: usage.cache_read,
+            cache_write_tokens: usage.cache_write,
+            cache_write_1h_tokens: usage.cache_write_1h,
+            completion_tokens: usage.completion,
+            reasoning_tokens: usage.reasoning,
+            estimated: usage.estimated,
+            streamed: record.streamed,
+            finish_reason: record.finish_reason.clone(),
+            fault: text(record.fault.as_deref()),
+            started_unix_ms: record.started_unix_ms,
+            duration_ms: record.duration_ms,
+            ttft_ms: record.ttft_ms,
+            attempts: record.attempts,
+            upstream_id: record.upstream_id.clone(),
+            prompt_audio_tokens: usage.prompt_audio,
+            completion_audio_tokens: usage.completion_audio,
+            completion_image_tokens: usage.completion_image,
+            web_searches: usage.web_searches,
+        }
+    }
+}
+
+impl TryFrom<ledger::UsageRecord> for UsageRecord {
+    type Error = ConvertError;
+    fn try_from(record: ledger::UsageRecord) -> Result<Self, ConvertError> {
+        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        Ok(Self {
+            sequence: record.sequence,
+            generation: named("generation_id", &record.generation_id)?.into(),
+            org: named("org", &record.org)?.into(),
+            key: KeyHash(bytes("key_hash", &record.key_hash)?),
+            outcome: parsed("outcome", &record.outcome, outcome_of)?,
+            held: amount("held_pico", &record.held_pico)?,
+            cost: amount("cost_pico", &record.cost_pico)?,
+            usage: usage_of(&record),
+            model: given(&record.model).map(Into::into),
+            endpoint: given(&record.endpoint).map(Into::into),
+            provider: given(&record.provider).map(Into::into),
+            fault: given(&record.fault),
+            api: record.api,
+            requested_model: record.requested_model,
+            price_version: Version {
+                epoch: record.price_epoch,
+                number: record.price_number,
+            },
+            streamed: record.streamed,
+            finish_reason: record.finish_reason,
+            started_unix_ms: record.started_unix_ms,
+            duration_ms: record.duration_ms,
+            ttft_ms: record.ttft_ms,
+            attempts: record.attempts,
+            upstream_id: record.upstream_id,
+        })
+    }
+}
+
+/// Pico-USD as the wire writes it.
+///
+/// # Errors
+/// When the text is no integer, or below zero.
+pub(crate) fn amount(field: &str, text: &str) -> Result<Amount, ConvertError> {
+    let pico = text.parse::<i128>().ok().filter(|pico| *pico >= 0);
+    pico.map(Amount)
+        .ok_or_else(|| ConvertError::new(field, format_args!("{text:?} is not an amount in pico")))
+}
+
+fn usage_of(record: &ledger::UsageRecord) -> Usage {
+    Usage {
+        prompt: record.prompt_tokens,
+        cache_read: record.cache_read_tokens,
+        cache_write: record.cache_write_tokens,
+        cache_write_1h: record.cache_write_1h_tokens,
+        prompt_audio: record.prompt_audio_tokens,
+        completion: record.completion_tokens,
+        reasoning: record.reasoning_tokens,
+        completion_audio: record.completion_audio_tokens,
+        completion_image: record.completion_image_tokens,
+        web_searches: record.web_searches,
+        estimated: record.estimated,
+    }
+}
+
+fn outcome_text(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Settled => "settled",
+        Outcome::Released => "released",
+        Outcome::Suspense => "suspense",
+    }
+}
+
+fn outcome_of(text: &str) -> Option<Outcome> {
+    match text {
+        "settled" => Some(Outcome::Settled),
+        "released" => Some(Outcome::Released),
+        "suspense" => Some(Outcome::Suspense),
+        _ => None,
+    }
+}
