@@ -17,3 +17,5 @@ pub mod security;
 pub mod sql;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -5,6 +5,7 @@ use super::{Epoch, Event, Key, Precondition, Prefix, Revision, Store, StoreError
 use crate::store::VALUE_BYTES_MAX;
 use crate::store::key::Digest;
 use futures::{FutureExt, StreamExt};
+use shared::id::NodeId;
 use std::future::Future;
 
 /// Runs the whole suite. `make` gives an empty store and whatever must live as long as it.
@@ -27,6 +28,11 @@ where
     there_is_one_leader_and_an_old_one_is_fenced(&store).await;
     let (store, _guard) = make().await;
     a_value_has_a_limit(&store).await;
+}
+
+/// Keys of one kind, in order of their numbers.
+pub(crate) fn numbered(number: u32) -> Key {
+    Key::Edge(NodeId::from(format!("node-{number:06}")))
 }
 
 async fn put(store: &impl Store, key: &Key, value: &str) -> Revision {
@@ -76,7 +82,7 @@ async fn a_precondition_lets_one_of_two_win(store: &impl Store) {
     let late = store.delete(&Key::Head, swap, None).await;
     assert!(matches!(late, Err(StoreError::Conflict { .. })));
     let absent = Precondition::MatchesVersion(first);
-    let absent = store.put(&Key::Audit(9), Vec::new(), absent, None).await;
+    let absent = store.put(&numbered(9), Vec::new(), absent, None).await;
     assert!(matches!(
         absent,
         Err(StoreError::Conflict { found: None, .. })
@@ -85,13 +91,13 @@ async fn a_precondition_lets_one_of_two_win(store: &impl Store) {
 
 async fn a_range_is_one_prefix_in_order(store: &impl Store) {
     let chunk = Key::Chunk(Digest::of(b"x"));
-    for key in [&Key::Audit(10), &Key::Head, &Key::Audit(2), &chunk] {
+    for key in [&numbered(10), &Key::Head, &numbered(2), &chunk] {
         put(store, key, "v").await;
     }
-    let last = put(store, &Key::Audit(3), "v").await;
-    let listing = store.range(Prefix::Audit).await.unwrap();
+    let last = put(store, &numbered(3), "v").await;
+    let listing = store.range(Prefix::Edges).await.unwrap();
     let keys: Vec<_> = listing.entries.into_iter().map(|entry| entry.key).collect();
-    assert_eq!(keys, [Key::Audit(2), Key::Audit(3), Key::Audit(10)]);
+    assert_eq!(keys, [numbered(2), numbered(3), numbered(10)]);
     assert_eq!(listing.revision, last);
     assert_eq!(store.range(Prefix::Chunks).await.unwrap().entries.len(), 1);
     assert_eq!(store.range(Prefix::All).await.unwrap().entries.len(), 5);
@@ -113,17 +119,17 @@ async fn next(watch: &mut Watch, count: usize) -> Vec<Event> {
 }
 
 async fn a_watch_sees_every_change_once(store: &impl Store) {
-    let begin = store.range(Prefix::Audit).await.unwrap().revision;
-    let mut watch = store.watch(Prefix::Audit, begin);
+    let begin = store.range(Prefix::Edges).await.unwrap().revision;
+    let mut watch = store.watch(Prefix::Edges, begin);
     assert!(
         watch.next().now_or_never().is_none(),
         "nothing has happened"
     );
-    let first = put(store, &Key::Audit(1), "a").await;
+    let first = put(store, &numbered(1), "a").await;
     put(store, &Key::Head, "not watched").await;
-    let second = put(store, &Key::Audit(1), "b").await;
+    let second = put(store, &numbered(1), "b").await;
     let third = store
-        .delete(&Key::Audit(1), Precondition::None, None)
+        .delete(&numbered(1), Precondition::None, None)
         .await
         .unwrap()
         .unwrap();
@@ -139,14 +145,15 @@ async fn a_watch_sees_every_change_once(store: &impl Store) {
     ];
     assert_eq!(seen, expected);
     // A watch that waits is woken.
-    let (events, revision) = tokio::join!(next(&mut watch, 1), put(store, &Key::Audit(2), "c"));
+    let key = numbered(2);
+    let (events, revision) = tokio::join!(next(&mut watch, 1), put(store, &key, "c"));
     assert_eq!(events[0].revision, revision);
 }
 
 async fn a_watch_from_the_past_catches_up(store: &impl Store) {
     let mut revisions = Vec::new();
     for number in 0..600 {
-        revisions.push(put(store, &Key::Audit(number), "v").await);
+        revisions.push(put(store, &numbered(number), "v").await);
     }
     let mut watch = store.watch(Prefix::All, revisions[99]);
     let seen: Vec<_> = next(&mut watch, 500)

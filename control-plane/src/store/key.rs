@@ -1,7 +1,7 @@
 //! What is in a store: every kind of key with its layout, what its value is and whether it ever
-//! changes. Paths are ASCII with `/` between parts; numbers have twenty digits so that their order
-//! is the order of their paths. The layout is on disk and must be kept stable.
+//! changes. Paths have `/` between parts. The layout is on disk and must be kept stable.
 
+use shared::id::NodeId;
 use shared::key::{hex, unhex};
 use std::fmt;
 
@@ -44,8 +44,8 @@ pub enum Key {
     Chunk(Digest),
     /// `catalog/head`: the digest of the newest revision's description. Compare-and-set only.
     Head,
-    /// `audit/NUMBER`: one change that somebody made. Immutable.
-    Audit(u64),
+    /// `edge/NODE_ID`: what was last known of an edge, as JSON. Written when it comes and goes.
+    Edge(NodeId),
 }
 
 /// A group of keys that are listed or watched together.
@@ -57,8 +57,8 @@ pub enum Prefix {
     Head,
     /// `catalog/chunk/`
     Chunks,
-    /// `audit/`
-    Audit,
+    /// `edge/`
+    Edges,
 }
 
 impl Prefix {
@@ -69,7 +69,7 @@ impl Prefix {
             Self::All => "",
             Self::Head => "catalog/head",
             Self::Chunks => "catalog/chunk/",
-            Self::Audit => "audit/",
+            Self::Edges => "edge/",
         }
     }
 }
@@ -81,7 +81,7 @@ impl Key {
         match self {
             Self::Chunk(digest) => format!("catalog/chunk/{digest}"),
             Self::Head => "catalog/head".to_owned(),
-            Self::Audit(number) => format!("audit/{number:020}"),
+            Self::Edge(node) => format!("edge/{node}"),
         }
     }
 
@@ -91,9 +91,8 @@ impl Key {
         if let Some(text) = path.strip_prefix("catalog/chunk/") {
             return Digest::parse(text).map(Self::Chunk);
         }
-        if let Some(text) = path.strip_prefix("audit/") {
-            let number = text.parse().ok().filter(|_| text.len() == 20);
-            return number.map(Self::Audit);
+        if let Some(node) = path.strip_prefix("edge/") {
+            return (!node.is_empty()).then(|| Self::Edge(NodeId::from(node)));
         }
         (path == "catalog/head").then_some(Self::Head)
     }
@@ -114,7 +113,7 @@ mod tests {
         prop_oneof![
             any::<[u8; 32]>().prop_map(|bytes| Key::Chunk(Digest(bytes))),
             Just(Key::Head),
-            any::<u64>().prop_map(Key::Audit),
+            "[A-Za-z0-9._-]{1,64}".prop_map(|node| Key::Edge(NodeId::from(node))),
         ]
     }
 
@@ -122,11 +121,6 @@ mod tests {
         #[test]
         fn a_path_names_its_key(key in keys()) {
             prop_assert_eq!(Key::parse(&key.path()), Some(key));
-        }
-
-        #[test]
-        fn numbers_sort_as_their_paths(a in any::<u64>(), b in any::<u64>()) {
-            prop_assert_eq!(a.cmp(&b), Key::Audit(a).path().cmp(&Key::Audit(b).path()));
         }
     }
 
@@ -136,14 +130,8 @@ mod tests {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Key::Chunk(digest).path(), format!("catalog/chunk/{hex}"));
         assert_eq!(Key::Head.path(), "catalog/head");
-        assert_eq!(Key::Audit(7).path(), "audit/00000000000000000007");
-        for odd in [
-            "",
-            "catalog/heads",
-            "catalog/chunk/ab",
-            "audit/7",
-            "audit/0000000000000000000x",
-        ] {
+        assert_eq!(Key::Edge(NodeId::from("fra1-a")).path(), "edge/fra1-a");
+        for odd in ["", "catalog/heads", "catalog/chunk/ab", "edge/", "edges"] {
             assert_eq!(Key::parse(odd), None, "{odd}");
         }
     }

@@ -27,7 +27,7 @@ async fn everything_but_the_history_survives_a_restart() {
         .put(&Key::Head, b"one".to_vec(), Precondition::None, None)
         .await
         .unwrap();
-    let gone = Key::Audit(1);
+    let gone = contract::numbered(1);
     store
         .put(&gone, Vec::new(), Precondition::None, None)
         .await
@@ -94,7 +94,7 @@ async fn a_write_whose_caller_went_away_is_seen_by_the_next() {
         let patience = Duration::from_micros(u64::from(attempt) * 20);
         let _ = tokio::time::timeout(patience, write).await;
         let written = store
-            .put(&Key::Audit(1), Vec::new(), Precondition::None, None)
+            .put(&contract::numbered(1), Vec::new(), Precondition::None, None)
             .await;
         let revision = written.unwrap();
         let listing = store.range(Prefix::All).await.unwrap();
