@@ -3,10 +3,13 @@
 
 use clap::{Parser, Subcommand};
 use loadtest::provider::{Config, Dialect, Provider, Rule};
+use loadtest::server::Server;
+use loadtest::wire::{Weather, Wire, WireControl};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Parser)]
@@ -24,6 +27,27 @@ struct Arguments {
 enum Command {
     /// A simulated provider.
     Provider(ProviderArguments),
+    /// A TCP fault proxy.
+    Wire(WireArguments),
+}
+
+#[derive(clap::Args)]
+struct WireArguments {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:9201")]
+    listen: SocketAddr,
+    /// Where connections are carried to.
+    #[arg(long)]
+    target: SocketAddr,
+    /// Where the control interface listens (PUT, GET, DELETE /_wire).
+    #[arg(long, default_value = "127.0.0.1:9202")]
+    control: SocketAddr,
+    /// The weather from the start, as JSON: {"delay_ms":40,"bytes_per_second":100000}.
+    #[arg(long, default_value = "{}")]
+    weather: String,
+    /// Write the address to this file when ready.
+    #[arg(long)]
+    address_file: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -81,6 +105,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), String> {
     match command {
         Command::Provider(arguments) => provider(arguments).await,
+        Command::Wire(arguments) => wire(arguments).await,
     }
 }
 
@@ -115,6 +140,23 @@ async fn provider(arguments: ProviderArguments) -> Result<(), String> {
     announce(&running.base_url(), running.addr(), arguments.address_file)?;
     stop_signal().await;
     running.stop().await;
+    Ok(())
+}
+
+async fn wire(arguments: WireArguments) -> Result<(), String> {
+    let weather: Weather =
+        serde_json::from_str(&arguments.weather).map_err(|error| format!("--weather: {error}"))?;
+    let wire = Wire::start(arguments.listen, arguments.target).await;
+    let wire = Arc::new(wire.map_err(|error| format!("{}: {error}", arguments.listen))?);
+    wire.set(weather);
+    let control = Arc::new(WireControl(Arc::clone(&wire)));
+    let control = Server::start(arguments.control, None, control).await;
+    let control = control.map_err(|error| format!("{}: {error}", arguments.control))?;
+    let url = format!("http://{}", wire.addr());
+    announce(&url, wire.addr(), arguments.address_file)?;
+    stop_signal().await;
+    control.stop().await;
+    wire.stop().await;
     Ok(())
 }
 
