@@ -6,7 +6,9 @@ pub mod mode;
 mod table;
 
 pub use mode::Mode;
-pub use table::{DeltaMismatch, ROWS_MAX, RankingDelta, RankingRow, RankingTable, drastic};
+pub use table::{
+    DeltaMismatch, ROWS_MAX, RankingDelta, RankingRow, RankingTable, drastic, share_u16,
+};
 
 use crate::catalog::text_enum;
 

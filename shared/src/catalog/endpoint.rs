@@ -195,4 +195,12 @@ impl Pricing {
         }
         effective
     }
+
+    /// USD per token of a usual mix: three prompt tokens to one of completion, a thousand to a
+    /// request. For scores only; never for a charge.
+    #[must_use]
+    pub fn blended(&self) -> f64 {
+        let request = self.request.unwrap_or_default().to_f64_lossy() / 1000.0;
+        0.75 * self.prompt.to_f64_lossy() + 0.25 * self.completion.to_f64_lossy() + request
+    }
 }

@@ -136,3 +136,19 @@ pub fn drastic(old: &RankingTable, new: &RankingTable) -> bool {
     }
     lost > DRASTIC * all
 }
+
+/// A share as a row writes it: rounded, and never to nothing what is something.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..=65535"
+)]
+pub fn share_u16(share: f64) -> u16 {
+    if share <= 0.0 {
+        return 0;
+    }
+    (share * f64::from(u16::MAX))
+        .round()
+        .clamp(1.0, f64::from(u16::MAX)) as u16
+}

@@ -1,10 +1,18 @@
 //! All that a request may read: the catalogue and what the fleet knows, fixed for its whole life.
 
 use crate::clock::Moment;
+use crate::id::NodeId;
 use crate::ranking::{RankingRow, RankingTable};
 use crate::snapshot::{EndpointIndex, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The least share of a model's requests that a node gives to an endpoint that it probes: a few
+/// per second are enough, and a failed one costs its request a retry.
+pub const PROBE_SHARE: f64 = 0.25;
+
+/// What is free counts as that cheap, in USD per token.
+const PRICE_MIN: f64 = 1e-10;
 
 /// One snapshot and one ranking table. Made once per push, read by every request.
 #[derive(Clone, Debug)]
@@ -15,6 +23,9 @@ pub struct View {
     pub ranking: Arc<RankingTable>,
     /// The ranking's row of each endpoint, by [`EndpointIndex`].
     rows: Vec<Option<RankingRow>>,
+    /// USD per token of a usual mix, by [`EndpointIndex`].
+    prices: Vec<f64>,
+    node: Option<NodeId>,
     received: Option<Moment>,
 }
 
@@ -32,10 +43,14 @@ impl View {
         let rows = endpoints
             .map(|endpoint| ranking.rows.get(&endpoint.id).cloned())
             .collect();
+        let prices = snapshot.endpoints().iter();
+        let prices = prices.map(|it| it.pricing.blended()).collect();
         Self {
             snapshot,
             ranking,
             rows,
+            prices,
+            node: None,
             received: None,
         }
     }
@@ -44,6 +59,13 @@ impl View {
     #[must_use]
     pub fn received_at(mut self, received: Moment) -> Self {
         self.received = Some(received);
+        self
+    }
+
+    /// The view of that node: it sends the probes that the ranking leaves to it.
+    #[must_use]
+    pub fn of_node(mut self, node: NodeId) -> Self {
+        self.node = Some(node);
         self
     }
 
@@ -57,5 +79,28 @@ impl View {
     #[must_use]
     pub fn ranking_age(&self, now: Moment) -> Duration {
         self.received.map_or(Duration::ZERO, |at| now.since(at))
+    }
+
+    /// USD per token of a usual mix: what `sort: price` goes by.
+    #[must_use]
+    pub(super) fn price(&self, endpoint: EndpointIndex) -> f64 {
+        let at = usize::try_from(endpoint.0).ok();
+        at.and_then(|at| self.prices.get(at))
+            .copied()
+            .unwrap_or(f64::INFINITY)
+    }
+
+    /// The weight of an endpoint of which the fleet knows nothing: half the price, four times the
+    /// traffic.
+    #[must_use]
+    pub(super) fn prior(&self, endpoint: EndpointIndex) -> f64 {
+        self.price(endpoint).max(PRICE_MIN).powi(-2)
+    }
+
+    /// Does this node send the endpoint's next probe?
+    #[must_use]
+    pub(super) fn probes(&self, endpoint: EndpointIndex) -> bool {
+        let probe = self.row(endpoint).and_then(|row| row.probe.as_ref());
+        probe.is_some() && probe == self.node.as_ref()
     }
 }

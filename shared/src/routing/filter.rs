@@ -1,0 +1,203 @@
+//! Hard filters: who can't or mustn't serve the request, each with the first reason found. What
+//! the client merely prefers is [`super::order`]'s concern.
+
+use super::resolve::Wanted;
+use super::{Context, Demand, Exclude, Exclusion};
+use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization};
+use crate::policy::KeyPolicy;
+use crate::snapshot::EndpointIndex;
+use std::sync::Arc;
+
+/// Tags with one of these after the slash cost otherwise or wait longer: only who names them gets
+/// them.
+const SERVICE_TIERS: [&str; 3] = ["flex", "priority", "scale"];
+
+/// An endpoint that may serve the request.
+pub(super) struct Offer<'a> {
+    pub(super) index: EndpointIndex,
+    pub(super) endpoint: &'a Arc<Endpoint>,
+    pub(super) provider: &'a Arc<Provider>,
+}
+
+/// The endpoints of a model that may serve the request; the others are added to `excluded`.
+pub(super) fn filter<'a>(
+    context: &Context<'a>,
+    wanted: &Wanted,
+    excluded: &mut Vec<Exclusion>,
+) -> Vec<Offer<'a>> {
+    let snapshot = &context.view.snapshot;
+    let indexes = snapshot.endpoints_of(wanted.model.id.as_str());
+    let mut offers = Vec::with_capacity(indexes.len());
+    for index in indexes {
+        let Some(endpoint) = snapshot.endpoint(*index) else {
+            continue;
+        };
+        // A snapshot has the provider of every endpoint that it has.
+        let Some(provider) = snapshot.provider(endpoint.provider.as_str()) else {
+            continue;
+        };
+        let offer = Offer {
+            index: *index,
+            endpoint,
+            provider,
+        };
+        match why_not(context, wanted, &offer) {
+            None => offers.push(offer),
+            Some(why) => excluded.push(Exclusion {
+                endpoint: endpoint.id.clone(),
+                why,
+            }),
+        }
+    }
+    offers
+}
+
+/// Does the client's word name this endpoint? A provider's slug or name stands for all its tags,
+/// also those of a service tier.
+pub(super) fn names(word: &str, offer: &Offer<'_>) -> bool {
+    names_tag(word, offer.endpoint)
+        || word.eq_ignore_ascii_case(offer.provider.slug.as_str())
+        || word.eq_ignore_ascii_case(&offer.provider.name)
+}
+
+fn names_tag(word: &str, endpoint: &Endpoint) -> bool {
+    word.eq_ignore_ascii_case(&endpoint.tag)
+}
+
+fn why_not(context: &Context<'_>, wanted: &Wanted, offer: &Offer<'_>) -> Option<Exclude> {
+    by_key(&context.principal.policy, &wanted.model, offer)
+        .or_else(|| by_choice(context.demand, wanted, offer))
+        .or_else(|| by_service(context, offer))
+        .or_else(|| by_data_policy(context, offer.provider))
+        .or_else(|| by_offer(context.demand, offer.endpoint))
+        .or_else(|| by_size(context.demand, offer.endpoint))
+        .or_else(|| by_ability(context.demand, &wanted.model, offer.endpoint))
+}
+
+fn by_key(policy: &KeyPolicy, model: &Model, offer: &Offer<'_>) -> Option<Exclude> {
+    let slug = &offer.provider.slug;
+    if !policy.allowed_models.is_empty() && !policy.allowed_models.contains(&model.id) {
+        return Some(Exclude::AllowedModels);
+    }
+    if !policy.allowed_providers.is_empty() && !policy.allowed_providers.contains(slug) {
+        return Some(Exclude::AllowedProviders);
+    }
+    policy
+        .ignored_providers
+        .contains(slug)
+        .then_some(Exclude::Ignore)
+}
+
+fn by_choice(demand: &Demand, wanted: &Wanted, offer: &Offer<'_>) -> Option<Exclude> {
+    let chosen = &demand.preferences;
+    if chosen.ignore.iter().any(|word| names(word, offer)) {
+        return Some(Exclude::Ignore);
+    }
+    if !chosen.only.is_empty() && !chosen.only.iter().any(|word| names(word, offer)) {
+        return Some(Exclude::Only);
+    }
+    let tier = tier(&offer.endpoint.tag)?;
+    let mut named = chosen.only.iter().chain(&chosen.order);
+    let admitted = wanted.tier == Some(tier) || named.any(|word| names_tag(word, offer.endpoint));
+    (!admitted).then_some(Exclude::ServiceTier)
+}
+
+fn tier(tag: &str) -> Option<&'static str> {
+    let (_, variant) = tag.rsplit_once('/')?;
+    SERVICE_TIERS.into_iter().find(|tier| *tier == variant)
+}
+
+fn by_service(context: &Context<'_>, offer: &Offer<'_>) -> Option<Exclude> {
+    let row = context.view.row(offer.index);
+    if row.is_some_and(|row| row.state.is_withdrawn()) {
+        return Some(Exclude::Disabled);
+    }
+    (!(context.usable)(offer.provider)).then_some(Exclude::NotServed)
+}
+
+fn by_data_policy(context: &Context<'_>, provider: &Provider) -> Option<Exclude> {
+    let (preferences, policy) = (&context.demand.preferences, &context.principal.policy);
+    let data = provider.data_policy;
+    if (preferences.data_collection_deny || policy.no_training) && data.training {
+        return Some(Exclude::Training);
+    }
+    // What is trained on is kept.
+    let keeps = data.training || data.retention_days != Some(0);
+    ((preferences.zdr || policy.zdr) && keeps).then_some(Exclude::Zdr)
+}
+
+fn by_offer(demand: &Demand, endpoint: &Endpoint) -> Option<Exclude> {
+    let wanted = &demand.preferences.quantizations;
+    let served = endpoint.quantization;
+    if !wanted.is_empty() && !wanted.iter().any(|one| includes(*one, served)) {
+        return Some(Exclude::Quantization);
+    }
+    let most = demand.preferences.max_price;
+    if most == super::MaxPrice::default() {
+        return None;
+    }
+    let tiered: Pricing;
+    let pricing = if endpoint.pricing.overrides.is_empty() {
+        &endpoint.pricing
+    } else {
+        tiered = endpoint.pricing.at(demand.prompt_tokens);
+        &tiered
+    };
+    let dearer = [
+        (most.prompt, pricing.prompt),
+        (most.completion, pricing.completion),
+        (most.request, pricing.request.unwrap_or_default()),
+        (most.image, pricing.image.unwrap_or_default()),
+    ];
+    let dearer = dearer
+        .into_iter()
+        .any(|(most, price)| most.is_some_and(|most| price > most));
+    dearer.then_some(Exclude::MaxPrice)
+}
+
+/// `fp4` and `fp8` stand for their microscaled kin, too.
+fn includes(wanted: Quantization, served: Quantization) -> bool {
+    wanted == served
+        || match wanted {
+            Quantization::Fp4 => matches!(served, Quantization::Mxfp4 | Quantization::Nvfp4),
+            Quantization::Fp8 => served == Quantization::Mxfp8,
+            _ => false,
+        }
+}
+
+fn by_size(demand: &Demand, endpoint: &Endpoint) -> Option<Exclude> {
+    // The count is an estimate: only what is surely too long is refused here, the rest by the
+    // provider, whose refusal moves the request on.
+    let prompt = demand.prompt_tokens / 5 * 4;
+    let longest_prompt = endpoint.max_prompt_tokens.unwrap_or(u64::MAX);
+    let longest_answer = endpoint.max_completion_tokens.unwrap_or(u64::MAX);
+    let answer = demand.max_tokens.unwrap_or(0);
+    if prompt > longest_prompt || prompt >= endpoint.context_length {
+        return Some(Exclude::ContextLength);
+    }
+    if answer > longest_answer {
+        return Some(Exclude::MaxTokens);
+    }
+    (prompt.saturating_add(answer) > endpoint.context_length).then_some(Exclude::ContextLength)
+}
+
+fn by_ability(demand: &Demand, model: &Model, endpoint: &Endpoint) -> Option<Exclude> {
+    let takes = |kind| model.input_modalities.contains(kind);
+    if !demand.input.iter().all(takes) {
+        return Some(Exclude::Modality);
+    }
+    let lacks = demand.preferences.require_parameters
+        && !demand.parameters.iter().all(|one| supports(endpoint, *one));
+    lacks.then_some(Exclude::RequireParameters)
+}
+
+/// The two names of the longest answer stand for each other: the dialect sends the right one.
+pub(super) fn supports(endpoint: &Endpoint, parameter: Parameter) -> bool {
+    let has = |one| endpoint.supported_parameters.contains(&one);
+    has(parameter)
+        || match parameter {
+            Parameter::MaxTokens => has(Parameter::MaxCompletionTokens),
+            Parameter::MaxCompletionTokens => has(Parameter::MaxTokens),
+            _ => false,
+        }
+}

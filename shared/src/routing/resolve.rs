@@ -1,0 +1,138 @@
+//! From what the client wrote to models of the catalogue: exact ids first, so that a catalogue
+//! suffix such as `:free` is just a model; then the sorting suffixes, in any number.
+
+use super::{Demand, Refusal};
+use crate::catalog::Model;
+use crate::ranking::Mode;
+use crate::snapshot::Snapshot;
+use std::sync::Arc;
+
+/// The most suggestions for an unknown model.
+const NEAREST_MAX: usize = 3;
+/// The most fallback models that are looked at.
+const MODELS_MAX: usize = 32;
+/// Longer names get no suggestions: comparing them would cost too much.
+const NAME_MAX: usize = 100;
+
+/// A model that the client asks for, and how.
+pub(super) struct Wanted {
+    pub(super) model: Arc<Model>,
+    /// The strict order that a suffix asks for.
+    pub(super) sort: Option<Mode>,
+    /// The service tier that a suffix admits.
+    pub(super) tier: Option<&'static str>,
+}
+
+/// The models asked for, in order, without repetitions. Unknown ones are passed over as long as
+/// there is a known one: a fallback is for that, too.
+pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Vec<Wanted>, Refusal> {
+    let mut all: Vec<Wanted> = Vec::with_capacity(1 + demand.fallback_models.len());
+    let names = std::iter::once(&demand.model).chain(&demand.fallback_models);
+    for name in names.take(MODELS_MAX) {
+        let Some(wanted) = find(snapshot, name) else {
+            continue;
+        };
+        if all.iter().all(|known| known.model.id != wanted.model.id) {
+            all.push(wanted);
+        }
+    }
+    if all.is_empty() {
+        return Err(Refusal::ModelNotFound {
+            model: demand.model.clone(),
+            nearest: nearest(snapshot, &demand.model),
+        });
+    }
+    Ok(all)
+}
+
+fn find(snapshot: &Snapshot, name: &str) -> Option<Wanted> {
+    let (mut name, mut sort, mut tier) = (name, None, None);
+    loop {
+        if let Some(model) = snapshot.model(name) {
+            let model = model.clone();
+            return Some(Wanted { model, sort, tier });
+        }
+        let (base, suffix) = name.rsplit_once(':')?;
+        let (mode, admitted) = match suffix {
+            "nitro" => (Mode::Throughput, "priority"),
+            "floor" => (Mode::Price, "flex"),
+            _ => return None,
+        };
+        // Read from the end: the last suffix is seen first, and wins.
+        if sort.is_none() {
+            (sort, tier) = (Some(mode), Some(admitted));
+        }
+        name = base;
+    }
+}
+
+fn nearest(snapshot: &Snapshot, name: &str) -> Vec<String> {
+    if name.is_empty() || name.len() > NAME_MAX {
+        return Vec::new();
+    }
+    let name = name.to_ascii_lowercase();
+    let slug = |id: &str| {
+        id.rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
+    let wanted = slug(&name);
+    let mut scored: Vec<_> = snapshot
+        .models()
+        .iter()
+        .filter_map(|model| {
+            let id = model.id.as_str().to_ascii_lowercase();
+            let known = slug(&id);
+            let distance = if known == wanted {
+                0
+            } else if known.contains(&wanted) || wanted.contains(&known) {
+                1 + known.len().abs_diff(wanted.len()) / 4
+            } else {
+                distance(wanted.as_bytes(), known.as_bytes())
+            };
+            (distance <= wanted.len().max(known.len()) / 3).then_some((distance, &model.id))
+        })
+        .collect();
+    scored.sort();
+    let best = scored.into_iter().take(NEAREST_MAX);
+    best.map(|(_, id)| id.to_string()).collect()
+}
+
+/// Levenshtein's, one row at a time.
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (at, from) in a.iter().enumerate() {
+        let mut left = at + 1;
+        let mut diagonal = at;
+        for (cell, to) in row.iter_mut().skip(1).zip(b) {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = at + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (a, b, expect) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "", 3),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("flaw", "lawn", 2),
+        ] {
+            assert_eq!(distance(a.as_bytes(), b.as_bytes()), expect, "{a} {b}");
+        }
+    }
+}
