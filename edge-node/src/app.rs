@@ -1,1 +1,259 @@
-//! (being written)
+//! Wiring: builds the node's parts in order, starts its tasks, and takes it down again. Decides
+//! nothing.
+
+use crate::account::{AccountConfig, Accounts, OpenError};
+use crate::admin::AdminHandler;
+use crate::admission::Admission;
+use crate::auth::KeyRing;
+use crate::config::Config;
+use crate::control::{ControlClient, ControlError};
+use crate::credential::Credentials;
+use crate::exchange::Exchange;
+use crate::listen::{self, Handler, InFlight, Listener, Service, TlsError};
+use crate::node::{Identity, Node};
+use crate::report::{Reporter, Sender};
+use crate::sync::{self, Sync};
+use crate::upstream::pooled::Pooled;
+use crate::{gateway, metrics};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use shared::clock::Clock;
+use shared::health::Board;
+use shared::observe;
+use shared::routing::View;
+use shared::task::Tasks;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// How long the rest may take once every request has ended.
+const FLUSH_MAX: Duration = Duration::from_secs(10);
+
+/// What a program brings along.
+#[derive(Clone)]
+pub struct Parts {
+    /// The time.
+    pub clock: Clock,
+    /// The owner of the edge's tasks.
+    pub tasks: Tasks,
+}
+
+/// Why the edge does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address can't be used.
+    #[error("{0}: {1}")]
+    Bind(SocketAddr, io::Error),
+    /// The client API's certificate can't be used.
+    #[error("listen_tls: {0}")]
+    Tls(#[from] TlsError),
+    /// The control plane can't be addressed.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The usage log can't be used.
+    #[error(transparent)]
+    Accounts(#[from] OpenError),
+    /// The metrics can't be set up.
+    #[error("metrics: {0}")]
+    Metrics(String),
+}
+
+/// An edge that serves.
+pub struct Running {
+    /// Where the client API listens.
+    pub api: SocketAddr,
+    /// Where the admin interface listens.
+    pub admin: SocketAddr,
+    /// The node.
+    pub node: Arc<Node>,
+    in_flight: Arc<InFlight>,
+    tasks: Tasks,
+    /// The admin interface outlives the rest: it tells that the node is draining.
+    admin_tasks: Tasks,
+}
+
+struct Gateway(Arc<Node>);
+
+#[async_trait]
+impl Handler for Gateway {
+    async fn serve(&self, exchange: &mut dyn Exchange) {
+        gateway::serve(&self.0, exchange).await;
+    }
+}
+
+/// Starts an edge: sockets first, then what is on disk, then the control plane.
+///
+/// # Errors
+/// A part that can't be had.
+pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
+    let Parts { clock, tasks } = parts;
+    let bind = |address| listen::bind(address).map_err(|error| StartError::Bind(address, error));
+    let (api, admin) = (bind(config.listen)?, bind(config.admin_listen)?);
+    let (api_address, admin_address) = (api.address, admin.address);
+    let rendered = observe::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
+    metrics::describe();
+
+    let node = Arc::new(build(&config, &clock, &tasks, api_address).await?);
+    let in_flight = Arc::new(InFlight::default());
+    let tls = config
+        .listen_tls
+        .as_ref()
+        .map(|(cert, key)| listen::acceptor(cert, key));
+    let service = Service {
+        handler: Arc::new(Gateway(Arc::clone(&node))),
+        tls: tls.transpose()?,
+        connections: config.connections,
+        timers: config.path_timers,
+        in_flight: Arc::clone(&in_flight),
+    };
+    serve(&tasks, "api", api, service);
+    let admin_tasks = Tasks::new();
+    let stop = tasks.stop_signal();
+    let service = Service {
+        handler: Arc::new(AdminHandler {
+            node: Arc::clone(&node),
+            metrics: rendered.clone(),
+            stop,
+        }),
+        tls: None,
+        connections: 256,
+        timers: config.path_timers,
+        in_flight: Arc::default(),
+    };
+    serve(&admin_tasks, "admin", admin, service);
+    tasks.spawn("metrics", rendered.maintain(tasks.stop_signal()));
+    Ok(Running {
+        api: api_address,
+        admin: admin_address,
+        node,
+        in_flight,
+        tasks,
+        admin_tasks,
+    })
+}
+
+async fn build(
+    config: &Config,
+    clock: &Clock,
+    tasks: &Tasks,
+    api_address: SocketAddr,
+) -> Result<Node, StartError> {
+    let timers = &config.timers;
+    let control = ControlClient::new(&config.control, config.control_tls.clone(), timers)?;
+    let account = AccountConfig {
+        dir: config.data_dir.join("wal"),
+        node: config.node.clone(),
+        timers: timers.clone(),
+    };
+    let accounts = Accounts::open(account, Some(control.clone()), clock.clone(), tasks).await?;
+    let identity = Identity {
+        node: config.node.clone(),
+        pop: config.pop.clone(),
+        region: config.region.clone(),
+        epoch: accounts.epoch(),
+    };
+    let key_file = Some(config.data_dir.join("keys.cache"));
+    let keys = KeyRing::open(
+        key_file,
+        Some(control.clone()),
+        clock.clone(),
+        timers,
+        tasks,
+    );
+    let view = Arc::new(ArcSwap::from_pointee(View::default()));
+    let sync = Sync::boot(
+        sync::Config {
+            identity: identity.clone(),
+            api_address: api_address.to_string(),
+            trusted: config.trusted_signers.clone(),
+            guard: config.guard,
+            folder: config.data_dir.join("lkg"),
+            timers: timers.clone(),
+            clock: clock.clone(),
+        },
+        Arc::clone(&view),
+        Arc::clone(&keys),
+        Arc::clone(&control),
+    );
+    tasks.spawn("sync", sync.run(tasks.stop_signal()));
+    let reporter = Arc::new(Reporter::default());
+    let told = (
+        Arc::clone(&reporter),
+        control,
+        identity.clone(),
+        timers.clone(),
+        clock.clone(),
+    );
+    let sender = Sender::new(told.0, told.1, told.2, told.3, told.4);
+    tasks.spawn("report", sender.run(tasks.stop_signal()));
+    Ok(Node {
+        identity,
+        view,
+        health: Arc::new(Board::default()),
+        keys,
+        accounts,
+        reporter,
+        upstream: Arc::new(Pooled::new(
+            config.upstream_ca_file.as_deref(),
+            clock.clone(),
+        )),
+        credentials: Credentials::default(),
+        admission: Admission::new(config.limits),
+        series: metrics::SeriesGuard::default(),
+        clock: clock.clone(),
+        timers: config.path_timers,
+        seeds: AtomicU64::new(0),
+    })
+}
+
+fn serve(tasks: &Tasks, name: &'static str, listener: Listener, service: Service) {
+    let owner = tasks.clone();
+    tasks.spawn(name, async move {
+        if let Err(error) = listener.serve(service, &owner).await {
+            tracing::error!(%error, name, "listener failed");
+        }
+    });
+}
+
+impl Running {
+    /// Where what listens, for `addresses.json`.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeMap<String, String> {
+        [("api", self.api), ("edge_admin", self.admin)]
+            .into_iter()
+            .map(|(name, address)| (name.to_owned(), address.to_string()))
+            .collect()
+    }
+
+    /// Stops accepting, lets requests finish until `deadline`, settles, flushes. Gives the number
+    /// of requests that had to be cut.
+    pub async fn drain(self, deadline: Duration) -> usize {
+        self.tasks.request_stop();
+        let finished = tokio::time::timeout(deadline, self.in_flight.idle()).await;
+        let cut = if finished.is_ok() {
+            0
+        } else {
+            self.in_flight.count()
+        };
+        self.tasks.drain(FLUSH_MAX).await;
+        self.admin_tasks.drain(Duration::from_millis(100)).await;
+        cut
+    }
+}
+
+/// Writes `addresses.json` whole or not at all.
+///
+/// # Errors
+/// The folder can't be written.
+pub fn write_addresses(path: &Path, addresses: &BTreeMap<String, String>) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let temporary = path.with_extension("json.new");
+    std::fs::write(&temporary, serde_json::to_vec_pretty(addresses)?)?;
+    std::fs::rename(temporary, path)
+}

@@ -1,1 +1,133 @@
-//! (being written)
+//! The request path. [`steps`] is one request from top to bottom: every line is a step, every step
+//! a module, and types keep the order. [`serve`] wraps it: routes, renders a failure in the
+//! client's terms, and always reports.
+
+pub mod explain;
+pub mod quote;
+mod refuse;
+pub mod route;
+
+use crate::account::Intent;
+use crate::admission::body;
+use crate::attempt::{self, Job};
+use crate::catalogue;
+use crate::client::Client;
+use crate::exchange::Exchange;
+use crate::failure::{Failure, Fault};
+use crate::ingress::{self, Api, Surface};
+use crate::listen::guard;
+use crate::node::Node;
+use crate::relay;
+use bytes::Bytes;
+use explain::Story;
+use quote::Quote;
+pub(crate) use refuse::no_plan;
+use route::Route;
+
+/// Serves one request. The answer was sent when this returns, unless the client has gone.
+pub async fn serve(node: &Node, exchange: &mut dyn Exchange) {
+    let (generation, seed) = node.next_request();
+    let head = exchange.head();
+    let route = guard::check(head).map(|()| route::of(&head.method, head.uri.path()));
+    let mut story = Story::begin(
+        route.as_ref().ok(),
+        generation.clone(),
+        seed,
+        node.clock.unix_ms(),
+    );
+    let edge = node.identity.node.to_string();
+    let mut client = Client::new(exchange, generation, edge, node.timers.keep_alive);
+    let result = match route {
+        Ok(Route::Infer(api, surface)) => {
+            Box::pin(steps(node, &mut client, (api, surface), &mut story)).await
+        }
+        Ok(other) => catalogue::answer(node, &mut client, &other).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = &result
+        && failure.fault != Fault::ClientGone
+    {
+        // A client that leaves now has got as much of the error as it wanted.
+        let _ = tell(&mut client, failure, &story).await;
+    }
+    story.report(node, result.as_ref().err());
+}
+
+/// One inference request, top to bottom.
+async fn steps(
+    node: &Node,
+    client: &mut Client<'_>,
+    (api, surface): (Api, Surface),
+    story: &mut Story,
+) -> Result<(), Failure> {
+    let view = node.view(); // one view per request
+    client.decided_by(view.snapshot.version());
+    refuse::no_table(&view)?;
+    let principal = node
+        .keys
+        .authenticate(&client.exchange.head().headers)
+        .await?;
+    let mut ticket = node.admission.admit(&principal, node.clock.now())?; // held to the end
+    let body = story
+        .waiting(body::read(client.exchange, &mut ticket))
+        .await?;
+    let call = ingress::parse(api, surface, &client.exchange.head().headers, body)?;
+    story.asked(&call);
+    let plan = node
+        .plan(&view, &principal, &call.demand, story.seed)
+        .map_err(|refusal| no_plan(&refusal, &call.demand))?;
+    story.planned(&plan);
+    let quote = Quote::of(&plan, &call.demand, call.n);
+    let intent = Intent {
+        generation: client.generation().clone(),
+        api: api.as_str(),
+        requested_model: call.demand.model.clone(),
+        price_version: plan.snapshot_version,
+        ceiling: quote.ceiling,
+        least: quote.least,
+        streamed: call.stream,
+        started_unix_ms: story.started_unix_ms,
+    };
+    let mut hold = client
+        .wait_for(node.accounts.hold(&principal, intent))
+        .await?;
+    if call.stream {
+        client.expect_stream();
+    }
+    let held = hold.amount();
+    let job = Job {
+        node,
+        call: &call,
+        generation: &client.generation().clone(),
+        created: story.started_unix_ms / 1000,
+        clamp: &|candidate| quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
+    };
+    story.sent_upstream();
+    let result = match client.wait_for(attempt::run(&job, &plan)).await {
+        Ok(reply) => relay::run(&job, reply, client, &mut hold, story).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = &result {
+        hold.receipt.fault = Some(failure.fault);
+    }
+    hold.receipt.duration = story.elapsed();
+    story.settled(&hold.receipt);
+    hold.settle();
+    result
+}
+
+/// Says what went wrong: a status while there is none yet, an error event after.
+async fn tell(client: &mut Client<'_>, failure: &Failure, story: &Story) -> Result<(), Failure> {
+    if !client.begun() {
+        return client.refuse(failure).await;
+    }
+    if !story.is_stream() {
+        return Ok(());
+    }
+    let created = story.started_unix_ms / 1000;
+    let chunk = failure.chat_chunk(client.generation(), story.model(), created);
+    client
+        .send(Bytes::from(format!("data: {chunk}\n\n")))
+        .await?;
+    client.end().await
+}

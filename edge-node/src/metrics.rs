@@ -1,1 +1,103 @@
-//! (being written)
+//! Every metric of the data plane: its name as a constant, described once. Label values come from
+//! closed sets or the catalogue; model x provider counters stop at [`SERIES_MAX`] series and go on
+//! as `other`.
+
+use dashmap::DashSet;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+
+/// Client requests, by API, status class and fault owner.
+pub const REQUESTS: &str = "godwit_requests_total";
+/// From the request's head to the end of its answer.
+pub const REQUEST_DURATION: &str = "godwit_request_duration_seconds";
+/// Time in Godwit, waiting for upstreams and clients excluded.
+pub const OVERHEAD: &str = "godwit_overhead_seconds";
+/// From the upstream request to the first content byte.
+pub const TTFT: &str = "godwit_ttft_seconds";
+/// Completion tokens per second of streams.
+pub const THROUGHPUT: &str = "godwit_output_tokens_per_second";
+/// Upstream attempts, by provider and outcome.
+pub const ATTEMPTS: &str = "godwit_attempts_total";
+/// Moves to another endpoint, by reason.
+pub const FAILOVERS: &str = "godwit_failovers_total";
+/// 1 for the state that an endpoint is in.
+pub const ENDPOINT_STATE: &str = "godwit_endpoint_state";
+/// Tokens, by model, provider and kind.
+pub const TOKENS: &str = "godwit_tokens_total";
+/// What was charged, in USD, by model and provider.
+pub const COST: &str = "godwit_cost_usd_total";
+/// The version number of the table in use.
+pub const TABLE_VERSION: &str = "godwit_table_version";
+/// Seconds since the ranking in use was computed.
+pub const TABLE_AGE: &str = "godwit_table_age_seconds";
+/// Pushes refused, by reason.
+pub const PUSH_NACKS: &str = "godwit_push_nacks_total";
+/// Usage records that the ledger has not acknowledged.
+pub const OUTBOX: &str = "godwit_usage_outbox_records";
+/// What this node may spend without asking.
+pub const LEASE_AVAILABLE: &str = "godwit_lease_available_usd";
+/// Streams being relayed.
+pub const OPEN_STREAMS: &str = "godwit_open_streams";
+/// Work refused because a limit was reached, by limit.
+pub const SHED: &str = "godwit_shed_total";
+
+/// The most (metric, model, provider) combinations that get a series of their own.
+pub const SERIES_MAX: usize = 5_000;
+
+/// Registers the descriptions; once per process.
+pub fn describe() {
+    describe_counter!(REQUESTS, "client requests");
+    describe_histogram!(
+        REQUEST_DURATION,
+        Unit::Seconds,
+        "from head to end of answer"
+    );
+    describe_histogram!(OVERHEAD, Unit::Seconds, "time in Godwit, waiting excluded");
+    describe_histogram!(
+        TTFT,
+        Unit::Seconds,
+        "from upstream request to first content byte"
+    );
+    describe_histogram!(THROUGHPUT, "completion tokens per second of streams");
+    describe_counter!(ATTEMPTS, "upstream attempts");
+    describe_counter!(FAILOVERS, "moves to another endpoint");
+    describe_gauge!(ENDPOINT_STATE, "1 for the state that an endpoint is in");
+    describe_counter!(TOKENS, "tokens by kind");
+    describe_counter!(COST, "charged, in USD");
+    describe_gauge!(TABLE_VERSION, "version number of the table in use");
+    describe_gauge!(TABLE_AGE, Unit::Seconds, "age of the ranking in use");
+    describe_counter!(PUSH_NACKS, "pushes refused");
+    describe_gauge!(OUTBOX, "usage records not yet acknowledged");
+    describe_gauge!(
+        LEASE_AVAILABLE,
+        "what this node may spend without asking, in USD"
+    );
+    describe_gauge!(OPEN_STREAMS, "streams being relayed");
+    describe_counter!(SHED, "work refused because a limit was reached");
+}
+
+/// Counts one refusal because of the named limit.
+pub fn shed(limit: &'static str) {
+    counter!(SHED, "limit" => limit).increment(1);
+}
+
+/// Bounds the series that model and provider labels can make.
+#[derive(Debug, Default)]
+pub struct SeriesGuard {
+    seen: DashSet<(String, String)>,
+}
+
+impl SeriesGuard {
+    /// The labels to use for this pair: itself while there is room, else `other`.
+    #[must_use]
+    pub fn labels(&self, model: &str, provider: &str) -> (String, String) {
+        let pair = (model.to_owned(), provider.to_owned());
+        if self.seen.contains(&pair) {
+            return pair;
+        }
+        if self.seen.len() >= SERIES_MAX {
+            return ("other".to_owned(), "other".to_owned());
+        }
+        self.seen.insert(pair.clone());
+        pair
+    }
+}

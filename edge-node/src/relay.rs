@@ -1,1 +1,310 @@
-//! (being written)
+//! Carries an endpoint's answer to the client: every event goes out as soon as it is in, one task
+//! per stream, no channel between. Past the first byte nobody pretends: a stream finishes, or says
+//! why not.
+
+use crate::attempt::{Job, Reply, deadline::Idle};
+use crate::client::Client;
+use crate::dialect::Bill;
+use crate::failure::{Failure, Fault};
+use crate::ingress::Call;
+use crate::message::{Finish, Progress};
+use crate::metrics;
+use crate::node::Node;
+use crate::{account::Hold, gateway::explain::Story};
+use ::metrics::{counter, gauge, histogram};
+use bytes::Bytes;
+use futures::FutureExt;
+use shared::usage::{Usage, cost};
+use shared::window::{Observation, Outcome};
+use std::time::{Duration, Instant};
+
+/// Client bytes that are joined into one write when the provider sends faster than events are
+/// relayed.
+pub const COALESCE_MAX: usize = 64 << 10;
+/// How long the end of an upstream body may take after its last event; then the connection is
+/// closed instead of kept.
+const TRAILER_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Relays the reply to its end and puts what it used into the hold.
+///
+/// # Errors
+/// The client has gone, or the endpoint failed after its first content; the hold then says what
+/// was seen so far.
+pub async fn run(
+    job: &Job<'_>,
+    reply: Reply,
+    client: &mut Client<'_>,
+    hold: &mut Hold,
+    story: &mut Story,
+) -> Result<(), Failure> {
+    let Job { node, call, .. } = *job;
+    let mut relay = Relay {
+        node,
+        call,
+        reply,
+        _open: OpenStream::new(call.stream),
+    };
+    relay.identify(hold);
+    let result = if call.stream {
+        relay.stream(client, hold).await
+    } else {
+        Ok(())
+    };
+    match result {
+        Ok(()) => relay.finish(client, hold, story).await,
+        Err(failure) => {
+            relay.broke(hold, &failure);
+            Err(failure)
+        }
+    }
+}
+
+struct Relay<'a> {
+    node: &'a Node,
+    call: &'a Call,
+    reply: Reply,
+    _open: OpenStream,
+}
+
+enum Next {
+    Chunk(Result<Option<Bytes>, crate::upstream::Error>),
+    ClientGone,
+    Stalled,
+    KeepAlive,
+}
+
+impl Relay<'_> {
+    /// From here on, whatever ends the request, the hold knows who served it.
+    fn identify(&self, hold: &mut Hold) {
+        let candidate = &self.reply.candidate;
+        let receipt = &mut hold.receipt;
+        receipt.endpoint = Some(candidate.endpoint.id.clone());
+        receipt.model = Some(candidate.endpoint.model.clone());
+        receipt.provider = Some(candidate.provider.slug.clone());
+        receipt.ttft = Some(self.reply.ttft);
+        receipt.attempts = u32::try_from(self.reply.failed.len() + 1).unwrap_or(u32::MAX);
+    }
+
+    /// Forwards until the terminal event.
+    async fn stream(&mut self, client: &mut Client<'_>, hold: &mut Hold) -> Result<(), Failure> {
+        let mut stall = Idle::new(self.reply.candidate.provider.timeouts.stall);
+        let mut quiet = Idle::new(self.node.timers.keep_alive);
+        let mut marked = Instant::now();
+        loop {
+            if !self.reply.pending.is_empty() {
+                let due = self.reply.pending.split().freeze();
+                client.send(due).await?;
+                quiet.touch();
+            }
+            if self.reply.ended || self.reply.translator.progress().done {
+                return Ok(());
+            }
+            if marked.elapsed() >= Duration::from_secs(1) {
+                marked = Instant::now();
+                self.meter(hold);
+                hold.mark();
+            }
+            let next = tokio::select! {
+                biased;
+                chunk = self.reply.body.chunk() => Next::Chunk(chunk),
+                () = client.exchange.gone() => Next::ClientGone,
+                () = stall.passed() => Next::Stalled,
+                () = quiet.passed() => Next::KeepAlive,
+            };
+            match next {
+                Next::Chunk(chunk) => {
+                    stall.touch();
+                    self.feed(chunk)?;
+                    self.drain_ready()?;
+                }
+                Next::ClientGone => return Err(Failure::client_gone()),
+                Next::Stalled => {
+                    return Err(Failure::provider(
+                        504,
+                        "stall",
+                        "the provider stopped sending",
+                    ));
+                }
+                Next::KeepAlive => {
+                    client.keep_alive().await?;
+                    quiet.touch();
+                }
+            }
+        }
+    }
+
+    fn feed(
+        &mut self,
+        chunk: Result<Option<Bytes>, crate::upstream::Error>,
+    ) -> Result<(), Failure> {
+        let reply = &mut self.reply;
+        match chunk {
+            Ok(Some(chunk)) => reply.translator.feed(&chunk, &mut reply.pending),
+            Ok(None) => {
+                reply.ended = true;
+                reply.translator.end(&mut reply.pending)
+            }
+            Err(error) => {
+                tracing::debug!(endpoint = %reply.candidate.endpoint.id, %error, "stream broke");
+                let text = "the provider's stream broke off";
+                Err(Failure::provider(502, "truncated", text))
+            }
+        }
+    }
+
+    /// Takes what has already arrived, so that a burst costs one write instead of many.
+    fn drain_ready(&mut self) -> Result<(), Failure> {
+        while !self.reply.ended && self.reply.pending.len() < COALESCE_MAX {
+            let Some(chunk) = self.reply.body.chunk().now_or_never() else {
+                return Ok(());
+            };
+            self.feed(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the usage so far, and its cost, into the hold.
+    fn meter(&self, hold: &mut Hold) {
+        let usage = usage_of(self.call, self.reply.translator.progress());
+        hold.receipt.usage = usage;
+        hold.receipt.cost = cost(&usage, &self.reply.candidate.endpoint.pricing).total();
+    }
+
+    /// The answer is whole: bill it, end it, learn from it.
+    async fn finish(
+        mut self,
+        client: &mut Client<'_>,
+        hold: &mut Hold,
+        story: &mut Story,
+    ) -> Result<(), Failure> {
+        self.meter(hold);
+        let progress = self.reply.translator.progress();
+        let receipt = &mut hold.receipt;
+        receipt.finish_reason = progress.finish_reason.map_or("", Finish::as_str).to_owned();
+        receipt.upstream_id.clone_from(&progress.upstream_id);
+        let usage = receipt.usage;
+        let lines = cost(&usage, &self.reply.candidate.endpoint.pricing);
+        self.observe(&usage, lines.total());
+        let told = self.call.explain.then(|| story.tell(Some(&self.reply)));
+        let bill = Bill {
+            usage: &usage,
+            cost: &lines,
+            explain: told.as_ref(),
+        };
+        self.reply.translator.close(&bill, &mut self.reply.pending);
+        let last = self.reply.pending.split().freeze();
+        let sent = if self.call.stream {
+            match client.send(last).await {
+                Ok(()) => client.end().await,
+                gone => gone,
+            }
+        } else {
+            client.answer(200, last).await
+        };
+        self.give_back().await;
+        sent
+    }
+
+    /// The connection can be kept only when its body was read to the end.
+    async fn give_back(mut self) {
+        if !self.reply.ended {
+            let end = tokio::time::timeout(TRAILER_PATIENCE, self.reply.body.chunk()).await;
+            self.reply.ended = matches!(end, Ok(Ok(None)));
+        }
+        if self.reply.ended {
+            self.reply.body.release().await;
+        }
+    }
+
+    /// The answer broke off: count it where it belongs. The gateway tells the client.
+    fn broke(&mut self, hold: &mut Hold, failure: &Failure) {
+        self.meter(hold);
+        hold.receipt.fault = Some(failure.fault);
+        let progress = self.reply.translator.progress();
+        hold.receipt.upstream_id.clone_from(&progress.upstream_id);
+        if failure.fault == Fault::ClientGone {
+            self.count(failure.reason);
+            return;
+        }
+        hold.receipt.finish_reason = "error".to_owned();
+        // What a provider broke is not charged, however much of it arrived.
+        hold.receipt.cost = shared::money::Amount::ZERO;
+        self.count(failure.reason);
+        let truncated = Observation::of(Outcome::Truncated);
+        let observation = Observation {
+            first_attempt: self.reply.first,
+            ..truncated
+        };
+        self.node
+            .observe(&self.reply.candidate.endpoint.id, &observation);
+    }
+
+    fn observe(&self, usage: &Usage, charged: shared::money::Amount) {
+        let reply = &self.reply;
+        let streaming = reply.begun.elapsed().saturating_sub(reply.ttft);
+        let measurable = self.call.stream && usage.completion > 1 && !streaming.is_zero();
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]
+        let rate = measurable.then(|| usage.completion as f64 / streaming.as_secs_f64());
+        let provider = reply.candidate.provider.slug.as_str().to_owned();
+        if let Some(rate) = rate {
+            histogram!(metrics::THROUGHPUT, "provider" => provider).record(rate);
+        }
+        self.count("ok");
+        let observation = Observation {
+            outcome: Outcome::Ok,
+            ttft: self.call.stream.then_some(reply.ttft),
+            tokens_per_second: rate,
+            usage: *usage,
+            cost: charged,
+            first_attempt: reply.first,
+            tool_error: reply.translator.progress().tool_error,
+        };
+        self.node
+            .observe(&reply.candidate.endpoint.id, &observation);
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let provider = self.reply.candidate.provider.slug.as_str().to_owned();
+        counter!(metrics::ATTEMPTS, "provider" => provider, "outcome" => outcome).increment(1);
+    }
+}
+
+/// What the provider reported, else our own estimate, marked as such.
+fn usage_of(call: &Call, progress: &Progress) -> Usage {
+    let estimate = Usage {
+        prompt: call.demand.prompt_tokens,
+        completion: progress.output_bytes.div_ceil(4),
+        estimated: true,
+        ..Usage::default()
+    };
+    match progress.usage {
+        // A count that came before the end (Anthropic's first event) says nothing of the output.
+        Some(usage) if !progress.done && usage.completion < estimate.completion => Usage {
+            completion: estimate.completion,
+            estimated: true,
+            ..usage
+        },
+        Some(usage) => usage,
+        None => estimate,
+    }
+}
+
+/// Counts a stream while it is open.
+struct OpenStream(bool);
+
+impl OpenStream {
+    fn new(stream: bool) -> Self {
+        if stream {
+            gauge!(metrics::OPEN_STREAMS).increment(1.0);
+        }
+        Self(stream)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        if self.0 {
+            gauge!(metrics::OPEN_STREAMS).decrement(1.0);
+        }
+    }
+}

@@ -1,1 +1,260 @@
-//! (written on the lead branch: [EDGE-STATE] keeps account, auth, control; sync and report have moved to the lead)
+//! Keeps the node's view current: disk first, then the discovery stream. What is pushed is checked
+//! by [`session`] before it is used, and kept by [`cache`] for a start without a control plane.
+//! This file is the shell: the stream, the swap and the acknowledgement.
+
+pub mod cache;
+pub mod session;
+
+use crate::auth::KeyRing;
+use crate::control::{ControlClient, Link, MESSAGE_MAX};
+use crate::metrics;
+use crate::node::Identity;
+use crate::timers::Timers;
+use ::metrics::counter;
+use arc_swap::ArcSwap;
+use cache::Cache;
+use session::{Adopted, Guard, Session};
+use shared::clock::{Clock, Moment};
+use shared::manifest::PublicKey;
+use shared::proto::discovery as wire;
+use shared::proto::discovery::control_message::Body as Push;
+use shared::proto::discovery::discovery_client::DiscoveryClient;
+use shared::proto::discovery::edge_message::Body as Word;
+use shared::routing::View;
+use shared::task::Stop;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Words to the control plane that may wait for the stream: a hello and a verdict for each push.
+const OUTGOING_MAX: usize = 64;
+/// How long the control plane may take to accept the stream.
+const ACCEPT_MAX: Duration = Duration::from_secs(10);
+
+/// What a sync needs to know.
+pub struct Config {
+    /// This node.
+    pub identity: Identity,
+    /// Where its clients reach it, for operators.
+    pub api_address: String,
+    /// Who may sign the catalogue.
+    pub trusted: Vec<PublicKey>,
+    /// How far a table may change at once.
+    pub guard: Guard,
+    /// Where the last good tables are kept.
+    pub folder: std::path::PathBuf,
+    /// Intervals.
+    pub timers: Timers,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Keeps the view current.
+pub struct Sync {
+    config: Config,
+    session: Session,
+    cache: Cache,
+    view: Arc<ArcSwap<View>>,
+    ranking_received: Option<Moment>,
+    keys: Arc<KeyRing>,
+    control: Arc<ControlClient>,
+}
+
+impl Sync {
+    /// Starts from the last good table on disk, if there is one; `view` then holds it.
+    #[must_use]
+    pub fn boot(
+        config: Config,
+        view: Arc<ArcSwap<View>>,
+        keys: Arc<KeyRing>,
+        control: Arc<ControlClient>,
+    ) -> Self {
+        let mut session = Session::new(config.trusted.clone(), config.guard);
+        let cache = Cache::new(config.folder.clone());
+        for (path, update) in cache.load() {
+            match session.restore(update) {
+                Ok(()) => {
+                    tracing::info!(version = %session.snapshot().version(), "table from disk");
+                    break;
+                }
+                Err(reason) => {
+                    tracing::warn!(path = %path.display(), reason, "table on disk is not usable");
+                }
+            }
+        }
+        let sync = Self {
+            config,
+            session,
+            cache,
+            view,
+            ranking_received: None,
+            keys,
+            control,
+        };
+        sync.swap();
+        sync
+    }
+
+    /// Follows the control plane until the program stops.
+    pub async fn run(mut self, mut stop: Stop) {
+        let mut backoff = self.control.backoff();
+        while !stop.requested() {
+            self.control.renew().await;
+            let link = self.control.link();
+            let begun = self.config.clock.now();
+            let ended = tokio::select! {
+                ended = self.follow(&link) => ended,
+                () = stop.wait() => return,
+            };
+            if let Err(status) = ended {
+                tracing::info!(%status, "discovery stream ended");
+            }
+            self.control.failed(&link);
+            if self.config.clock.now().since(begun) >= self.config.timers.stream_settled {
+                backoff.reset();
+            }
+            if !backoff.pause(&mut stop).await {
+                return;
+            }
+        }
+    }
+
+    /// One stream, from hello to its end.
+    async fn follow(&mut self, link: &Link) -> Result<(), tonic::Status> {
+        let (words, outgoing) = mpsc::channel(OUTGOING_MAX);
+        let hello = wire::EdgeMessage {
+            body: Some(Word::Hello(self.hello())),
+        };
+        if words.send(hello).await.is_err() {
+            return Ok(());
+        }
+        let mut client = DiscoveryClient::new(link.channel.clone())
+            .max_decoding_message_size(MESSAGE_MAX)
+            .max_encoding_message_size(MESSAGE_MAX);
+        let accepted = client.subscribe(ReceiverStream::new(outgoing));
+        let accepted = tokio::time::timeout(ACCEPT_MAX, accepted)
+            .await
+            .map_err(|_| tonic::Status::deadline_exceeded("the stream was not accepted"))?;
+        let mut pushes = accepted?.into_inner();
+        while let Some(push) = pushes.message().await? {
+            for word in self.take(push).await? {
+                let word = wire::EdgeMessage { body: Some(word) };
+                if words.send(word).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hello(&self) -> wire::Hello {
+        let identity = &self.config.identity;
+        let snapshot = self.session.snapshot();
+        let holds = snapshot.resource_count() > 0;
+        wire::Hello {
+            node_id: identity.node.to_string(),
+            pop: identity.pop.to_string(),
+            region: identity.region.to_string(),
+            boot_epoch: identity.epoch.0,
+            held: holds.then(|| snapshot.version().into()),
+            held_root: if holds {
+                snapshot.root().to_vec()
+            } else {
+                Vec::new()
+            },
+            account_sequence: self.keys.account_sequence(),
+            api_address: self.config.api_address.clone(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Uses a push or refuses it; what to answer.
+    async fn take(&mut self, push: wire::ControlMessage) -> Result<Vec<Word>, tonic::Status> {
+        match push.body {
+            Some(Push::Authority(update)) => Ok(self.authority(update).await),
+            Some(Push::Ranking(update)) => {
+                self.ranking(update)?;
+                Ok(Vec::new())
+            }
+            Some(Push::Account(update)) => {
+                self.keys.apply(update);
+                Ok(Vec::new())
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn authority(&mut self, update: wire::AuthorityUpdate) -> Vec<Word> {
+        let version = update
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.version);
+        match self.session.authority(update, &self.view.load()) {
+            Ok(Adopted {
+                unchanged,
+                rejected,
+                manifest,
+            }) => {
+                let mut words = Vec::new();
+                if !rejected.is_empty() {
+                    count_nack("resource");
+                    tracing::warn!(?rejected, "resources refused; the others are in use");
+                    let rejections = rejected.into_iter().map(Into::into).collect();
+                    words.push(Word::Nack(wire::Nack {
+                        version,
+                        rejections,
+                    }));
+                }
+                if !unchanged {
+                    self.swap();
+                    let kept = cache::image(&manifest, self.session.snapshot());
+                    self.cache.keep(manifest.version, kept).await;
+                }
+                words.push(Word::Ack(wire::Ack { version }));
+                words
+            }
+            Err(refusal) => {
+                count_nack(refusal.label);
+                tracing::warn!(
+                    reason = refusal.reason,
+                    "table refused; the last good one stays"
+                );
+                let rejection = wire::Rejection {
+                    resource: "manifest".to_owned(),
+                    reason: refusal.reason,
+                };
+                vec![Word::Nack(wire::Nack {
+                    version,
+                    rejections: vec![rejection],
+                })]
+            }
+        }
+    }
+
+    /// A delta that does not fit ends the stream: the next hello brings a full table.
+    fn ranking(&mut self, update: wire::RankingUpdate) -> Result<(), tonic::Status> {
+        let taken = self.session.ranking(update).map_err(|refusal| {
+            count_nack(refusal.label);
+            tonic::Status::failed_precondition(refusal.reason)
+        })?;
+        if taken {
+            self.ranking_received = Some(self.config.clock.now());
+            self.swap();
+        }
+        Ok(())
+    }
+
+    fn swap(&self) {
+        let snapshot = Arc::new(self.session.snapshot().clone());
+        let mut view = View::new(snapshot, Arc::clone(self.session.ranking_table()));
+        if let Some(received) = self.ranking_received {
+            view = view.received_at(received);
+        }
+        self.view.store(Arc::new(view));
+    }
+}
+
+fn count_nack(reason: &'static str) {
+    counter!(metrics::PUSH_NACKS, "reason" => reason).increment(1);
+}

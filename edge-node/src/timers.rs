@@ -85,3 +85,24 @@ impl Default for Timers {
         }
     }
 }
+
+impl Timers {
+    /// The same with every background interval (not the deadlines) multiplied by `factor`.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        for interval in [
+            &mut self.retry_min,
+            &mut self.retry_max,
+            &mut self.key_negative,
+            &mut self.key_retry,
+            &mut self.key_save,
+            &mut self.lease_idle,
+            &mut self.ship,
+            &mut self.report,
+            &mut self.report_alarm_gap,
+        ] {
+            *interval = interval.mul_f64(factor);
+        }
+        self
+    }
+}

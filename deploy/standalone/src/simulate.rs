@@ -1,0 +1,146 @@
+//! Simulated providers for a part of the catalogue, so that the first request works without
+//! credentials and without a route to any provider. They say `simulated` in every answer, and
+//! exist only in this program.
+
+use loadtest::provider::{Config, Dialect, Provider, Running};
+use shared::catalog::{self, Catalog, DataPolicy, Endpoint, Modality, Pricing};
+use shared::id::{EndpointId, ModelId, ProviderSlug};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Models that get simulated endpoints: those that most providers serve.
+pub const MODELS_MAX: usize = 60;
+/// The name in every simulated answer's `provider`.
+pub const NAME: &str = "simulated";
+
+/// The simulated providers of this process.
+pub struct Simulation {
+    /// Where the overlaid catalogue is.
+    pub catalog: PathBuf,
+    /// One model that is simulated, for the first request.
+    pub example: ModelId,
+    providers: Vec<Running>,
+}
+
+impl Simulation {
+    /// Starts two providers, one of each dialect, and writes a catalogue in which the best-served
+    /// models are theirs to `folder`.
+    ///
+    /// # Errors
+    /// No port or no disk.
+    pub async fn start(real: &Catalog, folder: &Path) -> io::Result<Self> {
+        let mut providers = Vec::new();
+        for dialect in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
+            providers.push(Provider::start(configuration(dialect)).await?);
+        }
+        let urls: Vec<String> = providers.iter().map(Running::base_url).collect();
+        let (overlaid, example) = overlay(real, &urls);
+        if folder.exists() {
+            std::fs::remove_dir_all(folder)?;
+        }
+        std::fs::create_dir_all(folder)?;
+        for (name, text) in catalog::file::to_toml(&overlaid) {
+            std::fs::write(folder.join(name), text)?;
+        }
+        Ok(Self { catalog: folder.to_owned(), example, providers })
+    }
+
+    /// Stops the providers.
+    pub async fn stop(self) {
+        for provider in &self.providers {
+            provider.stop().await;
+        }
+    }
+}
+
+fn configuration(dialect: Dialect) -> Config {
+    Config {
+        dialect: Some(dialect),
+        ttft: Duration::from_millis(120),
+        tokens_per_second: 80.0,
+        ..Config::default()
+    }
+}
+
+/// The catalogue with the best-served models moved to the simulated providers at `urls` (first
+/// openai-chat, then anthropic-messages), at the price of their cheapest real endpoint.
+fn overlay(real: &Catalog, urls: &[String]) -> (Catalog, ModelId) {
+    let mut served: BTreeMap<&ModelId, Vec<&Arc<Endpoint>>> = BTreeMap::new();
+    for endpoint in &real.endpoints {
+        served.entry(&endpoint.model).or_default().push(endpoint);
+    }
+    let mut models: Vec<_> = real.models.iter().filter(|model| is_chat(model)).collect();
+    models.sort_by_key(|model| {
+        let count = served.get(&model.id).map_or(0, Vec::len);
+        (std::cmp::Reverse(count), model.id.clone())
+    });
+    models.truncate(MODELS_MAX);
+    let mut overlaid = real.clone();
+    let simulated: Vec<_> = models.iter().map(|model| model.id.clone()).collect();
+    overlaid.endpoints.retain(|endpoint| !simulated.contains(&endpoint.model));
+    let dialects = [catalog::Dialect::OpenaiChat, catalog::Dialect::AnthropicMessages];
+    for ((url, dialect), slug) in urls.iter().zip(dialects).zip(["simulated", "simulated-messages"])
+    {
+        overlaid.providers.push(Arc::new(provider(slug, url, dialect)));
+        for model in &models {
+            let real = served.get(&model.id).map_or(&[][..], Vec::as_slice);
+            overlaid.endpoints.push(Arc::new(endpoint(model, slug, real)));
+        }
+    }
+    // Providers without an endpoint left would be unroutable rows.
+    overlaid.endpoints.sort_by(|a, b| (&a.model, &a.tag).cmp(&(&b.model, &b.tag)));
+    overlaid.providers.sort_by(|a, b| a.slug.cmp(&b.slug));
+    let example = simulated.into_iter().next().unwrap_or_else(|| ModelId::from(""));
+    (overlaid, example)
+}
+
+fn is_chat(model: &catalog::Model) -> bool {
+    model.input_modalities.contains(&Modality::Text)
+        && model.output_modalities == [Modality::Text]
+        && model.expiration_date.is_none()
+}
+
+fn provider(slug: &str, url: &str, dialect: catalog::Dialect) -> catalog::Provider {
+    catalog::Provider {
+        slug: ProviderSlug::from(slug),
+        name: NAME.to_owned(),
+        dialect,
+        base_url: url.to_owned(),
+        auth: catalog::Auth::None,
+        api_key_env: None,
+        regions: vec!["local".to_owned()],
+        data_policy: DataPolicy { training: false, retention_days: Some(0) },
+        quirks: Vec::new(),
+        timeouts: catalog::Timeouts::default(),
+        limits: catalog::Limits::default(),
+        privacy_policy_url: None,
+        terms_of_service_url: None,
+        status_page_url: None,
+        headquarters: None,
+        datacenters: Vec::new(),
+    }
+}
+
+fn endpoint(model: &catalog::Model, slug: &str, real: &[&Arc<Endpoint>]) -> Endpoint {
+    let cheapest = real.iter().min_by_key(|e| (e.pricing.completion, e.pricing.prompt));
+    let pricing = cheapest.map_or_else(Pricing::default, |e| e.pricing.clone());
+    let parameters = real.iter().max_by_key(|e| e.supported_parameters.len());
+    Endpoint {
+        id: EndpointId::of(&model.id, slug),
+        model: model.id.clone(),
+        provider: ProviderSlug::from(slug),
+        tag: slug.to_owned(),
+        provider_model: model.id.as_str().to_owned(),
+        context_length: model.context_length,
+        max_completion_tokens: real.iter().filter_map(|e| e.max_completion_tokens).max(),
+        max_prompt_tokens: None,
+        quantization: catalog::Quantization::Unknown,
+        supported_parameters: parameters
+            .map(|e| e.supported_parameters.clone())
+            .unwrap_or_default(),
+        pricing,
+    }
+}

@@ -1,0 +1,139 @@
+//! What an upstream failure means: for the client (status, text), for the walk (retry or not) and
+//! for health (an outcome). Pure but for [`SilentUnlessHeard`].
+
+use crate::dialect;
+use crate::failure::{Failure, Fault, Retry};
+use crate::node::Node;
+use crate::upstream::{Error, Kind, Phase};
+use http::{HeaderMap, header};
+use shared::catalog::Provider;
+use shared::id::EndpointId;
+use shared::routing::Candidate;
+use shared::window::{Observation, Outcome};
+use std::time::Duration;
+
+/// A failure of the leg itself.
+pub(super) fn leg(error: &Error) -> Failure {
+    let (status, reason, text) = match (error.phase, error.kind) {
+        (Phase::Resolve, _) => (502, "resolve", "the provider's name has no address"),
+        (Phase::Connect, Kind::Timeout) => (504, "connect_timeout", "connecting took too long"),
+        (Phase::Connect, _) => (502, "connect", "the provider refused the connection"),
+        (Phase::Tls, _) => (502, "tls", "no trusted TLS connection to the provider"),
+        (Phase::Head, Kind::Timeout) => (504, "first_token_timeout", "the provider stayed silent"),
+        (Phase::Body, Kind::Timeout) => (504, "stall", "the provider stopped in the middle"),
+        (_, Kind::Protocol) => (502, "protocol", "the provider's answer was not valid HTTP"),
+        _ => (502, "reset", "the provider closed the connection"),
+    };
+    Failure::provider(status, reason, text)
+}
+
+pub(super) fn first_token_timeout(patience: Duration) -> Failure {
+    let text = format!(
+        "the provider sent no content within {} ms",
+        patience.as_millis()
+    );
+    Failure::provider(504, "first_token_timeout", text)
+}
+
+pub(super) fn empty() -> Failure {
+    Failure::provider(502, "empty", "the provider's answer ended without content")
+}
+
+/// Refuses an answer that is not a stream of events where one was asked for.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<Failure> {
+    let value = headers.get(header::CONTENT_TYPE)?;
+    let kind = value
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    let kind = kind.trim_ascii();
+    // Some hosts send events without a type, or as plain text or bytes; pages and documents are
+    // what proxies send in a provider's place.
+    let wrong = kind.eq_ignore_ascii_case(b"text/html")
+        || kind.eq_ignore_ascii_case(b"application/json")
+        || kind.eq_ignore_ascii_case(b"application/xml");
+    wrong.then(|| {
+        let text = "the provider answered with a document in place of a stream of events";
+        Failure::provider(502, "content_type", text)
+    })
+}
+
+/// Reads an error object out of a 200 answer that should have been a stream.
+pub(super) fn error_in_place_of_events(
+    provider: &Provider,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<Failure> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let error = value.get("error")?;
+    let code = error.get("code").and_then(serde_json::Value::as_u64);
+    let status = code
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|c| (400..600).contains(c));
+    Some(dialect::classify(
+        provider,
+        status.unwrap_or(502),
+        headers,
+        body,
+    ))
+}
+
+/// What health must know of a failure.
+pub(super) fn outcome(failure: &Failure) -> Outcome {
+    let after = match failure.retry {
+        Retry::SameAfter(after) => Some(after),
+        Retry::Never | Retry::OtherEndpoint => failure.retry_after,
+    };
+    match failure.fault {
+        Fault::Provider => match (failure.status, failure.reason) {
+            (429, _) => Outcome::RateLimited { retry_after: after },
+            (529, _) | (_, "overloaded") => Outcome::Overload { retry_after: after },
+            (_, "first_token_timeout" | "connect_timeout" | "stall") => Outcome::Timeout,
+            _ => Outcome::HardFail,
+        },
+        // A refused key of ours makes the endpoint as useless as an outage would.
+        Fault::ProviderKey => Outcome::HardFail,
+        Fault::Caller
+        | Fault::Account
+        | Fault::Gateway
+        | Fault::ControlPlane
+        | Fault::ClientGone => Outcome::Neutral,
+    }
+}
+
+/// Counts silence against an endpoint whose attempt was abandoned because a competitor answered
+/// first; does nothing when it was heard, or when it had hardly begun.
+pub(super) struct SilentUnlessHeard<'a> {
+    node: &'a Node,
+    endpoint: Option<EndpointId>,
+    patience: Duration,
+    begun: std::time::Instant,
+}
+
+impl<'a> SilentUnlessHeard<'a> {
+    pub(super) fn new(node: &'a Node, candidate: &Candidate) -> Self {
+        Self {
+            node,
+            endpoint: Some(candidate.endpoint.id.clone()),
+            patience: candidate.provider.timeouts.first_token,
+            begun: std::time::Instant::now(),
+        }
+    }
+
+    pub(super) fn heard(&mut self) {
+        self.endpoint = None;
+    }
+}
+
+impl Drop for SilentUnlessHeard<'_> {
+    fn drop(&mut self) {
+        let Some(endpoint) = self.endpoint.take() else {
+            return;
+        };
+        if self.begun.elapsed() >= self.patience {
+            let observation = Observation::of(Outcome::Silence);
+            self.node.observe(&endpoint, &observation);
+        }
+    }
+}

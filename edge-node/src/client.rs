@@ -1,0 +1,187 @@
+//! The client's side of one exchange: keeps it informed while it waits, notices when it leaves,
+//! and knows whether the head of the answer is out, so that a failure becomes a status before and
+//! an error event after.
+
+use crate::exchange::{Exchange, Framing, Gone};
+use crate::failure::{Failure, seconds_up};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use shared::id::{GenerationId, Version};
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+/// What a waiting client of a stream gets to keep its connection open: an SSE comment.
+const KEEP_ALIVE: &[u8] = b": GODWIT PROCESSING\n\n";
+
+/// The client of one exchange.
+pub struct Client<'a> {
+    /// The exchange underneath.
+    pub exchange: &'a mut dyn Exchange,
+    generation: GenerationId,
+    edge: String,
+    table: Option<Version>,
+    keep_alive: Duration,
+    /// True when the answer is to be a stream.
+    streaming: bool,
+    begun: bool,
+}
+
+impl<'a> Client<'a> {
+    /// A client that has got nothing yet.
+    #[must_use]
+    pub fn new(
+        exchange: &'a mut dyn Exchange,
+        generation: GenerationId,
+        edge: String,
+        keep_alive: Duration,
+    ) -> Self {
+        Self {
+            exchange,
+            generation,
+            edge,
+            table: None,
+            keep_alive,
+            streaming: false,
+            begun: false,
+        }
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn generation(&self) -> &GenerationId {
+        &self.generation
+    }
+
+    /// True once the head of the answer is out.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Names the table that decides about this request, for `x-godwit-table`.
+    pub fn decided_by(&mut self, table: Version) {
+        self.table = Some(table);
+    }
+
+    /// From now on the answer is a stream of events.
+    pub fn expect_stream(&mut self) {
+        self.streaming = true;
+    }
+
+    /// Waits for `work` on the client's behalf: a client that leaves ends it, a client of a stream
+    /// gets a comment each interval.
+    ///
+    /// # Errors
+    /// What `work` fails with, or that the client has gone.
+    pub async fn wait_for<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut work = pin!(work);
+        loop {
+            let tick = tokio::time::sleep(self.keep_alive);
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.exchange.gone() => return Err(Failure::client_gone()),
+                () = tick, if self.streaming => {
+                    self.send(Bytes::from_static(KEEP_ALIVE)).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends a piece of a stream, after its head when that is not out yet.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn send(&mut self, data: Bytes) -> Result<(), Failure> {
+        if !self.begun {
+            self.begun = true;
+            let mut headers = self.headers("text/event-stream");
+            headers.push((header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+            // Proxies in front must not collect events.
+            let unbuffered = HeaderName::from_static("x-accel-buffering");
+            headers.push((unbuffered, HeaderValue::from_static("no")));
+            self.exchange
+                .send_head(200, &headers, Framing::Stream)
+                .await
+                .map_err(gone)?;
+        }
+        self.exchange.send(data).await.map_err(gone)
+    }
+
+    /// Sends a comment that keeps the connection open.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn keep_alive(&mut self) -> Result<(), Failure> {
+        self.send(Bytes::from_static(KEEP_ALIVE)).await
+    }
+
+    /// Ends a stream.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn end(&mut self) -> Result<(), Failure> {
+        self.exchange.end().await.map_err(gone)
+    }
+
+    /// Sends a whole JSON answer.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn answer(&mut self, status: u16, body: Bytes) -> Result<(), Failure> {
+        let headers = self.headers("application/json");
+        self.whole(status, headers, body).await
+    }
+
+    /// Answers a failure that came before the answer had begun.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn refuse(&mut self, failure: &Failure) -> Result<(), Failure> {
+        let mut headers = self.headers("application/json");
+        if let Some(after) = failure.retry_after {
+            headers.push((header::RETRY_AFTER, HeaderValue::from(seconds_up(after))));
+        }
+        let body = serde_json::to_vec(&failure.body()).unwrap_or_default();
+        self.whole(failure.status, headers, body.into()).await
+    }
+
+    async fn whole(
+        &mut self,
+        status: u16,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Bytes,
+    ) -> Result<(), Failure> {
+        self.begun = true;
+        self.exchange
+            .send_head(status, &headers, Framing::Length(body.len()))
+            .await
+            .map_err(gone)?;
+        self.exchange.send(body).await.map_err(gone)?;
+        self.exchange.end().await.map_err(gone)
+    }
+
+    fn headers(&self, content_type: &'static str) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::with_capacity(8);
+        headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        let mut text = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.push((HeaderName::from_static(name), value));
+            }
+        };
+        text("x-generation-id", self.generation.as_str());
+        text("x-godwit-edge", &self.edge);
+        if let Some(table) = self.table {
+            text("x-godwit-table", &table.to_string());
+        }
+        headers
+    }
+}
+
+fn gone(_: Gone) -> Failure {
+    Failure::client_gone()
+}

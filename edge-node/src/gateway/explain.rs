@@ -1,0 +1,238 @@
+//! What is told of a request: to the client that asks (`x-godwit-explain`), to the metrics and to
+//! the log, once. Observes only; no step decides by it.
+
+use super::route::Route;
+use crate::account::Receipt;
+use crate::attempt::Reply;
+use crate::failure::{FailedAttempt, Failure, Fault};
+use crate::ingress::Call;
+use crate::metrics;
+use crate::node::Node;
+use ::metrics::{counter, histogram};
+use serde_json::{Value, json};
+use shared::id::GenerationId;
+use shared::routing::Plan;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// One request's story.
+pub struct Story {
+    /// The request's own randomness.
+    pub seed: u64,
+    /// When it came in.
+    pub started_unix_ms: u64,
+    generation: GenerationId,
+    api: &'static str,
+    begun: Instant,
+    waited: Duration,
+    sent_after: Option<Duration>,
+    model: String,
+    stream: bool,
+    explain: bool,
+    plan: Option<Value>,
+    receipt: Option<Receipt>,
+}
+
+impl Story {
+    /// Begins with the head.
+    #[must_use]
+    pub fn begin(
+        route: Option<&Route>,
+        generation: GenerationId,
+        seed: u64,
+        started_unix_ms: u64,
+    ) -> Self {
+        Self {
+            seed,
+            started_unix_ms,
+            generation,
+            api: route.map_or("other", Route::api),
+            begun: Instant::now(),
+            waited: Duration::ZERO,
+            sent_after: None,
+            model: String::new(),
+            stream: false,
+            explain: false,
+            plan: None,
+            receipt: None,
+        }
+    }
+
+    /// Waits for somebody else; the time does not count as ours.
+    pub async fn waiting<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = work.await;
+        self.waited += begun.elapsed();
+        done
+    }
+
+    /// Notes what the client asked for.
+    pub fn asked(&mut self, call: &Call) {
+        self.model.clone_from(&call.demand.model);
+        self.stream = call.stream;
+        self.explain = call.explain;
+    }
+
+    /// Notes the plan, for a client that wants to know.
+    pub fn planned(&mut self, plan: &Plan) {
+        if self.explain {
+            self.plan = Some(plan_json(plan));
+        }
+    }
+
+    /// The request's first upstream byte is due.
+    pub fn sent_upstream(&mut self) {
+        self.sent_after = Some(self.begun.elapsed());
+    }
+
+    /// Notes what is charged.
+    pub fn settled(&mut self, receipt: &Receipt) {
+        self.receipt = Some(receipt.clone());
+    }
+
+    /// Time since the head.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// The model that the client asked for.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// True when the client asked for a stream.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// The routing decision and what came of it, for `godwit_explain`.
+    #[must_use]
+    pub fn tell(&self, reply: Option<&Reply>) -> Value {
+        let mut told = self.plan.clone().unwrap_or_else(|| json!({}));
+        if let (Some(reply), Some(object)) = (reply, told.as_object_mut()) {
+            let mut attempts: Vec<Value> = reply.failed.iter().map(attempt_json).collect();
+            attempts.push(json!({
+                "provider": reply.candidate.provider.name,
+                "endpoint": reply.candidate.endpoint.id.as_str(),
+                "status": 200,
+                "ttft_ms": u64::try_from(reply.ttft.as_millis()).unwrap_or(u64::MAX),
+            }));
+            object.insert("attempts".into(), Value::Array(attempts));
+            object.insert("generation".into(), self.generation.as_str().into());
+        }
+        told
+    }
+
+    /// Counts the request and writes its line in the log.
+    pub fn report(self, node: &Node, failure: Option<&Failure>) {
+        let status = failure.map_or(200, |failure| failure.status);
+        let fault = failure.map_or("none", |failure| failure.fault.as_str());
+        let class = match status / 100 {
+            2 => "2xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        counter!(metrics::REQUESTS, "api" => self.api, "status_class" => class, "fault" => fault)
+            .increment(1);
+        let took = self.begun.elapsed();
+        histogram!(metrics::REQUEST_DURATION, "api" => self.api).record(took.as_secs_f64());
+        if let Some(sent_after) = self.sent_after {
+            histogram!(metrics::OVERHEAD)
+                .record(sent_after.saturating_sub(self.waited).as_secs_f64());
+        }
+        if let Some(receipt) = &self.receipt {
+            count_usage(node, receipt);
+        }
+        self.log(status, fault, failure);
+    }
+
+    fn log(&self, status: u16, fault: &str, failure: Option<&Failure>) {
+        let took = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let endpoint = self
+            .receipt
+            .as_ref()
+            .and_then(|receipt| receipt.endpoint.clone());
+        let endpoint = endpoint.as_ref().map_or("", |endpoint| endpoint.as_str());
+        let (id, model) = (self.generation.as_str(), self.model.as_str());
+        match failure {
+            // Only what this node did wrong wakes a human.
+            Some(failure) if matches!(failure.fault, Fault::Gateway) && status == 500 => {
+                tracing::error!(id, model, endpoint, status, took, "{}", failure.message);
+            }
+            Some(failure) => {
+                let reason = failure.reason;
+                tracing::info!(
+                    id,
+                    model,
+                    endpoint,
+                    status,
+                    fault,
+                    reason,
+                    took,
+                    "request failed"
+                );
+            }
+            None => tracing::debug!(id, model, endpoint, status, took, "request served"),
+        }
+    }
+}
+
+fn count_usage(node: &Node, receipt: &Receipt) {
+    let (Some(model), Some(provider)) = (&receipt.model, &receipt.provider) else {
+        return;
+    };
+    let (model, provider) = node.series.labels(model.as_str(), provider.as_str());
+    let usage = &receipt.usage;
+    for (kind, count) in [
+        ("prompt", usage.prompt),
+        ("completion", usage.completion),
+        ("cached", usage.cache_read),
+        ("reasoning", usage.reasoning),
+    ] {
+        if count > 0 {
+            let (model, provider) = (model.clone(), provider.clone());
+            counter!(metrics::TOKENS, "model" => model, "provider" => provider, "kind" => kind)
+                .increment(count);
+        }
+    }
+    // The exporter counts integers; a gauge that only grows keeps the fraction of a dollar.
+    ::metrics::gauge!(metrics::COST, "model" => model, "provider" => provider)
+        .increment(receipt.cost.to_usd_lossy());
+}
+
+fn attempt_json(attempt: &FailedAttempt) -> Value {
+    json!({ "provider": attempt.provider, "status": attempt.status, "code": attempt.code })
+}
+
+/// A plan as people read it.
+#[must_use]
+pub fn plan_json(plan: &Plan) -> Value {
+    let candidates: Vec<Value> = plan
+        .candidates
+        .iter()
+        .map(|candidate| {
+            json!({
+                "endpoint": candidate.endpoint.id.as_str(),
+                "provider": candidate.provider.name,
+                "share": candidate.share,
+                "reason": candidate.reason.as_str(),
+            })
+        })
+        .collect();
+    let excluded: Vec<Value> = plan
+        .excluded
+        .iter()
+        .map(|e| json!({ "endpoint": e.endpoint.as_str(), "reason": e.why.as_str() }))
+        .collect();
+    json!({
+        "candidates": candidates,
+        "excluded": excluded,
+        "catalogue_version": plan.snapshot_version.to_string(),
+        "ranking_version": plan.ranking_version.to_string(),
+        // A string: a seed has 64 bits, and a JSON number's reader may keep only 53.
+        "seed": plan.seed.to_string(),
+    })
+}

@@ -1,0 +1,138 @@
+//! What a request may cost at most, and what to ask of a provider when less is at hand. Pure.
+
+use shared::catalog::{Endpoint, Pricing};
+use shared::money::Amount;
+use shared::routing::{Demand, Plan};
+
+/// The prompt's tokens are estimated before the provider counts them; this factor makes the
+/// estimate a bound for all but pathological text. What exceeds it is an overrun, which the ledger
+/// books as such.
+pub const PROMPT_SAFETY: u64 = 2;
+/// Completion tokens that a request must be able to pay for to be worth starting.
+pub const LEAST_COMPLETION: u64 = 64;
+/// Completion tokens assumed where neither the client nor the endpoint names a bound.
+pub const UNBOUNDED_COMPLETION: u64 = 32_768;
+
+/// The bounds of one request's price over all its candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The worst case.
+    pub ceiling: Amount,
+    /// With less than this the request is refused.
+    pub least: Amount,
+}
+
+impl Quote {
+    /// The dearest candidate decides, since failover may end there; each of `choices` answers may
+    /// be as long as the bound.
+    #[must_use]
+    pub fn of(plan: &Plan, demand: &Demand, choices: u32) -> Self {
+        let mut quote = Self {
+            ceiling: Amount::ZERO,
+            least: Amount::ZERO,
+        };
+        for candidate in &plan.candidates {
+            let endpoint = &candidate.endpoint;
+            let prompt = prompt_cost(&endpoint.pricing, demand);
+            let most = most_completion(endpoint, demand).saturating_mul(u64::from(choices.max(1)));
+            let completion = |tokens| dearest_completion(&endpoint.pricing, demand, tokens);
+            quote.ceiling = quote.ceiling.max(prompt + completion(most));
+            quote.least = quote
+                .least
+                .max(prompt + completion(most.min(LEAST_COMPLETION)));
+        }
+        quote
+    }
+
+    /// The bound on completion tokens to send to an endpoint when `held` is less than the worst
+    /// case; none when the client's own bound (or none) may stand.
+    #[must_use]
+    pub fn clamp(&self, pricing: &Pricing, demand: &Demand, held: Amount) -> Option<u64> {
+        if held >= self.ceiling {
+            return None;
+        }
+        let left = (held - prompt_cost(pricing, demand)).at_least_zero();
+        let each = dearest_completion(pricing, demand, 1_000_000);
+        if each <= Amount::ZERO {
+            return None;
+        }
+        let tokens = left.0.saturating_mul(1_000_000) / each.0;
+        let tokens = u64::try_from(tokens).unwrap_or(u64::MAX).max(1);
+        Some(
+            demand
+                .max_tokens
+                .map_or(tokens, |wanted| wanted.min(tokens)),
+        )
+    }
+}
+
+fn most_completion(endpoint: &Endpoint, demand: &Demand) -> u64 {
+    let bound = endpoint
+        .max_completion_tokens
+        .unwrap_or(UNBOUNDED_COMPLETION);
+    demand
+        .max_tokens
+        .unwrap_or(bound)
+        .min(endpoint.context_length.max(1))
+}
+
+fn prompt_cost(pricing: &Pricing, demand: &Demand) -> Amount {
+    let tokens = demand.prompt_tokens.saturating_mul(PROMPT_SAFETY);
+    let price = pricing.at(tokens);
+    let dearest = [
+        price.input_cache_write,
+        price.input_cache_write_1h,
+        price.audio,
+    ]
+    .into_iter()
+    .flatten()
+    .fold(price.prompt, Ord::max);
+    dearest.cost(tokens) + price.request.unwrap_or_default().cost(1)
+}
+
+fn dearest_completion(pricing: &Pricing, demand: &Demand, tokens: u64) -> Amount {
+    let price = pricing.at(demand.prompt_tokens.saturating_mul(PROMPT_SAFETY));
+    let dearest = [
+        price.internal_reasoning,
+        price.audio_output,
+        price.image_output,
+    ]
+    .into_iter()
+    .flatten()
+    .fold(price.completion, Ord::max);
+    dearest.cost(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pricing() -> Pricing {
+        Pricing {
+            prompt: "0.000001".parse().unwrap(),
+            completion: "0.00001".parse().unwrap(),
+            ..Pricing::default()
+        }
+    }
+
+    #[test]
+    fn the_clamp_spends_no_more_than_is_held() {
+        let demand = Demand {
+            prompt_tokens: 500,
+            ..Demand::default()
+        };
+        let quote = Quote {
+            ceiling: Amount::USD,
+            least: Amount::ZERO,
+        };
+        // 0.011 USD: 0.001 for the prompt's bound, 0.01 for 1,000 tokens.
+        let held = "0.011".parse().unwrap();
+        assert_eq!(quote.clamp(&pricing(), &demand, held), Some(1000));
+        assert_eq!(quote.clamp(&pricing(), &demand, Amount::USD), None);
+        let asked = Demand {
+            max_tokens: Some(10),
+            ..demand
+        };
+        assert_eq!(quote.clamp(&pricing(), &asked, held), Some(10));
+    }
+}

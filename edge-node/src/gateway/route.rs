@@ -1,0 +1,137 @@
+//! Which path means what. Pure. Paths of OpenRouter's API that come later are known by name, so
+//! that their answer says so instead of "not found".
+
+use crate::ingress::{Api, Surface};
+use http::Method;
+
+/// What a request asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// An inference API.
+    Infer(Api, Surface),
+    /// All models.
+    Models(Surface),
+    /// How many models there are.
+    ModelCount,
+    /// One model.
+    Model(String),
+    /// A model's endpoints.
+    Endpoints(String),
+    /// All providers.
+    Providers,
+    /// A documented route that is not built yet.
+    Later(&'static str),
+    /// The path exists, the method does not; what is allowed.
+    Method(&'static str),
+    /// No such path.
+    Unknown,
+}
+
+impl Route {
+    /// The metric label.
+    #[must_use]
+    pub const fn api(&self) -> &'static str {
+        match self {
+            Self::Infer(api, _) => api.as_str(),
+            Self::Models(_) | Self::ModelCount | Self::Model(_) => "models",
+            Self::Endpoints(_) => "endpoints",
+            Self::Providers => "providers",
+            Self::Later(_) | Self::Method(_) | Self::Unknown => "other",
+        }
+    }
+}
+
+/// Routes whose whole family comes with later issues: first path segment and what it is.
+const LATER: &[(&str, &str)] = &[
+    ("completions", "text completions"),
+    ("responses", "the Responses API"),
+    ("messages", "the Anthropic Messages API"),
+    ("embeddings", "embeddings"),
+    ("rerank", "rerank"),
+    ("images", "image generation"),
+    ("videos", "video generation"),
+    ("audio", "audio"),
+    ("batches", "batches"),
+    ("key", "key information"),
+    ("auth", "key information"),
+    ("keys", "key management"),
+    ("credits", "credits"),
+    ("activity", "activity"),
+    ("analytics", "analytics"),
+    ("generation", "generation details"),
+    ("guardrails", "guardrails"),
+    ("byok", "own provider keys"),
+    ("workspaces", "workspaces"),
+    ("organization", "organisations"),
+    ("presets", "presets"),
+];
+
+/// The route of a request line.
+#[must_use]
+pub fn of(method: &Method, path: &str) -> Route {
+    let (surface, rest) = if let Some(rest) = path.strip_prefix("/api/v1/") {
+        (Surface::OpenRouter, rest)
+    } else if let Some(rest) = path.strip_prefix("/v1/") {
+        (Surface::OpenAi, rest)
+    } else {
+        return Route::Unknown;
+    };
+    let segments: Vec<&str> = rest.trim_end_matches('/').split('/').collect();
+    let get = |route: Route| {
+        if is_read(method) {
+            route
+        } else {
+            Route::Method("GET, HEAD")
+        }
+    };
+    match segments.as_slice() {
+        ["chat", "completions"] if method == Method::POST => Route::Infer(Api::Chat, surface),
+        ["chat", "completions"] => Route::Method("POST"),
+        ["models"] => get(Route::Models(surface)),
+        ["models", "count"] => get(Route::ModelCount),
+        ["models", author, slug, "endpoints"] => get(Route::Endpoints(format!("{author}/{slug}"))),
+        ["model" | "models", author, slug] => get(Route::Model(format!("{author}/{slug}"))),
+        ["providers"] => get(Route::Providers),
+        [first, ..] => LATER
+            .iter()
+            .find(|(segment, _)| segment == first)
+            .map_or(Route::Unknown, |(_, what)| Route::Later(what)),
+        [] => Route::Unknown,
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_mean_what_the_contract_says() {
+        let post = |path| of(&Method::POST, path);
+        let get = |path| of(&Method::GET, path);
+        let chat = |surface| Route::Infer(Api::Chat, surface);
+        assert_eq!(post("/api/v1/chat/completions"), chat(Surface::OpenRouter));
+        assert_eq!(post("/v1/chat/completions/"), chat(Surface::OpenAi));
+        assert_eq!(get("/v1/chat/completions"), Route::Method("POST"));
+        assert_eq!(get("/api/v1/models"), Route::Models(Surface::OpenRouter));
+        assert_eq!(
+            get("/api/v1/models/meta-llama/llama-3.3-70b-instruct/endpoints"),
+            Route::Endpoints("meta-llama/llama-3.3-70b-instruct".into())
+        );
+        assert_eq!(get("/api/v1/providers"), Route::Providers);
+        assert!(matches!(post("/v1/responses"), Route::Later(_)));
+        for unknown in [
+            "/",
+            "/api/v2/models",
+            "/v1",
+            "/v1/",
+            "/v1/nothing",
+            "//v1/models",
+        ] {
+            assert_eq!(get(unknown), Route::Unknown, "{unknown}");
+        }
+    }
+}

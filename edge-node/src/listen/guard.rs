@@ -1,0 +1,116 @@
+//! What a request's head must look like before anything acts on it. Pure. Two readings of one
+//! message are how requests are smuggled (RFC 9112 section 11.2), so whatever could be read in two
+//! ways is refused and the connection closed.
+
+use crate::failure::{ErrorType, Failure, Fault};
+use http::{Method, Version, header};
+
+/// Refuses heads that are ambiguous or ask for another protocol.
+///
+/// # Errors
+/// 400, or 405 for CONNECT; the connection must be closed after it.
+pub fn check(head: &http::request::Parts) -> Result<(), Failure> {
+    let headers = &head.headers;
+    if head.method == Method::CONNECT {
+        let text = "CONNECT is not served here";
+        let kind = ErrorType::InvalidRequest;
+        return Err(Failure::new(Fault::Caller, 405, kind, "connect", text));
+    }
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    let length = headers.get(header::CONTENT_LENGTH);
+    let encodings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
+    let encoding = headers.get(header::TRANSFER_ENCODING);
+    if lengths > 1 || length.is_some_and(|value| !is_plain_number(value.as_bytes())) {
+        return Err(refuse(
+            "content-length",
+            "one content-length of digits only",
+        ));
+    }
+    if encodings > 0 && lengths > 0 {
+        return Err(refuse(
+            "transfer-encoding",
+            "content-length or transfer-encoding, not both",
+        ));
+    }
+    let chunked = |value: &http::HeaderValue| {
+        value
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked")
+    };
+    if encodings > 1 || encoding.is_some_and(|value| !chunked(value)) {
+        return Err(refuse(
+            "transfer-encoding",
+            "no transfer-encoding but chunked, once",
+        ));
+    }
+    if encodings > 0 && head.version < Version::HTTP_11 {
+        return Err(refuse(
+            "transfer-encoding",
+            "no transfer-encoding in HTTP/1.0",
+        ));
+    }
+    if headers.contains_key(header::UPGRADE) && head.version == Version::HTTP_11 {
+        // RFC 9110 section 7.8: a server may ignore Upgrade, but bytes of another protocol may
+        // follow, so the connection is not used any further.
+        return Err(refuse("upgrade", "no protocol upgrade"));
+    }
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(refuse("host", "one host header"));
+    }
+    Ok(())
+}
+
+fn is_plain_number(value: &[u8]) -> bool {
+    !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit)
+}
+
+fn refuse(name: &str, expected: &str) -> Failure {
+    Failure::invalid(name, format!("malformed HTTP request: expected {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(version: Version, headers: &[(&str, &str)]) -> bool {
+        let mut request = http::Request::builder()
+            .method("POST")
+            .uri("/x")
+            .version(version);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        check(&request.body(()).unwrap().into_parts().0).is_ok()
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        let v = Version::HTTP_11;
+        assert!(verdict(v, &[("content-length", "3")]));
+        assert!(verdict(v, &[("transfer-encoding", "chunked")]));
+        for headers in [
+            &[("content-length", "3"), ("transfer-encoding", "chunked")][..],
+            &[("content-length", "3"), ("content-length", "3")],
+            &[("content-length", "3, 3")],
+            &[("content-length", "+3")],
+            &[("content-length", "0x3")],
+            &[("content-length", "")],
+            &[("transfer-encoding", "chunked, identity")],
+            &[("transfer-encoding", "identity, chunked")],
+            &[("transfer-encoding", "xchunked")],
+            &[
+                ("transfer-encoding", "chunked"),
+                ("transfer-encoding", "chunked"),
+            ],
+            &[("upgrade", "h2c")],
+            &[("host", "a"), ("host", "b")],
+        ] {
+            assert!(!verdict(v, headers), "{headers:?}");
+        }
+        assert!(!verdict(
+            Version::HTTP_10,
+            &[("transfer-encoding", "chunked")]
+        ));
+    }
+}

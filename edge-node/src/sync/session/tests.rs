@@ -1,0 +1,211 @@
+//! The session against a model control plane whose messages are lost, repeated and reordered.
+
+use super::*;
+use proptest::prelude::*;
+use shared::catalog::{
+    Auth, Catalog, DataPolicy, Dialect, Endpoint, Limits, Modality, Model, Pricing, Provider,
+    Quantization, Timeouts,
+};
+use shared::id::{EndpointId, ModelId, ProviderSlug, Version};
+use shared::manifest::Signer;
+
+fn catalog(models: &[u32]) -> Catalog {
+    let provider = Provider {
+        slug: ProviderSlug::from("acme"),
+        name: "Acme".into(),
+        dialect: Dialect::OpenaiChat,
+        base_url: "http://127.0.0.1:1/v1".into(),
+        auth: Auth::None,
+        api_key_env: None,
+        regions: Vec::new(),
+        data_policy: DataPolicy::default(),
+        quirks: Vec::new(),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+        privacy_policy_url: None,
+        terms_of_service_url: None,
+        status_page_url: None,
+        headquarters: None,
+        datacenters: Vec::new(),
+    };
+    let id = |n: &u32| ModelId::from(format!("acme/m{n:05}"));
+    let model = |n: &u32| Model {
+        id: id(n),
+        name: format!("M{n}"),
+        created: 1,
+        context_length: 1000,
+        input_modalities: vec![Modality::Text],
+        output_modalities: vec![Modality::Text],
+        tokenizer: "Other".into(),
+        canonical_slug: None,
+        description: None,
+        hugging_face_id: None,
+        instruct_type: None,
+        knowledge_cutoff: None,
+        expiration_date: None,
+    };
+    let endpoint = |n: &u32| Endpoint {
+        id: EndpointId::of(&id(n), "acme"),
+        model: id(n),
+        provider: ProviderSlug::from("acme"),
+        tag: "acme".into(),
+        provider_model: format!("m{n}"),
+        context_length: 1000,
+        max_completion_tokens: None,
+        max_prompt_tokens: None,
+        quantization: Quantization::Unknown,
+        supported_parameters: Vec::new(),
+        pricing: Pricing::default(),
+    };
+    Catalog {
+        providers: vec![Arc::new(provider)],
+        models: models.iter().map(|n| Arc::new(model(n))).collect(),
+        endpoints: models.iter().map(|n| Arc::new(endpoint(n))).collect(),
+    }
+}
+
+fn snapshot(number: u64, models: &[u32]) -> Snapshot {
+    Snapshot::from_catalog(Version { epoch: 1, number }, &catalog(models)).unwrap()
+}
+
+fn full(signer: &Signer, snapshot: &Snapshot) -> wire::AuthorityUpdate {
+    wire::AuthorityUpdate {
+        manifest: Some((&signer.sign(snapshot)).into()),
+        base: None,
+        upserts: snapshot
+            .resources()
+            .map(|resource| (&resource).into())
+            .collect(),
+        removals: Vec::new(),
+    }
+}
+
+fn delta(signer: &Signer, old: &Snapshot, new: &Snapshot) -> wire::AuthorityUpdate {
+    let (upserts, removals) = old.diff(new);
+    wire::AuthorityUpdate {
+        manifest: Some((&signer.sign(new)).into()),
+        base: Some(old.version().into()),
+        upserts: upserts.iter().map(Into::into).collect(),
+        removals,
+    }
+}
+
+fn fresh() -> (Signer, Session) {
+    let (signer, _) = Signer::generate().unwrap();
+    let session = Session::new(vec![signer.public_key()], Guard::default());
+    (signer, session)
+}
+
+fn push(session: &mut Session, update: wire::AuthorityUpdate) -> Result<Adopted, &'static str> {
+    let view = View::new(Arc::new(session.snapshot().clone()), Arc::default());
+    session
+        .authority(update, &view)
+        .map_err(|refusal| refusal.label)
+}
+
+#[test]
+fn only_a_trusted_signature_over_the_content_is_taken() {
+    let (signer, mut session) = fresh();
+    let table = snapshot(1, &[1, 2]);
+    let (stranger, _) = Signer::generate().unwrap();
+    assert_eq!(
+        push(&mut session, full(&stranger, &table)).unwrap_err(),
+        "signer"
+    );
+    let mut tampered = full(&signer, &table);
+    tampered.upserts.pop();
+    assert_eq!(push(&mut session, tampered).unwrap_err(), "root");
+    let mut forged = full(&signer, &table);
+    if let Some(manifest) = &mut forged.manifest {
+        manifest.root = vec![0; 32];
+    }
+    assert_eq!(push(&mut session, forged).unwrap_err(), "signature");
+    assert_eq!(session.snapshot().resource_count(), 0);
+    assert!(!push(&mut session, full(&signer, &table)).unwrap().unchanged);
+    assert!(push(&mut session, full(&signer, &table)).unwrap().unchanged);
+}
+
+#[test]
+fn versions_never_go_back_and_big_tables_do_not_vanish() {
+    let (signer, mut session) = fresh();
+    let many: Vec<u32> = (0..200).collect();
+    push(&mut session, full(&signer, &snapshot(2, &many))).unwrap();
+    assert_eq!(
+        push(&mut session, full(&signer, &snapshot(1, &many))).unwrap_err(),
+        "version"
+    );
+    let nothing = Snapshot::from_resources(
+        Version {
+            epoch: 1,
+            number: 3,
+        },
+        Vec::new(),
+    )
+    .0;
+    assert_eq!(
+        push(&mut session, full(&signer, &nothing)).unwrap_err(),
+        "empty"
+    );
+    assert_eq!(
+        push(&mut session, full(&signer, &snapshot(3, &[1]))).unwrap_err(),
+        "shrunk"
+    );
+    assert_eq!(session.snapshot().version().number, 2);
+    push(&mut session, full(&signer, &snapshot(4, &many[..100]))).unwrap();
+}
+
+#[test]
+fn a_bad_resource_is_named_and_the_good_ones_are_used() {
+    let (signer, mut session) = fresh();
+    let mut wrong = catalog(&[1, 2]);
+    wrong.endpoints.push(Arc::new(Endpoint {
+        provider: ProviderSlug::from("nobody"),
+        id: EndpointId::from("acme/m00001@nobody"),
+        tag: "nobody".into(),
+        ..(*wrong.endpoints[0]).clone()
+    }));
+    let resources = wrong.providers.iter().cloned().map(Resource::Provider);
+    let resources = resources.chain(wrong.models.iter().cloned().map(Resource::Model));
+    let resources = resources.chain(wrong.endpoints.iter().cloned().map(Resource::Endpoint));
+    let version = Version {
+        epoch: 1,
+        number: 1,
+    };
+    let (table, _) = Snapshot::from_resources(version, resources.collect());
+    let adopted = push(&mut session, full(&signer, &table)).unwrap();
+    assert_eq!(adopted.rejected.len(), 1);
+    assert_eq!(adopted.rejected[0].resource, "endpoint/acme/m00001@nobody");
+    assert_eq!(session.snapshot().endpoints().len(), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is lost, repeated or reordered on the way: what the edge holds is always one of
+    /// the versions that were made, whole, and never older than what it held before.
+    #[test]
+    fn any_schedule_leaves_a_whole_table(
+        tables in prop::collection::vec(prop::collection::btree_set(0_u32..40, 1..20), 2..8),
+        schedule in prop::collection::vec((0_usize..8, 0_usize..8, any::<bool>()), 1..40),
+    ) {
+        let (signer, mut session) = fresh();
+        let made: Vec<Snapshot> = tables
+            .iter()
+            .zip(1_u64..)
+            .map(|(models, number)| snapshot(number, &models.iter().copied().collect::<Vec<_>>()))
+            .collect();
+        let mut before = Version::default();
+        for (from, to, as_delta) in schedule {
+            let (from, to) = (&made[from % made.len()], &made[to % made.len()]);
+            let update = if as_delta { delta(&signer, from, to) } else { full(&signer, to) };
+            let _ = push(&mut session, update);
+            let held = session.snapshot();
+            prop_assert!(held.version() >= before);
+            before = held.version();
+            if before.number > 0 {
+                let origin = &made[usize::try_from(before.number).unwrap() - 1];
+                prop_assert_eq!(held.root(), origin.root());
+            }
+        }
+    }
+}

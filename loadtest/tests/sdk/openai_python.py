@@ -1,0 +1,147 @@
+"""OpenAI's Python SDK, unmodified, against a running Godwit.
+
+usage: openai_python.py BASE_URL KEY MODEL...
+Every model is asked for text and for tool calls, whole and streamed. Prints one JSON line per
+check; exits 1 at the first that fails.
+"""
+
+import json
+import sys
+
+from openai import APIStatusError, AuthenticationError, BadRequestError, OpenAI
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather at a place.",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+                "required": ["city"],
+            },
+        },
+    }
+]
+MESSAGES = [
+    {"role": "system", "content": "You are terse."},
+    {"role": "user", "content": "Say something about cranes and godwits."},
+]
+
+
+def passed(check, **details):
+    print(json.dumps({"check": check, **details}))
+
+
+def whole_text(client, model):
+    answer = client.chat.completions.create(model=model, messages=MESSAGES, max_tokens=40)
+    choice = answer.choices[0]
+    assert choice.message.role == "assistant"
+    assert choice.message.content, answer
+    assert choice.finish_reason in ("stop", "length"), choice.finish_reason
+    assert answer.usage.prompt_tokens > 0 and answer.usage.completion_tokens > 0
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    passed("whole_text", model=model)
+    return choice.message.content
+
+
+def streamed_text(client, model, expected):
+    stream = client.chat.completions.create(
+        model=model,
+        messages=MESSAGES,
+        max_tokens=40,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    text, finish, usage, ids = "", None, None, set()
+    for chunk in stream:
+        ids.add(chunk.id)
+        if chunk.usage is not None:
+            usage = chunk.usage
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            finish = choice.finish_reason or finish
+    assert text == expected, (text, expected)
+    assert finish in ("stop", "length"), finish
+    assert usage is not None and usage.completion_tokens > 0
+    assert len(ids) == 1, ids
+    passed("streamed_text", model=model)
+
+
+def check_call(name, arguments):
+    assert name == "get_weather", name
+    arguments = json.loads(arguments)
+    assert isinstance(arguments["city"], str), arguments
+
+
+def whole_tools(client, model):
+    answer = client.chat.completions.create(
+        model=model, messages=MESSAGES, tools=TOOLS, tool_choice="required"
+    )
+    message = answer.choices[0].message
+    assert answer.choices[0].finish_reason == "tool_calls", answer
+    assert message.tool_calls, answer
+    for call in message.tool_calls:
+        assert call.type == "function" and call.id
+        check_call(call.function.name, call.function.arguments)
+    followed = MESSAGES + [message.model_dump(exclude_none=True)]
+    for call in message.tool_calls:
+        followed.append({"role": "tool", "tool_call_id": call.id, "content": "sunny"})
+    again = client.chat.completions.create(model=model, messages=followed, tools=TOOLS)
+    assert again.choices[0].message.content or again.choices[0].message.tool_calls
+    passed("whole_tools", model=model)
+
+
+def streamed_tools(client, model):
+    stream = client.chat.completions.create(
+        model=model, messages=MESSAGES, tools=TOOLS, tool_choice="required", stream=True
+    )
+    calls, finish = {}, None
+    for chunk in stream:
+        for choice in chunk.choices:
+            finish = choice.finish_reason or finish
+            for part in choice.delta.tool_calls or []:
+                call = calls.setdefault(part.index, {"id": "", "name": "", "arguments": ""})
+                call["id"] = part.id or call["id"]
+                call["name"] = part.function.name or call["name"]
+                call["arguments"] += part.function.arguments or ""
+    assert finish == "tool_calls", finish
+    assert calls and all(call["id"] for call in calls.values()), calls
+    for call in calls.values():
+        check_call(call["name"], call["arguments"])
+    passed("streamed_tools", model=model)
+
+
+def errors(base_url, client):
+    try:
+        client.chat.completions.create(model="nobody/nothing", messages=MESSAGES)
+        raise AssertionError("an unknown model was served")
+    except BadRequestError as error:
+        assert "nobody/nothing" in str(error), error
+    try:
+        stranger = OpenAI(base_url=base_url, api_key="sk-gw-v1-" + "0" * 64, max_retries=0)
+        stranger.chat.completions.create(model="nobody/nothing", messages=MESSAGES)
+        raise AssertionError("an unknown key was served")
+    except AuthenticationError:
+        pass
+    except APIStatusError as error:
+        raise AssertionError(f"an unknown key got {error.status_code}") from error
+    passed("errors")
+
+
+def main():
+    base_url, key, models = sys.argv[1], sys.argv[2], sys.argv[3:]
+    client = OpenAI(base_url=base_url, api_key=key, max_retries=0)
+    listed = {model.id for model in client.models.list()}
+    assert set(models) <= listed, (models, sorted(listed)[:10])
+    passed("models", count=len(listed))
+    for model in models:
+        text = whole_text(client, model)
+        streamed_text(client, model, text)
+        whole_tools(client, model)
+        streamed_tools(client, model)
+    errors(base_url, client)
+
+
+main()
