@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
 
 /// Largest request body, bytes.
@@ -55,6 +56,9 @@ pub struct Config {
     pub seed: u64,
     /// Faults from the start.
     pub faults: Vec<Rule>,
+    /// For measuring delays: streamed text is replaced by the nanoseconds from this moment to the
+    /// making of each token.
+    pub stamps: Option<Instant>,
 }
 
 impl Default for Config {
@@ -68,6 +72,7 @@ impl Default for Config {
             tls: None,
             seed: 1,
             faults: Vec::new(),
+            stamps: None,
         }
     }
 }

@@ -127,6 +127,7 @@ impl Desk {
             rate: self.config.tokens_per_second,
             first_at: Instant::now() + self.config.ttft + strike.latency,
             rule: strike.rule,
+            stamps: self.config.stamps,
             cut,
             open,
         };
@@ -181,6 +182,7 @@ struct Exchange {
     rate: f64,
     first_at: Instant,
     rule: Option<Rule>,
+    stamps: Option<Instant>,
     cut: Cut,
     open: Open,
 }
@@ -253,6 +255,7 @@ impl Exchange {
             answer: this.answer,
             interval,
             mishap: rule.map(|rule| Mishap { rule, cut }),
+            stamps: this.stamps,
             open: this.open,
         };
         events(Body::Paced(Box::new(Paced::new(plan))))

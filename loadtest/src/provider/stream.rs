@@ -2,13 +2,14 @@
 //! purpose. A body owns its bill entry, so hanging up writes the entry down with what was given
 //! out until then.
 
-use super::answer::Answer;
+use super::answer::{Answer, Piece};
 use super::bill::Open;
 use super::fault::{Kind, Rule};
 use super::render::{Refusal, Script};
 use crate::server::Cut;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -107,6 +108,7 @@ pub(crate) struct Paced {
     next: usize,
     state: State,
     mishap: Option<Mishap>,
+    stamps: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
     open: Option<Open>,
 }
@@ -130,6 +132,7 @@ pub(crate) struct Plan {
     pub(crate) script: Script,
     pub(crate) interval: Duration,
     pub(crate) mishap: Option<Mishap>,
+    pub(crate) stamps: Option<Instant>,
     pub(crate) open: Open,
 }
 
@@ -143,6 +146,7 @@ impl Paced {
             next: 0,
             state: State::Fresh,
             mishap: plan.mishap,
+            stamps: plan.stamps,
             sleep: None,
             open: Some(plan.open),
         }
@@ -191,7 +195,14 @@ impl Paced {
         let mut out = String::with_capacity(512);
         self.begin(&mut out);
         if let Some(piece) = self.answer.pieces.get(self.next) {
-            self.script.piece(piece, &mut out);
+            match (piece, self.stamps) {
+                (Piece::Text(_), Some(origin)) => {
+                    let nanos = origin.elapsed().as_nanos();
+                    let stamp = Piece::Text(Cow::Owned(format!(" {nanos}")));
+                    self.script.piece(&stamp, &mut out);
+                }
+                _ => self.script.piece(piece, &mut out),
+            }
             self.next += 1;
             if let Some(open) = &mut self.open {
                 open.entry.output_tokens += 1;
