@@ -1,1 +1,203 @@
-//! (being written)
+//! Where every dollar is. Double entry, append-only, in SQL: a transaction's lines add up to zero,
+//! and so does everything. An edge spends from a lease, a slice of the balance that was moved to
+//! one boot of one node; its usage records move the lease into usage, exactly once each, whatever
+//! is sent twice, late or cut off in between. Prices, fees and budgets are not here: an amount
+//! arrives computed.
+
+pub mod balance;
+pub mod journal;
+mod lease;
+mod read;
+pub mod service;
+mod ship;
+mod usage;
+mod verify;
+pub mod watermark;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+use crate::sql::{Database, DatabaseError};
+use crate::store::Epoch;
+use journal::Book;
+use shared::clock::{Clock, Moment};
+use shared::id::OrgId;
+use shared::money::Amount;
+use shared::record::Origin;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+pub use lease::{Grant, LeaseRequest, ReleaseRequest};
+pub use read::Totals;
+pub use ship::Batch;
+pub use verify::Verdict;
+
+/// Most records in one batch.
+pub const RECORDS_MAX: usize = 10_000;
+/// Longest id of an organisation, a lease or a release, in bytes.
+pub const ID_LENGTH_MAX: usize = 128;
+
+/// How long leases live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaseTimes {
+    /// A lease without contact ends after this, on the edge. Counted here from the last contact,
+    /// with a margin, so that it ends here later than there.
+    pub ttl: Duration,
+    /// The lease of a run ends after this without contact once a newer run of its node is known:
+    /// what the old run has left to report comes before.
+    pub replaced: Duration,
+}
+
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(2 * 3600),
+            replaced: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The ledger in a database.
+pub struct Ledger {
+    database: Database,
+    clock: Clock,
+    times: LeaseTimes,
+    /// When each run was last heard of, since this process started: a control plane that was away
+    /// must not take leases for abandoned. Holds the newest run of each node and every run with a
+    /// lease.
+    contacts: Mutex<BTreeMap<Origin, Moment>>,
+}
+
+/// What went wrong with money.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Somebody with a later leadership has written: this process no longer leads.
+    #[error("leadership {} is over: the ledger was written under a later one", .0.0)]
+    Fenced(Epoch),
+    /// The records don't continue where the last batch ended.
+    #[error("expected the record {expected}, the batch starts with {found}")]
+    Gap {
+        /// The next sequence that can be applied.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// What was applied under this boot epoch is something else: two runs have used it.
+    #[error("record {sequence} of this boot epoch was applied with another content")]
+    EpochReused {
+        /// The first record that differs.
+        sequence: u64,
+    },
+    /// A newer run of this node exists.
+    #[error("a newer run of this node exists, with boot epoch {newer}")]
+    Replaced {
+        /// Its boot epoch.
+        newer: u64,
+    },
+    /// A value that can't be accepted.
+    #[error("{what}: {reason}")]
+    Invalid {
+        /// Which value.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// A posting that would break the rules of the books. Nothing was written.
+    #[error("refused posting: {0}")]
+    Unsound(String),
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl Ledger {
+    /// The ledger in `database`, with the usual times.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open(database: Database, clock: Clock) -> Result<Self, LedgerError> {
+        Self::open_with(database, clock, LeaseTimes::default()).await
+    }
+
+    /// The ledger in `database`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_with(
+        database: Database,
+        clock: Clock,
+        times: LeaseTimes,
+    ) -> Result<Self, LedgerError> {
+        let ledger = Self {
+            database,
+            clock,
+            times,
+            contacts: Mutex::default(),
+        };
+        // Everybody who holds a lease has until one whole time from now.
+        let now = ledger.clock.now();
+        for lease in ledger.leases().await? {
+            ledger.touch(&lease.origin, now);
+        }
+        Ok(ledger)
+    }
+
+    /// Gives an organisation money, once per `reference`; false when it was given before. Repays
+    /// what it has overrun first.
+    ///
+    /// # Errors
+    /// When the amount is not above zero, this process no longer leads, or the database fails.
+    pub async fn credit(
+        &self,
+        fence: Epoch,
+        org: &OrgId,
+        reference: &str,
+        amount: Amount,
+    ) -> Result<bool, LedgerError> {
+        check_id("organisation", org.as_str())?;
+        check_id("reference", reference)?;
+        check_positive("amount", amount)?;
+        let mut book = self.book(fence).await?;
+        let posted = book.credit(org, reference, amount).await?;
+        book.commit().await?;
+        Ok(posted)
+    }
+
+    async fn book(&self, fence: Epoch) -> Result<Book, LedgerError> {
+        Book::open(&self.database, fence, self.clock.unix_ms()).await
+    }
+
+    fn touch(&self, origin: &Origin, now: Moment) {
+        shared::task::lock(&self.contacts).insert(origin.clone(), now);
+    }
+}
+
+fn check_id(what: &'static str, id: &str) -> Result<(), LedgerError> {
+    let visible = id.bytes().all(|b| b.is_ascii_graphic());
+    if visible && (1..=ID_LENGTH_MAX).contains(&id.len()) {
+        return Ok(());
+    }
+    Err(LedgerError::Invalid {
+        what,
+        reason: format!("not 1 to {ID_LENGTH_MAX} visible ASCII characters"),
+    })
+}
+
+fn check_positive(what: &'static str, amount: Amount) -> Result<(), LedgerError> {
+    if amount > Amount::ZERO && amount.to_nano().is_some() {
+        return Ok(());
+    }
+    Err(LedgerError::Invalid {
+        what,
+        reason: format!("{amount} USD is not an amount above zero that can be kept"),
+    })
+}

@@ -1,0 +1,140 @@
+//! The log of account changes: gapless, in the order of commits. Edges resume after the last
+//! event that they have applied; the log keeps a named number of them.
+
+use super::{Accounts, AccountsError, EVENTS_KEPT, EVENTS_PER_ANSWER_MAX, parse_id};
+use crate::sql::{Database, DatabaseError, bigint, unsigned};
+use shared::key::KeyHash;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+/// What has happened to a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Refuse it from now on.
+    Denied(KeyHash),
+    /// It exists or has changed: forget what you know of it.
+    Changed(KeyHash),
+}
+
+/// One change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AccountEvent {
+    /// Its place, contiguous from 1.
+    pub sequence: u64,
+    /// What has happened.
+    pub change: Change,
+}
+
+/// What an edge has missed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Events {
+    /// Contiguous after the sequence that was asked for; empty with `reset`.
+    pub events: Vec<AccountEvent>,
+    /// The sequence after these events.
+    pub sequence: u64,
+    /// The log does not reach back that far, or the edge is ahead of it (the database is an older
+    /// copy): drop everything that is known of keys.
+    pub reset: bool,
+}
+
+impl Accounts {
+    /// All changes after `sequence`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn events_since(&self, sequence: u64) -> Result<Events, AccountsError> {
+        // Numbers are given under a lock that is held to the commit: with the head, every event
+        // up to it is visible. Later ones are left for the next call.
+        let head = head(&self.database).await?;
+        let reset = Events {
+            events: Vec::new(),
+            sequence: head,
+            reset: true,
+        };
+        let Some(missed) = head.checked_sub(sequence) else {
+            return Ok(reset);
+        };
+        if missed > EVENTS_PER_ANSWER_MAX {
+            return Ok(reset);
+        }
+        let rows = sqlx::query(
+            "SELECT sequence, kind, key_id FROM account_events
+             WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence",
+        )
+        .bind(bigint(sequence))
+        .bind(bigint(head))
+        .fetch_all(self.database.readers())
+        .await?;
+        let events = rows.iter().map(event_of).collect::<Result<Vec<_>, _>>()?;
+        if u64::try_from(events.len()).ok() != Some(missed) {
+            return Ok(reset);
+        }
+        Ok(Events {
+            events,
+            sequence: head,
+            reset: false,
+        })
+    }
+}
+
+/// The latest sequence.
+pub(super) async fn head(database: &Database) -> Result<u64, DatabaseError> {
+    let row = sqlx::query("SELECT value FROM sequences WHERE name = 'account'")
+        .fetch_one(database.readers())
+        .await?;
+    Ok(unsigned(&row, 0)?)
+}
+
+/// Adds an event. The first statement of its transaction: its lock makes the order of numbers the
+/// order of commits.
+pub(super) async fn append(
+    connection: &mut AnyConnection,
+    unix_ms: u64,
+    change: Change,
+) -> Result<u64, DatabaseError> {
+    let row = sqlx::query(
+        "UPDATE sequences SET value = value + 1 WHERE name = 'account' RETURNING value",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let sequence = unsigned(&row, 0)?;
+    let (kind, key) = match change {
+        Change::Denied(key) => ("denied", key),
+        Change::Changed(key) => ("changed", key),
+    };
+    sqlx::query(
+        "INSERT INTO account_events (sequence, kind, key_id, unix_ms) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(bigint(sequence))
+    .bind(kind)
+    .bind(key.to_string())
+    .bind(bigint(unix_ms))
+    .execute(&mut *connection)
+    .await?;
+    if let Some(oldest) = sequence.checked_sub(EVENTS_KEPT) {
+        sqlx::query("DELETE FROM account_events WHERE sequence <= $1")
+            .bind(bigint(oldest))
+            .execute(connection)
+            .await?;
+    }
+    Ok(sequence)
+}
+
+fn event_of(row: &AnyRow) -> Result<AccountEvent, DatabaseError> {
+    let key = parse_id(row.try_get(2)?)?;
+    let kind: String = row.try_get(1)?;
+    let change = match kind.as_str() {
+        "denied" => Change::Denied(key),
+        "changed" => Change::Changed(key),
+        _ => {
+            return Err(DatabaseError::Corrupt {
+                what: "account event",
+                value: kind,
+            });
+        }
+    };
+    Ok(AccountEvent {
+        sequence: unsigned(row, 0)?,
+        change,
+    })
+}

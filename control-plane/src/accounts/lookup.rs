@@ -1,0 +1,97 @@
+//! What an edge asks about a key that it does not know. The answer and the account sequence that
+//! it holds for are read in one statement, so an edge can tell an answer that is older than a
+//! revocation it has already seen.
+
+use super::{Accounts, AccountsError, parse_kind};
+use crate::sql::{DatabaseError, unsigned};
+use shared::id::OrgId;
+use shared::key::KeyHash;
+use shared::policy::Principal;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+/// Why a key opens nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// There never was such a key.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+impl Refusal {
+    /// The word for the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// An authoritative answer about a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LookupAnswer {
+    /// The answer holds as of this account sequence.
+    pub account_sequence: u64,
+    /// Who calls with it, or why nobody does.
+    pub principal: Result<Principal, Refusal>,
+}
+
+impl Accounts {
+    /// Who calls with the key of this hash.
+    ///
+    /// # Errors
+    /// When the database fails: then there is no answer, neither yes nor no.
+    pub async fn lookup(&self, key: KeyHash) -> Result<LookupAnswer, AccountsError> {
+        let row = sqlx::query(
+            "SELECT s.value, k.org, k.name, k.kind, k.policy, k.expires_unix_s, k.revoked_unix_ms
+             FROM sequences s LEFT JOIN api_keys k ON k.id = $1 WHERE s.name = 'account'",
+        )
+        .bind(key.to_string())
+        .fetch_one(self.database.readers())
+        .await?;
+        Ok(LookupAnswer {
+            account_sequence: unsigned(&row, 0)?,
+            principal: principal_of(key, &row, self.clock.unix_s())?,
+        })
+    }
+}
+
+fn principal_of(
+    key: KeyHash,
+    row: &AnyRow,
+    now_unix_s: u64,
+) -> Result<Result<Principal, Refusal>, AccountsError> {
+    let Some(org) = row.try_get::<Option<String>, _>(1)? else {
+        return Ok(Err(Refusal::Unknown));
+    };
+    if row.try_get::<Option<i64>, _>(6)?.is_some() {
+        return Ok(Err(Refusal::Revoked));
+    }
+    let expires_at = row
+        .try_get::<Option<i64>, _>(5)?
+        .and_then(|at| u64::try_from(at).ok());
+    if expires_at.is_some_and(|at| at <= now_unix_s) {
+        return Ok(Err(Refusal::Expired));
+    }
+    let policy: String = row.try_get(4)?;
+    let Ok(policy) = serde_json::from_str(&policy) else {
+        return Err(AccountsError::Database(DatabaseError::Corrupt {
+            what: "policy",
+            value: policy,
+        }));
+    };
+    Ok(Ok(Principal {
+        org: OrgId::from(org),
+        key,
+        key_name: row.try_get(2)?,
+        kind: parse_kind(&row.try_get::<String, _>(3)?)?,
+        expires_at,
+        policy,
+    }))
+}

@@ -1,0 +1,251 @@
+//! Accounts on a real SQLite file.
+
+use super::bootstrap::{self, Wishes};
+use super::*;
+use crate::ledger::Ledger;
+use crate::store::Epoch;
+use shared::money::Amount;
+use sqlx::Executor;
+use std::time::Duration;
+
+pub(super) struct Fixture {
+    pub(super) accounts: Accounts,
+    pub(super) database: Database,
+    pub(super) clock: Clock,
+    pub(super) folder: tempfile::TempDir,
+}
+
+pub(super) async fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("control.db"))
+        .await
+        .unwrap();
+    let clock = Clock::manual();
+    let accounts = Accounts::open(database.clone(), clock.clone())
+        .await
+        .unwrap();
+    Fixture {
+        accounts,
+        database,
+        clock,
+        folder,
+    }
+}
+
+fn inference(name: &str) -> NewKey {
+    NewKey {
+        org: None,
+        name: name.to_owned(),
+        kind: KeyKind::Inference,
+        expires_at: None,
+        policy: KeyPolicy::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_keys_life() {
+    let f = fixture().await;
+    let refused = f.accounts.create_key("op", &inference("early")).await;
+    assert!(matches!(refused, Err(AccountsError::NoSuchOrg(_))));
+    let (org, made) = f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    assert!(made);
+    assert_eq!(
+        f.accounts.ensure_first_org("op", "Other").await.unwrap(),
+        (org.clone(), false)
+    );
+
+    let mut wake = f.accounts.subscribe();
+    let new = NewKey {
+        policy: KeyPolicy {
+            limit: Some(Amount::USD),
+            ..KeyPolicy::default()
+        },
+        ..inference("one")
+    };
+    let secret = f.accounts.create_key("op", &new).await.unwrap();
+    assert!(wake.has_changed().unwrap());
+    let answer = f.accounts.lookup(secret.hash()).await.unwrap();
+    assert_eq!(answer.account_sequence, *wake.borrow_and_update());
+    let principal = answer.principal.unwrap();
+    assert_eq!(principal.org, org.id);
+    assert_eq!(principal.policy.limit, Some(Amount::USD));
+
+    let listed = f.accounts.keys(Some(&org.id)).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (&*listed[0].label, listed[0].revoked),
+        (&*secret.label(), false)
+    );
+    assert_eq!(f.accounts.keys(None).await.unwrap(), listed);
+    assert_eq!(f.accounts.keys(Some(&"org_x".into())).await.unwrap(), []);
+
+    f.accounts.revoke_key("op", secret.hash()).await.unwrap();
+    f.accounts.revoke_key("op", secret.hash()).await.unwrap();
+    let answer = f.accounts.lookup(secret.hash()).await.unwrap();
+    assert_eq!(answer.principal, Err(Refusal::Revoked));
+    assert_eq!(answer.account_sequence, 2);
+    let unknown = KeyHash::of("nobody");
+    let answer = f.accounts.lookup(unknown).await.unwrap();
+    assert_eq!(answer.principal, Err(Refusal::Unknown));
+    let refused = f.accounts.revoke_key("op", unknown).await;
+    assert!(matches!(refused, Err(AccountsError::NoSuchKey(_))));
+
+    let events = f.accounts.events_since(0).await.unwrap();
+    let expect = [
+        Change::Changed(secret.hash()),
+        Change::Denied(secret.hash()),
+    ];
+    let changes: Vec<_> = events.events.iter().map(|event| event.change).collect();
+    assert_eq!((changes.as_slice(), events.reset), (&expect[..], false));
+
+    let actions: Vec<_> = f.accounts.audit(10).await.unwrap();
+    let actions: Vec<_> = actions.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["key.revoke", "key.create", "org.create"]);
+}
+
+#[tokio::test]
+async fn a_key_expires_by_the_clock() {
+    let f = fixture().await;
+    f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    let new = NewKey {
+        expires_at: Some(f.clock.unix_s() + 60),
+        ..inference("short")
+    };
+    let secret = f.accounts.create_key("op", &new).await.unwrap();
+    let look = || async { f.accounts.lookup(secret.hash()).await.unwrap().principal };
+    assert!(look().await.is_ok());
+    f.clock.advance(Duration::from_secs(60));
+    assert_eq!(look().await, Err(Refusal::Expired));
+}
+
+#[tokio::test]
+async fn a_chosen_key_is_made_once_and_stays_revoked() {
+    let f = fixture().await;
+    f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    let secret = SecretKey::from_text("sk-dev-0123456789");
+    let ensure = |kind| {
+        let new = NewKey {
+            kind,
+            ..inference("dev")
+        };
+        let (accounts, secret) = (&f.accounts, &secret);
+        async move { accounts.ensure_key("op", secret, &new).await }
+    };
+    assert!(ensure(KeyKind::Inference).await.unwrap());
+    assert!(!ensure(KeyKind::Inference).await.unwrap());
+    assert!(matches!(
+        ensure(KeyKind::Management).await,
+        Err(AccountsError::KeyTaken(_))
+    ));
+    f.accounts.revoke_key("op", secret.hash()).await.unwrap();
+    assert!(!ensure(KeyKind::Inference).await.unwrap());
+    let answer = f.accounts.lookup(secret.hash()).await.unwrap();
+    assert_eq!(answer.principal, Err(Refusal::Revoked));
+    // Nothing but the two changes has a number.
+    assert_eq!(answer.account_sequence, 2);
+}
+
+#[tokio::test]
+async fn an_edge_that_is_ahead_or_too_far_behind_starts_anew() {
+    let f = fixture().await;
+    f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    for name in ["a", "b", "c"] {
+        f.accounts.create_key("op", &inference(name)).await.unwrap();
+    }
+    let since = |sequence| {
+        let accounts = &f.accounts;
+        async move { accounts.events_since(sequence).await.unwrap() }
+    };
+    assert_eq!(since(3).await.events, []);
+    assert!(!since(3).await.reset);
+    assert_eq!(since(1).await.events.len(), 2);
+    assert!(since(4).await.reset);
+    let mut transaction = f.database.write().await.unwrap();
+    let cut = "DELETE FROM account_events WHERE sequence = 1";
+    transaction.execute(cut).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(since(0).await.reset);
+    assert_eq!(since(0).await.sequence, 3);
+    assert!(!since(1).await.reset);
+}
+
+#[tokio::test]
+async fn the_sequence_goes_on_after_a_restart() {
+    let f = fixture().await;
+    f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    f.accounts.create_key("op", &inference("a")).await.unwrap();
+    f.database.close().await;
+    let path = f.folder.path().join("control.db");
+    let database = Database::open(&path).await.unwrap();
+    let accounts = Accounts::open(database, f.clock).await.unwrap();
+    assert_eq!(*accounts.subscribe().borrow(), 1);
+    accounts.create_key("op", &inference("b")).await.unwrap();
+    assert_eq!(accounts.events_since(0).await.unwrap().events.len(), 2);
+}
+
+#[tokio::test]
+async fn an_edited_audit_row_is_found() {
+    let f = fixture().await;
+    for object in ["a", "b", "c"] {
+        f.accounts.record("op", "x.y", object).await.unwrap();
+    }
+    assert_eq!(f.accounts.verify_audit().await.unwrap(), None);
+    let run = |sql: &'static str| {
+        let database = f.database.clone();
+        async move {
+            let mut transaction = database.write().await.unwrap();
+            transaction.execute(sql).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+    };
+    run("UPDATE audit SET object = 'z' WHERE sequence = 2").await;
+    assert_eq!(f.accounts.verify_audit().await.unwrap(), Some(2));
+    run("UPDATE audit SET object = 'b' WHERE sequence = 2").await;
+    assert_eq!(f.accounts.verify_audit().await.unwrap(), None);
+    run("DELETE FROM audit WHERE sequence = 3").await;
+    assert_eq!(f.accounts.verify_audit().await.unwrap(), Some(3));
+}
+
+#[tokio::test]
+async fn names_are_checked() {
+    let f = fixture().await;
+    f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    for name in ["a\nb", &"x".repeat(NAME_MAX + 1)] {
+        let refused = f.accounts.create_key("op", &inference(name)).await;
+        assert!(matches!(refused, Err(AccountsError::Invalid { .. })));
+    }
+    let elsewhere = NewKey {
+        org: Some("org_none".into()),
+        ..inference("a")
+    };
+    let refused = f.accounts.create_key("op", &elsewhere).await;
+    assert!(matches!(refused, Err(AccountsError::NoSuchOrg(_))));
+}
+
+#[tokio::test]
+async fn the_first_start_is_only_once() {
+    let f = fixture().await;
+    let ledger = Ledger::open(f.database.clone(), f.clock.clone())
+        .await
+        .unwrap();
+    let fence = Epoch(1);
+    let wishes = Wishes {
+        credits: Amount::USD,
+        first_key: true,
+        ..Wishes::default()
+    };
+    let run = || bootstrap::run(&f.accounts, &ledger, fence, &wishes);
+    let first = run().await.unwrap();
+    let again = run().await.unwrap();
+    assert!(first.first_key.is_some() && again.first_key.is_none());
+    assert_eq!(first.org, again.org);
+    let totals = ledger.totals().await.unwrap();
+    assert_eq!(totals[&first.org.id].available, Amount::USD);
+
+    let chosen = Wishes {
+        inference_key: Some(SecretKey::from_text("short")),
+        ..Wishes::default()
+    };
+    let refused = bootstrap::run(&f.accounts, &ledger, fence, &chosen).await;
+    assert!(refused.is_err());
+}

@@ -1,0 +1,381 @@
+//! The ledger on a real SQLite file: what each rule says, and what breaks them.
+
+use super::*;
+use shared::id::{BootEpoch, GenerationId, NodeId, Version};
+use shared::key::KeyHash;
+use shared::record::{Outcome, UsageRecord};
+use shared::usage::Usage;
+use sqlx::Executor;
+
+const FENCE: Epoch = Epoch(5);
+
+pub(super) fn key(number: u8) -> KeyHash {
+    KeyHash([number; 32])
+}
+
+pub(super) fn record(
+    org: &OrgId,
+    sequence: u64,
+    outcome: Outcome,
+    held: Amount,
+    cost: Amount,
+) -> UsageRecord {
+    UsageRecord {
+        sequence,
+        generation: GenerationId::from(format!("gen-{sequence}-{}-{}", held.0, cost.0)),
+        org: org.clone(),
+        key: key(1),
+        outcome,
+        held,
+        cost,
+        api: "chat".to_owned(),
+        requested_model: "a/b".to_owned(),
+        model: Some("a/b".into()),
+        endpoint: Some("a/b@c".into()),
+        provider: None,
+        price_version: Version::default(),
+        usage: Usage {
+            prompt: 7,
+            ..Usage::default()
+        },
+        streamed: true,
+        finish_reason: "stop".to_owned(),
+        fault: None,
+        started_unix_ms: 1,
+        duration_ms: 2,
+        ttft_ms: 3,
+        attempts: 1,
+        upstream_id: "up".to_owned(),
+    }
+}
+
+struct Fixture {
+    ledger: Ledger,
+    database: Database,
+    clock: Clock,
+    org: OrgId,
+    _folder: tempfile::TempDir,
+}
+
+/// A ledger with one organisation that has 100 USD.
+async fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.db");
+    let database = Database::open(&path).await.unwrap();
+    let clock = Clock::manual();
+    let ledger = Ledger::open(database.clone(), clock.clone()).await.unwrap();
+    let org = OrgId::from("org_a");
+    assert!(ledger.credit(FENCE, &org, "first", usd(100)).await.unwrap());
+    Fixture {
+        ledger,
+        database,
+        clock,
+        org,
+        _folder: folder,
+    }
+}
+
+fn usd(dollars: i128) -> Amount {
+    Amount(dollars * Amount::USD.0)
+}
+
+fn run(node: &str, epoch: u64) -> Origin {
+    Origin {
+        node: NodeId::from(node),
+        epoch: BootEpoch(epoch),
+    }
+}
+
+impl Fixture {
+    async fn acquire(&self, id: &str, origin: Origin, wanted: i128) -> Result<Grant, LedgerError> {
+        let request = LeaseRequest {
+            origin,
+            org: self.org.clone(),
+            lease_id: id.to_owned(),
+            wanted: usd(wanted),
+            least: usd(1),
+        };
+        self.ledger.acquire(FENCE, &request).await
+    }
+
+    async fn ship(&self, origin: Origin, records: &[UsageRecord]) -> Result<u64, LedgerError> {
+        let batch = Batch {
+            origin,
+            inherited: Vec::new(),
+            records: records.to_vec(),
+        };
+        self.ledger.ship(FENCE, &batch).await
+    }
+
+    fn settled(&self, sequence: u64, dollars: i128) -> UsageRecord {
+        let cost = usd(dollars);
+        record(&self.org, sequence, Outcome::Settled, cost, cost)
+    }
+
+    async fn totals(&self) -> Totals {
+        self.ledger.totals().await.unwrap()[&self.org]
+    }
+
+    async fn sound(&self) {
+        let verdict = self.ledger.verify().await.unwrap();
+        assert_eq!(verdict.problems, Vec::<String>::new());
+    }
+
+    async fn run_sql(&self, sql: &'static str) {
+        let mut transaction = self.database.write().await.unwrap();
+        transaction.execute(sql).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_dollars_life() {
+    let f = fixture().await;
+    let grant = f.acquire("l1", run("n", 1), 10).await.unwrap();
+    assert_eq!((grant.granted, grant.available), (usd(10), usd(90)));
+    assert_eq!(grant.ttl, Duration::from_secs(7200));
+    let suspense = record(&f.org, 3, Outcome::Suspense, usd(2), usd(1));
+    let released = record(&f.org, 2, Outcome::Released, usd(4), Amount::ZERO);
+    let records = [f.settled(1, 3), released, suspense];
+    assert_eq!(f.ship(run("n", 1), &records).await.unwrap(), 3);
+    let expect = Totals {
+        available: usd(90),
+        leased: usd(5),
+        used: usd(3),
+        suspense: usd(2),
+        overrun: Amount::ZERO,
+    };
+    assert_eq!(f.totals().await, expect);
+    let release = ReleaseRequest {
+        origin: run("n", 1),
+        org: f.org.clone(),
+        release_id: "r1".to_owned(),
+        amount: usd(5),
+    };
+    for _ in 0..2 {
+        f.ledger.release(FENCE, &release).await.unwrap();
+    }
+    assert_eq!(f.totals().await.available, usd(95));
+    let by_key = f.ledger.usage_by_key(Some(&f.org)).await.unwrap();
+    assert_eq!(by_key, BTreeMap::from([(key(1), usd(3))]));
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn a_batch_counts_once_however_often_it_comes() {
+    let f = fixture().await;
+    f.acquire("l1", run("n", 1), 10).await.unwrap();
+    let records: Vec<_> = (1..=4).map(|n| f.settled(n, 1)).collect();
+    assert_eq!(f.ship(run("n", 1), &records[..2]).await.unwrap(), 2);
+    assert_eq!(f.ship(run("n", 1), &records[..2]).await.unwrap(), 2);
+    assert_eq!(f.ship(run("n", 1), &records[1..4]).await.unwrap(), 4);
+    assert_eq!(f.ship(run("n", 1), &records[..1]).await.unwrap(), 4);
+    assert_eq!(f.ship(run("n", 1), &[]).await.unwrap(), 4);
+    assert_eq!(f.totals().await.used, usd(4));
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn a_gap_and_a_reused_epoch_are_refused() {
+    let f = fixture().await;
+    f.ship(run("n", 1), &[f.settled(1, 1)]).await.unwrap();
+    let gap = f.ship(run("n", 1), &[f.settled(3, 1)]).await;
+    let expected = LedgerError::Gap {
+        expected: 2,
+        found: 3,
+    };
+    assert_eq!(gap.unwrap_err().to_string(), expected.to_string());
+    let other = [f.settled(1, 2), f.settled(2, 2)];
+    let reused = f.ship(run("n", 1), &other).await;
+    assert!(matches!(
+        reused,
+        Err(LedgerError::EpochReused { sequence: 1 })
+    ));
+    let hole = [f.settled(2, 1), f.settled(4, 1)];
+    let invalid = f.ship(run("n", 1), &hole).await;
+    assert!(matches!(invalid, Err(LedgerError::Invalid { .. })));
+    let mut negative = f.settled(2, 1);
+    negative.cost = usd(-1);
+    let invalid = f.ship(run("n", 1), &[negative]).await;
+    assert!(matches!(invalid, Err(LedgerError::Invalid { .. })));
+    // Another run and another node count for themselves.
+    assert_eq!(f.ship(run("n", 2), &[f.settled(1, 1)]).await.unwrap(), 1);
+    assert_eq!(f.ship(run("m", 1), &[f.settled(1, 1)]).await.unwrap(), 1);
+    assert_eq!(f.totals().await.used, usd(3));
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn what_a_lease_does_not_cover_is_an_overrun() {
+    let f = fixture().await;
+    f.acquire("l1", run("n", 1), 10).await.unwrap();
+    f.ship(run("n", 1), &[f.settled(1, 30)]).await.unwrap();
+    let totals = f.totals().await;
+    assert_eq!((totals.available, totals.overrun), (usd(70), Amount::ZERO));
+    f.ship(run("n", 1), &[f.settled(2, 100)]).await.unwrap();
+    let totals = f.totals().await;
+    assert_eq!((totals.available, totals.overrun), (Amount::ZERO, usd(30)));
+    assert_eq!(totals.used, usd(130));
+    let grant = f.acquire("l2", run("n", 1), 10).await.unwrap();
+    assert_eq!(grant.granted, Amount::ZERO);
+    f.ledger
+        .credit(FENCE, &f.org, "more", usd(50))
+        .await
+        .unwrap();
+    let totals = f.totals().await;
+    assert_eq!((totals.available, totals.overrun), (usd(20), Amount::ZERO));
+    // An id that got nothing is not used up.
+    let grant = f.acquire("l2", run("n", 1), 5).await.unwrap();
+    assert_eq!(grant.granted, usd(5));
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn leases_of_many_edges_never_exceed_the_balance() {
+    let f = fixture().await;
+    let mut leased = Amount::ZERO;
+    for edge in 0..40 {
+        let node = format!("n{edge}");
+        let grant = f.acquire(&node, run(&node, 1), 1000).await.unwrap();
+        leased += grant.granted;
+        assert_eq!(grant.available, usd(100) - leased);
+    }
+    assert!(leased <= usd(100) && leased > usd(98), "{leased}");
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn a_restarted_run_takes_over_or_loses_its_lease() {
+    let f = fixture().await;
+    f.acquire("l1", run("n", 1), 10).await.unwrap();
+    f.acquire("l2", run("m", 1), 10).await.unwrap();
+    let heir = Batch {
+        origin: run("n", 2),
+        inherited: vec![BootEpoch(1)],
+        records: Vec::new(),
+    };
+    for _ in 0..2 {
+        assert_eq!(f.ledger.ship(FENCE, &heir).await.unwrap(), 0);
+    }
+    // The old run's last records still find their money.
+    f.ship(run("n", 1), &[f.settled(1, 4)]).await.unwrap();
+    // A node without its log has inherited nothing.
+    f.ship(run("m", 2), &[]).await.unwrap();
+    assert_eq!(f.totals().await.leased, usd(16));
+    f.clock.advance(Duration::from_secs(700));
+    let now = f.clock.now();
+    assert_eq!(f.ledger.sweep(FENCE, now).await.unwrap(), 1);
+    let totals = f.totals().await;
+    assert_eq!((totals.available, totals.leased), (usd(90), usd(6)));
+    let late = f.acquire("l3", run("n", 1), 1).await;
+    assert!(late.is_ok(), "no newer run was ever granted anything");
+    f.acquire("l4", run("n", 2), 1).await.unwrap();
+    let late = f.acquire("l5", run("n", 1), 1).await;
+    assert!(matches!(late, Err(LedgerError::Replaced { newer: 2 })));
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn an_abandoned_lease_comes_back_once_and_its_grant_is_void() {
+    let f = fixture().await;
+    f.acquire("l1", run("n", 1), 10).await.unwrap();
+    let sweep = |seconds| {
+        f.clock.advance(Duration::from_secs(seconds));
+        f.ledger.sweep(FENCE, f.clock.now())
+    };
+    assert_eq!(sweep(7200).await.unwrap(), 0);
+    f.ship(run("n", 1), &[]).await.unwrap();
+    assert_eq!(sweep(7200).await.unwrap(), 0);
+    assert_eq!(sweep(200).await.unwrap(), 1);
+    assert_eq!(sweep(1).await.unwrap(), 0);
+    assert_eq!(f.totals().await.available, usd(100));
+    let again = f.acquire("l1", run("n", 1), 10).await.unwrap();
+    assert_eq!(again.granted, Amount::ZERO);
+    // What was spent all the same is not lost.
+    f.ship(run("n", 1), &[f.settled(1, 3)]).await.unwrap();
+    assert_eq!(f.totals().await.available, usd(97));
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn a_leader_that_was_replaced_writes_nothing() {
+    let f = fixture().await;
+    f.ledger
+        .credit(Epoch(6), &f.org, "next", usd(1))
+        .await
+        .unwrap();
+    let before = f.totals().await;
+    assert!(matches!(
+        f.acquire("l", run("n", 1), 1).await,
+        Err(LedgerError::Fenced(FENCE))
+    ));
+    assert!(matches!(
+        f.ship(run("n", 1), &[f.settled(1, 1)]).await,
+        Err(LedgerError::Fenced(FENCE))
+    ));
+    assert_eq!(f.totals().await, before);
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn concurrent_callers_are_one_after_the_other() {
+    let f = fixture().await;
+    let calls = (0..20).map(|n| {
+        // Each id is used by two callers.
+        let id = format!("l{}", n / 2);
+        let f = &f;
+        async move { f.acquire(&id, run("n", 1), 2).await.unwrap().granted }
+    });
+    let granted = futures::future::join_all(calls).await;
+    assert!(granted.iter().all(|granted| *granted == usd(2)));
+    assert_eq!(f.totals().await.leased, usd(20));
+    let records: Vec<_> = (1..=300).map(|n| f.settled(n, 0)).collect();
+    let ships = (0..8).map(|_| f.ship(run("n", 1), &records));
+    for shipped in futures::future::join_all(ships).await {
+        assert_eq!(shipped.unwrap(), 300);
+    }
+    f.sound().await;
+}
+
+#[tokio::test]
+async fn edited_books_do_not_verify() {
+    let f = fixture().await;
+    f.acquire("l1", run("n", 1), 10).await.unwrap();
+    f.ship(run("n", 1), &[f.settled(1, 3)]).await.unwrap();
+    f.sound().await;
+    let broken = || async { f.ledger.verify().await.unwrap().problems };
+    f.run_sql("UPDATE balances SET nano = nano + 1 WHERE kind = 'available'")
+        .await;
+    assert_eq!(broken().await.len(), 2, "{:?}", broken().await);
+    f.run_sql("UPDATE balances SET nano = nano - 1 WHERE kind = 'available'")
+        .await;
+    f.run_sql("UPDATE usage_records SET cost_pico_rem = 1")
+        .await;
+    assert_eq!(broken().await.len(), 1, "{:?}", broken().await);
+    f.run_sql("UPDATE usage_records SET cost_pico_rem = 0")
+        .await;
+    f.run_sql("UPDATE watermarks SET sequence = 2").await;
+    assert_eq!(broken().await.len(), 1, "{:?}", broken().await);
+}
+
+#[tokio::test]
+async fn ids_and_amounts_are_checked() {
+    let f = fixture().await;
+    for (id, wanted) in [("", 1), ("a b", 1), ("l", 0)] {
+        let request = LeaseRequest {
+            origin: run("n", 1),
+            org: f.org.clone(),
+            lease_id: id.to_owned(),
+            wanted: usd(wanted),
+            least: Amount::ZERO,
+        };
+        let refused = f.ledger.acquire(FENCE, &request).await;
+        assert!(matches!(refused, Err(LedgerError::Invalid { .. })), "{id}");
+    }
+    f.acquire("l1", run("n", 1), 1).await.unwrap();
+    let other = f.acquire("l1", run("m", 1), 1).await;
+    assert!(matches!(other, Err(LedgerError::Invalid { .. })));
+    let huge = Amount(i128::MAX);
+    let refused = f.ledger.credit(FENCE, &f.org, "huge", huge).await;
+    assert!(matches!(refused, Err(LedgerError::Invalid { .. })));
+}

@@ -1,0 +1,203 @@
+//! Are the books right? Everything is computed anew from the journal and the usage detail, inside
+//! one read transaction, and compared with what the ledger believes.
+
+use super::journal::account_of;
+use super::{Ledger, LedgerError};
+use crate::sql::{amount, unsigned};
+use shared::money::Amount;
+use sqlx::{AnyConnection, Row};
+use std::collections::BTreeMap;
+
+/// Most problems that are listed.
+const PROBLEMS_MAX: usize = 100;
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Verdict {
+    /// Postings that were read.
+    pub postings: u64,
+    /// Usage records that were read.
+    pub records: u64,
+    /// What is wrong, in words; at most 100 of them. Empty when the books are right.
+    pub problems: Vec<String>,
+}
+
+impl Verdict {
+    fn problem(&mut self, text: String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(text);
+        }
+    }
+}
+
+impl Ledger {
+    /// Recomputes every balance, every posting's sum and every watermark. Reads all there is:
+    /// minutes on a large ledger.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn verify(&self) -> Result<Verdict, LedgerError> {
+        let mut transaction = self.database.readers().begin().await?;
+        let mut verdict = Verdict::default();
+        numbers(&mut transaction, &mut verdict).await?;
+        postings(&mut transaction, &mut verdict).await?;
+        balances(&mut transaction, &mut verdict).await?;
+        usage(&mut transaction, &mut verdict).await?;
+        watermarks(&mut transaction, &mut verdict).await?;
+        Ok(verdict)
+    }
+}
+
+/// Postings are numbered without gaps up to the head.
+async fn numbers(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+    let row = sqlx::query(
+        "SELECT (SELECT transactions FROM ledger_head WHERE id = 1),
+                CAST(COUNT(*) AS BIGINT), CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM journal",
+    )
+    .fetch_one(sql)
+    .await?;
+    let (head, count, last) = (unsigned(&row, 0)?, unsigned(&row, 1)?, unsigned(&row, 2)?);
+    verdict.postings = count;
+    if head != count || last != count {
+        verdict.problem(format!(
+            "the head is at {head}, there are {count} postings, the last is {last}"
+        ));
+    }
+    Ok(())
+}
+
+/// Each posting adds up to zero.
+async fn postings(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+    let rows = sqlx::query(
+        "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico_rem) AS BIGINT), transaction_id
+         FROM journal_lines GROUP BY transaction_id
+         HAVING SUM(nano) * 1000 + SUM(pico_rem) <> 0 ORDER BY transaction_id LIMIT 100",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &rows {
+        let (sum, id) = (amount(row, 0)?, unsigned(row, 2)?);
+        verdict.problem(format!("posting {id} adds up to {sum} USD"));
+    }
+    Ok(())
+}
+
+/// Each balance is the sum of its lines and may be what it is; all of them add up to zero.
+async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+    let rows = sqlx::query(
+        "SELECT b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id,
+                CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
+                CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT)
+         FROM balances b LEFT JOIN journal_lines l ON l.account = b.account
+         GROUP BY b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id",
+    )
+    .fetch_all(&mut *sql)
+    .await?;
+    let mut total = Amount::ZERO;
+    for row in &rows {
+        let (holds, posted) = (amount(row, 0)?, amount(row, 8)?);
+        let name: String = row.try_get(2)?;
+        let kind: String = row.try_get(3)?;
+        let holder = (row.try_get(5)?, unsigned(row, 6)?);
+        let key: String = row.try_get(7)?;
+        let account = account_of(&kind, row.try_get(4)?, holder, &key)?;
+        if account.to_string() != name {
+            verdict.problem(format!("{name} is filed as {account}"));
+        }
+        if holds != posted {
+            verdict.problem(format!(
+                "{name} holds {holds} USD, its lines add up to {posted} USD"
+            ));
+        }
+        if !account.may_hold(holds) {
+            verdict.problem(format!("{name} holds {holds} USD"));
+        }
+        total += holds;
+    }
+    if total != Amount::ZERO {
+        verdict.problem(format!("all accounts add up to {total} USD"));
+    }
+    let lost = sqlx::query(
+        "SELECT DISTINCT account FROM journal_lines
+         WHERE account NOT IN (SELECT account FROM balances) LIMIT 100",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &lost {
+        let account: String = row.try_get(0)?;
+        verdict.problem(format!("{account} has lines, but no balance"));
+    }
+    Ok(())
+}
+
+/// What keys were charged, and what is in suspense, is the sum of the records.
+async fn usage(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+    let mut expected: BTreeMap<String, Amount> = BTreeMap::new();
+    let rows = sqlx::query(
+        "SELECT CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(cost_pico_rem) AS BIGINT),
+                CAST(SUM(held_nano) AS BIGINT), CAST(SUM(held_pico_rem) AS BIGINT),
+                org, key_id, outcome, CAST(COUNT(*) AS BIGINT)
+         FROM usage_records GROUP BY org, key_id, outcome",
+    )
+    .fetch_all(&mut *sql)
+    .await?;
+    for row in &rows {
+        verdict.records += unsigned(row, 7)?;
+        let org: String = row.try_get(4)?;
+        let key: String = row.try_get(5)?;
+        let outcome: String = row.try_get(6)?;
+        let (account, sum) = match outcome.as_str() {
+            "settled" => (format!("usage:{org}:{key}"), amount(row, 0)?),
+            "suspense" => (format!("suspense:{org}"), amount(row, 2)?),
+            _ => continue,
+        };
+        *expected.entry(account).or_default() += sum;
+    }
+    expected.retain(|_, amount| *amount != Amount::ZERO);
+    let rows = sqlx::query(
+        "SELECT nano, pico_rem, account FROM balances WHERE kind IN ('usage', 'suspense')",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &rows {
+        let account: String = row.try_get(2)?;
+        let (holds, records) = (
+            amount(row, 0)?,
+            expected.remove(&account).unwrap_or_default(),
+        );
+        if holds != records {
+            verdict.problem(format!(
+                "{account} holds {holds} USD, its records add up to {records} USD"
+            ));
+        }
+    }
+    for (account, records) in expected {
+        verdict.problem(format!("{account} lacks {records} USD of its records"));
+    }
+    Ok(())
+}
+
+/// Each run's records are contiguous from 1 up to its watermark.
+async fn watermarks(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+    let rows = sqlx::query(
+        "SELECT w.node, w.epoch, w.sequence, CAST(COUNT(u.sequence) AS BIGINT),
+                CAST(COALESCE(MIN(u.sequence), 1) AS BIGINT),
+                CAST(COALESCE(MAX(u.sequence), 0) AS BIGINT)
+         FROM watermarks w LEFT JOIN usage_records u ON u.node = w.node AND u.epoch = w.epoch
+         GROUP BY w.node, w.epoch, w.sequence",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &rows {
+        let (mark, count) = (unsigned(row, 2)?, unsigned(row, 3)?);
+        let (first, last) = (unsigned(row, 4)?, unsigned(row, 5)?);
+        if (count, first, last) != (mark, 1, mark) {
+            let node: String = row.try_get(0)?;
+            verdict.problem(format!(
+                "{node}/{} has the watermark {mark}, and {count} records from {first} to {last}",
+                unsigned(row, 1)?
+            ));
+        }
+    }
+    Ok(())
+}
