@@ -2,38 +2,27 @@
 //! the control plane from all windows, read by the edges, linked by the simulation. Pure: the
 //! time is passed in, maps are ordered, and the same reports give the same tables.
 
+mod evidence;
+mod explain;
+mod fleet;
 pub mod mode;
+mod score;
+mod seen;
+mod share;
+mod speed;
+mod state;
 mod table;
+mod tuning;
+mod verdict;
 
+pub use explain::Explanation;
+pub use fleet::{Fleet, Merged};
 pub use mode::Mode;
+pub use state::State;
 pub use table::{
     DeltaMismatch, ROWS_MAX, RankingDelta, RankingRow, RankingTable, drastic, share_u16,
 };
+pub use tuning::Tuning;
 
-use crate::catalog::text_enum;
-
-text_enum! {
-    /// Whether an endpoint gets traffic.
-    State {
-        /// By its score.
-        Closed = "closed",
-        /// None: it fails.
-        Open = "open",
-        /// Probes only: it may have recovered, or one observer says that it fails.
-        HalfOpen = "half_open",
-        /// A growing share: it has recovered.
-        Ramp = "ramp",
-        /// No new requests, says the operator.
-        Draining = "draining",
-        /// No requests at all, says the operator.
-        Disabled = "disabled",
-    }
-}
-
-impl State {
-    /// True for what an operator has taken out of service: no emergency overrides that.
-    #[must_use]
-    pub const fn is_withdrawn(self) -> bool {
-        matches!(self, Self::Draining | Self::Disabled)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What is remembered of one endpoint: who saw it succeed and fail, forgotten by half-life; and
+//! the pooled probability of failure. Who may condemn is [`super::verdict`]'s concern.
+
+use super::Tuning;
+use crate::clock::Moment;
+use crate::health::half_life;
+use crate::id::{NodeId, Pop, Region};
+use crate::window::Window;
+use std::collections::BTreeMap;
+
+/// What one edge saw of one endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Observer {
+    pub(super) pop: Pop,
+    pub(super) region: Region,
+    /// Attempts, decayed.
+    pub(super) seen: f64,
+    /// Failures among them, decayed.
+    pub(super) bad: f64,
+    /// Broken tool calls among them, decayed: they cost score, not health.
+    pub(super) tool_errors: f64,
+    updated: Moment,
+    /// When it last saw anything of the endpoint.
+    pub(super) last: Moment,
+}
+
+/// All edges that saw one endpoint lately.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Evidence {
+    pub(super) observers: BTreeMap<NodeId, Observer>,
+}
+
+/// What a set of observers says together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Pooled {
+    /// Attempts.
+    pub(super) seen: f64,
+    /// Failures.
+    pub(super) bad: f64,
+    /// Broken tool calls.
+    pub(super) tool_errors: f64,
+}
+
+impl Observer {
+    /// The share that failed.
+    pub(super) fn failing(&self) -> f64 {
+        if self.seen > 0.0 {
+            self.bad / self.seen
+        } else {
+            0.0
+        }
+    }
+}
+
+impl Evidence {
+    /// Adds a window of an edge.
+    pub(super) fn add(
+        &mut self,
+        from: (&NodeId, &Pop, &Region),
+        window: &Window,
+        tuning: &Tuning,
+        now: Moment,
+    ) {
+        let (bad, seen) = window.health();
+        if seen <= 0.0 {
+            return;
+        }
+        let (node, pop, region) = from;
+        let observer = self
+            .observers
+            .entry(node.clone())
+            .or_insert_with(|| Observer {
+                pop: pop.clone(),
+                region: region.clone(),
+                seen: 0.0,
+                bad: 0.0,
+                tool_errors: 0.0,
+                updated: now,
+                last: now,
+            });
+        observer.forget(tuning, now);
+        observer.seen += seen;
+        observer.bad += bad;
+        observer.tool_errors += f64::from(u32::try_from(window.tool_errors).unwrap_or(u32::MAX));
+        observer.last = observer.last.max(now);
+    }
+
+    /// Lets time pass; drops who has nothing left to say.
+    pub(super) fn forget(&mut self, tuning: &Tuning, now: Moment) {
+        self.observers.retain(|_, observer| {
+            observer.forget(tuning, now);
+            observer.seen >= 0.02
+        });
+    }
+
+    /// After a recovery old failures no longer count.
+    pub(super) fn absolve(&mut self) {
+        for observer in self.observers.values_mut() {
+            observer.seen -= observer.bad;
+            observer.bad = 0.0;
+        }
+    }
+
+    /// The observers that `which` chooses, nobody counted more than a few times the median.
+    pub(super) fn pool(&self, tuning: &Tuning, which: impl Fn(&Observer) -> bool) -> Pooled {
+        let chosen: Vec<_> = self.observers.values().filter(|it| which(it)).collect();
+        let mut sizes: Vec<f64> = chosen.iter().map(|it| it.seen).collect();
+        sizes.sort_by(f64::total_cmp);
+        let median = sizes.get(sizes.len() / 2).copied().unwrap_or_default();
+        let most = (median * tuning.observer_clip).max(tuning.observer);
+        let mut pooled = Pooled::default();
+        for observer in chosen {
+            // With one or two there is no median to speak of.
+            let weight = if sizes.len() < 3 {
+                1.0
+            } else {
+                (most / observer.seen).min(1.0)
+            };
+            pooled.seen += observer.seen * weight;
+            pooled.bad += observer.bad * weight;
+            pooled.tool_errors += observer.tool_errors * weight;
+        }
+        pooled
+    }
+}
+
+impl Pooled {
+    /// The probability of failure over the whole fleet: what was seen and a little that wasn't.
+    pub(super) fn failure(&self) -> f64 {
+        (self.bad + 0.02) / (self.seen + 2.0)
+    }
+
+    /// The probability of failure in a region, leaning on the fleet's where little was seen.
+    pub(super) fn failure_given(&self, fleet: f64) -> f64 {
+        (self.bad + 3.0 * fleet) / (self.seen + 3.0)
+    }
+
+    /// The share of broken tool calls.
+    pub(super) fn tool_failure(&self) -> f64 {
+        (self.tool_errors / (self.seen + 3.0)).min(1.0)
+    }
+}
+
+impl Observer {
+    fn forget(&mut self, tuning: &Tuning, now: Moment) {
+        let kept = half_life(now.since(self.updated), tuning.evidence_half_life);
+        self.seen *= kept;
+        self.bad *= kept;
+        self.tool_errors *= kept;
+        self.updated = self.updated.max(now);
+    }
+}
