@@ -4,10 +4,13 @@
 
 use crate::metrics;
 use crate::store::{Epoch, Leadership, Store, StoreError};
+use shared::task::Stop;
+use tokio::sync::watch;
 
 /// A leadership that this process holds. Given up when dropped.
 pub struct Leader {
     leadership: Leadership,
+    held: watch::Sender<Option<Epoch>>,
 }
 
 impl Leader {
@@ -19,8 +22,10 @@ impl Leader {
         metrics::leader(false);
         let leadership = store.campaign(candidate).await?;
         metrics::leader(true);
-        tracing::info!(epoch = leadership.epoch.0, candidate, "leading");
-        Ok(Self { leadership })
+        let epoch = leadership.epoch;
+        tracing::info!(epoch = epoch.0, candidate, "leading");
+        let (held, _) = watch::channel(Some(epoch));
+        Ok(Self { leadership, held })
     }
 
     /// The number of this leadership: on every write, and the first half of every version.
@@ -29,17 +34,30 @@ impl Leader {
         self.leadership.epoch
     }
 
-    /// Resolves when the leadership is lost.
-    pub async fn lost(&mut self) {
-        if self.leadership.lost.wait_for(|lost| *lost).await.is_err() {
-            // Nobody can take it away any more.
-            std::future::pending::<()>().await;
+    /// The leadership as it is now and from now on; none once it is lost.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Option<Epoch>> {
+        self.held.subscribe()
+    }
+
+    /// Holds the leadership until it is lost or the program stops, then says so.
+    pub async fn run(mut self, mut stop: Stop) {
+        let lost = async {
+            if self.leadership.lost.wait_for(|lost| *lost).await.is_err() {
+                // Nobody can take it away any more.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = stop.wait() => {}
+            () = lost => tracing::error!("the leadership is lost"),
         }
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
+        self.held.send_replace(None);
         metrics::leader(false);
     }
 }

@@ -144,6 +144,11 @@ pub fn shed(limit: &'static str) {
     counter!(SHED, "limit" => limit).increment(1);
 }
 
+/// So much of the fleet's evidence was not merged, because a limit was reached, since the start.
+pub fn unmerged(count: u64) {
+    counter!(SHED, "limit" => "fleet_memory").absolute(count);
+}
+
 fn as_float(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

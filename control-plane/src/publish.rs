@@ -1,1 +1,14 @@
-//! (being written)
+//! The push to the edges: one stream per edge that carries what is newest of three classes of
+//! change. It promises that a slow edge costs a bounded queue and gets the newest state, not every
+//! state; that a delta is only sent to an edge that holds its base; and that what an edge refused
+//! is known by name. Staged roll-outs are not here: a version goes to every edge at once.
+
+pub mod edges;
+mod service;
+mod session;
+
+pub use edges::{Edge, Edges};
+pub use service::{DiscoveryService, Sources};
+
+#[cfg(test)]
+mod tests;

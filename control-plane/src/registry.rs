@@ -16,13 +16,16 @@ use shared::clock::{Clock, Moment};
 use shared::id::Version;
 use shared::manifest::{Manifest, Signer};
 use shared::snapshot::{Rejected, Resource, Snapshot};
-use std::collections::BTreeMap;
+use shared::task::lock;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 /// How many revisions are kept, to look at and to go back to; older ones are deleted.
 pub const HISTORY_REVISIONS_MAX: usize = 100;
+/// How many served versions are kept in memory, to send an edge what has changed since.
+pub const RECENT_VERSIONS_MAX: usize = 8;
 /// Who changes the catalogue when its folder has changed.
 const FOLDER_ACTOR: &str = "catalog folder";
 
@@ -107,6 +110,8 @@ pub struct Registry {
     /// So do folds.
     folding: Mutex<()>,
     published: watch::Sender<Arc<Published>>,
+    /// What was served lately, the newest last.
+    recent: std::sync::Mutex<VecDeque<Snapshot>>,
 }
 
 impl Registry {
@@ -137,6 +142,7 @@ impl Registry {
             changing: Mutex::new(()),
             folding: Mutex::new(()),
             published,
+            recent: std::sync::Mutex::default(),
         });
         registry.fold_head().await?;
         Ok(registry)
@@ -152,6 +158,17 @@ impl Registry {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Published>> {
         self.published.subscribe()
+    }
+
+    /// What was served lately and has this root, whatever its version was.
+    #[must_use]
+    pub fn with_root(&self, root: &[u8; 32]) -> Option<Snapshot> {
+        let recent = lock(&self.recent);
+        recent
+            .iter()
+            .rev()
+            .find(|snapshot| snapshot.root() == *root)
+            .cloned()
     }
 
     /// Reads a catalogue from its files' texts.

@@ -2,14 +2,16 @@
 //! the head into what is served.
 
 use super::revision::{self, Description};
-use super::{Applied, Author, HISTORY_REVISIONS_MAX, Published, Registry, RegistryError};
+use super::{
+    Applied, Author, HISTORY_REVISIONS_MAX, Published, RECENT_VERSIONS_MAX, Registry, RegistryError,
+};
 use crate::metrics;
 use crate::store::key::Digest;
 use crate::store::{Key, Precondition, Prefix, Revision, StoreError};
 use futures::StreamExt;
 use shared::id::Version;
 use shared::snapshot::{Rejected, Snapshot};
-use shared::task::Stop;
+use shared::task::{Stop, lock};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +82,13 @@ impl Registry {
             return Err(RegistryError::Corrupt { digest, reason });
         }
         let manifest = self.signer.sign(&snapshot);
+        {
+            let mut recent = lock(&self.recent);
+            recent.push_back(snapshot.clone());
+            while recent.len() > RECENT_VERSIONS_MAX {
+                recent.pop_front();
+            }
+        }
         let since = self.clock.now();
         tracing::info!(%version, resources = description.resources, "catalogue version");
         metrics::catalog_version(number);

@@ -1,0 +1,127 @@
+//! The two listeners: gRPC over mTLS for edges and operators, HTTP for people and Prometheus.
+
+use super::{Parts, StartError};
+use crate::ledger::service::LedgerService;
+use crate::publish::{DiscoveryService, Sources};
+use crate::security::{AdminToken, Guard, ServerTls, incoming};
+use crate::telemetry::TelemetryService;
+use shared::proto::DESCRIPTORS;
+use shared::proto::discovery::discovery_server::DiscoveryServer;
+use shared::proto::ledger::ledger_server::LedgerServer;
+use shared::proto::telemetry::telemetry_server::TelemetryServer;
+use shared::task::Tasks;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+
+/// How often an edge's connection is probed, and how long the answer may take: a dead one is
+/// noticed within their sum.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEPALIVE_DEADLINE: Duration = Duration::from_secs(10);
+/// The largest catalogue update that is sent, in bytes.
+const UPDATE_BYTES_MAX: usize = 64 << 20;
+/// The largest telemetry report that is read: 2,000 windows with two sketches each.
+const REPORT_BYTES_MAX: usize = 16 << 20;
+/// Streams that one connection may have open.
+const STREAMS_MAX: u32 = 256;
+
+/// What serves, and whether it still does.
+pub(super) struct Serving {
+    tasks: Tasks,
+    ended: watch::Sender<bool>,
+}
+
+impl Serving {
+    pub(super) fn new(tasks: &Tasks) -> Self {
+        let (ended, _) = watch::channel(false);
+        let tasks = tasks.clone();
+        Self { tasks, ended }
+    }
+
+    /// Becomes true when a listener has ended.
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
+    /// Serves HTTP until the program stops.
+    pub(super) fn console(&self, listener: TcpListener, router: axum::Router) {
+        let mut stop = self.tasks.stop_signal();
+        let ended = self.ended.clone();
+        self.tasks.spawn("console", async move {
+            let serving = axum::serve(listener, router)
+                .with_graceful_shutdown(async move { stop.wait().await });
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the console's listener ended");
+            }
+            ended.send_replace(true);
+        });
+    }
+
+    /// Serves gRPC until the program stops.
+    pub(super) async fn control(
+        &self,
+        listener: TcpListener,
+        tls: ServerTls,
+        token: &AdminToken,
+        parts: &Parts,
+    ) -> Result<(), StartError> {
+        let routes = routes(parts, token, &self.tasks).await?;
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+            .http2_keepalive_timeout(Some(KEEPALIVE_DEADLINE))
+            .max_concurrent_streams(STREAMS_MAX)
+            .add_routes(routes);
+        let connections = incoming(listener, tls, &self.tasks);
+        let mut stop = self.tasks.stop_signal();
+        let ended = self.ended.clone();
+        self.tasks.spawn("control", async move {
+            let stopping = async move { stop.wait().await };
+            let serving = server.serve_with_incoming_shutdown(connections, stopping);
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the control listener ended");
+            }
+            ended.send_replace(true);
+        });
+        Ok(())
+    }
+}
+
+/// Every service behind its door.
+async fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, StartError> {
+    let guard = Guard::new(Some(token));
+    let guard = guard.map_err(|error| StartError::set_up("admin token", &error))?;
+    let sources = Sources {
+        registry: parts.registry.clone(),
+        accounts: parts.accounts.clone(),
+        ranker: parts.ranker.clone(),
+        edges: parts.edges.clone(),
+        clock: parts.clock.clone(),
+    };
+    let discovery = DiscoveryServer::new(DiscoveryService::new(sources, tasks.clone()))
+        .max_encoding_message_size(UPDATE_BYTES_MAX);
+    let telemetry =
+        TelemetryServer::new(TelemetryService::new(parts.ranker.clone(), tasks.clone()))
+            .max_decoding_message_size(REPORT_BYTES_MAX);
+    let ledger = LedgerService::new(parts.ledger.clone(), parts.leadership.clone());
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| StartError::set_up("reflection", &error))?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_serving::<DiscoveryServer<DiscoveryService>>()
+        .await;
+    health
+        .set_serving::<TelemetryServer<TelemetryService>>()
+        .await;
+    health.set_serving::<LedgerServer<LedgerService>>().await;
+    Ok(Routes::new(health_service)
+        .add_service(reflection)
+        .add_service(InterceptedService::new(discovery, guard.edges()))
+        .add_service(InterceptedService::new(telemetry, guard.edges()))
+        .add_service(ledger.server(guard.edges())))
+}

@@ -1,0 +1,321 @@
+use super::*;
+use crate::accounts::NewKey;
+use crate::ranker::Pace;
+use crate::registry::Author;
+use crate::testing::{self, Bench, catalog};
+use shared::id::{BootEpoch, NodeId, Version};
+use shared::key::KeyHash;
+use shared::manifest::Manifest;
+use shared::policy::{KeyKind, KeyPolicy};
+use shared::proto::discovery as wire;
+use shared::window::Report;
+use tonic::Code;
+
+const AUTHOR: Author<'static> = Author {
+    actor: "operator/ada",
+    note: "a test",
+};
+
+#[tokio::test]
+async fn an_edge_gets_the_catalogue_whole_then_as_changes() {
+    let bench = Bench::start(&["acme"]).await;
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    let first = line.authority().await;
+    assert_eq!((first.base, first.upserts.len()), (None, 3));
+    let manifest = Manifest::try_from(first.manifest.unwrap()).unwrap();
+    assert!(manifest.verify(&[bench.running.signer]).is_ok());
+    assert_eq!(
+        manifest.version,
+        Version {
+            epoch: 1,
+            number: 1
+        }
+    );
+
+    // While one is on its way, two changes become one update.
+    let registry = &bench.running.parts.registry;
+    registry
+        .apply(&catalog(&["acme", "beta"]), AUTHOR)
+        .await
+        .unwrap();
+    registry
+        .apply(&catalog(&["acme", "beta", "gamma"]), AUTHOR)
+        .await
+        .unwrap();
+    line.ack(manifest.version).await;
+    let second = line.authority().await;
+    let newest = Version {
+        epoch: 1,
+        number: 3,
+    };
+    assert_eq!(second.manifest.unwrap().version, Some(newest.into()));
+    assert_eq!(second.base, Some(manifest.version.into()));
+    assert_eq!(second.upserts.len(), 4);
+    line.ack(newest).await;
+    bench.until(|edge| edge.acked == Some(newest)).await;
+
+    // An edge that comes back and still holds it is sent only what is new.
+    drop(line);
+    let mut hello = testing::hello("edge-1");
+    hello.held = Some(newest.into());
+    hello.held_root = registry.current().snapshot.root().to_vec();
+    registry.apply(&catalog(&["acme"]), AUTHOR).await.unwrap();
+    let mut line = edge.subscribe(hello).await;
+    let third = line.authority().await;
+    assert_eq!(third.base, Some(newest.into()));
+    assert_eq!((third.upserts.len(), third.removals.len()), (0, 4));
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_refusal_is_recorded_by_name() {
+    let bench = Bench::start(&["acme"]).await;
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    let update = line.authority().await;
+    let version = update.manifest.unwrap().version.unwrap();
+    line.nack(version, "endpoint/lab/one@acme", "odd price")
+        .await;
+    let refused = bench.until(|edge| edge.nacks == 1).await;
+    let expected = ("endpoint/lab/one@acme".to_owned(), "odd price".to_owned());
+    assert_eq!(refused.last_nack, Some(expected));
+    assert!(refused.is_refusing() && refused.acked.is_none());
+    let registry = &bench.running.parts.registry;
+    registry.apply(&catalog(&["beta"]), AUTHOR).await.unwrap();
+    let next = line.authority().await;
+    assert_eq!(next.base, None, "after a refusal the next update is whole");
+    drop(line);
+    bench.until(|edge| !edge.connected).await;
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_the_edge_and_a_look_up_agrees() {
+    let bench = Bench::start(&["acme"]).await;
+    let accounts = &bench.running.parts.accounts;
+    let new = NewKey {
+        org: None,
+        name: "a key".to_owned(),
+        kind: KeyKind::Inference,
+        expires_at: None,
+        policy: KeyPolicy::default(),
+    };
+    let secret = accounts.create_key("operator/ada", &new).await.unwrap();
+    let mut edge = bench.edge().await;
+    let found = edge.lookup(secret.hash()).await;
+    assert_eq!(found.key.unwrap().name, "a key");
+    let mut hello = testing::hello("edge-1");
+    hello.account_sequence = found.account_sequence;
+    let mut line = edge.subscribe(hello).await;
+    line.authority().await;
+    accounts
+        .revoke_key("operator/ada", secret.hash())
+        .await
+        .unwrap();
+    let update = line.account().await;
+    assert!(!update.reset);
+    let denied = wire::account_event::Body::KeyDenied(secret.hash().0.to_vec());
+    assert_eq!(update.events.last().unwrap().body, Some(denied));
+    let gone = edge.lookup(secret.hash()).await;
+    assert_eq!((gone.key, gone.refusal.as_str()), (None, "revoked"));
+    assert_eq!(gone.account_sequence, update.sequence);
+    assert_eq!(edge.lookup(KeyHash([1; 32])).await.refusal, "unknown");
+
+    // An edge that is ahead of the log starts anew.
+    drop(line);
+    let mut hello = testing::hello("edge-1");
+    hello.account_sequence = 1_000_000;
+    let mut line = edge.subscribe(hello).await;
+    assert!(line.account().await.reset);
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn alarming_evidence_is_ranked_and_pushed_at_once() {
+    let pace = Pace {
+        every: Duration::from_secs(3600),
+        gap: Duration::from_millis(1),
+    };
+    let bench = Bench::start_with(&["acme"], |config| config.pace = pace).await;
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    line.authority().await;
+    let report = |sequence, alarming| Report {
+        node: NodeId::from("edge-1"),
+        pop: "fra1".into(),
+        region: "eu".into(),
+        epoch: BootEpoch(7),
+        sequence,
+        windows: Vec::new(),
+        alarming,
+    };
+    let sent = [report(1, false), report(2, true), report(2, true)];
+    let acks = edge.report(&sent).await;
+    let sequences: Vec<_> = acks.iter().map(|ack| ack.sequence).collect();
+    assert_eq!(sequences, [1, 2, 2]);
+    let first = line.ranking().await;
+    assert_eq!(first.base, None);
+    edge.report(&[report(3, true)]).await;
+    let second = line.ranking().await;
+    assert_eq!(second.base, first.version);
+    assert!(second.version.unwrap().number > first.version.unwrap().number);
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn nobody_speaks_for_another() {
+    let bench = Bench::start(&["acme"]).await;
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-2")).await;
+    assert_eq!(line.end().await.code(), Code::PermissionDenied);
+    let mut stranger = bench.stranger().await;
+    let refused = stranger.try_lookup(KeyHash([1; 32])).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+    let foreign = Report {
+        node: NodeId::from("edge-2"),
+        pop: "fra1".into(),
+        region: "eu".into(),
+        epoch: BootEpoch(1),
+        sequence: 1,
+        windows: Vec::new(),
+        alarming: false,
+    };
+    let refused = edge.try_report(&[foreign]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let mut first = edge.subscribe(testing::hello("edge-1")).await;
+    first.authority().await;
+    let mut second = edge.subscribe(testing::hello("edge-1")).await;
+    second.authority().await;
+    assert_eq!(first.end().await.code(), Code::Aborted);
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn http_tells_health_and_metrics() {
+    let bench = Bench::start(&["acme"]).await;
+    let (status, body) = bench.get("/healthz").await;
+    assert_eq!((status, body.contains("\"ok\"")), (200, true));
+    assert_eq!(bench.get("/readyz").await.0, 200);
+    assert_eq!(bench.get("/nothing").await.0, 404);
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    let version = line.authority().await.manifest.unwrap().version.unwrap();
+    line.ack(version.into()).await;
+    bench.until(|edge| edge.acked.is_some()).await;
+    let (_, metrics) = bench.get("/metrics").await;
+    for name in [
+        "godwit_control_leader",
+        "godwit_control_edges{state=\"connected\"}",
+        "godwit_control_rank_seconds_bucket",
+        "godwit_control_push_seconds_bucket{class=\"authority\"",
+        "godwit_control_rollout_stage{stage=\"all\"} 1",
+    ] {
+        assert!(metrics.contains(name), "{name} is not in\n{metrics}");
+    }
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_restart_keeps_everything_under_a_new_epoch() {
+    let bench = Bench::start(&["acme"]).await;
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    let before = line.authority().await.manifest.unwrap();
+    line.ack(before.version.unwrap().into()).await;
+    bench.until(|edge| edge.acked.is_some()).await;
+    let bench = bench.restart().await;
+    let known = bench.running.parts.edges.list().remove(0);
+    assert_eq!(known.node, NodeId::from("edge-1"));
+    let mut edge = bench.edge().await;
+    let mut hello = testing::hello("edge-1");
+    hello.held = before.version;
+    hello.held_root = before.root.clone();
+    let mut line = edge.subscribe(hello).await;
+    let update = line.authority().await;
+    let after = update.manifest.unwrap();
+    assert_eq!(
+        after.version,
+        Some(
+            Version {
+                epoch: 2,
+                number: 1
+            }
+            .into()
+        )
+    );
+    assert_eq!((after.root, after.key_id), (before.root, before.key_id));
+    assert_eq!((update.base, update.upserts.len()), (before.version, 0));
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_broken_folder_stops_the_first_start_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalogue = folder.path().join("catalog");
+    std::fs::create_dir(&catalogue).unwrap();
+    std::fs::write(catalogue.join("a.toml"), "[[").unwrap();
+    let config = |data: &str| {
+        let mut config = Config::in_folder(&folder.path().join(data));
+        config.catalog = Some(catalogue.clone());
+        config
+    };
+    let tasks = Tasks::new();
+    let refused = start(config("one"), tasks.clone(), Clock::system()).await;
+    let invalid = matches!(refused, Err(StartError::Catalog(RegistryError::Invalid(_))));
+    assert!(invalid);
+    tasks.drain(Duration::from_secs(5)).await;
+
+    std::fs::write(
+        catalogue.join("a.toml"),
+        &catalog(&["acme"])["catalog.toml"],
+    )
+    .unwrap();
+    let first = start(config("two"), Tasks::new(), Clock::system())
+        .await
+        .unwrap();
+    assert_eq!(first.stop(Duration::from_secs(5)).await, 0);
+    std::fs::write(catalogue.join("a.toml"), "[[").unwrap();
+    let second = start(config("two"), Tasks::new(), Clock::system())
+        .await
+        .unwrap();
+    let served = second.parts.registry.current();
+    assert_eq!(served.snapshot.endpoints().len(), 1);
+    assert_eq!(second.stop(Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::in_folder(folder.path());
+    config.control_listen = taken.local_addr().unwrap();
+    let refused = start(config, Tasks::new(), Clock::system()).await;
+    assert!(
+        matches!(refused, Err(StartError::Listen { address, .. }) if address == taken.local_addr().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn an_edge_without_traffic_gets_its_regions_ranking() {
+    let bench = Bench::start(&["acme"]).await;
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    assert_eq!(line.ranking().await.base, None);
+    let parts = &bench.running.parts;
+    let endpoint = "lab/one@acme".into();
+    assert!(parts.ranker.explain(&endpoint, &"eu".into()).is_some());
+    parts
+        .ranker
+        .withdraw(&endpoint, Some(shared::ranking::State::Disabled));
+    let table = parts.ranker.subscribe();
+    let withdrawn = |rankings: &Arc<crate::ranker::Rankings>| {
+        let row = rankings
+            .tables
+            .values()
+            .find_map(|table| table.rows.get(&endpoint));
+        row.is_some_and(|row| row.state == shared::ranking::State::Disabled)
+    };
+    table.clone().wait_for(withdrawn).await.unwrap();
+    assert_eq!(bench.stop().await, 0);
+}

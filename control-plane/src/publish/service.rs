@@ -1,0 +1,327 @@
+//! The gRPC side of the push: one task per edge that waits for news and for room, then sends what
+//! is newest. The queue to an edge holds one message; everything behind it is state, not a queue.
+
+use super::edges::{Edges, Introduction, Presence, TurnedAway};
+use super::session::{Session, Update};
+use crate::accounts::{Accounts, LookupAnswer};
+use crate::metrics::{self, Class};
+use crate::ranker::{Ranker, Rankings};
+use crate::registry::{Published, Registry};
+use crate::security::guard;
+use shared::clock::Clock;
+use shared::id::{BootEpoch, NodeId, Region, Version};
+use shared::key::KeyHash;
+use shared::proto::discovery as wire;
+use shared::proto::discovery::discovery_server::Discovery;
+use shared::proto::discovery::edge_message::Body;
+use shared::ranking::RankingTable;
+use shared::snapshot::Rejected;
+use shared::task::{Stop, Tasks};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Messages that wait for an edge's connection; what is newer waits as state.
+const SESSION_QUEUE_MAX: usize = 1;
+/// How long an edge may take to introduce itself.
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an edge may take to apply a catalogue and say so; then its stream is ended, and it
+/// comes back and says what it holds.
+const ACK_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the reason for ending a stream waits to be sent.
+const LAST_WORD_DEADLINE: Duration = Duration::from_secs(1);
+/// The most rejections of one message that are looked at.
+const REJECTIONS_MAX: usize = 1000;
+
+/// Where the news comes from.
+#[derive(Clone)]
+pub struct Sources {
+    /// Catalogue versions.
+    pub registry: Arc<Registry>,
+    /// Keys.
+    pub accounts: Arc<Accounts>,
+    /// Rankings of all regions.
+    pub ranker: Arc<Ranker>,
+    /// Who is there.
+    pub edges: Edges,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// `godwit.discovery.v1.Discovery`.
+pub struct DiscoveryService {
+    sources: Sources,
+    tasks: Tasks,
+}
+
+impl DiscoveryService {
+    /// A service that pushes what `sources` tell; each edge's session is one of `tasks`.
+    #[must_use]
+    pub const fn new(sources: Sources, tasks: Tasks) -> Self {
+        Self { sources, tasks }
+    }
+}
+
+#[tonic::async_trait]
+impl Discovery for DiscoveryService {
+    type SubscribeStream = ReceiverStream<Result<wire::ControlMessage, Status>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<wire::EdgeMessage>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let node = guard::node_of(&request)?;
+        let inbound = request.into_inner();
+        let (outbound, stream) = mpsc::channel(SESSION_QUEUE_MAX);
+        let sources = self.sources.clone();
+        let stop = self.tasks.stop_signal();
+        self.tasks.spawn("discovery session", async move {
+            if let Err(status) = serve(sources, node, inbound, &outbound, stop).await {
+                // An edge that is gone or does not read does not hear it.
+                let told = outbound.send(Err(status));
+                let _ = tokio::time::timeout(LAST_WORD_DEADLINE, told).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn lookup_key(
+        &self,
+        request: Request<wire::LookupKeyRequest>,
+    ) -> Result<Response<wire::LookupKeyResponse>, Status> {
+        guard::node_of(&request)?;
+        let hash = request.into_inner().key_hash.try_into();
+        let hash = hash.map_err(|_| Status::invalid_argument("key_hash: 32 bytes are expected"))?;
+        let answer = self.sources.accounts.lookup(KeyHash(hash)).await;
+        let answer = answer.map_err(|error| unavailable("a key look-up failed", &error))?;
+        Ok(Response::new(lookup_response(&answer)))
+    }
+}
+
+fn lookup_response(answer: &LookupAnswer) -> wire::LookupKeyResponse {
+    let (key, refusal) = match &answer.principal {
+        Ok(principal) => (Some(principal.into()), String::new()),
+        Err(refusal) => (None, refusal.as_str().to_owned()),
+    };
+    wire::LookupKeyResponse {
+        account_sequence: answer.account_sequence,
+        key,
+        refusal,
+    }
+}
+
+/// Serves one edge from its hello to the end of its stream.
+async fn serve(
+    sources: Sources,
+    node: NodeId,
+    mut inbound: Streaming<wire::EdgeMessage>,
+    outbound: &mpsc::Sender<Result<wire::ControlMessage, Status>>,
+    mut stop: Stop,
+) -> Result<(), Status> {
+    let hello = tokio::select! {
+        () = stop.wait() => return Ok(()),
+        hello = hello(&mut inbound) => hello?,
+    };
+    guard::must_be_own(&node, &hello.node_id)?;
+    let session = Session::new(held(&sources.registry, &hello), hello.account_sequence);
+    let region = Region::from(hello.region.as_str());
+    let who = introduction(hello)?;
+    sources.ranker.heard(&node, &who.pop, &region);
+    let presence = sources.edges.connect(who).map_err(turned_away)?;
+    sources.edges.save(&node).await;
+    tracing::info!(%node, %region, "an edge is connected");
+    let edges = sources.edges.clone();
+    let line = Line {
+        authority: sources.registry.subscribe(),
+        account: sources.accounts.subscribe(),
+        rankings: sources.ranker.subscribe(),
+        sources,
+        session,
+        presence,
+        region,
+    };
+    let ended = tokio::select! {
+        () = stop.wait() => Ok(()),
+        ended = line.run(inbound, outbound) => ended,
+    };
+    edges.save(&node).await;
+    tracing::info!(%node, reason = ?ended.as_ref().err(), "an edge is gone");
+    ended
+}
+
+async fn hello(inbound: &mut Streaming<wire::EdgeMessage>) -> Result<wire::Hello, Status> {
+    let first = tokio::time::timeout(HELLO_DEADLINE, inbound.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
+    match first.and_then(|message| message.body) {
+        Some(Body::Hello(hello)) => Ok(hello),
+        Some(Body::Ack(_) | Body::Nack(_)) | None => Err(Status::invalid_argument(
+            "the first message must be a hello",
+        )),
+    }
+}
+
+/// What the edge says that it holds, if that content is known here.
+fn held(registry: &Registry, hello: &wire::Hello) -> Option<(Version, shared::snapshot::Snapshot)> {
+    let version = hello.held.map(Version::from)?;
+    let root = hello.held_root.as_slice().try_into().ok()?;
+    registry
+        .with_root(&root)
+        .map(|snapshot| (version, snapshot))
+}
+
+fn introduction(hello: wire::Hello) -> Result<Introduction, Status> {
+    if hello.region.is_empty() || hello.pop.is_empty() {
+        return Err(Status::invalid_argument("hello: pop and region are needed"));
+    }
+    Ok(Introduction {
+        node: hello.node_id.into(),
+        pop: hello.pop.into(),
+        region: hello.region.into(),
+        boot_epoch: BootEpoch(hello.boot_epoch),
+        api_address: hello.api_address,
+        build: hello.build,
+        held: hello.held.map(Into::into),
+    })
+}
+
+fn turned_away(reason: TurnedAway) -> Status {
+    match reason {
+        TurnedAway::Full => Status::resource_exhausted(reason.to_string()),
+        TurnedAway::Superseded => Status::failed_precondition(reason.to_string()),
+    }
+}
+
+/// The stream of one edge, with everything that may make it send.
+struct Line {
+    sources: Sources,
+    session: Session,
+    presence: Presence,
+    region: Region,
+    authority: watch::Receiver<Arc<Published>>,
+    account: watch::Receiver<u64>,
+    rankings: watch::Receiver<Arc<Rankings>>,
+}
+
+impl Line {
+    async fn run(
+        mut self,
+        mut inbound: Streaming<wire::EdgeMessage>,
+        outbound: &mpsc::Sender<Result<wire::ControlMessage, Status>>,
+    ) -> Result<(), Status> {
+        loop {
+            let due = self.is_due();
+            let overdue = self.overdue_in();
+            tokio::select! {
+                biased;
+                () = self.presence.replaced() => {
+                    return Err(Status::aborted("a later stream of this node has taken over"));
+                }
+                message = inbound.message() => match message? {
+                    Some(message) => self.hear(message)?,
+                    None => return Ok(()),
+                },
+                room = outbound.reserve(), if due => {
+                    // What is newest is looked at now that there is room, not before.
+                    let room = room.map_err(|_| Status::cancelled("the edge is gone"))?;
+                    if let Some(update) = self.next().await? {
+                        room.send(Ok(update.message));
+                    }
+                }
+                () = outbound.closed() => return Ok(()),
+                () = tokio::time::sleep(overdue.unwrap_or(ACK_DEADLINE)), if overdue.is_some() => {
+                    return Err(Status::deadline_exceeded("a catalogue was not acknowledged"));
+                }
+                news = self.authority.changed(), if !due => ended(news)?,
+                news = self.account.changed(), if !due => ended(news)?,
+                news = self.rankings.changed(), if !due => ended(news)?,
+            }
+        }
+    }
+
+    fn hear(&mut self, message: wire::EdgeMessage) -> Result<(), Status> {
+        let now = self.sources.clock.now();
+        match message.body {
+            Some(Body::Ack(ack)) => {
+                let version = ack.version.map(Version::from).unwrap_or_default();
+                self.presence.acked(version);
+                if let Some(took) = self.session.acked(version, now) {
+                    metrics::pushed_within(Class::Authority, took);
+                }
+            }
+            Some(Body::Nack(nack)) => {
+                let version = nack.version.map(Version::from).unwrap_or_default();
+                let rejections = nack.rejections.into_iter().take(REJECTIONS_MAX);
+                let rejected: Vec<Rejected> = rejections.map(Into::into).collect();
+                self.presence.nacked(version, &rejected);
+                self.session.nacked(version);
+            }
+            Some(Body::Hello(_)) => {
+                return Err(Status::invalid_argument("a stream has one hello"));
+            }
+            // A kind of message that a newer edge sends.
+            None => self.presence.seen(),
+        }
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        let authority = self.session.authority_is_due(&self.authority.borrow());
+        let account = self.account_is_due();
+        let table = self.table();
+        authority || account || table.is_some_and(|table| self.session.ranking_is_due(&table))
+    }
+
+    fn account_is_due(&self) -> bool {
+        self.session.account_is_due(*self.account.borrow())
+    }
+
+    fn table(&self) -> Option<Arc<RankingTable>> {
+        self.rankings.borrow().tables.get(&self.region).cloned()
+    }
+
+    /// What to send now: revocations before prices, prices before weights.
+    async fn next(&mut self) -> Result<Option<Update>, Status> {
+        if self.account_is_due() {
+            let since = self.session.account_sequence();
+            let events = self.sources.accounts.events_since(since).await;
+            let events = events.map_err(|error| unavailable("account events", &error))?;
+            if let Some(update) = self.session.account(events) {
+                metrics::pushed(Class::Account, update.full);
+                return Ok(Some(update));
+            }
+        }
+        let newest = self.authority.borrow().clone();
+        if let Some(update) = self.session.authority(&newest, self.sources.clock.now()) {
+            metrics::pushed(Class::Authority, update.full);
+            return Ok(Some(update));
+        }
+        let Some(table) = self.table() else {
+            return Ok(None);
+        };
+        let update = self.session.ranking(&table);
+        if let Some(update) = &update {
+            metrics::pushed(Class::Fast, update.full);
+            let since = self.rankings.borrow().since;
+            metrics::pushed_within(Class::Fast, self.sources.clock.now().since(since));
+        }
+        Ok(update)
+    }
+
+    /// How long the edge may still take to acknowledge what is on its way.
+    fn overdue_in(&self) -> Option<Duration> {
+        let waiting = self.session.waiting_since()?;
+        Some(ACK_DEADLINE.saturating_sub(self.sources.clock.now().since(waiting)))
+    }
+}
+
+/// The other end of a source is gone: the program is stopping.
+fn ended(news: Result<(), watch::error::RecvError>) -> Result<(), Status> {
+    news.map_err(|_| Status::unavailable("the control plane is stopping"))
+}
+
+fn unavailable(what: &str, error: &dyn std::error::Error) -> Status {
+    tracing::error!(%error, "{what}");
+    Status::unavailable("the control plane can't answer now")
+}

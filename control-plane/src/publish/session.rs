@@ -1,0 +1,192 @@
+//! What one edge is sent next, as a state machine without I/O: it knows what the edge holds, what
+//! is on its way, and compares that with what is newest. One authority update is on its way at a
+//! time; after a refusal the next one is whole, because what the edge holds is then not certain.
+
+use crate::accounts::{AccountEvent, Change, Events};
+use crate::registry::Published;
+use shared::clock::Moment;
+use shared::id::Version;
+use shared::proto::discovery as wire;
+use shared::ranking::RankingTable;
+use shared::snapshot::Snapshot;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an edge holds.
+#[derive(Clone, Debug)]
+enum Held {
+    /// Nothing, or something of which the content is not known here: the next update is whole.
+    Unknown,
+    /// This content under this version.
+    Known(Version, Snapshot),
+}
+
+struct OnItsWay {
+    update: Arc<Published>,
+    sent: Moment,
+}
+
+/// One edge's session.
+pub(super) struct Session {
+    held: Held,
+    on_its_way: Option<OnItsWay>,
+    /// Sent and refused: not sent again. An edge that refuses single resources takes the rest, and
+    /// says so after its refusal.
+    refused: Option<Arc<Published>>,
+    account_sequence: u64,
+    /// The log was asked at least once: an edge may be ahead of it, and must then start anew.
+    account_asked: bool,
+    ranking: Option<Arc<RankingTable>>,
+}
+
+/// An update for the wire, and whether it is whole.
+pub(super) struct Update {
+    pub(super) message: wire::ControlMessage,
+    pub(super) full: bool,
+}
+
+impl Session {
+    /// Of an edge that has applied account events up to `account_sequence`; `held` is what it
+    /// says that it holds, where the content is known.
+    pub(super) fn new(held: Option<(Version, Snapshot)>, account_sequence: u64) -> Self {
+        let held = held.map_or(Held::Unknown, |(version, snapshot)| {
+            Held::Known(version, snapshot)
+        });
+        Self {
+            held,
+            on_its_way: None,
+            refused: None,
+            account_sequence,
+            account_asked: false,
+            ranking: None,
+        }
+    }
+
+    /// Whether [`Session::authority`] would send something.
+    pub(super) fn authority_is_due(&self, newest: &Published) -> bool {
+        let version = newest.snapshot.version();
+        let holds = matches!(&self.held, Held::Known(held, _) if *held == version);
+        let refused = self.refused.as_ref();
+        let refused = refused.is_some_and(|update| update.snapshot.version() == version);
+        let nothing_yet = version.number == 0;
+        !(nothing_yet || holds || refused || self.on_its_way.is_some())
+    }
+
+    /// The catalogue, as a change where the edge holds a base for one.
+    pub(super) fn authority(&mut self, newest: &Arc<Published>, now: Moment) -> Option<Update> {
+        if !self.authority_is_due(newest) {
+            return None;
+        }
+        let (base, upserts, removals) = match &self.held {
+            Held::Unknown => (None, newest.snapshot.resources().collect(), Vec::new()),
+            Held::Known(version, snapshot) => {
+                let (upserts, removals) = snapshot.diff(&newest.snapshot);
+                (Some(*version), upserts, removals)
+            }
+        };
+        let update = wire::AuthorityUpdate {
+            manifest: Some((&newest.manifest).into()),
+            base: base.map(Into::into),
+            upserts: upserts.iter().map(Into::into).collect(),
+            removals,
+        };
+        self.on_its_way = Some(OnItsWay {
+            update: Arc::clone(newest),
+            sent: now,
+        });
+        let body = wire::control_message::Body::Authority(update);
+        Some(Update::new(body, base.is_none()))
+    }
+
+    /// The edge serves `version`. Gives how long ago that was made, if it was sent here.
+    pub(super) fn acked(&mut self, version: Version, now: Moment) -> Option<Duration> {
+        let is_it = |update: &Published| update.snapshot.version() == version;
+        let sent = self.on_its_way.take_if(|way| is_it(&way.update));
+        let partly = || self.refused.take_if(|update| is_it(update));
+        let update = sent.map(|way| way.update).or_else(partly)?;
+        self.held = Held::Known(version, update.snapshot.clone());
+        Some(now.since(update.since))
+    }
+
+    /// The edge refuses `version`, or parts of it.
+    pub(super) fn nacked(&mut self, version: Version) {
+        let refused = |way: &mut OnItsWay| way.update.snapshot.version() == version;
+        if let Some(OnItsWay { update, .. }) = self.on_its_way.take_if(refused) {
+            self.refused = Some(update);
+            self.held = Held::Unknown;
+        }
+    }
+
+    /// When the update on its way was sent.
+    pub(super) fn waiting_since(&self) -> Option<Moment> {
+        self.on_its_way.as_ref().map(|way| way.sent)
+    }
+
+    /// The last account event that the edge was sent.
+    pub(super) const fn account_sequence(&self) -> u64 {
+        self.account_sequence
+    }
+
+    /// Whether the log is to be asked what has happened to keys, `newest` being its head.
+    pub(super) const fn account_is_due(&self, newest: u64) -> bool {
+        newest > self.account_sequence || !self.account_asked
+    }
+
+    /// What happened to keys since then.
+    pub(super) fn account(&mut self, events: Events) -> Option<Update> {
+        self.account_asked = true;
+        if events.events.is_empty() && !events.reset {
+            return None;
+        }
+        self.account_sequence = events.sequence;
+        let full = events.reset;
+        let update = wire::AccountUpdate {
+            events: events.events.into_iter().map(account_event).collect(),
+            sequence: events.sequence,
+            reset: events.reset,
+        };
+        let body = wire::control_message::Body::Account(update);
+        Some(Update::new(body, full))
+    }
+
+    /// Whether [`Session::ranking`] would send something.
+    pub(super) fn ranking_is_due(&self, newest: &RankingTable) -> bool {
+        let sent = self.ranking.as_ref();
+        sent.is_none_or(|sent| sent.version < newest.version)
+    }
+
+    /// The region's ranking: whole at first, then what has changed, also when that is nothing but
+    /// the time.
+    pub(super) fn ranking(&mut self, newest: &Arc<RankingTable>) -> Option<Update> {
+        if !self.ranking_is_due(newest) {
+            return None;
+        }
+        let update = match &self.ranking {
+            None => wire::RankingUpdate::from(&**newest),
+            Some(sent) => wire::RankingUpdate::from(&newest.diff(sent)),
+        };
+        let full = self.ranking.is_none();
+        self.ranking = Some(Arc::clone(newest));
+        let body = wire::control_message::Body::Ranking(update);
+        Some(Update::new(body, full))
+    }
+}
+
+impl Update {
+    const fn new(body: wire::control_message::Body, full: bool) -> Self {
+        let message = wire::ControlMessage { body: Some(body) };
+        Self { message, full }
+    }
+}
+
+fn account_event(event: AccountEvent) -> wire::AccountEvent {
+    use wire::account_event::Body;
+    let body = match event.change {
+        Change::Denied(key) => Body::KeyDenied(key.0.to_vec()),
+        Change::Changed(key) => Body::KeyChanged(key.0.to_vec()),
+    };
+    wire::AccountEvent {
+        sequence: event.sequence,
+        body: Some(body),
+    }
+}
