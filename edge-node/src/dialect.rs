@@ -2,7 +2,13 @@
 //! API. The same dialect on both sides is a splice of bytes, any other pair goes through
 //! [`crate::message`]. Sockets, credentials and retries are not here.
 
-use crate::failure::{ErrorType, Failure, Fault};
+mod classify;
+mod finish;
+mod openai_chat;
+mod retry_after;
+mod scrub;
+
+use crate::failure::{ErrorType, Failure, Fault, Retry};
 use crate::ingress::Call;
 use crate::message::Progress;
 use bytes::{Bytes, BytesMut};
@@ -10,6 +16,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::catalog::{Dialect, Endpoint, Provider};
 use shared::id::GenerationId;
 use shared::usage::{Cost, Usage};
+
+/// The longest answer that is collected whole.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// One endpoint, and how the answer is to be marked.
 #[derive(Clone, Copy, Debug)]
@@ -95,18 +104,29 @@ pub const fn is_built(dialect: Dialect) -> bool {
 /// # Errors
 /// The call has something that the target's dialect can't say (fault: caller; another endpoint may
 /// help), or the dialect is not built.
-pub fn prepare(_call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
-    Err(not_built(target.provider))
+pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
+    match target.provider.dialect {
+        Dialect::OpenaiChat => Ok(openai_chat::prepare(call, target)),
+        Dialect::AnthropicMessages
+        | Dialect::OpenaiResponses
+        | Dialect::AzureOpenai
+        | Dialect::Gemini
+        | Dialect::BedrockConverse
+        | Dialect::CohereV2
+        | Dialect::MistralChat
+        | Dialect::Ollama => Err(not_built(target.provider)),
+    }
 }
 
 /// What a provider's error answer means: whose fault, and whether another endpoint may help. The
 /// message is the provider's, bounded, with everything that looks like a key taken out.
 #[must_use]
-pub fn classify(_provider: &Provider, status: u16, _headers: &HeaderMap, _body: &[u8]) -> Failure {
-    Failure::provider(status, "status", format!("the provider answered {status}"))
+pub fn classify(provider: &Provider, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+    classify::response(&provider.name, status, headers, body)
 }
 
 fn not_built(provider: &Provider) -> Failure {
-    let message = format!("dialect {} is not available", provider.dialect);
-    Failure::new(Fault::Gateway, 500, ErrorType::Server, "dialect", message)
+    let message = format!("the dialect {} is not available yet", provider.dialect);
+    let failure = Failure::new(Fault::Gateway, 500, ErrorType::Server, "dialect", message);
+    failure.with_retry(Retry::OtherEndpoint)
 }

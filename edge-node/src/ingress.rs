@@ -1,10 +1,27 @@
 //! From a client's body to a [`Call`]: the members that routing and money need are read in place,
-//! the bytes stay as they came. A full parse is made only when a translation needs it.
+//! the bytes stay as they came. A full parse is made only when a translation needs it; limits on
+//! the body's size and the rate of requests are not here.
+
+pub mod later;
+pub mod peek;
+pub mod preferences;
+pub mod reasoning;
+pub mod survey;
+
+#[cfg(test)]
+mod tests;
 
 use crate::failure::Failure;
+use crate::wire::json::Scanner;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
+use peek::{Member, Peek, Refused};
+use reasoning::Reasoning;
+use shared::catalog::Modality;
 use shared::routing::Demand;
+
+/// Ask to see the routing decision.
+pub const EXPLAIN_HEADER: &str = "x-godwit-explain";
 
 /// The client APIs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -39,7 +56,7 @@ pub struct Call {
     pub api: Api,
     /// Whose habits hold.
     pub surface: Surface,
-    /// As it came.
+    /// As it came; UTF-8 and one JSON object.
     pub body: Bytes,
     /// What routing must know.
     pub demand: Demand,
@@ -53,6 +70,19 @@ pub struct Call {
     pub max_tokens: Option<u64>,
     /// How many choices.
     pub n: u32,
+    /// What the client wants of reasoning.
+    pub reasoning: Reasoning,
+    /// Anthropic's opt-ins, for providers of its dialect.
+    pub anthropic_beta: Option<HeaderValue>,
+    pub(crate) members: Vec<Member>,
+}
+
+impl Call {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or("{}")
+    }
 }
 
 /// Reads a body.
@@ -61,10 +91,96 @@ pub struct Call {
 /// 400 with the place and the reason for everything that is malformed, of a wrong type, or not
 /// available yet.
 pub fn parse(
-    _api: Api,
-    _surface: Surface,
-    _headers: &HeaderMap,
-    _body: Bytes,
+    api: Api,
+    surface: Surface,
+    headers: &HeaderMap,
+    body: Bytes,
 ) -> Result<Call, Failure> {
-    Err(Failure::invalid("", "being written"))
+    let text = match std::str::from_utf8(&body) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("the body is not UTF-8 (byte {})", error.valid_up_to());
+            return Err(Failure::invalid("", message));
+        }
+    };
+    if text.trim_ascii().is_empty() {
+        let message = "the body is empty; a JSON object was expected";
+        return Err(Failure::invalid("", message));
+    }
+    let peek = peek::object(&mut Scanner::new(text)).map_err(|refused| match refused {
+        Refused::Call(failure) => *failure,
+        Refused::Syntax(error) => peek::malformed(text, error),
+    })?;
+    assemble(api, surface, headers, peek, body)
+}
+
+fn assemble(
+    api: Api,
+    surface: Surface,
+    headers: &HeaderMap,
+    peek: Peek,
+    body: Bytes,
+) -> Result<Call, Failure> {
+    let (model, fallback_models) = models(peek.model, peek.models)?;
+    if !peek.has_messages {
+        if peek.has_prompt {
+            return Err(later::refuse("prompt", "prompt", "send messages instead"));
+        }
+        return Err(Failure::invalid("messages", "messages is missing"));
+    }
+    let reasoning = peek.reasoning.settle()?;
+    let prompt_tokens = peek.survey.prompt_tokens();
+    let mut input = peek.survey.input;
+    input.push(Modality::Text);
+    input.sort_unstable();
+    input.dedup();
+    let mut parameters = peek.parameters;
+    parameters.sort_unstable();
+    parameters.dedup();
+    let max_tokens = peek.max_tokens.max(peek.max_completion_tokens);
+    let explain = headers
+        .get(EXPLAIN_HEADER)
+        .is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"));
+    let anthropic_beta = headers
+        .get("anthropic-beta")
+        .or_else(|| headers.get("x-anthropic-beta"))
+        .cloned();
+    Ok(Call {
+        api,
+        surface,
+        body,
+        demand: Demand {
+            model,
+            fallback_models,
+            prompt_tokens,
+            max_tokens,
+            input,
+            parameters,
+            preferences: peek.preferences,
+            needs_tools: peek.survey.tools > 0,
+        },
+        stream: peek.stream,
+        include_usage: peek.include_usage,
+        explain,
+        max_tokens,
+        n: peek.n.unwrap_or(1),
+        reasoning,
+        anthropic_beta,
+        members: peek.members,
+    })
+}
+
+/// The model to try first and the rest: `models` alone is enough.
+fn models(model: Option<String>, models: Vec<String>) -> Result<(String, Vec<String>), Failure> {
+    let mut all: Vec<String> = Vec::with_capacity(1 + models.len());
+    for candidate in model.into_iter().chain(models) {
+        if !all.contains(&candidate) {
+            all.push(candidate);
+        }
+    }
+    if all.is_empty() {
+        return Err(Failure::invalid("model", "model is missing"));
+    }
+    let first = all.remove(0);
+    Ok((first, all))
 }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod credential;
 pub mod dialect;
+pub mod egress;
 pub mod exchange;
 pub mod failure;
 pub mod gateway;

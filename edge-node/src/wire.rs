@@ -1,1 +1,6 @@
-//! (being written)
+//! Bytes on the wire, without any dialect: scanning JSON in place, editing it in place, and cutting
+//! event streams into events.
+
+pub mod json;
+pub mod splice;
+pub mod sse;

@@ -1,0 +1,264 @@
+//! The client's body for an upstream of the same dialect: its bytes, but for the model's name,
+//! members that are addressed to us, parameters that the endpoint does not know, and what a quirk
+//! demands.
+
+use crate::dialect::Target;
+use crate::egress::quoted;
+use crate::ingress::Call;
+use crate::ingress::peek::{Field, Member, Own};
+use crate::ingress::reasoning::{Effort, Reasoning};
+use crate::wire::json::{self, Kind, Scanner, Span, SyntaxError};
+use crate::wire::splice::{Members, Splices, Tail};
+use bytes::Bytes;
+use shared::catalog::{Parameter, Quirk};
+
+/// The body to send.
+pub(crate) fn body(call: &Call, target: &Target<'_>) -> Bytes {
+    let text = call.text();
+    let mut request = Request::new(call, target);
+    let first = call.members.first();
+    let mut members = Members::new(first.map_or(0, |member| member.key.start));
+    for member in &call.members {
+        let (start, end) = (member.key.start, member.value.end);
+        if request.member(member) {
+            members.keep(&mut request.splices, start, end);
+        } else {
+            members.remove(&mut request.splices, start, end);
+        }
+    }
+    let mut tail = members.finish(&mut request.splices);
+    request.add(&mut tail);
+    let mut out = Vec::with_capacity(text.len() + 256);
+    let source = text.as_bytes();
+    request
+        .splices
+        .pieces(source, |piece| out.extend_from_slice(piece));
+    out.into()
+}
+
+struct Request<'a> {
+    call: &'a Call,
+    target: &'a Target<'a>,
+    splices: Splices,
+    /// What `max_tokens` is to be called; none leaves the client's word.
+    limit_name: Option<&'static str>,
+    has_limit: bool,
+    has_stream_options: bool,
+    has_effort: bool,
+}
+
+impl<'a> Request<'a> {
+    fn new(call: &'a Call, target: &'a Target<'a>) -> Self {
+        Self {
+            call,
+            target,
+            splices: Splices::default(),
+            limit_name: limit_name(target),
+            has_limit: false,
+            has_stream_options: false,
+            has_effort: false,
+        }
+    }
+
+    /// Notes the edits of one member; false takes it out.
+    fn member(&mut self, member: &Member) -> bool {
+        match member.field {
+            Field::Model => {
+                let name = quoted(&self.target.endpoint.provider_model);
+                self.splices.replace(member.value, name);
+                true
+            }
+            // Top-level caching is a word of OpenRouter's; its parts' own marks pass.
+            Field::Own(
+                Own::Models
+                | Own::Provider
+                | Own::Prompt
+                | Own::Route
+                | Own::Plugins
+                | Own::Preset
+                | Own::Usage
+                | Own::SessionId
+                | Own::Transforms
+                | Own::Trace
+                | Own::Debug
+                | Own::CacheControl
+                | Own::MaxToolCalls
+                | Own::StopServerToolsWhen,
+            ) => false,
+            Field::StreamOptions => {
+                let keep = self.call.stream && !self.has(Quirk::NoStreamOptions);
+                if keep {
+                    self.has_stream_options = true;
+                    self.stream_options(member.value);
+                }
+                keep
+            }
+            Field::Messages => {
+                if self.has(Quirk::NoDeveloperRole) {
+                    // The text was checked when it came in.
+                    let _ = self.developer_roles(member.value.start);
+                }
+                true
+            }
+            Field::Parameter(parameter) => self.parameter(parameter, member),
+            Field::Stream | Field::Choices | Field::User | Field::Other => true,
+        }
+    }
+
+    fn parameter(&mut self, parameter: Parameter, member: &Member) -> bool {
+        match parameter {
+            Parameter::MaxTokens | Parameter::MaxCompletionTokens => self.limit(parameter, member),
+            Parameter::ReasoningEffort => {
+                self.has_effort = self.takes_effort();
+                self.has_effort
+            }
+            // Said by `reasoning_effort`; showing it is decided when the answer comes.
+            Parameter::Reasoning | Parameter::IncludeReasoning => false,
+            // Said by `response_format`.
+            Parameter::StructuredOutputs => false,
+            // Leaving tools out would change the question; endpoints without them are not chosen.
+            Parameter::Tools | Parameter::ToolChoice => true,
+            _ => self.supports(parameter),
+        }
+    }
+
+    /// `max_tokens` by its right name and within the clamp. Of two only the first stays where both
+    /// would get one name.
+    fn limit(&mut self, parameter: Parameter, member: &Member) -> bool {
+        let raw = self.call.text().get(member.value.start..member.value.end);
+        let Some(own) = raw.and_then(json::count) else {
+            // Null: as if it were not there.
+            return false;
+        };
+        if self.limit_name.is_some() && self.has_limit {
+            return false;
+        }
+        self.has_limit = true;
+        let mut limit = own;
+        if let Some(name) = self.limit_name {
+            if name != parameter.as_str() {
+                self.splices.replace(member.key, quoted(name));
+            }
+            limit = self.call.max_tokens.unwrap_or(own);
+        }
+        if let Some(clamp) = self.target.max_tokens_clamp {
+            limit = limit.min(clamp);
+        }
+        if limit != own {
+            self.splices.replace(member.value, limit.to_string());
+        }
+        true
+    }
+
+    fn stream_options(&mut self, value: Span) {
+        // The text was checked when it came in: no error can come.
+        if self.force_usage(value).is_err() {
+            self.splices.replace(value, "{\"include_usage\":true}");
+        }
+    }
+
+    fn force_usage(&mut self, value: Span) -> Result<(), SyntaxError> {
+        let mut scanner = Scanner::starting(self.call.text(), value.start);
+        if scanner.kind()? != Kind::Object {
+            self.splices.replace(value, "{\"include_usage\":true}");
+            return Ok(());
+        }
+        scanner.begin_object()?;
+        let mut members = Members::new(scanner.at());
+        let mut found = false;
+        while let Some(key) = scanner.key()? {
+            let inner = scanner.value()?;
+            members.keep(&mut self.splices, key.start, inner.end);
+            if key.name.decode() == "include_usage" {
+                found = true;
+                self.splices.replace(inner, "true");
+            }
+        }
+        if !found {
+            let mut tail = members.finish(&mut self.splices);
+            tail.add(&mut self.splices, "\"include_usage\":true");
+        }
+        Ok(())
+    }
+
+    fn developer_roles(&mut self, start: usize) -> Result<(), SyntaxError> {
+        let mut scanner = Scanner::starting(self.call.text(), start);
+        scanner.begin_array()?;
+        while scanner.element()? {
+            scanner.begin_object()?;
+            while let Some(key) = scanner.key()? {
+                let value = scanner.value()?;
+                if key.name.decode() == "role" && scanner.raw(value) == "\"developer\"" {
+                    self.splices.replace(value, "\"system\"");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what must be there and is not.
+    fn add(&mut self, tail: &mut Tail) {
+        if let Some(clamp) = self.target.max_tokens_clamp
+            && !self.has_limit
+        {
+            let name = self.limit_name.unwrap_or("max_tokens");
+            tail.add(&mut self.splices, format!("\"{name}\":{clamp}"));
+        }
+        if self.call.stream && !self.has_stream_options && !self.has(Quirk::NoStreamOptions) {
+            let member = "\"stream_options\":{\"include_usage\":true}";
+            tail.add(&mut self.splices, member);
+        }
+        if !self.has_effort
+            && self.takes_effort()
+            && let Some(effort) = effort(&self.call.reasoning, self.call.max_tokens)
+        {
+            let member = format!("\"reasoning_effort\":\"{}\"", effort.as_str());
+            tail.add(&mut self.splices, member);
+        }
+    }
+
+    fn takes_effort(&self) -> bool {
+        self.supports(Parameter::ReasoningEffort) || self.supports(Parameter::Reasoning)
+    }
+
+    /// An endpoint that names no parameters has told nothing about them.
+    fn supports(&self, parameter: Parameter) -> bool {
+        let supported = &self.target.endpoint.supported_parameters;
+        supported.is_empty() || supported.contains(&parameter)
+    }
+
+    fn has(&self, quirk: Quirk) -> bool {
+        self.target.provider.quirks.contains(&quirk)
+    }
+}
+
+fn limit_name(target: &Target<'_>) -> Option<&'static str> {
+    let quirks = &target.provider.quirks;
+    let supported = &target.endpoint.supported_parameters;
+    let old = supported.contains(&Parameter::MaxTokens);
+    let new = supported.contains(&Parameter::MaxCompletionTokens);
+    if quirks.contains(&Quirk::MaxCompletionTokens) {
+        Some("max_completion_tokens")
+    } else if quirks.contains(&Quirk::MaxTokensOnly) || (old && !new) {
+        Some("max_tokens")
+    } else if new && !old {
+        Some("max_completion_tokens")
+    } else {
+        None
+    }
+}
+
+/// The effort; a budget becomes the effort whose share of the answer it reaches.
+fn effort(wish: &Reasoning, max_tokens: Option<u64>) -> Option<Effort> {
+    if wish.effort.is_some() {
+        return wish.effort;
+    }
+    let budget = wish.max_tokens?;
+    let Some(answer) = max_tokens else {
+        return Some(Effort::Medium);
+    };
+    let percent = budget.saturating_mul(100) / answer.max(1);
+    let reached = [Effort::High, Effort::Medium, Effort::Low];
+    let effort = reached.into_iter().find(|e| percent >= e.percent());
+    Some(effort.unwrap_or(Effort::Minimal))
+}

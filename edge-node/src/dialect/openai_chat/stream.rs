@@ -1,0 +1,205 @@
+//! A streamed answer: each chunk is walked, spliced and passed on at once. Usage is held for the
+//! end; an answer that comes whole although a stream was asked for is sent as one chunk.
+
+use crate::dialect::openai_chat::walk::Walker;
+use crate::dialect::{ANSWER_BYTES_MAX, Bill, Translator, classify};
+use crate::egress::usage;
+use crate::failure::Failure;
+use crate::message::{Finish, Progress};
+use crate::wire::sse::{self, Event};
+use bytes::BytesMut;
+use serde_json::Value;
+
+/// The translator of a stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    parser: sse::Parser,
+    body: Body,
+    shape: Shape,
+}
+
+/// What the upstream's body turned out to be.
+#[derive(Debug)]
+enum Shape {
+    /// Nothing but white space has come.
+    Unknown,
+    Events,
+    /// JSON, collected.
+    Whole(Vec<u8>),
+}
+
+/// The chunks, without the framing.
+#[derive(Debug)]
+struct Body {
+    walker: Walker,
+}
+
+/// A failure on its way through the event parser.
+struct Stop(Box<Failure>);
+
+impl From<sse::Error> for Stop {
+    fn from(error: sse::Error) -> Self {
+        let message = format!("the provider's stream can't be read: {error}");
+        Self(Box::new(Failure::provider(502, "garbage", message)))
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(walker: Walker) -> Self {
+        Self {
+            parser: sse::Parser::default(),
+            body: Body { walker },
+            shape: Shape::Unknown,
+        }
+    }
+
+    /// Decides by the first byte that means something what the body is.
+    fn recognise(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+        let first = chunk.iter().find(|byte| !byte.is_ascii_whitespace());
+        match first {
+            None => {}
+            Some(b'{' | b'[') => self.shape = Shape::Whole(Vec::new()),
+            Some(b'<') => return Err(classify::garbage(&self.body.walker.name, "markup")),
+            Some(_) => self.shape = Shape::Events,
+        }
+        Ok(())
+    }
+}
+
+impl Translator for Stream {
+    fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        if matches!(self.shape, Shape::Unknown) {
+            self.recognise(chunk)?;
+        }
+        let body = &mut self.body;
+        if let Shape::Whole(collected) = &mut self.shape {
+            if collected.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(classify::too_large(&body.walker.name, "64 MiB"));
+            }
+            collected.extend_from_slice(chunk);
+            return Ok(());
+        }
+        let fed = self.parser.feed(chunk, |event| body.event(event, out));
+        fed.map_err(|Stop(failure)| *failure)
+    }
+
+    fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
+        let body = &mut self.body;
+        if let Shape::Whole(collected) = &self.shape {
+            return body.whole(collected, out);
+        }
+        let flushed = self.parser.finish(|event| body.event(event, out));
+        let progress = &body.walker.progress;
+        let complete = progress.finish_reason.is_some() || (progress.done && progress.owed);
+        match flushed {
+            // The piece of an event at a cut is no JSON.
+            Err(Stop(failure)) if !complete && failure.reason != "garbage" => Err(*failure),
+            _ if complete => {
+                body.walker.progress.done = true;
+                Ok(())
+            }
+            _ if progress.owed || !progress.upstream_id.is_empty() && !progress.done => {
+                Err(classify::truncated(&body.walker.name))
+            }
+            _ => Err(classify::empty(&body.walker.name)),
+        }
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.body.walker.progress
+    }
+
+    fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        self.body.finish_open_choices(out);
+        usage::end_stream(&self.body.walker.envelope, bill, out);
+    }
+
+    fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
+        self.body.walker.envelope.fail(failure, out);
+    }
+}
+
+impl Body {
+    fn event(&mut self, event: Event<'_>, out: &mut BytesMut) -> Result<(), Stop> {
+        let data = event.data.trim_ascii();
+        if data.is_empty() || self.walker.progress.done {
+            return Ok(());
+        }
+        if data == "[DONE]" {
+            self.walker.progress.done = true;
+            return Ok(());
+        }
+        if event.name == "error" {
+            let failure = classify::in_band(&self.walker.name, data);
+            return Err(Stop(Box::new(failure)));
+        }
+        let walked = self.chunk(data, out);
+        walked.map_err(|failure| Stop(Box::new(failure)))
+    }
+
+    fn chunk(&mut self, data: &str, out: &mut BytesMut) -> Result<(), Failure> {
+        let seen = self.walker.walk(data)?;
+        if seen.choices == 0 || !seen.news {
+            return Ok(());
+        }
+        out.extend_from_slice(self.walker.before.as_bytes());
+        out.reserve(data.len() + 256);
+        out.extend_from_slice(b"data: ");
+        let start = out.len();
+        self.walker
+            .splices
+            .pieces(data.as_bytes(), |piece| out.extend_from_slice(piece));
+        // Line ends between members would end the event.
+        if data.contains('\n') {
+            let written = out.get_mut(start..).unwrap_or_default();
+            for byte in written.iter_mut().filter(|byte| **byte == b'\n') {
+                *byte = b' ';
+            }
+        }
+        out.extend_from_slice(b"\n\n");
+        Ok(())
+    }
+
+    /// A whole answer becomes one chunk; a whole error an error.
+    fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        let name = &self.walker.name;
+        let garbage = || classify::garbage(name, "JSON in place of a stream");
+        let mut answer: Value = serde_json::from_slice(body).map_err(|_| garbage())?;
+        let choices = answer.get_mut("choices").and_then(Value::as_array_mut);
+        for choice in choices.into_iter().flatten() {
+            if let Some(choice) = choice.as_object_mut()
+                && let Some(message) = choice.remove("message")
+            {
+                choice.insert("delta".to_owned(), message);
+            }
+        }
+        self.chunk(&answer.to_string(), out)?;
+        if self.walker.progress.finish_reason.is_none() {
+            return Err(classify::garbage(
+                &self.walker.name,
+                "JSON in place of a stream",
+            ));
+        }
+        self.walker.progress.done = true;
+        Ok(())
+    }
+
+    /// A provider that never says why it ended was done.
+    fn finish_open_choices(&mut self, out: &mut BytesMut) {
+        let finish = if self.walker.has_calls() {
+            Finish::ToolCalls
+        } else {
+            Finish::Stop
+        };
+        let open: Vec<usize> = self.walker.open_choices().collect();
+        for index in open {
+            self.walker.envelope.begin_chunk(out);
+            let choice = format!(
+                "\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"{}\",\"native_finish_reason\":null}}]}}\n\n",
+                finish.as_str()
+            );
+            out.extend_from_slice(choice.as_bytes());
+            self.walker.progress.finish_reason.get_or_insert(finish);
+        }
+    }
+}

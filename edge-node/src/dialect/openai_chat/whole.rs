@@ -1,0 +1,79 @@
+//! An answer that is not streamed: collected, walked once, spliced, and given out when its cost is
+//! known.
+
+use crate::dialect::openai_chat::walk::Walker;
+use crate::dialect::{ANSWER_BYTES_MAX, Bill, Translator, classify};
+use crate::egress::usage;
+use crate::failure::Failure;
+use crate::message::Progress;
+use crate::wire::splice::Tail;
+use bytes::BytesMut;
+
+/// The translator of a whole answer.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    walker: Walker,
+    body: Vec<u8>,
+    tail: Tail,
+}
+
+impl Whole {
+    pub(crate) fn new(walker: Walker) -> Self {
+        Self {
+            walker,
+            body: Vec::new(),
+            tail: Tail::default(),
+        }
+    }
+}
+
+impl Translator for Whole {
+    fn feed(&mut self, chunk: &[u8], _out: &mut BytesMut) -> Result<(), Failure> {
+        if self.body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(classify::too_large(&self.walker.name, "64 MiB"));
+        }
+        // Blank lines keep the connection alive.
+        let chunk = if self.body.is_empty() {
+            chunk.trim_ascii_start()
+        } else {
+            chunk
+        };
+        self.body.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    fn end(&mut self, _out: &mut BytesMut) -> Result<(), Failure> {
+        let name = &self.walker.name;
+        if self.body.is_empty() {
+            return Err(classify::empty(name));
+        }
+        let length = self.body.trim_ascii_end().len();
+        self.body.truncate(length);
+        let text = std::str::from_utf8(&self.body)
+            .map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
+        let seen = self.walker.walk(text)?;
+        if seen.choices == 0 {
+            return Err(classify::empty(&self.walker.name));
+        }
+        self.tail = seen.tail;
+        self.walker.progress.owed = true;
+        self.walker.progress.done = true;
+        Ok(())
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.walker.progress
+    }
+
+    fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        let splices = &mut self.walker.splices;
+        self.tail
+            .add_with(splices, |text| usage::end_answer(bill, false, text));
+        out.reserve(self.body.len() + 1024);
+        splices.pieces(&self.body, |piece| out.extend_from_slice(piece));
+    }
+
+    fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
+        out.extend_from_slice(failure.body().to_string().as_bytes());
+    }
+}

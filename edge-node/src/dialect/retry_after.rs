@@ -1,0 +1,97 @@
+//! When a provider says that one may come back: seconds, milliseconds, and durations such as `17ms`
+//! or `6m0s`. Dates are skipped, because the provider's clock is not ours.
+
+use http::HeaderMap;
+use std::time::Duration;
+
+/// The longest pause that is believed.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// The pause that the headers ask for.
+pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let exact = text("retry-after-ms").and_then(|text| number(text, 1e-3));
+    exact.or_else(|| text("retry-after").and_then(duration))
+}
+
+/// `2`, `2.5`, `34s`, `17ms`, `1m30s`, `1h`; none for anything else. Bounded by
+/// [`RETRY_AFTER_MAX`].
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Some(plain) = number(text, 1.0) {
+        return Some(plain);
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (amount, after) = rest.split_at_checked(digits)?;
+        let letters = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(letters)?;
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total = total.checked_add(number(amount, seconds)?)?;
+        rest = after;
+    }
+    (!text.is_empty()).then(|| total.min(RETRY_AFTER_MAX))
+}
+
+fn number(text: &str, seconds: f64) -> Option<Duration> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let amount = text.parse::<f64>().ok().filter(|_| plain)?;
+    let pause = (amount * seconds).min(RETRY_AFTER_MAX.as_secs_f64());
+    Duration::try_from_secs_f64(pause).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_is_read() {
+        let check = |text: &str, ms: Option<u128>| {
+            assert_eq!(duration(text).map(|d| d.as_millis()), ms, "{text}");
+        };
+        check("2", Some(2000));
+        check(" 2.5 ", Some(2500));
+        check("0", Some(0));
+        check("17ms", Some(17));
+        check("6m0s", Some(360_000));
+        check("1h2m", Some(3_600_000));
+        check("34s", Some(34_000));
+        check("7.66s", Some(7660));
+        check("99999999999999999999", Some(3_600_000));
+        for text in [
+            "",
+            "-1",
+            "abc",
+            "1x",
+            "s",
+            "Wed, 21 Oct 2026 07:28:00 GMT",
+            "1e5",
+            "NaN",
+            ".",
+            "inf",
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_more_exact() {
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", http::HeaderValue::from_static("2"));
+        assert_eq!(read(&headers), Some(Duration::from_secs(2)));
+        headers.insert("retry-after-ms", http::HeaderValue::from_static("1500"));
+        assert_eq!(read(&headers), Some(Duration::from_millis(1500)));
+    }
+}

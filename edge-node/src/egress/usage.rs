@@ -1,0 +1,81 @@
+//! The usage object with its cost, and the last words of a stream. Cost is an exact decimal.
+
+use crate::dialect::Bill;
+use crate::egress::Envelope;
+use bytes::BytesMut;
+use std::fmt::Write;
+
+/// The usage object.
+pub(crate) fn object(bill: &Bill<'_>) -> String {
+    let (usage, cost) = (bill.usage, bill.cost);
+    let total = usage.prompt.saturating_add(usage.completion);
+    let cache_write = usage.cache_write.saturating_add(usage.cache_write_1h);
+    let mut text = format!(
+        concat!(
+            "{{\"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{},",
+            "\"cost\":{},\"is_byok\":false,",
+            "\"prompt_tokens_details\":{{\"cached_tokens\":{},\"cache_write_tokens\":{},",
+            "\"audio_tokens\":{}}},",
+            "\"completion_tokens_details\":{{\"reasoning_tokens\":{},\"audio_tokens\":{},",
+            "\"image_tokens\":{}}},",
+            "\"cost_details\":{{\"upstream_inference_cost\":{},",
+            "\"upstream_inference_prompt_cost\":{},",
+            "\"upstream_inference_completions_cost\":{}}}",
+        ),
+        usage.prompt,
+        usage.completion,
+        total,
+        cost.total(),
+        usage.cache_read,
+        cache_write,
+        usage.prompt_audio,
+        usage.reasoning,
+        usage.completion_audio,
+        usage.completion_image,
+        cost.total(),
+        cost.prompt,
+        cost.completion,
+    );
+    if usage.web_searches > 0 {
+        let searches = usage.web_searches;
+        // Writing to a string can't fail.
+        let _ = write!(
+            text,
+            ",\"server_tool_use_details\":{{\"web_search_requests\":{searches}}}"
+        );
+    }
+    text.push('}');
+    text
+}
+
+/// Appends the usage chunk, where one is due, and `[DONE]`.
+pub(crate) fn end_stream(envelope: &Envelope, bill: &Bill<'_>, out: &mut BytesMut) {
+    if envelope.streams_usage || bill.explain.is_some() {
+        envelope.begin_chunk(out);
+        out.extend_from_slice(b"\"choices\":[]");
+        if envelope.streams_usage {
+            out.extend_from_slice(b",\"usage\":");
+            out.extend_from_slice(object(bill).as_bytes());
+        }
+        if let Some(explain) = bill.explain {
+            out.extend_from_slice(b",\"godwit_explain\":");
+            out.extend_from_slice(explain.to_string().as_bytes());
+        }
+        out.extend_from_slice(b"}\n\n");
+    }
+    out.extend_from_slice(b"data: [DONE]\n\n");
+}
+
+/// Appends the last members of a whole answer and its closing brace; `comma` says whether members
+/// stand before.
+pub(crate) fn end_answer(bill: &Bill<'_>, comma: bool, out: &mut Vec<u8>) {
+    if comma {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"usage\":");
+    out.extend_from_slice(object(bill).as_bytes());
+    if let Some(explain) = bill.explain {
+        out.extend_from_slice(b",\"godwit_explain\":");
+        out.extend_from_slice(explain.to_string().as_bytes());
+    }
+}

@@ -1,0 +1,434 @@
+//! One pass over a chat body: checks the grammar, notes where each top-level member stands, and
+//! reads those that routing, money and the answer's form depend on. Members that nobody here knows
+//! are left alone; a member that is known may stand only once.
+
+use crate::failure::Failure;
+use crate::ingress::preferences;
+use crate::ingress::reasoning::Wish;
+use crate::ingress::survey::Survey;
+use crate::ingress::{later, survey};
+use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
+use shared::catalog::Parameter;
+use shared::routing::Preferences;
+
+/// The longest model id, in bytes.
+pub const MODEL_BYTES_MAX: usize = 256;
+/// How many models may stand in `models`.
+pub const MODELS_MAX: usize = 16;
+/// How many choices may be asked for.
+pub const CHOICES_MAX: u64 = 128;
+
+/// A top-level member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    /// Which.
+    pub(crate) field: Field,
+    /// Its name, quotes included.
+    pub(crate) key: Span,
+    /// Its value.
+    pub(crate) value: Span,
+}
+
+/// The top-level members that mean something to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Field {
+    Model,
+    Messages,
+    Stream,
+    StreamOptions,
+    Choices,
+    User,
+    /// A sampling or tool parameter that an endpoint may or may not support.
+    Parameter(Parameter),
+    /// Addressed to us: never sent upstream.
+    Own(Own),
+    /// Anything else: sent as it stands.
+    Other,
+}
+
+/// Members of the request that end here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Own {
+    Models,
+    Provider,
+    Prompt,
+    Route,
+    Plugins,
+    Preset,
+    Usage,
+    SessionId,
+    Transforms,
+    Trace,
+    Debug,
+    CacheControl,
+    MaxToolCalls,
+    StopServerToolsWhen,
+}
+
+impl Field {
+    fn of(name: &str) -> Self {
+        match name {
+            "model" => Self::Model,
+            "messages" => Self::Messages,
+            "stream" => Self::Stream,
+            "stream_options" => Self::StreamOptions,
+            "n" => Self::Choices,
+            "user" => Self::User,
+            "models" => Self::Own(Own::Models),
+            "provider" => Self::Own(Own::Provider),
+            "prompt" => Self::Own(Own::Prompt),
+            "route" => Self::Own(Own::Route),
+            "plugins" => Self::Own(Own::Plugins),
+            "preset" => Self::Own(Own::Preset),
+            "usage" => Self::Own(Own::Usage),
+            "session_id" => Self::Own(Own::SessionId),
+            "transforms" => Self::Own(Own::Transforms),
+            "trace" => Self::Own(Own::Trace),
+            "debug" => Self::Own(Own::Debug),
+            "cache_control" => Self::Own(Own::CacheControl),
+            "max_tool_calls" => Self::Own(Own::MaxToolCalls),
+            "stop_server_tools_when" => Self::Own(Own::StopServerToolsWhen),
+            _ => Parameter::parse(name).map_or(Self::Other, Self::Parameter),
+        }
+    }
+
+    /// The kinds that the value may have, besides null; none where it is not read.
+    const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Model | Self::User => &[Kind::String],
+            Self::Messages => &[Kind::Array],
+            Self::Stream => &[Kind::Bool],
+            Self::StreamOptions => &[Kind::Object],
+            Self::Choices => &[Kind::Number],
+            Self::Parameter(parameter) => parameter_kinds(parameter),
+            Self::Own(own) => match own {
+                Own::Models | Own::Plugins | Own::Transforms => &[Kind::Array],
+                Own::Provider | Own::Usage | Own::Trace | Own::Debug => &[Kind::Object],
+                Own::Route | Own::Preset | Own::SessionId => &[Kind::String],
+                Own::MaxToolCalls => &[Kind::Number],
+                Own::Prompt | Own::CacheControl | Own::StopServerToolsWhen => &[],
+            },
+            Self::Other => &[],
+        }
+    }
+}
+
+const fn parameter_kinds(parameter: Parameter) -> &'static [Kind] {
+    match parameter {
+        Parameter::Temperature
+        | Parameter::TopP
+        | Parameter::TopK
+        | Parameter::MinP
+        | Parameter::TopA
+        | Parameter::FrequencyPenalty
+        | Parameter::PresencePenalty
+        | Parameter::RepetitionPenalty
+        | Parameter::MaxTokens
+        | Parameter::MaxCompletionTokens
+        | Parameter::TopLogprobs
+        | Parameter::Seed => &[Kind::Number],
+        // A count at some providers.
+        Parameter::Logprobs => &[Kind::Bool, Kind::Number],
+        Parameter::LogitBias
+        | Parameter::Prediction
+        | Parameter::ResponseFormat
+        | Parameter::Reasoning
+        | Parameter::WebSearchOptions => &[Kind::Object],
+        Parameter::StructuredOutputs
+        | Parameter::ParallelToolCalls
+        | Parameter::IncludeReasoning => &[Kind::Bool],
+        Parameter::Stop => &[Kind::String, Kind::Array],
+        Parameter::Tools => &[Kind::Array],
+        Parameter::ToolChoice => &[Kind::String, Kind::Object],
+        Parameter::ReasoningEffort | Parameter::Verbosity => &[Kind::String],
+    }
+}
+
+/// What one pass has found.
+#[derive(Debug, Default)]
+pub(crate) struct Peek {
+    pub(crate) members: Vec<Member>,
+    pub(crate) model: Option<String>,
+    pub(crate) models: Vec<String>,
+    pub(crate) has_messages: bool,
+    pub(crate) has_prompt: bool,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) max_completion_tokens: Option<u64>,
+    pub(crate) n: Option<u32>,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) preferences: Preferences,
+    pub(crate) reasoning: Wish,
+    pub(crate) survey: Survey,
+}
+
+/// Why a pass ended early. Boxed, because the scanner's results are on the hot path.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Syntax(SyntaxError),
+    Call(Box<Failure>),
+}
+
+impl From<SyntaxError> for Refused {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Call(Box::new(failure))
+    }
+}
+
+/// Reads the whole body.
+pub(crate) fn object(scanner: &mut Scanner<'_>) -> Result<Peek, Refused> {
+    let kind = scanner.kind()?;
+    if kind != Kind::Object {
+        // What is not even JSON is told so first.
+        scanner.value()?;
+        scanner.end()?;
+        let message = format!("the body must be a JSON object, not {}", kind.as_str());
+        return Err(Failure::invalid("", message).into());
+    }
+    let mut peek = Peek::default();
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        let name = key.name.decode();
+        let field = Field::of(&name);
+        let known = field != Field::Other;
+        if known && peek.members.iter().any(|member| member.field == field) {
+            let message = format!("{name} stands more than once in the body");
+            return Err(Failure::invalid(&name, message).into());
+        }
+        let kind = scanner.kind()?;
+        let start = scanner.at();
+        if kind == Kind::Null {
+            scanner.value()?;
+        } else {
+            expect(&name, field.kinds(), kind)?;
+            peek.member(scanner, field, &name)?;
+        }
+        peek.members.push(Member {
+            field,
+            key: key.span(),
+            value: Span {
+                start,
+                end: scanner.at(),
+            },
+        });
+    }
+    scanner.end()?;
+    Ok(peek)
+}
+
+impl Peek {
+    /// Consumes the value, which is not null and of a kind that fits the field.
+    fn member(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        field: Field,
+        name: &str,
+    ) -> Result<(), Refused> {
+        match field {
+            Field::Model => self.model = Some(model_id(name, scanner.string()?)?),
+            Field::Messages => {
+                self.has_messages = true;
+                survey::messages(scanner, &mut self.survey)?;
+            }
+            Field::Stream => self.stream = boolean(scanner)?,
+            Field::StreamOptions => self.include_usage = include_usage(scanner)?,
+            Field::Choices => {
+                let n = integer(scanner, name, 1, CHOICES_MAX)?;
+                self.n = u32::try_from(n).ok();
+            }
+            Field::Own(own) => self.own(scanner, own, name)?,
+            Field::Parameter(parameter) => self.parameter(scanner, parameter, name)?,
+            Field::User | Field::Other => {
+                scanner.value()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn own(&mut self, scanner: &mut Scanner<'_>, own: Own, name: &str) -> Result<(), Refused> {
+        match own {
+            Own::Models => {
+                scanner.begin_array()?;
+                while scanner.element()? {
+                    let place = format!("models[{}]", self.models.len());
+                    let kind = scanner.kind()?;
+                    expect(&place, &[Kind::String], kind)?;
+                    self.models.push(model_id(&place, scanner.string()?)?);
+                    if self.models.len() > MODELS_MAX {
+                        let message = format!("models may name at most {MODELS_MAX} models");
+                        return Err(Failure::invalid("models", message).into());
+                    }
+                }
+            }
+            Own::Provider => self.preferences = preferences::object(scanner)?,
+            Own::Prompt => {
+                self.has_prompt = true;
+                scanner.value()?;
+            }
+            Own::Route => later::route(&scanner.string()?.decode())?,
+            Own::Preset => {
+                return Err(later::refuse(name, "presets", "write the settings out").into());
+            }
+            Own::Plugins => {
+                scanner.begin_array()?;
+                if scanner.element()? {
+                    return Err(later::refuse(name, "plugins", "leave them out").into());
+                }
+            }
+            Own::Usage
+            | Own::SessionId
+            | Own::Transforms
+            | Own::Trace
+            | Own::Debug
+            | Own::CacheControl
+            | Own::MaxToolCalls
+            | Own::StopServerToolsWhen => {
+                scanner.value()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn parameter(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        parameter: Parameter,
+        name: &str,
+    ) -> Result<(), Refused> {
+        self.parameters.push(parameter);
+        match parameter {
+            Parameter::MaxTokens => {
+                self.max_tokens = Some(integer(scanner, name, 1, u64::MAX)?);
+            }
+            Parameter::MaxCompletionTokens => {
+                self.max_completion_tokens = Some(integer(scanner, name, 1, u64::MAX)?);
+            }
+            Parameter::Tools => {
+                survey::tools(scanner, &mut self.survey)?;
+                if self.survey.tools == 0 {
+                    self.parameters.pop();
+                }
+            }
+            Parameter::WebSearchOptions => {
+                return Err(later::refuse(name, "web search", "leave it out").into());
+            }
+            Parameter::Reasoning => self.reasoning.object(scanner)?,
+            Parameter::ReasoningEffort => self.reasoning.shorthand(scanner.string()?),
+            Parameter::IncludeReasoning => self.reasoning.include = Some(boolean(scanner)?),
+            Parameter::ResponseFormat => {
+                if survey::type_of(scanner, name)?.is_some_and(|kind| kind == "json_schema") {
+                    self.parameters.push(Parameter::StructuredOutputs);
+                }
+            }
+            _ if parameter_kinds(parameter) == [Kind::Number] => finite(scanner, name)?,
+            _ => {
+                scanner.value()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A 400 unless the kind is one of `kinds`; an empty list takes all.
+pub(crate) fn expect(place: &str, kinds: &[Kind], kind: Kind) -> Result<(), Failure> {
+    if kinds.is_empty() || kinds.contains(&kind) {
+        return Ok(());
+    }
+    let wanted: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let message = format!(
+        "{place} must be {}, not {}",
+        wanted.join(" or "),
+        kind.as_str()
+    );
+    Err(Failure::invalid(place, message))
+}
+
+/// A boolean that is known to be here.
+pub(crate) fn boolean(scanner: &mut Scanner<'_>) -> Result<bool, SyntaxError> {
+    let span = scanner.value()?;
+    Ok(scanner.raw(span) == "true")
+}
+
+/// A number that is known to be here, as an integer in a range.
+pub(crate) fn integer(
+    scanner: &mut Scanner<'_>,
+    place: &str,
+    min: u64,
+    max: u64,
+) -> Result<u64, Refused> {
+    let span = scanner.value()?;
+    let raw = scanner.raw(span);
+    if let Some(number) = json::count(raw).filter(|number| (min..=max).contains(number)) {
+        return Ok(number);
+    }
+    let shown = raw.get(..40).unwrap_or(raw);
+    let range = if max == u64::MAX {
+        format!("an integer of at least {min}")
+    } else {
+        format!("an integer from {min} to {max}")
+    };
+    let message = format!("{place} must be {range}, not {shown}");
+    Err(Failure::invalid(place, message).into())
+}
+
+/// The position of a syntax error in words.
+pub(crate) fn malformed(text: &str, error: SyntaxError) -> Failure {
+    let before = text.as_bytes().get(..error.at).unwrap_or(&[]);
+    let line = 1 + memchr::memchr_iter(b'\n', before).count();
+    let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+    let column = 1 + error.at - start;
+    let message = format!(
+        "the body is not valid JSON: {} (line {line}, column {column}, byte {})",
+        error.reason, error.at
+    );
+    Failure::invalid("", message)
+}
+
+fn finite(scanner: &mut Scanner<'_>, place: &str) -> Result<(), Refused> {
+    let span = scanner.value()?;
+    let raw = scanner.raw(span);
+    if raw.parse::<f64>().is_ok_and(f64::is_finite) {
+        return Ok(());
+    }
+    let message = format!("{place} is out of range");
+    Err(Failure::invalid(place, message).into())
+}
+
+fn include_usage(scanner: &mut Scanner<'_>) -> Result<bool, Refused> {
+    let mut wanted = false;
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        let kind = scanner.kind()?;
+        if key.name.decode() == "include_usage" && kind != Kind::Null {
+            expect("stream_options.include_usage", &[Kind::Bool], kind)?;
+            wanted = boolean(scanner)?;
+        } else {
+            scanner.value()?;
+        }
+    }
+    Ok(wanted)
+}
+
+fn model_id(place: &str, name: Str<'_>) -> Result<String, Failure> {
+    let id = name.decode();
+    if id.is_empty() {
+        return Err(Failure::invalid(place, format!("{place} is empty")));
+    }
+    if id.len() > MODEL_BYTES_MAX {
+        let message = format!("{place} is longer than {MODEL_BYTES_MAX} bytes");
+        return Err(Failure::invalid(place, message));
+    }
+    if id.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        let message = format!("{place} has a blank or a control character in it");
+        return Err(Failure::invalid(place, message));
+    }
+    later::model(place, &id)?;
+    Ok(id.into_owned())
+}

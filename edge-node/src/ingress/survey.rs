@@ -1,0 +1,235 @@
+//! What messages and tools amount to: sizes for the estimate of prompt tokens, kinds of content for
+//! the choice of endpoints. Roles and the types of parts are checked, their contents are not.
+
+use crate::failure::Failure;
+use crate::ingress::later;
+use crate::ingress::peek::{Refused, expect};
+use crate::wire::json::{Kind, Scanner};
+use shared::catalog::Modality;
+use std::borrow::Cow;
+
+/// Bytes of text per token, on average over tokenizers.
+const BYTES_PER_TOKEN: u64 = 4;
+/// What a message costs besides its text, in tokens.
+const MESSAGE_TOKENS: u64 = 4;
+/// What a picture, file or sound counts, in tokens: their bytes say little.
+const MEDIA_TOKENS: u64 = 1000;
+
+/// Sizes and kinds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Survey {
+    /// Bytes of text, tool calls and tool definitions.
+    pub(crate) text_bytes: u64,
+    pub(crate) messages: u64,
+    pub(crate) media: u64,
+    pub(crate) tools: u64,
+    /// With repetitions; text is not among them.
+    pub(crate) input: Vec<Modality>,
+}
+
+impl Survey {
+    /// An estimate, in tokens.
+    pub(crate) const fn prompt_tokens(&self) -> u64 {
+        self.text_bytes.div_ceil(BYTES_PER_TOKEN)
+            + self.messages * MESSAGE_TOKENS
+            + self.media * MEDIA_TOKENS
+    }
+
+    fn media(&mut self, kind: Modality) {
+        self.media += 1;
+        if !self.input.contains(&kind) {
+            self.input.push(kind);
+        }
+    }
+
+    fn text(&mut self, bytes: usize) {
+        self.text_bytes += bytes as u64;
+    }
+}
+
+/// Consumes `messages`, an array.
+pub(crate) fn messages(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<(), Refused> {
+    scanner.begin_array()?;
+    while scanner.element()? {
+        let place = Place::Message(survey.messages);
+        survey.messages += 1;
+        message(scanner, survey, place)?;
+    }
+    if survey.messages == 0 {
+        return Err(Failure::invalid("messages", "messages is empty").into());
+    }
+    Ok(())
+}
+
+/// Consumes `tools`, an array.
+pub(crate) fn tools(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<(), Refused> {
+    scanner.begin_array()?;
+    while scanner.element()? {
+        let place = format!("tools[{}]", survey.tools);
+        survey.tools += 1;
+        let kind = scanner.kind()?;
+        expect(&place, &[Kind::Object], kind)?;
+        let start = scanner.at();
+        if let Some(kind) = type_of(scanner, &place)? {
+            later::tool(&format!("{place}.type"), &kind)?;
+        }
+        survey.text(scanner.at() - start);
+    }
+    Ok(())
+}
+
+/// Consumes an object and returns its `type`, a string, if it has one.
+pub(crate) fn type_of<'a>(
+    scanner: &mut Scanner<'a>,
+    place: &str,
+) -> Result<Option<Cow<'a, str>>, Refused> {
+    let mut found = None;
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        let kind = scanner.kind()?;
+        if key.name.decode() == "type" && kind != Kind::Null {
+            expect(&format!("{place}.type"), &[Kind::String], kind)?;
+            found = Some(scanner.string()?.decode());
+        } else {
+            scanner.value()?;
+        }
+    }
+    Ok(found)
+}
+
+/// Where in the messages; put into words only when something is wrong there.
+#[derive(Clone, Copy)]
+enum Place {
+    Message(u64),
+    Role(u64),
+    Content(u64),
+    Part(u64, u64),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message(m) => write!(f, "messages[{m}]"),
+            Self::Role(m) => write!(f, "messages[{m}].role"),
+            Self::Content(m) => write!(f, "messages[{m}].content"),
+            Self::Part(m, p) => write!(f, "messages[{m}].content[{p}]"),
+        }
+    }
+}
+
+fn wrong(place: Place, why: &str) -> Refused {
+    let place = place.to_string();
+    Failure::invalid(&place, format!("{place} {why}")).into()
+}
+
+fn message(scanner: &mut Scanner<'_>, survey: &mut Survey, place: Place) -> Result<(), Refused> {
+    let index = survey.messages - 1;
+    let kind = scanner.kind()?;
+    if kind != Kind::Object {
+        return Err(wrong(
+            place,
+            &format!("must be an object, not {}", kind.as_str()),
+        ));
+    }
+    let (mut role, mut has_content) = (None, None);
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        let name = key.name.decode();
+        let kind = scanner.kind()?;
+        let start = scanner.at();
+        match &*name {
+            "role" => {
+                let place = Place::Role(index);
+                if role.is_some() {
+                    return Err(wrong(place, "stands more than once"));
+                }
+                if kind != Kind::String {
+                    return Err(wrong(
+                        place,
+                        &format!("must be a string, not {}", kind.as_str()),
+                    ));
+                }
+                role = Some(scanner.string()?.decode());
+            }
+            "content" => {
+                if has_content.is_some() {
+                    return Err(wrong(Place::Content(index), "stands more than once"));
+                }
+                has_content = Some(kind != Kind::Null);
+                content(scanner, survey, index)?;
+            }
+            _ => {
+                scanner.value()?;
+                survey.text(scanner.at() - start);
+            }
+        }
+    }
+    match role.as_deref() {
+        None => Err(wrong(Place::Role(index), "is missing")),
+        Some("assistant" | "tool" | "function") => Ok(()),
+        Some("system" | "developer" | "user") if has_content == Some(true) => Ok(()),
+        Some("system" | "developer" | "user") => Err(wrong(Place::Content(index), "is missing")),
+        Some(_) => {
+            let roles = "must be one of system, developer, user, assistant, tool";
+            Err(wrong(Place::Role(index), roles))
+        }
+    }
+}
+
+fn content(scanner: &mut Scanner<'_>, survey: &mut Survey, index: u64) -> Result<(), Refused> {
+    match scanner.kind()? {
+        Kind::String => {
+            let text = scanner.string()?;
+            survey.text(text.inner().len());
+        }
+        Kind::Null => {
+            scanner.value()?;
+        }
+        Kind::Array => {
+            scanner.begin_array()?;
+            let mut part_index = 0;
+            while scanner.element()? {
+                part(scanner, survey, Place::Part(index, part_index))?;
+                part_index += 1;
+            }
+        }
+        kind => {
+            let why = format!("must be a string or an array, not {}", kind.as_str());
+            return Err(wrong(Place::Content(index), &why));
+        }
+    }
+    Ok(())
+}
+
+fn part(scanner: &mut Scanner<'_>, survey: &mut Survey, place: Place) -> Result<(), Refused> {
+    let kind = scanner.kind()?;
+    if kind != Kind::Object {
+        return Err(wrong(
+            place,
+            &format!("must be an object, not {}", kind.as_str()),
+        ));
+    }
+    let start = scanner.at();
+    let mut found = None;
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        let kind = scanner.kind()?;
+        if key.name.decode() == "type" {
+            if kind != Kind::String {
+                return Err(wrong(place, "has a type that is not a string"));
+            }
+            found = Some(scanner.string()?.decode());
+        } else {
+            scanner.value()?;
+        }
+    }
+    match found.as_deref() {
+        None => return Err(wrong(place, "has no type")),
+        Some("image_url") => survey.media(Modality::Image),
+        Some("input_audio") => survey.media(Modality::Audio),
+        Some("file") => survey.media(Modality::File),
+        Some("video_url") => survey.media(Modality::Video),
+        Some(_) => survey.text(scanner.at() - start),
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+use super::*;
+use crate::failure::{ErrorType, Fault};
+use shared::catalog::{Parameter, Quantization};
+use shared::ranking::Mode;
+
+fn read(body: impl Into<Bytes>) -> Result<Call, Failure> {
+    parse(
+        Api::Chat,
+        Surface::OpenRouter,
+        &HeaderMap::new(),
+        body.into(),
+    )
+}
+
+fn with(member: &str) -> Result<Call, Failure> {
+    let comma = if member.is_empty() { "" } else { "," };
+    read(format!(
+        r#"{{"model":"a/b","messages":[{{"role":"user","content":"hi"}}]{comma}{member}}}"#
+    ))
+}
+
+/// The body is refused, at `param`, in words that hold `text`.
+#[track_caller]
+fn refused(call: Result<Call, Failure>, param: &str, text: &str) {
+    let failure = call.unwrap_err();
+    assert_eq!(failure.status, 400);
+    assert_eq!(failure.fault, Fault::Caller);
+    assert_eq!(failure.error_type, ErrorType::InvalidRequest);
+    assert_eq!(
+        failure.param.as_deref().unwrap_or(""),
+        param,
+        "{}",
+        failure.message
+    );
+    assert!(failure.message.contains(text), "{}", failure.message);
+}
+
+#[test]
+fn what_is_not_an_object_is_refused_with_its_place() {
+    refused(read(""), "", "empty");
+    refused(read(" \n"), "", "empty");
+    refused(read("[1]"), "", "must be a JSON object, not an array");
+    refused(read("\"x\""), "", "not a string");
+    refused(read("nul"), "", "byte 0");
+    refused(read("{\"x\":\n tru}"), "", "line 2, column 2, byte 7");
+    refused(read("{\"model\":\"a\0b\"}"), "", "control character");
+    refused(read("{\0}"), "", "byte 1");
+    refused(
+        read(&b"{\"model\":\"\xff\"}"[..]),
+        "",
+        "not UTF-8 (byte 10)",
+    );
+    refused(read("{} x"), "", "byte 3");
+    refused(read("{\"a\":1,}"), "", "byte 7");
+    refused(read("\u{feff}{}"), "", "byte 0");
+    refused(
+        read("{\"a\":".repeat(200_000)),
+        "",
+        "nested deeper than 128",
+    );
+    refused(
+        read(format!("{{\"a\":{}", "[".repeat(1 << 20))),
+        "",
+        "nested deeper than 128",
+    );
+    refused(
+        read("{\"model\":\"a\",\"model\":\"b\"}"),
+        "model",
+        "more than once",
+    );
+    refused(
+        read("{\"model\":\"a\",\"mod\\u0065l\":\"b\"}"),
+        "model",
+        "more than once",
+    );
+}
+
+#[test]
+fn the_model_and_the_messages_must_be_there() {
+    refused(read("{}"), "model", "missing");
+    refused(read(r#"{"model":null,"messages":[]}"#), "messages", "empty");
+    refused(read(r#"{"model":"a/b"}"#), "messages", "missing");
+    refused(
+        read(r#"{"model":"a/b","prompt":"x"}"#),
+        "prompt",
+        "not available yet",
+    );
+    refused(
+        read(r#"{"model":7}"#),
+        "model",
+        "must be a string, not a number",
+    );
+    refused(read(r#"{"model":""}"#), "model", "empty");
+    refused(read(r#"{"model":"a\u0000"}"#), "model", "control character");
+    refused(
+        read(r#"{"model":"a/b","messages":{}}"#),
+        "messages",
+        "must be an array",
+    );
+}
+
+#[test]
+fn members_that_are_read_have_their_type() {
+    for (member, param, text) in [
+        (
+            r#""stream":"yes""#,
+            "stream",
+            "must be a boolean, not a string",
+        ),
+        (
+            r#""stream_options":[]"#,
+            "stream_options",
+            "must be an object",
+        ),
+        (
+            r#""stream_options":{"include_usage":1}"#,
+            "stream_options.include_usage",
+            "boolean",
+        ),
+        (r#""max_tokens":-1"#, "max_tokens", "at least 1, not -1"),
+        (r#""max_tokens":0"#, "max_tokens", "at least 1"),
+        (r#""max_tokens":1e400"#, "max_tokens", "not 1e400"),
+        (r#""max_tokens":1.5"#, "max_tokens", "integer"),
+        (
+            r#""max_tokens":99999999999999999999"#,
+            "max_tokens",
+            "integer",
+        ),
+        (r#""max_tokens":"10""#, "max_tokens", "must be a number"),
+        (
+            r#""max_completion_tokens":[]"#,
+            "max_completion_tokens",
+            "must be a number",
+        ),
+        (r#""temperature":"hot""#, "temperature", "must be a number"),
+        (r#""temperature":1e400"#, "temperature", "out of range"),
+        (r#""n":0"#, "n", "from 1 to 128"),
+        (r#""tools":{}"#, "tools", "must be an array"),
+        (r#""tools":[1]"#, "tools[0]", "must be an object"),
+        (r#""stop":1"#, "stop", "a string or an array"),
+        (r#""models":["a/b",1]"#, "models[1]", "must be a string"),
+        (r#""provider":[]"#, "provider", "must be an object"),
+        (
+            r#""reasoning":{"effort":"huge"}"#,
+            "reasoning.effort",
+            "must be one of",
+        ),
+        (
+            r#""reasoning":{"effort":"low"},"reasoning_effort":"high""#,
+            "reasoning_effort",
+            "differ",
+        ),
+    ] {
+        refused(with(member), param, text);
+    }
+}
+
+#[test]
+fn messages_are_checked_where_they_are_read() {
+    let messages = |inner: &str| read(format!(r#"{{"model":"a/b","messages":[{inner}]}}"#));
+    refused(messages("1"), "messages[0]", "must be an object");
+    refused(messages("{}"), "messages[0].role", "missing");
+    refused(messages(r#"{"role":"king"}"#), "messages[0].role", "one of");
+    refused(
+        messages(r#"{"role":1}"#),
+        "messages[0].role",
+        "must be a string",
+    );
+    refused(
+        messages(r#"{"role":"user","role":"system","content":""}"#),
+        "messages[0].role",
+        "more than once",
+    );
+    refused(
+        messages(r#"{"role":"user"}"#),
+        "messages[0].content",
+        "missing",
+    );
+    refused(
+        messages(r#"{"role":"user","content":7}"#),
+        "messages[0].content",
+        "a string or an array",
+    );
+    refused(
+        messages(r#"{"role":"user","content":"a"},{"role":"user","content":[{"text":"x"}]}"#),
+        "messages[1].content[0]",
+        "no type",
+    );
+    assert!(messages(r#"{"role":"assistant","content":null,"tool_calls":[]}"#).is_ok());
+}
+
+#[test]
+fn what_comes_later_is_named() {
+    let later = "not available yet";
+    for id in [
+        "a/b:online",
+        "a/b:free:nitro",
+        "a/b:floor",
+        "a/b:exacto",
+        "@preset/x",
+        "a/b@preset/x",
+    ] {
+        refused(read(format!(r#"{{"model":"{id}"}}"#)), "model", later);
+    }
+    for (member, param) in [
+        (r#""plugins":[{"id":"web"}]"#, "plugins"),
+        (
+            r#""tools":[{"type":"openrouter:web_search"}]"#,
+            "tools[0].type",
+        ),
+        (
+            r#""tools":[{"type":"function"},{"type":"web_search_preview"}]"#,
+            "tools[1].type",
+        ),
+        (r#""preset":"x""#, "preset"),
+        (r#""route":"sort""#, "route"),
+        (r#""web_search_options":{}"#, "web_search_options"),
+        (r#""provider":{"sort":"exacto"}"#, "provider.sort"),
+        (
+            r#""provider":{"sort":{"by":"price","partition":"none"}}"#,
+            "provider.sort.partition",
+        ),
+    ] {
+        refused(with(member), param, later);
+    }
+    for member in [
+        r#""plugins":[]"#,
+        r#""plugins":null"#,
+        r#""preset":null"#,
+        r#""route":"fallback""#,
+        r#""transforms":["middle-out"]"#,
+        r#""usage":{"include":true}"#,
+        r#""anything":{"else":[1]},"anything":2"#,
+    ] {
+        assert!(with(member).is_ok(), "{member}");
+    }
+    for id in ["a/b:free", "a/b:thinking", "~a/b-latest"] {
+        assert!(
+            read(format!(
+                r#"{{"model":"{id}","messages":[{{"role":"user","content":""}}]}}"#
+            ))
+            .is_ok()
+        );
+    }
+}
+
+#[test]
+fn a_call_says_what_routing_and_money_need() {
+    let body = r#"{
+        "models": ["c/d", "a/b", "c/d"], "model": "a/b",
+        "messages": [
+            {"role": "system", "content": "12345678"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "hi"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+            ]}
+        ],
+        "stream": true, "stream_options": {"include_usage": true},
+        "max_tokens": 10, "max_completion_tokens": 20, "n": 2, "temperature": 0.5, "top_p": null,
+        "response_format": {"type": "json_schema", "json_schema": {}},
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "reasoning": {"enabled": true, "exclude": true}
+    }"#;
+    let mut headers = HeaderMap::new();
+    headers.insert(EXPLAIN_HEADER, HeaderValue::from_static("1"));
+    let call = parse(Api::Chat, Surface::OpenAi, &headers, body.into()).unwrap();
+    assert_eq!(call.demand.model, "a/b");
+    assert_eq!(call.demand.fallback_models, ["c/d"]);
+    assert!(call.stream && call.include_usage && call.explain && call.demand.needs_tools);
+    assert_eq!((call.max_tokens, call.n), (Some(20), 2));
+    assert_eq!(call.demand.input, [Modality::Text, Modality::Image]);
+    assert_eq!(
+        call.demand.parameters,
+        [
+            Parameter::Temperature,
+            Parameter::MaxTokens,
+            Parameter::MaxCompletionTokens,
+            Parameter::ResponseFormat,
+            Parameter::StructuredOutputs,
+            Parameter::Tools,
+            Parameter::Reasoning,
+        ]
+    );
+    assert_eq!(call.reasoning.effort, Some(reasoning::Effort::Medium));
+    assert!(call.reasoning.exclude);
+    assert!((1000..1100).contains(&call.demand.prompt_tokens));
+}
+
+#[test]
+fn models_alone_are_enough() {
+    let call = read(r#"{"models":["x/y"],"messages":[{"role":"user","content":"a"}]}"#).unwrap();
+    assert_eq!(call.demand.model, "x/y");
+    assert!(call.demand.fallback_models.is_empty());
+    refused(
+        with(&format!(r#""models":[{}"a"]"#, r#""b","#.repeat(16))),
+        "models",
+        "at most 16",
+    );
+}
+
+#[test]
+fn preferences_are_read_strictly() {
+    let provider = |inner: &str| with(&format!(r#""provider":{{{inner}}}"#));
+    let preferences = provider(
+        r#""order":["a","b"],"only":["c"],"ignore":[],"allow_fallbacks":false,
+        "require_parameters":true,"data_collection":"deny","zdr":true,"quantizations":["fp8"],
+        "sort":{"by":"latency","partition":"model"},"preferred_max_latency":{"p50":1},
+        "max_price":{"prompt":"1.5","completion":2e0,"request":0.01,"image":null}"#,
+    )
+    .unwrap()
+    .demand
+    .preferences;
+    assert_eq!(preferences.order, ["a", "b"]);
+    assert_eq!(preferences.only, ["c"]);
+    assert!(!preferences.allow_fallbacks && preferences.require_parameters);
+    assert!(preferences.data_collection_deny && preferences.zdr);
+    assert_eq!(
+        preferences.quantizations,
+        [Quantization::Fp8, Quantization::Mxfp8]
+    );
+    assert_eq!(preferences.sort, Some(Mode::Latency));
+    let bounds = preferences.max_price;
+    assert_eq!(bounds.prompt.unwrap().to_string(), "0.0000015");
+    assert_eq!(bounds.completion.unwrap().to_string(), "0.000002");
+    assert_eq!(bounds.request.unwrap().to_string(), "0.01");
+    assert_eq!(bounds.image, None);
+    for (inner, param) in [
+        (r#""order":"a""#, "provider.order"),
+        (r#""order":[1]"#, "provider.order[0]"),
+        (r#""zdr":"yes""#, "provider.zdr"),
+        (r#""data_collection":"maybe""#, "provider.data_collection"),
+        (r#""data_colection":"deny""#, "provider.data_colection"),
+        (r#""quantizations":["fp7"]"#, "provider.quantizations"),
+        (r#""sort":"cheap""#, "provider.sort"),
+        (r#""max_price":{"prompt":-1}"#, "provider.max_price.prompt"),
+        (r#""max_price":{"prompt":"x"}"#, "provider.max_price.prompt"),
+        (
+            r#""max_price":{"prompt":1e400}"#,
+            "provider.max_price.prompt",
+        ),
+        (r#""only":["a"],"only":["b"]"#, "provider.only"),
+    ] {
+        refused(provider(inner), param, "");
+    }
+}
