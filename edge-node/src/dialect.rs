@@ -107,14 +107,7 @@ pub const fn is_built(dialect: Dialect) -> bool {
 pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     match target.provider.dialect {
         Dialect::OpenaiChat => Ok(openai_chat::prepare(call, target)),
-        Dialect::AnthropicMessages
-        | Dialect::OpenaiResponses
-        | Dialect::AzureOpenai
-        | Dialect::Gemini
-        | Dialect::BedrockConverse
-        | Dialect::CohereV2
-        | Dialect::MistralChat
-        | Dialect::Ollama => Err(not_built(target.provider)),
+        _ => Err(not_built(target.provider)),
     }
 }
 

@@ -34,7 +34,7 @@ fn a_status_alone_names_the_owner() {
 
 #[test]
 fn the_words_decide_where_the_status_misleads() {
-    use Fault::{Caller, Provider, ProviderKey};
+    use Fault::{Caller, ProviderKey};
     check(
         400,
         r#"{"error":{"message":"bad","type":"invalid_request_error"}}"#,
@@ -91,6 +91,11 @@ fn the_words_decide_where_the_status_misleads() {
         502,
         "provider_auth",
     );
+}
+
+#[test]
+fn what_only_this_provider_lacks_is_sought_elsewhere() {
+    use Fault::Provider;
     check(
         400,
         r#"{"error":{"code":"model_not_found","message":"x"}}"#,
