@@ -11,6 +11,4 @@ pub use edges::{Edge, Edges};
 pub use service::{DiscoveryService, Sources};
 
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;

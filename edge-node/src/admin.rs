@@ -16,6 +16,7 @@ use serde_json::json;
 use shared::key::KeyHash;
 use shared::observe::Metrics;
 use shared::policy::{KeyKind, KeyPolicy, Principal};
+use shared::ranking::State;
 use shared::task::Stop;
 use std::sync::Arc;
 
@@ -120,8 +121,14 @@ impl AdminHandler {
         }
         gauge!(metrics::LEASE_AVAILABLE).set(self.node.accounts.available().to_usd_lossy());
         for (endpoint, row) in &view.ranking.rows {
-            let (endpoint, state) = (endpoint.to_string(), row.state.as_str());
-            gauge!(metrics::ENDPOINT_STATE, "endpoint" => endpoint, "state" => state).set(1.0);
+            for state in State::ALL {
+                let (name, now) = (
+                    endpoint.to_string(),
+                    f64::from(u8::from(*state == row.state)),
+                );
+                let state = state.as_str();
+                gauge!(metrics::ENDPOINT_STATE, "endpoint" => name, "state" => state).set(now);
+            }
         }
         Page {
             status: 200,

@@ -7,7 +7,7 @@ use crate::node::Timers as PathTimers;
 use crate::sync::session::Guard;
 use crate::timers::Timers;
 use shared::config::parse::{duration, number, path, socket, text};
-use shared::config::{Key, Layers, Problems};
+use shared::config::{Key, Layers};
 use shared::id::{NodeId, Pop, Region};
 use shared::manifest::PublicKey;
 use shared::observe::{self, LogFormat};
@@ -137,16 +137,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the layers.
-    ///
-    /// # Errors
-    /// Everything that is wrong.
-    pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
-        let config = Self::gather(layers);
-        layers.finish(config)
-    }
-
-    fn gather(layers: &mut Layers) -> Option<Self> {
+    /// Reads every key, noting each problem; none when there is one.
+    #[must_use]
+    pub fn read(layers: &mut Layers) -> Option<Self> {
         let listen_tls = pair(layers, "listen_tls.cert", "listen_tls.key");
         let control_tls = control_tls(layers);
         let control = layers.list("control", control_url);

@@ -63,6 +63,7 @@ pub struct PingoraExchange {
     /// Set when the connection must not be used again.
     pub broken: bool,
     ended: bool,
+    body_begun: bool,
 }
 
 impl PingoraExchange {
@@ -76,6 +77,7 @@ impl PingoraExchange {
             session,
             broken: false,
             ended: false,
+            body_begun: false,
         }
     }
 
@@ -83,6 +85,11 @@ impl PingoraExchange {
     #[must_use]
     pub fn reusable(&self) -> bool {
         self.ended && !self.broken
+    }
+
+    fn expects_continue(&self) -> bool {
+        let expect = self.head().headers.get(header::EXPECT);
+        expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     }
 
     fn check<T, E>(&mut self, result: Result<T, E>) -> Result<T, Gone> {
@@ -101,6 +108,11 @@ impl Exchange for PingoraExchange {
 
     async fn body(&mut self) -> Result<Option<Bytes>, BodyError> {
         use pingora_core::ErrorType;
+        if !std::mem::replace(&mut self.body_begun, true) && self.expects_continue() {
+            // RFC 9110 section 10.1.1: the client waits for this before it sends the body. A
+            // client that has gone is noticed by the read.
+            let _ = self.session.write_continue_response().await;
+        }
         self.session.read_request_body().await.map_err(|error| {
             self.broken = true;
             match error.etype() {

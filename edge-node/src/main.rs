@@ -3,7 +3,7 @@
 use edge_node::app::{self, Parts};
 use edge_node::config::{Config, KEYS};
 use shared::clock::Clock;
-use shared::config::{Arguments, EXIT_CONFIG, Layers};
+use shared::config::{Arguments, EXIT_CONFIG};
 use shared::observe;
 use shared::task::Tasks;
 use std::io::Write;
@@ -19,14 +19,11 @@ fn main() -> ExitCode {
         let about = "Godwit's data plane.";
         return say_and_exit(&Arguments::help("edge-node", about, KEYS), 0);
     }
-    let mut layers = Layers::of(KEYS, &arguments);
-    let config = match Config::read(&mut layers) {
-        Ok(config) => config,
+    let config = match arguments.load(KEYS, Config::read) {
         Err(problems) => return say_and_exit(&problems.to_string(), EXIT_CONFIG),
+        Ok((_, effective)) if arguments.check => return say_and_exit(&effective, 0),
+        Ok((config, _)) => config,
     };
-    if arguments.check {
-        return say_and_exit(&layers.effective(), 0);
-    }
     observe::logs(config.log_format, &config.log);
     let threads = config.threads;
     let runtime = tokio::runtime::Builder::new_multi_thread()

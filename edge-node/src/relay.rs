@@ -70,6 +70,7 @@ enum Next {
     Chunk(Result<Option<Bytes>, crate::upstream::Error>),
     ClientGone,
     Stalled,
+    Overdue,
     KeepAlive,
 }
 
@@ -90,6 +91,9 @@ impl Relay<'_> {
         let mut stall = Idle::new(self.reply.candidate.provider.timeouts.stall);
         let mut quiet = Idle::new(self.node.timers.keep_alive);
         let mut marked = Instant::now();
+        let total = self.reply.candidate.provider.timeouts.total;
+        let left = total.saturating_sub(self.reply.begun.elapsed());
+        let mut overdue = std::pin::pin!(tokio::time::sleep(left));
         loop {
             if !self.reply.pending.is_empty() {
                 let due = self.reply.pending.split().freeze();
@@ -109,6 +113,7 @@ impl Relay<'_> {
                 chunk = self.reply.body.chunk() => Next::Chunk(chunk),
                 () = client.exchange.gone() => Next::ClientGone,
                 () = stall.passed() => Next::Stalled,
+                () = &mut overdue => Next::Overdue,
                 () = quiet.passed() => Next::KeepAlive,
             };
             match next {
@@ -124,6 +129,10 @@ impl Relay<'_> {
                         "stall",
                         "the provider stopped sending",
                     ));
+                }
+                Next::Overdue => {
+                    let text = format!("the answer took more than {} s", total.as_secs());
+                    return Err(Failure::provider(504, "total_timeout", text));
                 }
                 Next::KeepAlive => {
                     client.keep_alive().await?;

@@ -2,7 +2,7 @@
 //! configurations made of them.
 
 use shared::config::parse::{duration, number, path, socket, text};
-use shared::config::{Key, Layers, Problems};
+use shared::config::{Key, Layers};
 use shared::money::Amount;
 use shared::observe::{self, LogFormat};
 use std::net::SocketAddr;
@@ -10,33 +10,80 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Every key of `godwit`.
-pub const KEYS: &[Key] = &[
+pub(crate) const KEYS: &[Key] = &[
     Key::new("listen", "127.0.0.1:8080", "client API"),
-    Key::new("admin_listen", "127.0.0.1:8081", "the edge's health, metrics, debug"),
-    Key::new("control_listen", "127.0.0.1:7070", "gRPC between the planes and for operators"),
-    Key::new("console_listen", "127.0.0.1:7080", "console, control plane's health and metrics"),
+    Key::new(
+        "admin_listen",
+        "127.0.0.1:8081",
+        "the edge's health, metrics, debug",
+    ),
+    Key::new(
+        "control_listen",
+        "127.0.0.1:7070",
+        "gRPC between the planes and for operators",
+    ),
+    Key::new(
+        "console_listen",
+        "127.0.0.1:7080",
+        "console, control plane's health and metrics",
+    ),
     Key::new("data_dir", ".godwit", "everything that is kept"),
     Key::new("catalog", "deploy/catalog", "folder of TOML files"),
     Key::new("simulate", "auto", "auto, on or off: simulated providers"),
-    Key::secret("dev_key", "a funded inference key with exactly this value, for tests"),
+    Key::secret(
+        "dev_key",
+        "a funded inference key with exactly this value, for tests",
+    ),
     Key::secret("management_key", "a management key with exactly this value"),
-    Key::new("credits", "100", "USD given to the first organisation on first start"),
-    Key::new("listen_tls.cert", "", "certificate chain (PEM) of the client API"),
+    Key::new(
+        "credits",
+        "100",
+        "USD given to the first organisation on first start",
+    ),
+    Key::new(
+        "listen_tls.cert",
+        "",
+        "certificate chain (PEM) of the client API",
+    ),
     Key::new("listen_tls.key", "", "its key"),
-    Key::new("upstream_ca_file", "", "authorities for providers' certificates; default: system"),
-    Key::new("threads", "0", "worker threads of the edge; 0 is one per core"),
+    Key::new(
+        "upstream_ca_file",
+        "",
+        "authorities for providers' certificates; default: system",
+    ),
+    Key::new(
+        "threads",
+        "0",
+        "worker threads of the edge; 0 is one per core",
+    ),
     Key::new("body_limit", "33554432", "largest request body in bytes"),
-    Key::new("bodies_limit", "1073741824", "all request bodies in memory, in bytes"),
-    Key::new("keep_alive", "5s", "between two comments to a waiting client of a stream"),
-    Key::new("drain_deadline", "600s", "how long a stop waits for requests in flight"),
-    Key::new("time_scale", "1", "factor of every background interval, for tests"),
+    Key::new(
+        "bodies_limit",
+        "1073741824",
+        "all request bodies in memory, in bytes",
+    ),
+    Key::new(
+        "keep_alive",
+        "5s",
+        "between two comments to a waiting client of a stream",
+    ),
+    Key::new(
+        "drain_deadline",
+        "600s",
+        "how long a stop waits for requests in flight",
+    ),
+    Key::new(
+        "time_scale",
+        "1",
+        "factor of every background interval, for tests",
+    ),
     Key::new("log_format", "text", "text or json"),
     Key::new("log", "warn", "log filter"),
 ];
 
 /// When to start simulated providers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Simulate {
+pub(crate) enum Simulate {
     /// When no provider credential is set.
     Auto,
     /// Always.
@@ -47,64 +94,60 @@ pub enum Simulate {
 
 /// What a standalone needs to start.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// The edge's client API.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The edge's admin interface.
-    pub admin_listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
     /// The control plane's gRPC.
-    pub control_listen: SocketAddr,
+    pub(crate) control_listen: SocketAddr,
     /// The control plane's HTTP.
-    pub console_listen: SocketAddr,
+    pub(crate) console_listen: SocketAddr,
     /// Everything that is kept.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// The catalogue's folder.
-    pub catalog: PathBuf,
+    pub(crate) catalog: PathBuf,
     /// Simulated providers.
-    pub simulate: Simulate,
+    pub(crate) simulate: Simulate,
     /// An inference key with this value.
-    pub dev_key: Option<String>,
+    pub(crate) dev_key: Option<String>,
     /// A management key with this value.
-    pub management_key: Option<String>,
+    pub(crate) management_key: Option<String>,
     /// The first organisation's first balance.
-    pub credits: Amount,
+    pub(crate) credits: Amount,
     /// The client API's certificate and key.
-    pub listen_tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) listen_tls: Option<(PathBuf, PathBuf)>,
     /// Authorities for providers' certificates.
-    pub upstream_ca_file: Option<String>,
+    pub(crate) upstream_ca_file: Option<String>,
     /// Worker threads of the edge.
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Largest request body.
-    pub body_limit: usize,
+    pub(crate) body_limit: usize,
     /// All request bodies.
-    pub bodies_limit: usize,
+    pub(crate) bodies_limit: usize,
     /// Between comments to a waiting client.
-    pub keep_alive: Duration,
+    pub(crate) keep_alive: Duration,
     /// How long a stop waits.
-    pub drain_deadline: Duration,
+    pub(crate) drain_deadline: Duration,
     /// Factor of background intervals.
-    pub time_scale: f64,
+    pub(crate) time_scale: f64,
     /// How logs look.
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
     /// Which logs.
-    pub log: String,
+    pub(crate) log: String,
 }
 
 impl Config {
-    /// Reads the layers.
-    ///
-    /// # Errors
-    /// Everything that is wrong.
-    pub fn read(layers: &mut Layers) -> Result<Self, Problems> {
-        let config = Self::gather(layers);
-        layers.finish(config)
-    }
-
-    fn gather(layers: &mut Layers) -> Option<Self> {
+    /// Reads every key, noting each problem; none when there is one.
+    #[must_use]
+    pub(crate) fn read(layers: &mut Layers) -> Option<Self> {
         let cert = layers.optional("listen_tls.cert", path);
         let key = layers.optional("listen_tls.key", path);
         if cert.is_some() != key.is_some() {
-            layers.refuse("listen_tls.cert", "a certificate and its key are required together");
+            layers.refuse(
+                "listen_tls.cert",
+                "a certificate and its key are required together",
+            );
         }
         Some(Self {
             listen: layers.required("listen", socket)?,

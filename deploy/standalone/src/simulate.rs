@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Models that get simulated endpoints: those that most providers serve.
-pub const MODELS_MAX: usize = 60;
+pub(crate) const MODELS_MAX: usize = 60;
 /// The name in every simulated answer's `provider`.
-pub const NAME: &str = "simulated";
+pub(crate) const NAME: &str = "simulated";
 
 /// The simulated providers of this process.
-pub struct Simulation {
+pub(crate) struct Simulation {
     /// Where the overlaid catalogue is.
-    pub catalog: PathBuf,
+    pub(crate) catalog: PathBuf,
     /// One model that is simulated, for the first request.
-    pub example: ModelId,
+    pub(crate) example: ModelId,
     providers: Vec<Running>,
 }
 
@@ -31,7 +31,7 @@ impl Simulation {
     ///
     /// # Errors
     /// No port or no disk.
-    pub async fn start(real: &Catalog, folder: &Path) -> io::Result<Self> {
+    pub(crate) async fn start(real: &Catalog, folder: &Path) -> io::Result<Self> {
         let mut providers = Vec::new();
         for dialect in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
             providers.push(Provider::start(configuration(dialect)).await?);
@@ -45,11 +45,15 @@ impl Simulation {
         for (name, text) in catalog::file::to_toml(&overlaid) {
             std::fs::write(folder.join(name), text)?;
         }
-        Ok(Self { catalog: folder.to_owned(), example, providers })
+        Ok(Self {
+            catalog: folder.to_owned(),
+            example,
+            providers,
+        })
     }
 
     /// Stops the providers.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for provider in &self.providers {
             provider.stop().await;
         }
@@ -80,20 +84,37 @@ fn overlay(real: &Catalog, urls: &[String]) -> (Catalog, ModelId) {
     models.truncate(MODELS_MAX);
     let mut overlaid = real.clone();
     let simulated: Vec<_> = models.iter().map(|model| model.id.clone()).collect();
-    overlaid.endpoints.retain(|endpoint| !simulated.contains(&endpoint.model));
-    let dialects = [catalog::Dialect::OpenaiChat, catalog::Dialect::AnthropicMessages];
-    for ((url, dialect), slug) in urls.iter().zip(dialects).zip(["simulated", "simulated-messages"])
+    overlaid
+        .endpoints
+        .retain(|endpoint| !simulated.contains(&endpoint.model));
+    let dialects = [
+        catalog::Dialect::OpenaiChat,
+        catalog::Dialect::AnthropicMessages,
+    ];
+    for ((url, dialect), slug) in urls
+        .iter()
+        .zip(dialects)
+        .zip(["simulated", "simulated-messages"])
     {
-        overlaid.providers.push(Arc::new(provider(slug, url, dialect)));
+        overlaid
+            .providers
+            .push(Arc::new(provider(slug, url, dialect)));
         for model in &models {
             let real = served.get(&model.id).map_or(&[][..], Vec::as_slice);
-            overlaid.endpoints.push(Arc::new(endpoint(model, slug, real)));
+            overlaid
+                .endpoints
+                .push(Arc::new(endpoint(model, slug, real)));
         }
     }
     // Providers without an endpoint left would be unroutable rows.
-    overlaid.endpoints.sort_by(|a, b| (&a.model, &a.tag).cmp(&(&b.model, &b.tag)));
+    overlaid
+        .endpoints
+        .sort_by(|a, b| (&a.model, &a.tag).cmp(&(&b.model, &b.tag)));
     overlaid.providers.sort_by(|a, b| a.slug.cmp(&b.slug));
-    let example = simulated.into_iter().next().unwrap_or_else(|| ModelId::from(""));
+    let example = simulated
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| ModelId::from(""));
     (overlaid, example)
 }
 
@@ -112,7 +133,10 @@ fn provider(slug: &str, url: &str, dialect: catalog::Dialect) -> catalog::Provid
         auth: catalog::Auth::None,
         api_key_env: None,
         regions: vec!["local".to_owned()],
-        data_policy: DataPolicy { training: false, retention_days: Some(0) },
+        data_policy: DataPolicy {
+            training: false,
+            retention_days: Some(0),
+        },
         quirks: Vec::new(),
         timeouts: catalog::Timeouts::default(),
         limits: catalog::Limits::default(),
@@ -125,7 +149,9 @@ fn provider(slug: &str, url: &str, dialect: catalog::Dialect) -> catalog::Provid
 }
 
 fn endpoint(model: &catalog::Model, slug: &str, real: &[&Arc<Endpoint>]) -> Endpoint {
-    let cheapest = real.iter().min_by_key(|e| (e.pricing.completion, e.pricing.prompt));
+    let cheapest = real
+        .iter()
+        .min_by_key(|e| (e.pricing.completion, e.pricing.prompt));
     let pricing = cheapest.map_or_else(Pricing::default, |e| e.pricing.clone());
     let parameters = real.iter().max_by_key(|e| e.supported_parameters.len());
     Endpoint {

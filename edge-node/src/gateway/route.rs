@@ -78,11 +78,10 @@ pub fn of(method: &Method, path: &str) -> Route {
     };
     let segments: Vec<&str> = rest.trim_end_matches('/').split('/').collect();
     let get = |route: Route| {
-        if is_read(method) {
-            route
-        } else {
-            Route::Method("GET, HEAD")
+        if *method == Method::GET {
+            return route;
         }
+        Route::Method("GET")
     };
     match segments.as_slice() {
         ["chat", "completions"] if method == Method::POST => Route::Infer(Api::Chat, surface),
@@ -98,10 +97,6 @@ pub fn of(method: &Method, path: &str) -> Route {
             .map_or(Route::Unknown, |(_, what)| Route::Later(what)),
         [] => Route::Unknown,
     }
-}
-
-fn is_read(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
 }
 
 #[cfg(test)]
