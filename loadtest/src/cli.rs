@@ -1,7 +1,9 @@
 //! The command line: flags in, one line or one JSON object out, exit code 0 only if all is well.
 //! Each command's flags stand in its own file; the work is elsewhere in the library.
 
+mod bench;
 mod load;
+mod replay;
 mod servers;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +32,12 @@ enum Command {
     Wire(servers::WireArguments),
     /// Load with a verdict.
     Run(load::RunArguments),
+    /// Recorded exchanges through a running edge.
+    Replay(replay::ReplayArguments),
+    /// Godwit and its peers under the same loads.
+    Bench(bench::BenchArguments),
+    /// A bare Pingora pass-through.
+    Peer(bench::PeerArguments),
 }
 
 /// How a command ended.
@@ -64,6 +72,9 @@ async fn run(command: Command) -> Result<Verdict, String> {
         Command::Provider(arguments) => servers::provider(arguments).await,
         Command::Wire(arguments) => servers::wire(arguments).await,
         Command::Run(arguments) => load::run(arguments).await,
+        Command::Replay(arguments) => replay::replay(arguments).await,
+        Command::Bench(arguments) => bench::bench(arguments).await,
+        Command::Peer(arguments) => bench::peer(arguments).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a simulated model says: a pure function of the request, the same in every dialect, so
 //! that every token a client receives can be checked. The text depends on the texts of the
 //! conversation and nothing else; markers in the last user text (`#tokens=40`, `#think=8`,
-//! `#tool`, `#tools=2`, `#cached=16`) ask for a shape. Rendering is the dialects' business.
+//! `#tool`, `#tools=2`, `#cached=16`) ask for a shape, `#rate=50` for a pace (tokens per second). Rendering is the dialects' business.
 
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -110,6 +110,8 @@ pub struct Answer {
     pub input_tokens: u64,
     /// Of these: read from a cache.
     pub cached_tokens: u64,
+    /// The pace that the caller asked for, tokens per second.
+    pub rate: Option<u32>,
 }
 
 /// One finished tool call of an answer.
@@ -140,21 +142,25 @@ impl Answer {
     /// The whole text.
     #[must_use]
     pub fn text(&self) -> String {
-        let text = |piece: &Piece| match piece {
-            Piece::Text(text) => text.to_string(),
-            Piece::Reasoning(_) | Piece::Call { .. } | Piece::Arguments { .. } => String::new(),
-        };
-        self.pieces.iter().map(text).collect()
+        let mut all = String::new();
+        for piece in &self.pieces {
+            if let Piece::Text(text) = piece {
+                all.push_str(text);
+            }
+        }
+        all
     }
 
     /// The whole reasoning.
     #[must_use]
     pub fn reasoning(&self) -> String {
-        let text = |piece: &Piece| match piece {
-            Piece::Reasoning(text) => text.to_string(),
-            Piece::Text(_) | Piece::Call { .. } | Piece::Arguments { .. } => String::new(),
-        };
-        self.pieces.iter().map(text).collect()
+        let mut all = String::new();
+        for piece in &self.pieces {
+            if let Piece::Reasoning(text) = piece {
+                all.push_str(text);
+            }
+        }
+        all
     }
 
     /// The tool calls, in order.
@@ -219,6 +225,7 @@ pub fn answer(prompt: &Prompt) -> Answer {
         finish,
         input_tokens,
         cached_tokens,
+        rate: marker(prompt, "rate").and_then(|rate| u32::try_from(rate).ok()),
     }
 }
 

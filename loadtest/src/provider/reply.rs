@@ -196,7 +196,7 @@ impl Exchange {
     fn interval(&self) -> Duration {
         let rate = match &self.rule {
             Some(rule) if rule.kind == Kind::SlowDrip => rule.tokens_per_second,
-            _ => self.rate,
+            _ => self.answer.rate.map_or(self.rate, f64::from),
         };
         if rate > 0.0 {
             Duration::from_secs_f64(1.0 / rate)
@@ -238,7 +238,7 @@ impl Exchange {
     }
 
     async fn stream(self, include_usage: bool) -> Response<Body> {
-        tokio::time::sleep_until(self.first_at).await;
+        wait_until(self.first_at).await;
         let mut this = match self.early().await {
             Ok(this) => this,
             Err(response) => return response,
@@ -262,7 +262,7 @@ impl Exchange {
     }
 
     async fn whole(self) -> Response<Body> {
-        tokio::time::sleep_until(self.first_at).await;
+        wait_until(self.first_at).await;
         let mut this = match self.early().await {
             Ok(this) => this,
             Err(response) => return response,
@@ -316,6 +316,13 @@ impl Exchange {
             tokio::time::sleep_until(due).await;
             self.open.entry.output_tokens += 1;
         }
+    }
+}
+
+/// Waits, but not for a moment that has come: a timer's tick is a millisecond.
+async fn wait_until(due: Instant) {
+    if due > Instant::now() {
+        tokio::time::sleep_until(due).await;
     }
 }
 

@@ -106,6 +106,8 @@ pub(crate) struct Paced {
     /// Between two tokens; zero gives them out as fast as they are taken.
     interval: Duration,
     next: usize,
+    /// The last frame has not been flushed yet.
+    unflushed: bool,
     state: State,
     mishap: Option<Mishap>,
     stamps: Option<Instant>,
@@ -144,6 +146,7 @@ impl Paced {
             first_at: Instant::now(),
             interval: plan.interval,
             next: 0,
+            unflushed: false,
             state: State::Fresh,
             mishap: plan.mishap,
             stamps: plan.stamps,
@@ -154,6 +157,11 @@ impl Paced {
 
     /// Resolves when the next step is due.
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.unflushed) {
+            // Waiting once makes the server write what it has: real providers flush each event.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if self.interval.is_zero() {
             return Poll::Ready(());
         }
@@ -193,6 +201,7 @@ impl Paced {
     /// The next frame: a token, or the end.
     fn step(&mut self) -> String {
         let mut out = String::with_capacity(512);
+        self.unflushed = true;
         self.begin(&mut out);
         if let Some(piece) = self.answer.pieces.get(self.next) {
             match (piece, self.stamps) {

@@ -1,0 +1,185 @@
+//! Says what differs between a recording and what came out of the edge, and between what the
+//! client sent and what went upstream. An empty list is a pass.
+
+use super::corpus::Case;
+use super::reading::{Call, Choice, Reading};
+use crate::provider::Dialect;
+use serde_json::Value;
+
+/// Longest excerpt of a text in a reason.
+const EXCERPT_CHARS: usize = 80;
+/// Members that a gateway may set, rename or take out on the way to an openai-chat provider.
+const GATEWAY_MAY_CHANGE: [&str; 6] = [
+    "model",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "usage",
+    "user",
+];
+
+/// The answer against the recording.
+pub(super) fn answers(case: &Case, expected: &Reading, status: u16, seen: &Reading) -> Vec<String> {
+    let mut why = Vec::new();
+    if case.status >= 400 {
+        return error_status(case.status, status).into_iter().collect();
+    }
+    if expected.error {
+        if !seen.error {
+            why.push("the recorded error is not in the answer".to_owned());
+        }
+        if seen.terminal && status == 200 && case.stream {
+            why.push("a failed stream ends with [DONE]".to_owned());
+        }
+        if status != 200 {
+            return why;
+        }
+    } else if status != 200 || seen.error {
+        why.push(format!("status {status}, error {}", seen.error));
+        return why;
+    } else if !seen.terminal {
+        why.push("the stream does not end with [DONE]".to_owned());
+    }
+    if seen.garbage > 0 {
+        why.push(format!("{} data lines are no JSON", seen.garbage));
+    }
+    for (index, choice) in &expected.choices {
+        match seen.choices.get(index) {
+            Some(seen) => compare_choice(*index, choice, seen, expected.error, &mut why),
+            None if *choice == Choice::default() => {}
+            None => why.push(format!("choice {index} is missing")),
+        }
+    }
+    if !expected.error {
+        usage(case, expected, seen, &mut why);
+    }
+    why
+}
+
+fn compare_choice(index: u64, want: &Choice, seen: &Choice, cut: bool, why: &mut Vec<String>) {
+    for (what, want, seen) in [
+        ("text", &want.text, &seen.text),
+        ("reasoning", &want.reasoning, &seen.reasoning),
+        ("refusal", &want.refusal, &seen.refusal),
+    ] {
+        if want != seen {
+            why.push(format!("choice {index}: {what} {}", difference(want, seen)));
+        }
+    }
+    let names = |calls: &[Call]| -> Vec<String> { calls.iter().map(|c| c.name.clone()).collect() };
+    if names(&want.calls) != names(&seen.calls) {
+        let (want, seen) = (names(&want.calls), names(&seen.calls));
+        why.push(format!(
+            "choice {index}: tool calls {seen:?} instead of {want:?}"
+        ));
+    } else {
+        for (want, seen) in want.calls.iter().zip(&seen.calls) {
+            if !same_arguments(&want.arguments, &seen.arguments) {
+                let difference = difference(&want.arguments, &seen.arguments);
+                why.push(format!(
+                    "choice {index}: arguments of {} {difference}",
+                    want.name
+                ));
+            }
+        }
+    }
+    if let Some(want) = &want.finish
+        && !cut
+        && seen.finish.as_ref() != Some(want)
+    {
+        why.push(format!(
+            "choice {index}: finish {:?} instead of {want}",
+            seen.finish
+        ));
+    }
+}
+
+/// Equal as text, or as JSON: a whole Anthropic answer has an object where chat has text. Empty
+/// arguments become `{}`.
+fn same_arguments(want: &str, seen: &str) -> bool {
+    if want == seen || (want.is_empty() && seen == "{}") {
+        return true;
+    }
+    let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+    value(want).is_some() && value(want) == value(seen)
+}
+
+fn usage(case: &Case, expected: &Reading, seen: &Reading, why: &mut Vec<String>) {
+    let mut want = expected.usage;
+    if case.provider == "xai"
+        && let (Some(completion), Some(reasoning)) = (want.completion, want.reasoning)
+    {
+        // Reasoning stands beside completion there, not inside.
+        want.completion = Some(completion + reasoning);
+    }
+    if let (Some(cached), Some(prompt)) = (want.cached, want.prompt) {
+        want.cached = Some(cached.min(prompt));
+    }
+    for (name, want, seen) in [
+        ("prompt_tokens", want.prompt, seen.usage.prompt),
+        ("completion_tokens", want.completion, seen.usage.completion),
+        ("cached_tokens", want.cached, seen.usage.cached.or(Some(0))),
+        (
+            "reasoning_tokens",
+            want.reasoning,
+            seen.usage.reasoning.or(Some(0)),
+        ),
+    ] {
+        if want.is_some() && want != seen {
+            why.push(format!("{name} {seen:?} instead of {want:?}"));
+        }
+    }
+    if seen.usage.prompt.is_none() || seen.usage.completion.is_none() {
+        why.push("no usage".to_owned());
+    }
+}
+
+/// What a client may see of a provider's error status: its own mistakes and overload as they are,
+/// our key's troubles never as its own.
+fn error_status(recorded: u16, seen: u16) -> Option<String> {
+    let fine = match recorded {
+        400 | 413 | 422 => seen == recorded,
+        429 => matches!(seen, 429 | 503),
+        401..=403 => seen >= 400 && seen != recorded,
+        _ => seen >= 400 && seen != 401,
+    };
+    (!fine).then(|| format!("status {seen} for the provider's {recorded}"))
+}
+
+/// What went upstream against what the client sent.
+pub(super) fn upstream(case: &Case, sent: &Value, received: &Value) -> Vec<String> {
+    let mut why = Vec::new();
+    if received.get("model") != Some(&Value::from(case.model.as_str())) {
+        why.push(format!("upstream model {:?}", received.get("model")));
+    }
+    match case.dialect {
+        Dialect::OpenaiChat => {
+            for (name, value) in sent.as_object().into_iter().flatten() {
+                let may_change = GATEWAY_MAY_CHANGE.contains(&name.as_str());
+                if !may_change && received.get(name) != Some(value) {
+                    why.push(format!("upstream {name} differs from the client's"));
+                }
+            }
+        }
+        Dialect::AnthropicMessages => {
+            if let Err(refusal) = case.dialect.prompt(received) {
+                why.push(format!("upstream request is wrong: {}", refusal.message));
+            }
+        }
+    }
+    why
+}
+
+fn difference(want: &str, seen: &str) -> String {
+    let same = want
+        .chars()
+        .zip(seen.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let excerpt = |text: &str| -> String { text.chars().skip(same).take(EXCERPT_CHARS).collect() };
+    format!(
+        "from character {same}: {:?} instead of {:?}",
+        excerpt(seen),
+        excerpt(want)
+    )
+}

@@ -1,0 +1,118 @@
+//! The recorded exchanges, read from their folder: only what replaying needs. The folder's format
+//! is described in its own README.
+
+use super::Filter;
+use crate::provider::Dialect;
+use bytes::Bytes;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// One recorded exchange.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The folder's name.
+    pub name: String,
+    /// The number at its beginning, e.g. `d011`: unique, and a slug.
+    pub key: String,
+    /// The provider's wire format.
+    pub dialect: Dialect,
+    /// Who answered.
+    pub provider: String,
+    /// The model that was asked, as the provider calls it.
+    pub model: String,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// The answer was an event stream.
+    pub stream: bool,
+    /// The request's JSON body, where it was recorded.
+    pub request: Option<Value>,
+    /// The answer's headers.
+    pub headers: Vec<(String, String)>,
+    /// The answer's bytes.
+    pub body: Bytes,
+}
+
+/// Why the corpus cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {reason}")]
+pub struct CorpusError {
+    file: String,
+    reason: String,
+}
+
+/// Reads the cases of the dialects that are built and that fit the filter, by name.
+///
+/// # Errors
+/// A file is missing or is not what it should be.
+pub fn load(folder: &Path, filter: &Filter) -> Result<Vec<Case>, CorpusError> {
+    let cases = folder.join("cases");
+    let entries = fs::read_dir(&cases).map_err(|error| wrong(&cases, &error.to_string()))?;
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if filter
+            .name
+            .as_ref()
+            .is_some_and(|part| !name.contains(part.as_str()))
+        {
+            continue;
+        }
+        if let Some(case) = read(&entry.path(), name)?
+            && filter.dialect.is_none_or(|only| only == case.dialect)
+        {
+            found.push(case);
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn read(folder: &Path, name: String) -> Result<Option<Case>, CorpusError> {
+    let meta = json(&folder.join("meta.json"))?;
+    let text = |member: &str| {
+        meta.get(member)
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
+    let Some(dialect) = Dialect::parse(&text("dialect")) else {
+        return Ok(None);
+    };
+    let request = json(&folder.join("request.json"))?;
+    let headers = json(&folder.join("response.headers.json"))?;
+    let body_file = folder.join("response.body");
+    let body = fs::read(&body_file).map_err(|error| wrong(&body_file, &error.to_string()))?;
+    let tags = meta.get("tags").and_then(Value::as_array);
+    let stream = tags.is_some_and(|tags| tags.iter().any(|tag| tag == "stream"));
+    let status = meta.get("status").and_then(Value::as_u64).unwrap_or(200);
+    Ok(Some(Case {
+        key: name.split('-').next().unwrap_or(&name).to_owned(),
+        name,
+        dialect,
+        provider: text("provider"),
+        model: text("model"),
+        status: u16::try_from(status).unwrap_or(200),
+        stream,
+        request: request.get("body").filter(|body| body.is_object()).cloned(),
+        headers: headers
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect(),
+        body: body.into(),
+    }))
+}
+
+fn json(file: &Path) -> Result<Value, CorpusError> {
+    let bytes = fs::read(file).map_err(|error| wrong(file, &error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| wrong(file, &error.to_string()))
+}
+
+fn wrong(file: &Path, reason: &str) -> CorpusError {
+    CorpusError {
+        file: file.display().to_string(),
+        reason: reason.to_owned(),
+    }
+}
