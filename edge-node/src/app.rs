@@ -5,6 +5,7 @@ use crate::account::{AccountConfig, Accounts, OpenError};
 use crate::admin::AdminHandler;
 use crate::admission::Admission;
 use crate::auth::KeyRing;
+use crate::catalogue::Rendered;
 use crate::config::Config;
 use crate::control::{ControlClient, ControlError};
 use crate::credential::Credentials;
@@ -203,6 +204,7 @@ async fn build(
         )),
         credentials: Credentials::default(),
         admission: Admission::new(config.limits),
+        rendered: Rendered::default(),
         series: metrics::SeriesGuard::default(),
         clock: clock.clone(),
         timers: config.path_timers,

@@ -1,23 +1,185 @@
 //! Everything that is not inference: the catalogue's listings from the node's view, and precise
-//! answers for paths that are unknown, come later or want another method.
+//! answers for paths that are unknown, come later or want another method. The two long listings
+//! are rendered once per table.
 
 use crate::client::Client;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::gateway::route::Route;
+use crate::ingress::Surface;
 use crate::node::Node;
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use shared::catalog::listing::{self, Filter};
+use shared::catalog::{Endpoint, Modality, Model};
+use shared::id::Version;
+use shared::ranking::State;
+use shared::routing::View;
+use std::sync::Arc;
+
+/// Query parameters of `GET /models` that are OpenRouter's and not built yet.
+const FILTERS_LATER: &[&str] = &[
+    "category",
+    "sort",
+    "context",
+    "min_price",
+    "max_price",
+    "min_output_price",
+    "max_output_price",
+    "arch",
+    "model_authors",
+    "providers",
+    "distillable",
+    "zdr",
+    "region",
+    "use_rss",
+    "use_rss_chat_links",
+];
+
+/// The long listings of the table in use.
+#[derive(Default)]
+pub struct Rendered {
+    openrouter: ArcSwapOption<(Version, Bytes)>,
+    openai: ArcSwapOption<(Version, Bytes)>,
+}
 
 /// Answers a route that is no inference.
 ///
 /// # Errors
-/// No such path, model or method; or the client has gone.
+/// No such path, model or method; a filter that is not built; or the client has gone.
 pub async fn answer(node: &Node, client: &mut Client<'_>, route: &Route) -> Result<(), Failure> {
     let view = node.view();
     client.decided_by(view.snapshot.version());
+    let body = body(node, client, route, &view)?;
+    client.answer(200, body).await
+}
+
+fn body(node: &Node, client: &Client<'_>, route: &Route, view: &View) -> Result<Bytes, Failure> {
+    let snapshot = &view.snapshot;
+    let head = client.exchange.head();
+    let anthropic = head.headers.contains_key("anthropic-version");
     match route {
+        Route::Models(Surface::OpenRouter) => {
+            let filter = filter(head.uri.query().unwrap_or_default())?;
+            if !filter.is_default() {
+                return Ok(text(&listing::models(snapshot, &filter)));
+            }
+            Ok(rendered(&node.rendered.openrouter, view, || {
+                listing::models(snapshot, &filter)
+            }))
+        }
+        Route::Models(Surface::OpenAi) if anthropic => {
+            Ok(text(&listing::anthropic_models(snapshot)))
+        }
+        Route::Models(Surface::OpenAi) => Ok(rendered(&node.rendered.openai, view, || {
+            listing::openai_models(snapshot)
+        })),
+        Route::ModelCount => {
+            let filter = filter(head.uri.query().unwrap_or_default())?;
+            Ok(text(&listing::count(snapshot, &filter)))
+        }
+        Route::Model(Surface::OpenRouter, id) => Ok(text(
+            &json!({ "data": listing::model(snapshot, find(view, id)?) }),
+        )),
+        Route::Model(Surface::OpenAi, id) if anthropic => {
+            Ok(text(&listing::anthropic_model(find(view, id)?)))
+        }
+        Route::Model(Surface::OpenAi, id) => Ok(text(&listing::openai_model(find(view, id)?))),
+        Route::Endpoints(id) => {
+            let status = |endpoint: &Endpoint| status(view, endpoint);
+            Ok(text(&listing::model_endpoints(
+                snapshot,
+                find(view, id)?,
+                &status,
+            )))
+        }
+        Route::Providers => Ok(text(&listing::providers(snapshot))),
         Route::Later(what) => Err(later(what)),
         Route::Method(allowed) => Err(wrong_method(allowed)),
-        _ => Err(unknown()),
+        Route::Infer(..) | Route::Unknown => Err(unknown()),
     }
+}
+
+fn text(value: &Value) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+/// The kept text, or a new one when the table has changed.
+fn rendered(
+    kept: &ArcSwapOption<(Version, Bytes)>,
+    view: &View,
+    render: impl FnOnce() -> Value,
+) -> Bytes {
+    let version = view.snapshot.version();
+    if let Some(kept) = &*kept.load()
+        && kept.0 == version
+    {
+        return kept.1.clone();
+    }
+    let fresh = text(&render());
+    kept.store(Some(Arc::new((version, fresh.clone()))));
+    fresh
+}
+
+fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Model>, Failure> {
+    view.snapshot.model(id).ok_or_else(|| {
+        let text = "no such model; GET /api/v1/models lists them";
+        let kind = ErrorType::NotFound;
+        let mut failure = Failure::new(Fault::Caller, 404, kind, "model_not_found", text);
+        failure.availability = Some("model_not_found");
+        failure
+    })
+}
+
+/// OpenRouter's status: 0 serves, -2 is left alone because it fails, -10 is out of service.
+fn status(view: &View, endpoint: &Endpoint) -> i32 {
+    match view.ranking.rows.get(&endpoint.id).map(|row| row.state) {
+        None | Some(State::Closed | State::Ramp) => 0,
+        Some(State::Open | State::HalfOpen) => -2,
+        Some(State::Draining | State::Disabled) => -10,
+    }
+}
+
+fn filter(query: &str) -> Result<Filter, Failure> {
+    let mut filter = Filter::default();
+    for (name, value) in pairs(query) {
+        match name {
+            "output_modalities" if value == "all" => filter.any_output = true,
+            "output_modalities" => filter.output = modalities(name, value)?,
+            "input_modalities" => filter.input = modalities(name, value)?,
+            "supported_parameters" => {
+                filter.parameters = value.split(',').map(str::to_owned).collect();
+            }
+            "q" => filter.text = value.replace('+', " ").to_lowercase(),
+            "offset" => filter.offset = Some(number(name, value)?),
+            "limit" => filter.limit = Some(number(name, value)?),
+            _ if FILTERS_LATER.contains(&name) || name.starts_with("min_") => {
+                let text = format!("the filter {name} is not available in this version");
+                return Err(Failure::invalid(name, text));
+            }
+            // OpenRouter ignores what it does not know.
+            _ => {}
+        }
+    }
+    Ok(filter)
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter_map(|pair| pair.split_once('='))
+}
+
+fn modalities(name: &str, value: &str) -> Result<Vec<Modality>, Failure> {
+    let read = |word: &str| {
+        let text = || format!("{name}: unknown modality {word:?}");
+        Modality::parse(word).ok_or_else(|| Failure::invalid(name, text()))
+    };
+    value.replace("%2C", ",").split(',').map(read).collect()
+}
+
+fn number(name: &str, value: &str) -> Result<usize, Failure> {
+    value
+        .parse()
+        .map_err(|_| Failure::invalid(name, format!("{name}: a whole number is expected")))
 }
 
 fn unknown() -> Failure {
@@ -51,4 +213,23 @@ fn wrong_method(allowed: &str) -> Failure {
         "method",
         text,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_or_refused_by_name() {
+        let read = filter("output_modalities=text,image&limit=10&nothing=1").unwrap();
+        assert_eq!(read.output, [Modality::Text, Modality::Image]);
+        assert_eq!(read.limit, Some(10));
+        assert!(filter("").unwrap().is_default());
+        assert_eq!(
+            filter("limit=x").unwrap_err().param.as_deref(),
+            Some("limit")
+        );
+        assert_eq!(filter("sort=newest").unwrap_err().status, 400);
+        assert_eq!(filter("input_modalities=smell").unwrap_err().status, 400);
+    }
 }

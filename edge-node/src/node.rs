@@ -3,6 +3,7 @@
 use crate::account::Accounts;
 use crate::admission::Admission;
 use crate::auth::KeyRing;
+use crate::catalogue::Rendered;
 use crate::credential::Credentials;
 use crate::dialect;
 use crate::metrics::SeriesGuard;
@@ -77,6 +78,8 @@ pub struct Node {
     pub credentials: Credentials,
     /// Limits.
     pub admission: Arc<Admission>,
+    /// The long listings, rendered.
+    pub rendered: Rendered,
     /// Bound of model x provider series.
     pub series: SeriesGuard,
     /// The time.

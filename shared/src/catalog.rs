@@ -3,6 +3,7 @@
 
 pub mod endpoint;
 pub mod file;
+pub mod listing;
 pub mod model;
 pub mod provider;
 

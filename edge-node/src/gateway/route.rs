@@ -14,7 +14,7 @@ pub enum Route {
     /// How many models there are.
     ModelCount,
     /// One model.
-    Model(String),
+    Model(Surface, String),
     /// A model's endpoints.
     Endpoints(String),
     /// All providers.
@@ -33,7 +33,7 @@ impl Route {
     pub const fn api(&self) -> &'static str {
         match self {
             Self::Infer(api, _) => api.as_str(),
-            Self::Models(_) | Self::ModelCount | Self::Model(_) => "models",
+            Self::Models(_) | Self::ModelCount | Self::Model(..) => "models",
             Self::Endpoints(_) => "endpoints",
             Self::Providers => "providers",
             Self::Later(_) | Self::Method(_) | Self::Unknown => "other",
@@ -89,7 +89,9 @@ pub fn of(method: &Method, path: &str) -> Route {
         ["models"] => get(Route::Models(surface)),
         ["models", "count"] => get(Route::ModelCount),
         ["models", author, slug, "endpoints"] => get(Route::Endpoints(format!("{author}/{slug}"))),
-        ["model" | "models", author, slug] => get(Route::Model(format!("{author}/{slug}"))),
+        ["model" | "models", author, slug] => {
+            get(Route::Model(surface, format!("{author}/{slug}")))
+        }
         ["providers"] => get(Route::Providers),
         [first, ..] => LATER
             .iter()

@@ -1,0 +1,457 @@
+//! The catalogue as API clients see it: OpenRouter's schema, OpenAI's and Anthropic's. Pure, from
+//! a snapshot; nulls where nothing is known. Filters and pages are here, HTTP is not.
+
+use super::{Endpoint, Modality, Model, PriceOverride, Pricing, Provider, Quantization};
+use crate::money::Price;
+use crate::snapshot::Snapshot;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Models in a page when a client asks for pages.
+pub const PAGE_DEFAULT: usize = 500;
+/// The most models in a page.
+pub const PAGE_MAX: usize = 1000;
+
+/// Which models a client wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Any of these must come out; empty is text.
+    pub output: Vec<Modality>,
+    /// True: whatever comes out.
+    pub any_output: bool,
+    /// Each of these must go in.
+    pub input: Vec<Modality>,
+    /// Each of these must be supported by some endpoint.
+    pub parameters: Vec<String>,
+    /// A part of the id or name, lower case.
+    pub text: String,
+    /// First model of the page.
+    pub offset: Option<usize>,
+    /// Length of the page.
+    pub limit: Option<usize>,
+}
+
+impl Filter {
+    /// True when it is what a client gets that asks for nothing special.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn takes(&self, snapshot: &Snapshot, model: &Model) -> bool {
+        let out = &model.output_modalities;
+        let wanted = if self.output.is_empty() {
+            &[Modality::Text][..]
+        } else {
+            &self.output
+        };
+        let fits = (self.any_output || wanted.iter().any(|modality| out.contains(modality)))
+            && self
+                .input
+                .iter()
+                .all(|modality| model.input_modalities.contains(modality));
+        let named = || {
+            let id = model.id.as_str().to_lowercase();
+            id.contains(&self.text) || model.name.to_lowercase().contains(&self.text)
+        };
+        let able = || {
+            let supported = parameters(&endpoints(snapshot, model));
+            self.parameters
+                .iter()
+                .all(|wanted| supported.contains(wanted.as_str()))
+        };
+        fits && (self.text.is_empty() || named()) && (self.parameters.is_empty() || able())
+    }
+}
+
+/// OpenRouter's `GET /models`.
+#[must_use]
+pub fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
+    let taken = snapshot
+        .models()
+        .iter()
+        .filter(|model| filter.takes(snapshot, model));
+    let paged = filter.offset.is_some() || filter.limit.is_some();
+    let (skip, most) = if paged {
+        let limit = filter.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX);
+        (filter.offset.unwrap_or(0), limit)
+    } else {
+        (0, usize::MAX)
+    };
+    let page: Vec<Value> = taken
+        .skip(skip)
+        .take(most)
+        .map(|found| model(snapshot, found))
+        .collect();
+    json!({ "data": page })
+}
+
+/// OpenRouter's `GET /models/count`.
+#[must_use]
+pub fn count(snapshot: &Snapshot, filter: &Filter) -> Value {
+    let count = snapshot
+        .models()
+        .iter()
+        .filter(|model| filter.takes(snapshot, model))
+        .count();
+    json!({ "data": { "count": count } })
+}
+
+/// OpenRouter's model object. The prices are those of the cheapest endpoint.
+#[must_use]
+pub fn model(snapshot: &Snapshot, model: &Model) -> Value {
+    let endpoints = endpoints(snapshot, model);
+    let top = endpoints
+        .iter()
+        .min_by_key(|e| (e.pricing.completion, e.pricing.prompt));
+    let moderated = false;
+    json!({
+        "id": model.id.as_str(),
+        "canonical_slug": model.canonical_slug.as_deref().unwrap_or(model.id.as_str()),
+        "hugging_face_id": model.hugging_face_id.as_deref().unwrap_or(""),
+        "name": model.name,
+        "created": model.created,
+        "description": model.description.as_deref().unwrap_or(""),
+        "context_length": model.context_length,
+        "architecture": architecture(model),
+        "pricing": top.map_or_else(|| json!({}), |top| pricing(&top.pricing)),
+        "top_provider": {
+            "context_length": top.map(|top| top.context_length),
+            "max_completion_tokens": top.and_then(|top| top.max_completion_tokens),
+            "is_moderated": moderated,
+        },
+        "per_request_limits": null,
+        "supported_parameters": parameters(&endpoints),
+        "supported_voices": null,
+        "default_parameters": null,
+        "knowledge_cutoff": model.knowledge_cutoff,
+        "expiration_date": model.expiration_date,
+        "links": { "details": format!("/api/v1/models/{}/endpoints", model.id) },
+    })
+}
+
+/// OpenRouter's `GET /models/{author}/{slug}/endpoints`. `status` gives an endpoint's state: 0
+/// serves, below 0 does not.
+#[must_use]
+pub fn model_endpoints(
+    snapshot: &Snapshot,
+    model: &Model,
+    status: &dyn Fn(&Endpoint) -> i32,
+) -> Value {
+    let endpoints: Vec<Value> = endpoints(snapshot, model)
+        .iter()
+        .filter_map(|endpoint| {
+            let provider = snapshot.provider(endpoint.provider.as_str())?;
+            Some(endpoint_object(model, endpoint, provider, status(endpoint)))
+        })
+        .collect();
+    json!({ "data": {
+        "id": model.id.as_str(),
+        "name": model.name,
+        "created": model.created,
+        "description": model.description.as_deref().unwrap_or(""),
+        "architecture": architecture(model),
+        "endpoints": endpoints,
+    } })
+}
+
+/// OpenRouter's `GET /providers`.
+#[must_use]
+pub fn providers(snapshot: &Snapshot) -> Value {
+    let object = |provider: &Arc<Provider>| {
+        json!({
+            "name": provider.name,
+            "slug": provider.slug.as_str(),
+            "privacy_policy_url": provider.privacy_policy_url,
+            "terms_of_service_url": provider.terms_of_service_url,
+            "status_page_url": provider.status_page_url,
+            "headquarters": provider.headquarters,
+            "datacenters": provider.datacenters,
+        })
+    };
+    json!({ "data": snapshot.providers().iter().map(object).collect::<Vec<_>>() })
+}
+
+/// OpenAI's `GET /models`.
+#[must_use]
+pub fn openai_models(snapshot: &Snapshot) -> Value {
+    let all: Vec<Value> = snapshot
+        .models()
+        .iter()
+        .map(|model| openai_model(model))
+        .collect();
+    json!({ "object": "list", "data": all })
+}
+
+/// OpenAI's model object.
+#[must_use]
+pub fn openai_model(model: &Model) -> Value {
+    let author = model.id.as_str().split('/').next().unwrap_or_default();
+    json!({
+        "id": model.id.as_str(),
+        "object": "model",
+        "created": model.created,
+        "owned_by": author,
+    })
+}
+
+/// Anthropic's `GET /models`, on one page.
+#[must_use]
+pub fn anthropic_models(snapshot: &Snapshot) -> Value {
+    let all: Vec<Value> = snapshot
+        .models()
+        .iter()
+        .map(|model| anthropic_model(model))
+        .collect();
+    let id = |model: Option<&Arc<Model>>| model.map(|model| model.id.to_string());
+    json!({
+        "data": all,
+        "first_id": id(snapshot.models().first()),
+        "last_id": id(snapshot.models().last()),
+        "has_more": false,
+    })
+}
+
+/// Anthropic's model object.
+#[must_use]
+pub fn anthropic_model(model: &Model) -> Value {
+    json!({
+        "type": "model",
+        "id": model.id.as_str(),
+        "display_name": model.name,
+        "created_at": rfc3339(model.created),
+    })
+}
+
+fn endpoints<'a>(snapshot: &'a Snapshot, model: &Model) -> Vec<&'a Arc<Endpoint>> {
+    let indexes = snapshot.endpoints_of(model.id.as_str()).iter();
+    indexes
+        .filter_map(|index| snapshot.endpoint(*index))
+        .collect()
+}
+
+fn parameters(endpoints: &[&Arc<Endpoint>]) -> BTreeSet<&'static str> {
+    let all = endpoints
+        .iter()
+        .flat_map(|endpoint| &endpoint.supported_parameters);
+    all.map(|parameter| parameter.as_str()).collect()
+}
+
+fn endpoint_object(model: &Model, endpoint: &Endpoint, provider: &Provider, status: i32) -> Value {
+    let quantization = Some(endpoint.quantization).filter(|q| *q != Quantization::Unknown);
+    let parameters: Vec<&str> = endpoint
+        .supported_parameters
+        .iter()
+        .map(|parameter| parameter.as_str())
+        .collect();
+    json!({
+        "name": format!("{} | {}", provider.name, model.id),
+        "model_id": model.id.as_str(),
+        "model_name": model.name,
+        "provider_name": provider.name,
+        "tag": endpoint.tag,
+        "quantization": quantization.map(Quantization::as_str),
+        "context_length": endpoint.context_length,
+        "max_completion_tokens": endpoint.max_completion_tokens,
+        "max_prompt_tokens": endpoint.max_prompt_tokens,
+        "supported_parameters": parameters,
+        "supports_implicit_caching": endpoint.pricing.input_cache_read.is_some(),
+        "supports_voice_cloning": false,
+        "pricing": pricing(&endpoint.pricing),
+        "status": status,
+        "uptime_last_5m": null,
+        "uptime_last_30m": null,
+        "uptime_last_1d": null,
+        "latency_last_30m": null,
+        "throughput_last_30m": null,
+    })
+}
+
+fn architecture(model: &Model) -> Value {
+    let words = |modalities: &[Modality]| -> Vec<&'static str> {
+        modalities
+            .iter()
+            .map(|modality| modality.as_str())
+            .collect()
+    };
+    let (input, output) = (
+        words(&model.input_modalities),
+        words(&model.output_modalities),
+    );
+    json!({
+        "modality": format!("{}->{}", input.join("+"), output.join("+")),
+        "input_modalities": input,
+        "output_modalities": output,
+        "tokenizer": model.tokenizer,
+        "instruct_type": model.instruct_type,
+    })
+}
+
+/// Prices as strings, USD per unit; `prompt` and `completion` always, the others where charged.
+fn pricing(pricing: &Pricing) -> Value {
+    let mut object = Map::new();
+    let mut put = |name: &str, price: Option<Price>| {
+        if let Some(price) = price {
+            object.insert(name.to_owned(), price.to_string().into());
+        }
+    };
+    put("prompt", Some(pricing.prompt));
+    put("completion", Some(pricing.completion));
+    put("request", pricing.request);
+    put("image", pricing.image);
+    put("image_token", pricing.image_token);
+    put("image_output", pricing.image_output);
+    put("audio", pricing.audio);
+    put("audio_output", pricing.audio_output);
+    put("input_audio_cache", pricing.input_audio_cache);
+    put("web_search", pricing.web_search);
+    put("internal_reasoning", pricing.internal_reasoning);
+    put("input_cache_read", pricing.input_cache_read);
+    put("input_cache_write", pricing.input_cache_write);
+    put("input_cache_write_1h", pricing.input_cache_write_1h);
+    if !pricing.overrides.is_empty() {
+        let overrides = pricing.overrides.iter().map(price_override).collect();
+        object.insert("overrides".to_owned(), Value::Array(overrides));
+    }
+    Value::Object(object)
+}
+
+fn price_override(rule: &PriceOverride) -> Value {
+    let mut object = Map::new();
+    object.insert(
+        "min_prompt_tokens".to_owned(),
+        rule.min_prompt_tokens.into(),
+    );
+    for (name, price) in [
+        ("prompt", rule.prompt),
+        ("completion", rule.completion),
+        ("input_cache_read", rule.input_cache_read),
+        ("input_cache_write", rule.input_cache_write),
+        ("input_cache_write_1h", rule.input_cache_write_1h),
+    ] {
+        if let Some(price) = price {
+            object.insert(name.to_owned(), price.to_string().into());
+        }
+    }
+    Value::Object(object)
+}
+
+/// `YYYY-MM-DDTHH:MM:SSZ` of seconds since 1970 (days to civil date after Howard Hinnant's
+/// algorithm, <https://howardhinnant.github.io/date_algorithms.html>).
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
+    let month = if month_shifted < 10 {
+        month_shifted + 3
+    } else {
+        month_shifted - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest % 3600 / 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::file;
+    use crate::id::Version;
+    use std::collections::BTreeMap;
+
+    fn snapshot() -> Snapshot {
+        let text = r#"
+            [[providers]]
+            slug = "acme"
+            name = "Acme AI"
+            dialect = "openai-chat"
+            base_url = "http://127.0.0.1:1/v1"
+            [[models]]
+            id = "a/text"
+            name = "Text"
+            created = 1733506137
+            context_length = 1000
+            input_modalities = ["text", "image"]
+            output_modalities = ["text"]
+            tokenizer = "Other"
+            [[models]]
+            id = "a/picture"
+            name = "Picture"
+            created = 1
+            context_length = 1000
+            input_modalities = ["text"]
+            output_modalities = ["image"]
+            tokenizer = "Other"
+            [[endpoints]]
+            model = "a/text"
+            provider = "acme"
+            provider_model = "t"
+            supported_parameters = ["tools", "seed"]
+            pricing = { prompt = "0.00000012", completion = "0.0000003", input_cache_read = "0.00000006" }
+            [[endpoints]]
+            model = "a/picture"
+            provider = "acme"
+            provider_model = "p"
+            pricing = { prompt = "0.1", completion = "0.2" }
+        "#;
+        let files = BTreeMap::from([("a.toml".to_owned(), text.to_owned())]);
+        let catalog = file::parse(&files).unwrap();
+        Snapshot::from_catalog(
+            Version {
+                epoch: 1,
+                number: 1,
+            },
+            &catalog,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn prices_are_strings_and_text_is_the_default() {
+        let listed = models(&snapshot(), &Filter::default());
+        let data = listed["data"].as_array().unwrap();
+        assert_eq!(data.len(), 1);
+        assert_eq!(data[0]["id"], "a/text");
+        assert_eq!(data[0]["pricing"]["prompt"], "0.00000012");
+        assert_eq!(data[0]["architecture"]["modality"], "text+image->text");
+        assert!(data[0]["per_request_limits"].is_null());
+        let all = Filter {
+            any_output: true,
+            ..Filter::default()
+        };
+        assert_eq!(
+            models(&snapshot(), &all)["data"].as_array().unwrap().len(),
+            2
+        );
+        let able = Filter {
+            parameters: vec!["min_p".into()],
+            ..Filter::default()
+        };
+        assert_eq!(count(&snapshot(), &able)["data"]["count"], 0);
+    }
+
+    #[test]
+    fn endpoints_name_their_provider() {
+        let snapshot = snapshot();
+        let model = snapshot.model("a/text").unwrap();
+        let listed = model_endpoints(&snapshot, model, &|_| 0);
+        let endpoint = &listed["data"]["endpoints"][0];
+        assert_eq!(endpoint["provider_name"], "Acme AI");
+        assert_eq!(endpoint["tag"], "acme");
+        assert!(endpoint["quantization"].is_null());
+        assert_eq!(endpoint["pricing"]["input_cache_read"], "0.00000006");
+    }
+
+    #[test]
+    fn dates_are_gregorian() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_733_506_137), "2024-12-06T17:28:57Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+    }
+}
