@@ -12,6 +12,7 @@ mod share;
 mod speed;
 mod state;
 mod table;
+mod tally;
 mod tuning;
 mod verdict;
 

@@ -174,16 +174,23 @@ impl Window {
         self.throughput.merge(&other.throughput);
     }
 
+    /// Attempts that failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.hard_fail
+            .saturating_add(self.timeout)
+            .saturating_add(self.truncated)
+    }
+
     /// Failures and all observations that say something about health. A silence is an observation
     /// of its own that is half a failure, so that an endpoint that swallows everything is known
     /// long before its first timeout.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of one window")]
     pub fn health(&self) -> (f64, f64) {
-        let failed = self.hard_fail + self.timeout + self.truncated;
-        let bad = failed as f64 + 0.5 * self.silence as f64;
-        let seen = (self.ok + failed + self.silence) as f64;
-        (bad, seen)
+        let failed = self.failures() as f64;
+        let bad = failed + 0.5 * self.silence as f64;
+        (bad, self.ok as f64 + failed + self.silence as f64)
     }
 }
 

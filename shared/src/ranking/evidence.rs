@@ -1,7 +1,8 @@
-//! What is remembered of one endpoint: who saw it succeed and fail, forgotten by half-life; and
-//! the pooled probability of failure. Who may condemn is [`super::verdict`]'s concern.
+//! What is remembered of one endpoint: who saw it succeed and fail, forgotten by half-life. What
+//! that makes of it is [`super::tally`]'s and [`super::verdict`]'s concern.
 
 use super::Tuning;
+use super::state::Answers;
 use crate::clock::Moment;
 use crate::health::half_life;
 use crate::id::{NodeId, Pop, Region};
@@ -22,6 +23,8 @@ pub(super) struct Observer {
     updated: Moment,
     /// When it last saw anything of the endpoint.
     pub(super) last: Moment,
+    /// What it brought since the last tick, whole.
+    pub(super) answers: Answers,
 }
 
 /// All edges that saw one endpoint lately.
@@ -77,19 +80,34 @@ impl Evidence {
                 tool_errors: 0.0,
                 updated: now,
                 last: now,
+                answers: Answers::default(),
             });
         observer.forget(tuning, now);
         observer.seen += seen;
         observer.bad += bad;
         observer.tool_errors += f64::from(u32::try_from(window.tool_errors).unwrap_or(u32::MAX));
         observer.last = observer.last.max(now);
+        observer.answers.ok += window.ok;
+        observer.answers.failed += window.failures();
+    }
+
+    /// True when anybody saw it fail, and it still counts.
+    pub(super) fn has_failures(&self) -> bool {
+        self.observers.values().any(|observer| observer.bad >= 0.5)
+    }
+
+    /// A tick has taken the answers into account.
+    pub(super) fn answered(&mut self) {
+        for observer in self.observers.values_mut() {
+            observer.answers = Answers::default();
+        }
     }
 
     /// Lets time pass; drops who has nothing left to say.
     pub(super) fn forget(&mut self, tuning: &Tuning, now: Moment) {
         self.observers.retain(|_, observer| {
             observer.forget(tuning, now);
-            observer.seen >= 0.02
+            observer.seen >= 0.02 || observer.answers != Answers::default()
         });
     }
 
@@ -101,30 +119,62 @@ impl Evidence {
         }
     }
 
-    /// The observers that `which` chooses, nobody counted more than a few times the median.
-    pub(super) fn pool(&self, tuning: &Tuning, which: impl Fn(&Observer) -> bool) -> Pooled {
+    /// Observers with the weight that each has: nobody counts more than a few times the median.
+    pub(super) fn weighted<'a>(
+        &'a self,
+        tuning: &Tuning,
+        which: impl Fn(&Observer) -> bool,
+    ) -> impl Iterator<Item = (&'a Observer, f64)> {
         let chosen: Vec<_> = self.observers.values().filter(|it| which(it)).collect();
         let mut sizes: Vec<f64> = chosen.iter().map(|it| it.seen).collect();
-        sizes.sort_by(f64::total_cmp);
+        sizes.sort_unstable_by(f64::total_cmp);
         let median = sizes.get(sizes.len() / 2).copied().unwrap_or_default();
-        let most = (median * tuning.observer_clip).max(tuning.observer);
+        // With one or two there is no median to speak of.
+        let most = if sizes.len() < 3 {
+            f64::INFINITY
+        } else {
+            (median * tuning.observer_clip).max(tuning.observer)
+        };
+        chosen
+            .into_iter()
+            .map(move |observer| (observer, (most / observer.seen).min(1.0)))
+    }
+
+    /// What the observers that `which` chooses saw together.
+    pub(super) fn pool(&self, tuning: &Tuning, which: impl Fn(&Observer) -> bool) -> Pooled {
         let mut pooled = Pooled::default();
-        for observer in chosen {
-            // With one or two there is no median to speak of.
-            let weight = if sizes.len() < 3 {
-                1.0
-            } else {
-                (most / observer.seen).min(1.0)
-            };
-            pooled.seen += observer.seen * weight;
-            pooled.bad += observer.bad * weight;
-            pooled.tool_errors += observer.tool_errors * weight;
+        for (observer, weight) in self.weighted(tuning, which) {
+            pooled.add(observer, weight);
         }
         pooled
     }
 }
 
 impl Pooled {
+    pub(super) fn add(&mut self, observer: &Observer, weight: f64) {
+        self.seen += observer.seen * weight;
+        self.bad += observer.bad * weight;
+        self.tool_errors += observer.tool_errors * weight;
+    }
+
+    /// With what another set saw.
+    pub(super) fn plus(self, other: &Self) -> Self {
+        Self {
+            seen: self.seen + other.seen,
+            bad: self.bad + other.bad,
+            tool_errors: self.tool_errors + other.tool_errors,
+        }
+    }
+
+    /// Without what a part of it saw.
+    pub(super) fn minus(self, part: &Self) -> Self {
+        Self {
+            seen: (self.seen - part.seen).max(0.0),
+            bad: (self.bad - part.bad).max(0.0),
+            tool_errors: (self.tool_errors - part.tool_errors).max(0.0),
+        }
+    }
+
     /// The probability of failure over the whole fleet: what was seen and a little that wasn't.
     pub(super) fn failure(&self) -> f64 {
         (self.bad + 0.02) / (self.seen + 2.0)

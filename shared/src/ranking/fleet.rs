@@ -9,6 +9,7 @@ use super::explain::{self, Explanation};
 use super::seen::Seen;
 use super::speed::Speed;
 use super::state::{Answers, Machine};
+use super::tally::Tally;
 use super::{RankingTable, State, Tuning, verdict};
 use crate::clock::Moment;
 use crate::id::{EndpointId, NodeId, Pop, Region, Version};
@@ -60,8 +61,8 @@ pub(super) struct Memory {
     /// The fleet's state, and regions' own.
     pub(super) machine: Machine,
     pub(super) machines: BTreeMap<Region, Machine>,
-    /// What nodes brought since the last tick.
-    answers: BTreeMap<NodeId, Answers>,
+    /// What the evidence amounted to at the last tick.
+    tally: Tally,
 }
 
 impl Fleet {
@@ -102,7 +103,7 @@ impl Fleet {
             }
             let memory = self.endpoints.entry(endpoint.clone()).or_default();
             memory.add(report, window, &self.tuning, now);
-            alarming |= failures(window) >= 3 && window.ok == 0;
+            alarming |= window.failures() >= 3 && window.ok == 0;
         }
         Merged { fresh, alarming }
     }
@@ -235,9 +236,6 @@ impl Memory {
             speed.ttft.add(&window.ttft, tuning, now);
             speed.throughput.add(&window.throughput, tuning, now);
         }
-        let answers = self.answers.entry(report.node.clone()).or_default();
-        answers.ok += window.ok;
-        answers.failed += failures(window);
     }
 
     fn step(&mut self, live: &BTreeSet<&Pop>, tuning: &Tuning, now: Moment) {
@@ -248,34 +246,42 @@ impl Memory {
         }
         self.regions.retain(|_, speed| !speed.is_empty());
 
-        let answers = std::mem::take(&mut self.answers);
         let verdict = verdict::fleet(&self.evidence, tuning, now);
-        let heard = self.answers_to(&answers, &self.machine, live, None);
-        let mut proved = self.machine.step(&verdict, heard, tuning, now);
-
-        let seen = self.evidence.observers.values();
-        let regions: BTreeSet<Region> = seen.map(|it| it.region.clone()).collect();
-        for region in regions {
-            self.machines.entry(region).or_default();
-        }
-        let mut machines = std::mem::take(&mut self.machines);
-        for (region, machine) in &mut machines {
-            let verdict = verdict::region(&self.evidence, region, tuning, now);
-            let heard = self.answers_to(&answers, machine, live, Some(region));
-            proved |= machine.step(&verdict, heard, tuning, now);
-        }
-        machines.retain(|_, machine| !machine.is_blank(tuning, now));
-        self.machines = machines;
+        let answers = self.answers_to(&self.machine, live, None);
+        let mut proved = self.machine.step(&verdict, answers, tuning, now);
+        proved |= self.step_regions(live, tuning, now);
+        self.evidence.answered();
         if proved {
             self.evidence.absolve();
         }
+        self.tally = Tally::of(&self.evidence, tuning, now);
+    }
+
+    /// Regions have a state of their own only where something is wrong.
+    fn step_regions(&mut self, live: &BTreeSet<&Pop>, tuning: &Tuning, now: Moment) -> bool {
+        if self.evidence.has_failures() {
+            let seen = self.evidence.observers.values();
+            let regions: BTreeSet<Region> = seen.map(|it| it.region.clone()).collect();
+            for region in regions {
+                self.machines.entry(region).or_default();
+            }
+        }
+        let mut proved = false;
+        let mut machines = std::mem::take(&mut self.machines);
+        for (region, machine) in &mut machines {
+            let verdict = verdict::region(&self.evidence, region, tuning, now);
+            let answers = self.answers_to(machine, live, Some(region));
+            proved |= machine.step(&verdict, answers, tuning, now);
+        }
+        machines.retain(|_, machine| !machine.is_blank(tuning, now));
+        self.machines = machines;
+        proved
     }
 
     /// What counts as an answer to a machine's question: of its region; and where somebody
     /// accuses, of another point of presence, if there is one that could answer.
     fn answers_to(
         &self,
-        answers: &BTreeMap<NodeId, Answers>,
         machine: &Machine,
         live: &BTreeSet<&Pop>,
         region: Option<&Region>,
@@ -288,11 +294,12 @@ impl Memory {
                 && accusers.is_none_or(|accusers| !accusers.contains(&observer.pop))
         };
         let mut sum = Answers::default();
-        for (node, answer) in answers {
-            if self.evidence.observers.get(node).is_some_and(counts) {
-                sum.ok += answer.ok;
-                sum.failed += answer.failed;
-            }
+        if machine.state() != State::HalfOpen {
+            return sum;
+        }
+        for observer in self.evidence.observers.values().filter(|it| counts(it)) {
+            sum.ok += observer.answers.ok;
+            sum.failed += observer.answers.failed;
         }
         sum
     }
@@ -303,8 +310,4 @@ impl Memory {
             && self.machines.is_empty()
             && self.machine.is_blank(tuning, now)
     }
-}
-
-fn failures(window: &Window) -> u64 {
-    window.hard_fail + window.timeout + window.truncated
 }

@@ -38,7 +38,7 @@ impl State {
 }
 
 /// What probes and other requests brought since the last step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
     pub(super) ok: u64,
     pub(super) failed: u64,

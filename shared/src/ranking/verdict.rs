@@ -23,6 +23,9 @@ pub(super) enum Verdict {
 
 /// Judges by all observers.
 pub(super) fn fleet(evidence: &Evidence, tuning: &Tuning, now: Moment) -> Verdict {
+    if !evidence.has_failures() {
+        return Verdict::Well;
+    }
     let sides = Sides::of(evidence, tuning, now, |_| true);
     let pooled = evidence.pool(tuning, |_| true);
     // The fleet is its own region here: what was seen counts for both.
@@ -44,6 +47,9 @@ pub(super) fn region(
     tuning: &Tuning,
     now: Moment,
 ) -> Verdict {
+    if !evidence.has_failures() {
+        return Verdict::Well;
+    }
     let here = |observer: &Observer| observer.region == *region;
     let sides = Sides::of(evidence, tuning, now, here);
     if sides.witnesses.len() < 2 {
@@ -56,16 +62,6 @@ pub(super) fn region(
         return Verdict::Sick;
     }
     Verdict::Well
-}
-
-/// The point of presence that stands alone against others which see the endpoint well: its
-/// failures are likely its own.
-pub(super) fn dissenter(evidence: &Evidence, tuning: &Tuning, now: Moment) -> Option<Pop> {
-    let sides = Sides::of(evidence, tuning, now, |_| true);
-    let mut sick = sides.sick.into_iter();
-    let alone = sick.next().filter(|_| sick.next().is_none())?;
-    let contradicted = sides.well.iter().any(|pop| *pop != alone);
-    (contradicted && sides.witnesses.len() < 2).then_some(alone)
 }
 
 /// Points of presence by what they see.

@@ -22,6 +22,8 @@ pub(super) type Placed = (Candidate, bool);
 struct Place<'a> {
     offer: Offer<'a>,
     last_resort: bool,
+    /// Strictly ordered, but not to be relied on yet.
+    held_back: bool,
     /// The place in the client's `order`.
     listed: usize,
     without_tools: bool,
@@ -59,6 +61,7 @@ pub(super) fn order<'a>(
     places.sort_by(|a, b| {
         a.last_resort
             .cmp(&b.last_resort)
+            .then(a.held_back.cmp(&b.held_back))
             .then(a.listed.cmp(&b.listed))
             .then(a.without_tools.cmp(&b.without_tools))
             .then(a.sorted.total_cmp(&b.sorted))
@@ -136,15 +139,23 @@ fn place<'a>(
     // share races at the price's, among the others that have none.
     let rate = if share > 0.0 { share } else { prior * 1e-9 };
     let order = &context.demand.preferences.order;
+    let drawn = -random.unit().ln() / rate.max(f64::MIN_POSITIVE);
+    // A strict order would send everything to an endpoint that is only being tried out: it gets
+    // its share of strict requests, too, and no more.
+    let strict = sort.is_some() || !order.is_empty();
+    let on_trial = view
+        .row(offer.index)
+        .is_some_and(|row| matches!(row.state, State::HalfOpen | State::Ramp));
     Place {
         last_resort,
+        held_back: strict && on_trial && random.unit() > fleet,
         listed: order
             .iter()
             .position(|word| names(word, &offer))
             .unwrap_or(usize::MAX),
         without_tools: false,
         sorted: sort.map_or(0.0, |mode| sort_key(view, &offer, mode)),
-        drawn: -random.unit().ln() / rate.max(f64::MIN_POSITIVE),
+        drawn,
         share: if last_resort { 0.0 } else { share },
         reason,
         offer,

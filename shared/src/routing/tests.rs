@@ -265,6 +265,22 @@ fn sort_is_strict() {
 }
 
 #[test]
+fn a_strict_order_does_not_rush_an_endpoint_on_trial() {
+    let rows = vec![
+        ("m0/x@p0", row(0.1, State::Ramp)),
+        ("m0/x@p1", row(0.9, State::Closed)),
+    ];
+    let view = view_of(&catalog(2, 1, 2), rows);
+    for demand in [
+        prefer(|p| p.sort = Some(Mode::Price)),
+        prefer(|p| p.order = vec!["p0".to_owned()]),
+    ] {
+        let [tried, ..] = first_shares(&view, &demand);
+        assert!((tried - 0.1).abs() < 0.03, "{tried}");
+    }
+}
+
+#[test]
 fn a_service_tier_must_be_asked_for_by_name() {
     let mut catalog = catalog(2, 1, 2);
     for tag in ["p0/priority", "p0/us-east"] {

@@ -1,16 +1,15 @@
 //! One region's rows: per model, facts to scores, scores to shares, and who probes.
 
-use super::{Fleet, Memory};
+use super::{Fleet, Memory, Node};
 use crate::catalog::Endpoint;
 use crate::clock::Moment;
-use crate::id::{EndpointId, NodeId, Region};
+use crate::id::{EndpointId, NodeId, Pop, Region};
 use crate::ranking::score::{self, Facts};
 use crate::ranking::share::shares;
 use crate::ranking::speed::Recent;
-use crate::ranking::verdict::dissenter;
 use crate::ranking::{Mode, RankingRow, State, Tuning, share_u16};
 use crate::snapshot::Snapshot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What is assumed of an endpoint of whose model nothing is known.
@@ -31,12 +30,37 @@ struct Known {
     probe: Option<NodeId>,
 }
 
+/// The region, and who is there.
+struct Place<'a> {
+    region: &'a Region,
+    /// Nodes heard lately, of this region.
+    nodes: Vec<(&'a NodeId, &'a Node)>,
+    /// Their points of presence.
+    pops: BTreeSet<&'a Pop>,
+    /// Those of all regions.
+    all_pops: BTreeSet<&'a Pop>,
+    now: Moment,
+}
+
 pub(super) fn rows(
     fleet: &Fleet,
     snapshot: &Snapshot,
     region: &Region,
     now: Moment,
 ) -> BTreeMap<EndpointId, RankingRow> {
+    let all: Vec<_> = fleet.live(now).collect();
+    let nodes: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|(_, node)| node.region == *region)
+        .collect();
+    let place = Place {
+        region,
+        pops: nodes.iter().map(|(_, node)| &node.pop).collect(),
+        all_pops: all.iter().map(|(_, node)| &node.pop).collect(),
+        nodes,
+        now,
+    };
     let mut rows = BTreeMap::new();
     for model in snapshot.models() {
         let indexes = snapshot.endpoints_of(model.id.as_str());
@@ -48,7 +72,7 @@ pub(super) fn rows(
             fleet.endpoints.contains_key(&endpoint.id) || fleet.withdrawn.contains_key(&endpoint.id)
         };
         if endpoints.iter().any(known) {
-            model_rows(fleet, &endpoints, region, now, &mut rows);
+            model_rows(fleet, &endpoints, &place, &mut rows);
         }
     }
     rows
@@ -57,13 +81,12 @@ pub(super) fn rows(
 fn model_rows(
     fleet: &Fleet,
     endpoints: &[&Arc<Endpoint>],
-    region: &Region,
-    now: Moment,
+    place: &Place<'_>,
     rows: &mut BTreeMap<EndpointId, RankingRow>,
 ) {
     let known: Vec<_> = endpoints
         .iter()
-        .map(|endpoint| fleet.known(&endpoint.id, region, now))
+        .map(|endpoint| fleet.known(&endpoint.id, place))
         .collect();
     let facts = facts(endpoints, &known);
     let limits: Vec<_> = known.iter().map(|known| known.limit).collect();
@@ -158,7 +181,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 impl Fleet {
-    fn known(&self, endpoint: &EndpointId, region: &Region, now: Moment) -> Known {
+    fn known(&self, endpoint: &EndpointId, place: &Place<'_>) -> Known {
         let withdrawn = self.withdrawn.get(endpoint).copied();
         let mut known = self.endpoints.get(endpoint).map_or_else(
             || Known {
@@ -172,7 +195,7 @@ impl Fleet {
                 limit: 1.0,
                 probe: None,
             },
-            |memory| self.remembered(memory, region, now),
+            |memory| self.remembered(memory, place),
         );
         if let Some(state) = withdrawn {
             (known.state, known.limit, known.probe) = (state, 0.0, None);
@@ -180,61 +203,39 @@ impl Fleet {
         known
     }
 
-    fn remembered(&self, memory: &Memory, region: &Region, now: Moment) -> Known {
+    fn remembered(&self, memory: &Memory, place: &Place<'_>) -> Known {
         let tuning = &self.tuning;
-        let here = memory.regions.get(region);
+        let here = memory.regions.get(place.region);
         let quantile = |of: fn(&super::Speed) -> &Recent, q: f64| {
             here.and_then(|speed| of(speed).quantile(q, tuning))
                 .or_else(|| of(&memory.speed).quantile(q, tuning))
         };
-        let (state, limit) = memory.state(region, tuning);
-        let (failure, tool_failure) = self.failure(memory, region, now);
+        let (state, limit) = memory.state(place.region, tuning);
         Known {
-            failure,
-            tool_failure,
+            failure: memory.tally.failure(place.region, &place.pops),
+            tool_failure: memory.tally.tool_failure(place.region),
             ttft: quantile(|speed| &speed.ttft, 0.5),
             ttft_p90: quantile(|speed| &speed.ttft, 0.9),
             ttft_p95: quantile(|speed| &speed.ttft, 0.95),
             throughput: quantile(|speed| &speed.throughput, 0.5),
             state,
             limit,
-            probe: self.prober(memory, region, now),
+            probe: self.prober(memory, place),
         }
-    }
-
-    /// The probability of failure: the fleet's is everybody's news; a point of presence that
-    /// stands alone against the others is not counted, but by itself.
-    fn failure(&self, memory: &Memory, region: &Region, now: Moment) -> (f64, f64) {
-        let tuning = &self.tuning;
-        let odd = dissenter(&memory.evidence, tuning, now);
-        let odd = odd.as_ref();
-        let fleet = memory.evidence.pool(tuning, |it| Some(&it.pop) != odd);
-        let shared = self
-            .live(now)
-            .any(|(_, node)| node.region == *region && Some(&node.pop) != odd);
-        let pooled = memory.evidence.pool(tuning, |it| {
-            it.region == *region && (!shared || Some(&it.pop) != odd)
-        });
-        (pooled.failure_given(fleet.failure()), pooled.tool_failure())
     }
 
     /// The node of this region that sends the next probe: each in turn, never the accuser as
     /// long as there is another to ask.
-    fn prober(&self, memory: &Memory, region: &Region, now: Moment) -> Option<NodeId> {
-        let machine = memory.asking(region)?;
-        let probing = machine.probing(now)?;
-        let accusers = machine.accusers().filter(|accusers| {
-            self.live(now)
-                .any(|(_, node)| !accusers.contains(&node.pop))
-        });
-        let eligible: Vec<&NodeId> = self
-            .live(now)
-            .filter(|(_, node)| node.region == *region)
-            .filter(|(_, node)| accusers.is_none_or(|accusers| !accusers.contains(&node.pop)))
-            .map(|(id, _)| id)
-            .collect();
-        let lease = self.tuning.probe_lease.as_nanos().max(1);
-        let turn = probing.as_nanos() / lease;
+    fn prober(&self, memory: &Memory, place: &Place<'_>) -> Option<NodeId> {
+        let machine = memory.asking(place.region)?;
+        let probing = machine.probing(place.now)?;
+        let accusers = machine
+            .accusers()
+            .filter(|accusers| place.all_pops.iter().any(|pop| !accusers.contains(*pop)));
+        let may = |node: &Node| accusers.is_none_or(|accusers| !accusers.contains(&node.pop));
+        let eligible = place.nodes.iter().filter(|(_, node)| may(node));
+        let eligible: Vec<&NodeId> = eligible.map(|(id, _)| *id).collect();
+        let turn = probing.as_nanos() / self.tuning.probe_lease.as_nanos().max(1);
         let at = turn.checked_rem(eligible.len() as u128)?;
         eligible
             .get(usize::try_from(at).ok()?)
