@@ -1,8 +1,10 @@
-//! The catalogue: providers, models and endpoints, validated. Read from TOML by [`file`]; everything
-//! else may rely on what the types say. No I/O but [`file::read_dir`].
+//! The catalogue: providers, models and endpoints, validated. Read from TOML by [`file`], made from
+//! public price lists by [`import`]; everything else may rely on what the types say. No I/O but
+//! [`file::read_dir`].
 
 pub mod endpoint;
 pub mod file;
+pub mod import;
 pub mod listing;
 pub mod model;
 pub mod provider;

@@ -1,0 +1,218 @@
+//! What people decided about the lists: `decisions.toml`, which is part of the program.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The file's text.
+const TEXT: &str = include_str!("decisions.toml");
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decisions {
+    /// `YYYY-MM-DD`.
+    pub(super) as_of: String,
+    pub(super) sources: Vec<Source>,
+    pub(super) left_out: Vec<LeftOut>,
+    /// First word of a name to the model's author.
+    pub(super) authors: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) aliases: Vec<Alias>,
+    #[serde(default)]
+    pub(super) drops: Vec<Drop>,
+    #[serde(default)]
+    pub(super) spreads: Vec<Spread>,
+}
+
+/// A provider of ours and its names in the lists.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    pub(super) provider: String,
+    #[serde(default)]
+    pub(super) litellm: Vec<String>,
+    #[serde(default)]
+    pub(super) models_dev: Vec<String>,
+    #[serde(default)]
+    pub(super) prefer: String,
+    #[serde(default)]
+    pub(super) keep: Vec<String>,
+    #[serde(default)]
+    pub(super) drop: Vec<String>,
+    #[serde(default)]
+    pub(super) strip: Vec<String>,
+    #[serde(default)]
+    pub(super) vendor_dots: bool,
+    #[serde(default)]
+    pub(super) litellm_source: String,
+    #[serde(default = "chat")]
+    pub(super) mode: String,
+}
+
+/// Names of the lists that are no providers of ours.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeftOut {
+    #[expect(
+        dead_code,
+        reason = "for the reader of the file; the reason must be there"
+    )]
+    reason: String,
+    #[serde(default)]
+    pub(super) litellm: Vec<String>,
+    #[serde(default)]
+    pub(super) models_dev: Vec<String>,
+}
+
+/// Names that mean a model which they do not look like.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alias {
+    pub(super) names: Vec<String>,
+    pub(super) model: String,
+    /// Only at these providers; at all when empty.
+    #[serde(default)]
+    pub(super) providers: Vec<String>,
+    #[expect(
+        dead_code,
+        reason = "for the reader of the file; the reason must be there"
+    )]
+    reason: String,
+}
+
+/// Offers that are left out.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drop {
+    /// Patterns; all when empty.
+    #[serde(default)]
+    providers: Vec<String>,
+    models: Vec<String>,
+    #[expect(
+        dead_code,
+        reason = "for the reader of the file; the reason must be there"
+    )]
+    reason: String,
+}
+
+/// Models whose prices were looked at and differ for a reason.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spread {
+    pub(super) models: Vec<String>,
+    #[expect(
+        dead_code,
+        reason = "for the reader of the file; the reason must be there"
+    )]
+    reason: String,
+}
+
+fn chat() -> String {
+    "chat".to_owned()
+}
+
+impl Decisions {
+    pub(super) fn shipped() -> Result<Self, toml::de::Error> {
+        toml::from_str(TEXT)
+    }
+
+    pub(super) fn drops(&self, provider: &str, id: &str) -> bool {
+        self.drops.iter().any(|drop| {
+            let here =
+                drop.providers.is_empty() || drop.providers.iter().any(|p| fits(p, provider));
+            here && drop.models.iter().any(|pattern| fits(pattern, id))
+        })
+    }
+}
+
+impl Source {
+    /// True when the patterns let the provider's id through.
+    pub(super) fn wants(&self, id: &str) -> bool {
+        let kept = self.keep.is_empty() || self.keep.iter().any(|pattern| fits(pattern, id));
+        kept && !self.drop.iter().any(|pattern| fits(pattern, id))
+    }
+
+    /// The id without words that are not the model's.
+    pub(super) fn model_name<'a>(&self, id: &'a str) -> &'a str {
+        self.strip
+            .iter()
+            .find_map(|word| id.strip_prefix(word.as_str()))
+            .unwrap_or(id)
+    }
+}
+
+/// A pattern in which `*` stands for anything, letter case aside.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_ascii_lowercase(), text.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let parts: Vec<_> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for (pattern, text, expect) in [
+            ("gpt-*", "gpt-4o", true),
+            ("gpt-*", "xgpt-4o", false),
+            ("*audio*", "gpt-audio-mini", true),
+            ("*-maas", "meta/Llama-maas", true),
+            ("*-maas", "maas-x", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "acb", false),
+        ] {
+            assert_eq!(fits(pattern, text), expect, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_decisions_are_consistent() {
+        let decisions = Decisions::shipped().unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for source in &decisions.sources {
+            assert!(
+                seen.insert(&source.provider),
+                "{} is there twice",
+                source.provider
+            );
+            assert!(
+                !source.litellm.is_empty() || !source.models_dev.is_empty(),
+                "{}",
+                source.provider
+            );
+        }
+        for left_out in &decisions.left_out {
+            for name in left_out.litellm.iter() {
+                assert!(
+                    !decisions.sources.iter().any(|s| s.litellm.contains(name)),
+                    "{name}"
+                );
+            }
+            for name in left_out.models_dev.iter() {
+                assert!(
+                    !decisions
+                        .sources
+                        .iter()
+                        .any(|s| s.models_dev.contains(name)),
+                    "{name}"
+                );
+            }
+        }
+    }
+}
