@@ -1,6 +1,10 @@
 //! The control plane's HTTP: health, readiness, metrics. The console and the management REST come
 //! to the same listener. Nothing here needs an identity and nothing here tells a secret.
 
+mod limited;
+
+pub use limited::Limited;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};

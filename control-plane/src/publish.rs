@@ -11,4 +11,6 @@ pub use edges::{Edge, Edges};
 pub use service::{DiscoveryService, Sources};
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@
 
 use crate::task::{Stop, lock};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use std::sync::Mutex;
-use std::sync::OnceLock;
+use std::io::IsTerminal;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -70,6 +70,7 @@ pub fn logs(format: LogFormat, filter: &str) -> bool {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(BoxMakeWriter::new(std::io::stderr));
     match format {
         LogFormat::Text => builder.try_init().is_ok(),

@@ -1,6 +1,7 @@
 //! The two listeners: gRPC over mTLS for edges and operators, HTTP for people and Prometheus.
 
 use super::{Parts, StartError};
+use crate::console_http::Limited;
 use crate::ledger::service::LedgerService;
 use crate::publish::{DiscoveryService, Sources};
 use crate::security::{AdminToken, Guard, ServerTls, incoming};
@@ -25,6 +26,8 @@ const KEEPALIVE_DEADLINE: Duration = Duration::from_secs(10);
 const UPDATE_BYTES_MAX: usize = 64 << 20;
 /// The largest telemetry report that is read: 2,000 windows with two sketches each.
 const REPORT_BYTES_MAX: usize = 16 << 20;
+/// Connections to the console at one time; more wait to be accepted.
+const CONSOLE_CONNECTIONS_MAX: usize = 256;
 /// Streams that one connection may have open.
 const STREAMS_MAX: u32 = 256;
 
@@ -50,6 +53,7 @@ impl Serving {
     pub(super) fn console(&self, listener: TcpListener, router: axum::Router) {
         let mut stop = self.tasks.stop_signal();
         let ended = self.ended.clone();
+        let listener = Limited::new(listener, CONSOLE_CONNECTIONS_MAX);
         self.tasks.spawn("console", async move {
             let serving = axum::serve(listener, router)
                 .with_graceful_shutdown(async move { stop.wait().await });

@@ -3,12 +3,14 @@
 
 use super::journal::{Account, Book, Kind, Line};
 use super::{Ledger, LedgerError, balance, usage, watermark};
+use crate::metrics;
 use crate::sql::{amount, bigint, unsigned};
 use crate::store::Epoch;
 use shared::id::{BootEpoch, OrgId};
 use shared::money::Amount;
 use shared::record::{Origin, UsageRecord};
 use sqlx::Row;
+use std::time::Duration;
 
 /// Earlier runs that one run may say it has inherited from.
 pub(super) const INHERITED_MAX: usize = 1000;
@@ -55,6 +57,11 @@ impl Ledger {
         }
         if changed {
             book.commit().await?;
+        }
+        if let Some(oldest) = cut.new.first() {
+            let ended = oldest.started_unix_ms.saturating_add(oldest.duration_ms);
+            let age = self.clock.unix_ms().saturating_sub(ended);
+            metrics::ledger_lag(Duration::from_millis(age));
         }
         self.touch(origin, self.clock.now());
         Ok(after)

@@ -128,6 +128,11 @@ async fn serve(
     let session = Session::new(held(&sources.registry, &hello), hello.account_sequence);
     let region = Region::from(hello.region.as_str());
     let who = introduction(hello)?;
+    let newest = sources.registry.current().snapshot.version();
+    if who.held.is_some_and(|held| held.epoch > newest.epoch) {
+        // Its versions come from another control plane, or this one has lost its data.
+        tracing::error!(%node, held = ?who.held, %newest, "an edge holds a later version");
+    }
     sources.ranker.heard(&node, &who.pop, &region);
     let presence = sources.edges.connect(who).map_err(turned_away)?;
     sources.edges.save(&node).await;
