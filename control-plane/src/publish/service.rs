@@ -125,7 +125,11 @@ async fn serve(
         hello = hello(&mut inbound) => hello?,
     };
     guard::must_be_own(&node, &hello.node_id)?;
-    let session = Session::new(held(&sources.registry, &hello), hello.account_sequence);
+    let session = Session::new(
+        held(&sources.registry, &hello),
+        hello.account_sequence,
+        sources.clock.now(),
+    );
     let region = Region::from(hello.region.as_str());
     let who = introduction(hello)?;
     let newest = sources.registry.current().snapshot.version();
@@ -309,7 +313,8 @@ impl Line {
         if let Some(update) = &update {
             metrics::pushed(Class::Fast, update.full);
             let since = self.rankings.borrow().since;
-            metrics::pushed_within(Class::Fast, self.sources.clock.now().since(since));
+            let took = self.session.took(since, self.sources.clock.now());
+            metrics::pushed_within(Class::Fast, took);
         }
         Ok(update)
     }

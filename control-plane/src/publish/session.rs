@@ -37,6 +37,8 @@ pub(super) struct Session {
     /// The log was asked at least once: an edge may be ahead of it, and must then start anew.
     account_asked: bool,
     ranking: Option<Arc<RankingTable>>,
+    /// When the stream began: what is older could not have been pushed before.
+    begun: Moment,
 }
 
 /// An update for the wire, and whether it is whole.
@@ -48,7 +50,11 @@ pub(super) struct Update {
 impl Session {
     /// Of an edge that has applied account events up to `account_sequence`; `held` is what it
     /// says that it holds, where the content is known.
-    pub(super) fn new(held: Option<(Version, Snapshot)>, account_sequence: u64) -> Self {
+    pub(super) fn new(
+        held: Option<(Version, Snapshot)>,
+        account_sequence: u64,
+        begun: Moment,
+    ) -> Self {
         let held = held.map_or(Held::Unknown, |(version, snapshot)| {
             Held::Known(version, snapshot)
         });
@@ -59,6 +65,7 @@ impl Session {
             account_sequence,
             account_asked: false,
             ranking: None,
+            begun,
         }
     }
 
@@ -98,14 +105,19 @@ impl Session {
         Some(Update::new(body, base.is_none()))
     }
 
-    /// The edge serves `version`. Gives how long ago that was made, if it was sent here.
+    /// How long something made at `since` has taken to `now`, as far as this stream can be blamed.
+    pub(super) fn took(&self, since: Moment, now: Moment) -> Duration {
+        now.since(since.max(self.begun))
+    }
+
+    /// The edge serves `version`. Gives how long that took, if it was sent here.
     pub(super) fn acked(&mut self, version: Version, now: Moment) -> Option<Duration> {
         let is_it = |update: &Published| update.snapshot.version() == version;
         let sent = self.on_its_way.take_if(|way| is_it(&way.update));
         let partly = || self.refused.take_if(|update| is_it(update));
         let update = sent.map(|way| way.update).or_else(partly)?;
         self.held = Held::Known(version, update.snapshot.clone());
-        Some(now.since(update.since))
+        Some(self.took(update.since, now))
     }
 
     /// The edge refuses `version`, or parts of it.

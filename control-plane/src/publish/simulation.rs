@@ -61,7 +61,7 @@ impl World {
         Self {
             signer,
             newest,
-            session: Session::new(None, 0),
+            session: Session::new(None, 0, Moment(0)),
             updates: VecDeque::new(),
             words: VecDeque::new(),
             held: Snapshot::empty(),
@@ -88,7 +88,7 @@ impl World {
                 self.words.clear();
                 let held = (self.held.version(), self.held.clone());
                 let holds = known && self.held.resource_count() > 0;
-                self.session = Session::new(holds.then_some(held), 0);
+                self.session = Session::new(holds.then_some(held), 0, Moment(0));
             }
         }
     }

@@ -50,7 +50,7 @@ fn names(update: &wire::AuthorityUpdate) -> Vec<&str> {
 
 #[test]
 fn the_first_update_is_whole_and_the_next_are_changes() {
-    let mut session = Session::new(None, 0);
+    let mut session = Session::new(None, 0, START);
     let (one, two) = (published(1, &["acme"]), published(2, &["acme", "beta"]));
     let first = authority(session.authority(&one, START));
     assert_eq!((first.base, first.upserts.len()), (None, 3));
@@ -70,7 +70,7 @@ fn the_first_update_is_whole_and_the_next_are_changes() {
 #[test]
 fn an_edge_that_holds_the_content_gets_only_the_version() {
     let held = published(1, &["acme"]);
-    let mut session = Session::new(Some((version(1), held.snapshot.clone())), 0);
+    let mut session = Session::new(Some((version(1), held.snapshot.clone())), 0, START);
     assert!(session.authority(&held, START).is_none());
     let update = authority(session.authority(&published(2, &["acme"]), START));
     assert_eq!(update.base, Some(version(1).into()));
@@ -79,7 +79,7 @@ fn an_edge_that_holds_the_content_gets_only_the_version() {
 
 #[test]
 fn a_refused_version_is_not_sent_again_and_the_next_is_whole() {
-    let mut session = Session::new(None, 0);
+    let mut session = Session::new(None, 0, START);
     let (one, two, three) = (
         published(1, &["acme"]),
         published(2, &["beta"]),
@@ -96,7 +96,7 @@ fn a_refused_version_is_not_sent_again_and_the_next_is_whole() {
 
 #[test]
 fn an_edge_that_refuses_single_resources_holds_the_rest() {
-    let mut session = Session::new(None, 0);
+    let mut session = Session::new(None, 0, START);
     session.authority(&published(1, &["acme"]), START);
     session.nacked(version(1));
     assert!(session.acked(version(1), START).is_some());
@@ -106,7 +106,7 @@ fn an_edge_that_refuses_single_resources_holds_the_rest() {
 
 #[test]
 fn nothing_is_sent_before_the_first_catalogue_and_late_words_change_nothing() {
-    let mut session = Session::new(None, 0);
+    let mut session = Session::new(None, 0, START);
     let empty = Snapshot::empty();
     let manifest = testing::signer().sign(&empty);
     let since = START;
@@ -125,7 +125,7 @@ fn nothing_is_sent_before_the_first_catalogue_and_late_words_change_nothing() {
 
 #[test]
 fn account_events_follow_on() {
-    let mut session = Session::new(None, 4);
+    let mut session = Session::new(None, 4, START);
     // Asked once in any case: the edge may be ahead of the log.
     assert!(session.account_is_due(4));
     let none = Events {
@@ -165,7 +165,7 @@ fn account_events_follow_on() {
 
 #[test]
 fn rankings_are_whole_once_and_only_newer_ones_follow() {
-    let mut session = Session::new(None, 0);
+    let mut session = Session::new(None, 0, START);
     let table = |number| {
         Arc::new(RankingTable {
             version: version(number),
