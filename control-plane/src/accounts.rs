@@ -32,6 +32,8 @@ pub const EVENTS_KEPT: u64 = 100_000;
 /// Most events in one answer; an edge further behind starts anew, which costs less.
 pub const EVENTS_PER_ANSWER_MAX: u64 = 5000;
 
+const FIND_ORG: &str = "SELECT id FROM orgs WHERE id = $1 OR ($1 = '' AND is_first = 1)";
+
 /// The accounts in a database.
 pub struct Accounts {
     database: Database,
@@ -159,6 +161,19 @@ impl Accounts {
             .fetch_all(self.database.readers())
             .await?;
         Ok(rows.iter().map(org_of).collect::<Result<_, _>>()?)
+    }
+
+    /// The organisation of this id; the first when it is empty.
+    ///
+    /// # Errors
+    /// When there is no such organisation or the database fails.
+    pub async fn find_org(&self, id: &str) -> Result<OrgId, AccountsError> {
+        let row = sqlx::query(FIND_ORG)
+            .bind(id)
+            .fetch_optional(self.database.readers())
+            .await?;
+        let row = row.ok_or_else(|| AccountsError::NoSuchOrg(id.to_owned()))?;
+        Ok(OrgId::from(row.try_get::<String, _>(0)?))
     }
 
     /// The first organisation, made when there is none; true when it was made now.
@@ -303,7 +318,7 @@ async fn find_org(
     org: Option<&OrgId>,
 ) -> Result<OrgId, AccountsError> {
     let wanted = org.map_or("", |org| org.as_str());
-    let row = sqlx::query("SELECT id FROM orgs WHERE id = $1 OR ($1 = '' AND is_first = 1)")
+    let row = sqlx::query(FIND_ORG)
         .bind(wanted)
         .fetch_optional(connection)
         .await?;

@@ -1,1 +1,226 @@
-//! (being written)
+//! What operators do, on the wire: a handler reads the message, calls a domain function and
+//! renders its answer. Everything that changes something is in the audit log with its actor.
+
+mod catalog;
+mod fleet;
+mod keys;
+mod money;
+
+use crate::accounts::{Accounts, AccountsError};
+use crate::ledger::service::LeadershipWatch;
+use crate::ledger::{Ledger, LedgerError};
+use crate::publish::Edges;
+use crate::ranker::Ranker;
+use crate::registry::Registry;
+use crate::security::guard::{OperatorDoor, caller_of};
+use crate::sql::DatabaseError;
+use shared::proto::admin as wire;
+use std::sync::Arc;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Response, Status};
+use wire::admin_server::AdminServer;
+
+/// The largest message either way, in bytes: a whole catalogue as text.
+pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
+
+/// What the service works on.
+pub struct Deps {
+    /// The catalogue.
+    pub registry: Arc<Registry>,
+    /// Organisations, keys and the audit log.
+    pub accounts: Arc<Accounts>,
+    /// Money.
+    pub ledger: Arc<Ledger>,
+    /// Rankings.
+    pub ranker: Arc<Ranker>,
+    /// Who is there.
+    pub edges: Edges,
+    /// Under which leadership to write.
+    pub leadership: LeadershipWatch,
+}
+
+/// The service, to be put behind the operators' door by [`AdminService::server`].
+pub struct AdminService {
+    deps: Deps,
+}
+
+impl AdminService {
+    /// A service of `deps`.
+    #[must_use]
+    pub fn new(deps: Deps) -> Self {
+        Self { deps }
+    }
+
+    /// The service behind its door.
+    #[must_use]
+    pub fn server(self, door: OperatorDoor) -> InterceptedService<AdminServer<Self>, OperatorDoor> {
+        let server = AdminServer::new(self)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        InterceptedService::new(server, door)
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Who calls, and with what.
+fn open<T>(request: Request<T>) -> Result<(String, T), Status> {
+    let actor = caller_of(&request)?.actor();
+    Ok((actor, request.into_inner()))
+}
+
+fn accounts_status(error: &AccountsError) -> Status {
+    let text = error.to_string();
+    match error {
+        AccountsError::NoSuchOrg(_) | AccountsError::NoSuchKey(_) => Status::not_found(text),
+        AccountsError::KeyTaken(_) => Status::already_exists(text),
+        AccountsError::Invalid { .. } => Status::invalid_argument(text),
+        AccountsError::NoRandomness => Status::internal(text),
+        AccountsError::Database(error) => database_status(error),
+    }
+}
+
+fn ledger_status(error: &LedgerError) -> Status {
+    match error {
+        LedgerError::Database(error) => database_status(error),
+        LedgerError::Fenced(_) => Status::unavailable(error.to_string()),
+        LedgerError::Invalid { .. } => Status::invalid_argument(error.to_string()),
+        LedgerError::Gap { .. }
+        | LedgerError::EpochReused { .. }
+        | LedgerError::Replaced { .. }
+        | LedgerError::Unsound(_) => Status::internal(error.to_string()),
+    }
+}
+
+fn database_status(error: &DatabaseError) -> Status {
+    tracing::error!(%error, "the database of accounts and money fails");
+    match error {
+        DatabaseError::Engine(_) => Status::unavailable("the database fails"),
+        DatabaseError::TooNew { .. } | DatabaseError::Corrupt { .. } => {
+            Status::internal(error.to_string())
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl wire::admin_server::Admin for AdminService {
+    async fn validate_catalog(
+        &self,
+        request: Request<wire::CatalogFiles>,
+    ) -> Answer<wire::ValidateCatalogResponse> {
+        let (_, message) = open(request)?;
+        catalog::validate(message).await
+    }
+    async fn apply_catalog(
+        &self,
+        request: Request<wire::CatalogFiles>,
+    ) -> Answer<wire::ApplyCatalogResponse> {
+        let (actor, message) = open(request)?;
+        catalog::apply(&self.deps, &actor, message).await
+    }
+    async fn diff_catalog(
+        &self,
+        request: Request<wire::CatalogFiles>,
+    ) -> Answer<wire::DiffCatalogResponse> {
+        let (_, message) = open(request)?;
+        catalog::diff(&self.deps, message).await
+    }
+    async fn export_catalog(
+        &self,
+        request: Request<wire::ExportCatalogRequest>,
+    ) -> Answer<wire::CatalogFiles> {
+        open(request)?;
+        catalog::export(&self.deps).await
+    }
+    async fn catalog_history(
+        &self,
+        request: Request<wire::CatalogHistoryRequest>,
+    ) -> Answer<wire::CatalogHistoryResponse> {
+        open(request)?;
+        catalog::history(&self.deps).await
+    }
+    async fn rollback_catalog(
+        &self,
+        request: Request<wire::RollbackCatalogRequest>,
+    ) -> Answer<wire::ApplyCatalogResponse> {
+        let (actor, message) = open(request)?;
+        catalog::rollback(&self.deps, &actor, message).await
+    }
+    async fn create_key(
+        &self,
+        request: Request<wire::CreateKeyRequest>,
+    ) -> Answer<wire::CreateKeyResponse> {
+        let (actor, message) = open(request)?;
+        keys::create(&self.deps, &actor, message).await
+    }
+    async fn list_keys(
+        &self,
+        request: Request<wire::ListKeysRequest>,
+    ) -> Answer<wire::ListKeysResponse> {
+        let (_, message) = open(request)?;
+        keys::list(&self.deps, message).await
+    }
+    async fn revoke_key(
+        &self,
+        request: Request<wire::RevokeKeyRequest>,
+    ) -> Answer<wire::RevokeKeyResponse> {
+        let (actor, message) = open(request)?;
+        keys::revoke(&self.deps, &actor, message).await
+    }
+    async fn list_edges(
+        &self,
+        request: Request<wire::ListEdgesRequest>,
+    ) -> Answer<wire::ListEdgesResponse> {
+        open(request)?;
+        Ok(fleet::edges(&self.deps))
+    }
+    async fn list_endpoints(
+        &self,
+        request: Request<wire::ListEndpointsRequest>,
+    ) -> Answer<wire::ListEndpointsResponse> {
+        let (_, message) = open(request)?;
+        fleet::endpoints(&self.deps, &message)
+    }
+    async fn get_rankings(
+        &self,
+        request: Request<wire::GetRankingsRequest>,
+    ) -> Answer<wire::GetRankingsResponse> {
+        let (_, message) = open(request)?;
+        fleet::rankings(&self.deps, &message)
+    }
+    async fn explain_ranking(
+        &self,
+        request: Request<wire::ExplainRankingRequest>,
+    ) -> Answer<wire::ExplainRankingResponse> {
+        let (_, message) = open(request)?;
+        fleet::explain(&self.deps, &message)
+    }
+    async fn list_credits(
+        &self,
+        request: Request<wire::ListCreditsRequest>,
+    ) -> Answer<wire::ListCreditsResponse> {
+        open(request)?;
+        money::credits(&self.deps).await
+    }
+    async fn add_credits(
+        &self,
+        request: Request<wire::AddCreditsRequest>,
+    ) -> Answer<wire::AddCreditsResponse> {
+        let (actor, message) = open(request)?;
+        money::add(&self.deps, &actor, message).await
+    }
+    async fn verify_ledger(
+        &self,
+        request: Request<wire::VerifyLedgerRequest>,
+    ) -> Answer<wire::VerifyLedgerResponse> {
+        open(request)?;
+        money::verify(&self.deps).await
+    }
+    async fn list_audit(
+        &self,
+        request: Request<wire::ListAuditRequest>,
+    ) -> Answer<wire::ListAuditResponse> {
+        let (_, message) = open(request)?;
+        money::audit(&self.deps, &message).await
+    }
+}

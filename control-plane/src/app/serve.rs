@@ -1,12 +1,14 @@
 //! The two listeners: gRPC over mTLS for edges and operators, HTTP for people and Prometheus.
 
 use super::{Parts, StartError};
+use crate::admin::{AdminService, Deps};
 use crate::console_http::Limited;
 use crate::ledger::service::LedgerService;
 use crate::publish::{DiscoveryService, Sources};
 use crate::security::{AdminToken, Guard, ServerTls, incoming};
 use crate::telemetry::TelemetryService;
 use shared::proto::DESCRIPTORS;
+use shared::proto::admin::admin_server::AdminServer;
 use shared::proto::discovery::discovery_server::DiscoveryServer;
 use shared::proto::ledger::ledger_server::LedgerServer;
 use shared::proto::telemetry::telemetry_server::TelemetryServer;
@@ -110,6 +112,14 @@ async fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Rout
         TelemetryServer::new(TelemetryService::new(parts.ranker.clone(), tasks.clone()))
             .max_decoding_message_size(REPORT_BYTES_MAX);
     let ledger = LedgerService::new(parts.ledger.clone(), parts.leadership.clone());
+    let admin = AdminService::new(Deps {
+        registry: parts.registry.clone(),
+        accounts: parts.accounts.clone(),
+        ledger: parts.ledger.clone(),
+        ranker: parts.ranker.clone(),
+        edges: parts.edges.clone(),
+        leadership: parts.leadership.clone(),
+    });
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -123,9 +133,11 @@ async fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Rout
         .set_serving::<TelemetryServer<TelemetryService>>()
         .await;
     health.set_serving::<LedgerServer<LedgerService>>().await;
+    health.set_serving::<AdminServer<AdminService>>().await;
     Ok(Routes::new(health_service)
         .add_service(reflection)
         .add_service(InterceptedService::new(discovery, guard.edges()))
         .add_service(InterceptedService::new(telemetry, guard.edges()))
-        .add_service(ledger.server(guard.edges())))
+        .add_service(ledger.server(guard.edges()))
+        .add_service(admin.server(guard.operators())))
 }

@@ -2,6 +2,7 @@
 //! over loopback exactly as they would across the world; and, as `godwit admin`, the command line
 //! of the admin API.
 
+mod admin;
 mod banner;
 mod config;
 mod simulate;
@@ -18,6 +19,9 @@ const ABOUT: &str = "Godwit on one machine: a control plane and an edge in one p
 
 fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if std::env::args_os().nth(1).is_some_and(|word| word == "admin") {
+        return admin::main();
+    }
     let arguments = match Arguments::parse(KEYS, std::env::args_os().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error.to_string()),

@@ -1,0 +1,164 @@
+//! The calls about edges, endpoints and rankings.
+
+use super::{Answer, Deps};
+use shared::catalog::Endpoint;
+use shared::id::{EndpointId, Region, Version};
+use shared::proto::admin as wire;
+use shared::ranking::{Mode, RankingRow, RankingTable, State};
+use shared::snapshot::Snapshot;
+use tonic::{Response, Status};
+
+pub(super) fn edges(deps: &Deps) -> Response<wire::ListEdgesResponse> {
+    let edges = deps.edges.list().into_iter().map(|edge| {
+        let acked = edge.acked.unwrap_or_default();
+        let last_nack = edge.last_nack;
+        wire::Edge {
+            node_id: edge.node.to_string(),
+            pop: edge.pop.to_string(),
+            region: edge.region.to_string(),
+            connected: edge.connected,
+            boot_epoch: edge.boot_epoch.0,
+            acked_epoch: acked.epoch,
+            acked_number: acked.number,
+            nacks: edge.nacks,
+            last_nack: last_nack.map_or_else(String::new, |(name, why)| format!("{name}: {why}")),
+            last_seen_unix_ms: edge.last_seen_unix_ms,
+            api_address: edge.api_address,
+        }
+    });
+    Response::new(wire::ListEdgesResponse {
+        edges: edges.collect(),
+    })
+}
+
+pub(super) fn endpoints(
+    deps: &Deps,
+    message: &wire::ListEndpointsRequest,
+) -> Answer<wire::ListEndpointsResponse> {
+    let served = deps.registry.current();
+    let rankings = deps.ranker.current();
+    let rows = chosen(&served.snapshot, &message.model)?.map(|endpoint| {
+        let id = endpoint.id.clone();
+        let states = rankings.tables.iter().filter_map(|(region, table)| {
+            let state = table.rows.get(&id)?.state;
+            (state != State::Closed).then(|| format!("{} in {region}", state.as_str()))
+        });
+        let states: Vec<_> = states.collect();
+        wire::EndpointRow {
+            endpoint: id.to_string(),
+            provider: endpoint.provider.to_string(),
+            prompt_price: endpoint.pricing.prompt.to_string(),
+            completion_price: endpoint.pricing.completion.to_string(),
+            state: if states.is_empty() {
+                State::Closed.as_str().to_owned()
+            } else {
+                states.join(", ")
+            },
+        }
+    });
+    Ok(Response::new(wire::ListEndpointsResponse {
+        endpoints: rows.collect(),
+    }))
+}
+
+pub(super) fn rankings(
+    deps: &Deps,
+    message: &wire::GetRankingsRequest,
+) -> Answer<wire::GetRankingsResponse> {
+    let served = deps.registry.current();
+    let rankings = deps.ranker.current();
+    let asked = |region: &Region| message.region.is_empty() || region.as_str() == message.region;
+    let mut regions = Vec::new();
+    for (region, table) in rankings.tables.iter().filter(|(region, _)| asked(region)) {
+        let endpoints = chosen(&served.snapshot, &message.model)?;
+        let endpoints = endpoints.filter_map(|endpoint| {
+            let id = endpoint.id.clone();
+            let row = table.rows.get(&id)?;
+            let explanation = deps.ranker.explain(&id, region);
+            let samples = explanation.map_or(0.0, |explanation| explanation.samples);
+            Some(ranked(&id, row, samples))
+        });
+        regions.push(region_ranking(region, table, endpoints.collect()));
+    }
+    if regions.is_empty() && !message.region.is_empty() {
+        let text = format!(
+            "no edge of the region {:?} was ever heard of",
+            message.region
+        );
+        return Err(Status::not_found(text));
+    }
+    Ok(Response::new(wire::GetRankingsResponse { regions }))
+}
+
+pub(super) fn explain(
+    deps: &Deps,
+    message: &wire::ExplainRankingRequest,
+) -> Answer<wire::ExplainRankingResponse> {
+    let endpoint = EndpointId::from(message.endpoint.as_str());
+    let region = match message.region.as_str() {
+        "" => first_region(deps)?,
+        named => Region::from(named),
+    };
+    let Some(explanation) = deps.ranker.explain(&endpoint, &region) else {
+        let text = format!("there is no endpoint {endpoint:?} (ids are MODEL@TAG)");
+        return Err(Status::not_found(text));
+    };
+    let row = explanation.row.as_ref();
+    Ok(Response::new(wire::ExplainRankingResponse {
+        row: row.map(|row| ranked(&endpoint, row, explanation.samples)),
+        text: explanation.text,
+    }))
+}
+
+fn first_region(deps: &Deps) -> Result<Region, Status> {
+    let rankings = deps.ranker.current();
+    let region = rankings.tables.keys().next().cloned();
+    region.ok_or_else(|| Status::failed_precondition("no edge has connected yet: name a region"))
+}
+
+/// The endpoints of a model, or all.
+fn chosen<'a>(
+    snapshot: &'a Snapshot,
+    model: &'a str,
+) -> Result<impl Iterator<Item = &'a Endpoint>, Status> {
+    if !model.is_empty() && snapshot.model(model).is_none() {
+        return Err(Status::not_found(format!("there is no model {model:?}")));
+    }
+    let all = snapshot.endpoints().iter().map(AsRef::as_ref);
+    Ok(
+        all.filter(move |endpoint: &&Endpoint| {
+            model.is_empty() || endpoint.model.as_str() == model
+        }),
+    )
+}
+
+fn region_ranking(
+    region: &Region,
+    table: &RankingTable,
+    endpoints: Vec<wire::RankedEndpoint>,
+) -> wire::RegionRanking {
+    let Version { epoch, number } = table.version;
+    wire::RegionRanking {
+        region: region.to_string(),
+        version_epoch: epoch,
+        version_number: number,
+        generated_unix_ms: table.generated_unix_ms,
+        endpoints,
+    }
+}
+
+fn ranked(endpoint: &EndpointId, row: &RankingRow, samples: f64) -> wire::RankedEndpoint {
+    wire::RankedEndpoint {
+        endpoint: endpoint.to_string(),
+        state: row.state.as_str().to_owned(),
+        share_balanced: row.share_of(Mode::Balanced),
+        share_price: row.share_of(Mode::Price),
+        share_latency: row.share_of(Mode::Latency),
+        share_throughput: row.share_of(Mode::Throughput),
+        failure: f64::from(row.failure) / f64::from(u16::MAX),
+        ttft_ms_p50: row.ttft_ms_p50,
+        ttft_ms_p95: row.ttft_ms_p95,
+        tokens_per_second: f64::from(row.throughput_tenths) / 10.0,
+        samples,
+    }
+}

@@ -1,0 +1,198 @@
+//! `godwit admin catalog …`. Validating needs no control plane: it is the same code that applies.
+
+use super::report::{Report, Table, time};
+use super::{Failed, Target, connect};
+use clap::Subcommand;
+use control_plane::registry::Registry;
+use control_plane::security::file::write_public;
+use serde_json::json;
+use shared::catalog::file::read_dir;
+use shared::proto::admin as wire;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum CatalogCommand {
+    /// Checks a folder of TOML files, offline. All problems at once.
+    Validate {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Replaces the catalogue by the one in a folder.
+    Apply {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// What applying a folder would change.
+    Diff {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The kept revisions, newest first.
+    History,
+    /// Serves an older revision's content again, as a new one.
+    Rollback {
+        /// From `history`.
+        number: u64,
+    },
+    /// Writes what is served into a folder, as TOML files.
+    Export {
+        /// The folder; made when it is not there.
+        dir: PathBuf,
+    },
+}
+
+pub(super) async fn run(to: &Target, command: CatalogCommand) -> Result<Report, Failed> {
+    match command {
+        CatalogCommand::Validate { dir } => validate(&dir),
+        CatalogCommand::Apply { dir } => {
+            let files = files(&dir)?;
+            let mut client = connect::client(to).await?;
+            Ok(applied(client.apply_catalog(files).await?.get_ref()))
+        }
+        CatalogCommand::Rollback { number } => {
+            let mut client = connect::client(to).await?;
+            let request = wire::RollbackCatalogRequest { number };
+            Ok(applied(client.rollback_catalog(request).await?.get_ref()))
+        }
+        CatalogCommand::Diff { dir } => diff(to, &dir).await,
+        CatalogCommand::History => history(to).await,
+        CatalogCommand::Export { dir } => export(to, &dir).await,
+    }
+}
+
+fn validate(dir: &Path) -> Result<Report, Failed> {
+    let files = read_files(dir)?;
+    Ok(match Registry::validate(&files) {
+        Ok((catalog, _)) => {
+            let (providers, models) = (catalog.providers.len(), catalog.models.len());
+            let endpoints = catalog.endpoints.len();
+            let json = json!({ "problems": [], "providers": providers, "models": models, "endpoints": endpoints });
+            Report::new(json).line(format!(
+                "valid: {providers} providers, {models} models, {endpoints} endpoints"
+            ))
+        }
+        Err(found) => {
+            let wire = found.into_iter().map(|problem| wire::Problem {
+                file: problem.file,
+                line: problem.line,
+                key: problem.key,
+                reason: problem.reason,
+            });
+            problems(&wire.collect::<Vec<_>>())
+        }
+    })
+}
+
+fn applied(response: &wire::ApplyCatalogResponse) -> Report {
+    if !response.problems.is_empty() {
+        return problems(&response.problems).line("nothing was changed");
+    }
+    let wire::ApplyCatalogResponse {
+        epoch,
+        number,
+        changed,
+        removed,
+        ..
+    } = response;
+    let json = json!({ "problems": [], "epoch": epoch, "number": number, "changed": changed, "removed": removed });
+    Report::new(json).line(format!(
+        "version {epoch}.{number}: {changed} changed, {removed} removed"
+    ))
+}
+
+async fn diff(to: &Target, dir: &Path) -> Result<Report, Failed> {
+    let files = files(dir)?;
+    let response = connect::client(to).await?.diff_catalog(files).await?;
+    let response = response.into_inner();
+    if !response.problems.is_empty() {
+        return Ok(problems(&response.problems));
+    }
+    let json = json!({ "problems": [], "added": response.added, "changed": response.changed, "removed": response.removed });
+    let mut report = Report::new(json);
+    for (sign, names) in [
+        ("+", &response.added),
+        ("~", &response.changed),
+        ("-", &response.removed),
+    ] {
+        for name in names {
+            report = report.line(format!("{sign} {name}"));
+        }
+    }
+    let (added, changed) = (response.added.len(), response.changed.len());
+    let removed = response.removed.len();
+    Ok(report.line(format!("{added} new, {changed} different, {removed} gone")))
+}
+
+async fn history(to: &Target) -> Result<Report, Failed> {
+    let request = wire::CatalogHistoryRequest {};
+    let response = connect::client(to).await?.catalog_history(request).await?;
+    let revisions = response.into_inner().revisions;
+    let mut table = Table::new(&["NUMBER", "APPLIED (UTC)", "ACTOR", "RESOURCES", "NOTE"]);
+    for revision in &revisions {
+        table.row([
+            revision.number.to_string(),
+            time(revision.applied_unix_ms / 1000),
+            revision.actor.clone(),
+            revision.resources.to_string(),
+            revision.note.clone(),
+        ]);
+    }
+    let json = revisions.iter().map(|revision| {
+        json!({
+            "number": revision.number,
+            "applied_unix_ms": revision.applied_unix_ms,
+            "actor": revision.actor,
+            "note": revision.note,
+            "resources": revision.resources,
+        })
+    });
+    Ok(Report::new(json.collect()).table(table))
+}
+
+async fn export(to: &Target, dir: &Path) -> Result<Report, Failed> {
+    let request = wire::ExportCatalogRequest {};
+    let response = connect::client(to).await?.export_catalog(request).await?;
+    let files: BTreeMap<_, _> = response.into_inner().files.into_iter().collect();
+    std::fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
+    for (name, text) in &files {
+        // The names are the server's: none may leave the folder.
+        let simple = Path::new(name)
+            .file_name()
+            .is_some_and(|file| file == name.as_str());
+        if !simple {
+            return Err(Failed::new(format!("{name:?} is not a file's name")));
+        }
+        let path = dir.join(name);
+        write_public(&path, text.as_bytes()).map_err(|error| failed(&path, &error))?;
+    }
+    let names: Vec<_> = files.keys().collect();
+    let json = json!({ "dir": dir.display().to_string(), "files": names });
+    let count = files.len();
+    Ok(Report::new(json).line(format!("{count} files in {}", dir.display())))
+}
+
+fn problems(found: &[wire::Problem]) -> Report {
+    let json: Vec<_> = found
+        .iter()
+        .map(|p| json!({ "file": p.file, "line": p.line, "key": p.key, "reason": p.reason }))
+        .collect();
+    let report = Report::new(json!({ "problems": json })).wrong(true);
+    let report = found.iter().fold(report, |report, p| {
+        report.line(format!("{}:{}: {}: {}", p.file, p.line, p.key, p.reason))
+    });
+    report.line(format!("{} problems", found.len()))
+}
+
+fn files(dir: &Path) -> Result<wire::CatalogFiles, Failed> {
+    let files = read_files(dir)?.into_iter().collect();
+    Ok(wire::CatalogFiles { files })
+}
+
+fn read_files(dir: &Path) -> Result<BTreeMap<String, String>, Failed> {
+    read_dir(dir).map_err(|error| failed(dir, &error))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Failed {
+    Failed::new(format!("{}: {error}", path.display()))
+}
