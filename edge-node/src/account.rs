@@ -2,20 +2,39 @@
 //! once, by [`Hold::settle`] or by drop. The log makes that survive kill -9; the ledger at the
 //! control plane gets each end exactly once. Deliberately not here: prices, and who may spend.
 
-pub mod hold;
+mod desk;
+mod hold;
+mod lease;
+mod recover;
+mod ship;
+mod topup;
+mod wal;
 
 pub use hold::{Hold, Intent, Receipt};
 
 use crate::control::ControlClient;
 use crate::failure::{ErrorType, Failure, Fault};
+use crate::metrics::shed;
 use crate::timers::Timers;
-use shared::clock::Clock;
+use desk::Leases;
+use lease::Time;
+use recover::{Found, recover};
+use shared::clock::{Clock, Moment};
 use shared::id::{BootEpoch, NodeId};
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::task::Tasks;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use wal::log::LogError;
+use wal::{Book, LeaseBook, Log, OpenHold};
+
+/// A 503 for want of billing says to come back after this.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the log is and whose it is.
 #[derive(Clone, Debug)]
@@ -41,7 +60,24 @@ pub enum OpenError {
 
 /// The organisations' leases on this node, and the log of what was done with them.
 pub struct Accounts {
+    node: NodeId,
     epoch: BootEpoch,
+    clock: Clock,
+    timers: Timers,
+    control: Option<Arc<ControlClient>>,
+    tasks: Tasks,
+    log: Log,
+    desk: Leases,
+    /// Nanoseconds of the [`Moment`] of the last contact; 0 is none.
+    contact: AtomicU64,
+    contact_logged: AtomicU64,
+    older_records: AtomicU64,
+    /// True when the ledger knows that this run has taken over the leases of earlier ones.
+    taken_over: AtomicBool,
+    /// True when the last record is written.
+    finished: watch::Sender<bool>,
+    /// Keeps other processes out of the folder.
+    _lock: File,
 }
 
 impl Accounts {
@@ -51,20 +87,40 @@ impl Accounts {
     ///
     /// # Errors
     /// When the folder can't be used.
-    #[expect(
-        clippy::unused_async,
-        reason = "the log is read and written off the runtime"
-    )]
     pub async fn open(
         config: AccountConfig,
         control: Option<Arc<ControlClient>>,
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, OpenError> {
-        let _ = (config, control, tasks);
-        Ok(Arc::new(Self {
-            epoch: BootEpoch(clock.unix_ms()),
-        }))
+        let dir = config.dir.clone();
+        let (node, wall) = (config.node.clone(), clock.clone());
+        let opened = tokio::task::spawn_blocking(move || open_log(&dir, &node, &wall)).await;
+        let (lock, found, log) = opened
+            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
+            .map_err(|error| error.at(&config.dir))?;
+        let accounts = Arc::new(Self {
+            epoch: log.with_book(|book| book.epoch),
+            node: config.node,
+            desk: Leases::new(config.timers.topup_refused),
+            timers: config.timers,
+            clock,
+            control,
+            tasks: tasks.clone(),
+            log,
+            contact: AtomicU64::new(0),
+            contact_logged: AtomicU64::new(0),
+            older_records: AtomicU64::new(0),
+            taken_over: AtomicBool::new(found.inherited.is_empty()),
+            finished: watch::channel(false).0,
+            _lock: lock,
+        });
+        accounts.take_over(&found);
+        let shipper = ship::Shipper::new(Arc::clone(&accounts), found.epochs);
+        tasks.spawn("usage shipping", shipper.run(tasks.stop_signal()));
+        tasks.spawn("usage log", keep_log(Arc::clone(&accounts)));
+        tasks.spawn("lease sweep", sweep(Arc::clone(&accounts)));
+        Ok(accounts)
     }
 
     /// This run's number, larger than any before in the folder.
@@ -74,35 +130,215 @@ impl Accounts {
     }
 
     /// Sets money aside for one request and logs the intent. Waits for the ledger only when the
-    /// lease is short.
+    /// lease is short, and never beyond the top-up deadline.
     ///
     /// # Errors
     /// 402 when the organisation can't pay, 503 when that can't be known or can't be logged.
-    #[expect(clippy::unused_async, reason = "waits for a top-up")]
     pub async fn hold(
         self: &Arc<Self>,
         principal: &Principal,
         intent: Intent,
     ) -> Result<Hold, Failure> {
-        let _ = (principal, intent);
-        Err(Failure::new(
-            Fault::Gateway,
-            503,
-            ErrorType::Server,
-            "billing_unavailable",
-            "billing is not available on this node now; try again",
-        ))
+        let org = &principal.org;
+        let ceiling = intent.ceiling.at_least_zero();
+        let least = intent.least.at_least_zero().min(ceiling);
+        let held = self.reserve(org, ceiling, least).await?;
+        let open = Arc::new(OpenHold {
+            generation: intent.generation,
+            org: org.clone(),
+            key: principal.key,
+            held,
+            api: intent.api.to_owned(),
+            requested_model: intent.requested_model,
+            price_version: intent.price_version,
+            streamed: intent.streamed,
+            started_unix_ms: intent.started_unix_ms,
+        });
+        if let Err(error) = self.log.intent(&open) {
+            self.desk.undo(org, held, self.clock.now());
+            let text = match error {
+                LogError::Down => "billing is not available on this node now; try again",
+                LogError::Full => {
+                    shed("usage_log_bytes");
+                    "this node holds too much unsettled usage; try again"
+                }
+            };
+            return Err(billing_unavailable(Fault::Gateway, text));
+        }
+        Ok(Hold::new(Arc::clone(self), open))
     }
 
     /// What is left of all leases for new holds.
     #[must_use]
     pub fn available(&self) -> Amount {
-        Amount::ZERO
+        self.desk.available(self.time())
     }
 
     /// Usage records that the ledger has not acknowledged.
     #[must_use]
     pub fn outbox_records(&self) -> u64 {
-        0
+        let current = self.log.with_book(Book::unacknowledged);
+        current + self.older_records.load(Ordering::Relaxed)
+    }
+
+    fn time(&self) -> Time {
+        let contact = self.contact.load(Ordering::Relaxed);
+        Time {
+            now: self.clock.now(),
+            contact: (contact > 0).then_some(Moment(contact)),
+        }
+    }
+
+    fn take_over(&self, found: &Found) {
+        let now = self.clock.now();
+        for (org, lease) in &found.leases {
+            let until = now.plus(lease.ttl.saturating_sub(lease.age));
+            self.desk.inherit(org, lease.left, lease.ttl, until);
+        }
+        let suspended: usize = found.epochs.iter().map(|old| old.fills.len()).sum();
+        let (epochs, leases) = (found.epochs.len(), found.leases.len());
+        if epochs > 0 {
+            let damage = found.damage;
+            tracing::info!(epochs, leases, suspended, damage, "took over earlier runs");
+        }
     }
 }
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts")
+            .field("node", &self.node)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// 402: `least` is needed, `left` is on this node, `outside` elsewhere.
+fn payment_required(least: Amount, left: Amount, outside: Amount) -> Failure {
+    let have = left + outside.at_least_zero();
+    let message = format!(
+        "this request requires more credits, or fewer max_tokens: it needs at least ${least}, \
+         and ${have} is available. Add credits, or lower max_tokens, and try again"
+    );
+    let mut failure = Failure::new(
+        Fault::Account,
+        402,
+        ErrorType::PaymentRequired,
+        "insufficient_credits",
+        message,
+    );
+    let metadata = &mut failure.metadata;
+    metadata.insert("limit_source".into(), "openrouter_credits".into());
+    metadata.insert("needed_usd".into(), least.to_string().into());
+    metadata.insert("available_usd".into(), have.to_string().into());
+    metadata.insert(
+        "remedy_hint".into(),
+        "add credits or lower max_tokens".into(),
+    );
+    failure
+}
+
+/// 503: nobody can say or log now whether this can be paid.
+fn billing_unavailable(fault: Fault, text: &str) -> Failure {
+    Failure::new(fault, 503, ErrorType::Server, "billing_unavailable", text)
+        .with_retry_after(RETRY_AFTER)
+}
+
+enum LogOpenError {
+    Locked,
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for LogOpenError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl LogOpenError {
+    fn at(self, dir: &Path) -> OpenError {
+        match self {
+            Self::Locked => OpenError::Locked(dir.to_owned()),
+            Self::Io(error) => OpenError::Io(dir.to_owned(), error),
+        }
+    }
+}
+
+fn open_log(dir: &Path, node: &NodeId, clock: &Clock) -> Result<(File, Found, Log), LogOpenError> {
+    std::fs::create_dir_all(dir)?;
+    let lock = File::create(dir.join("LOCK"))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(LogOpenError::Locked),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    let found = recover(dir, node, clock.unix_ms())?;
+    let epoch = BootEpoch(clock.unix_ms().max(found.highest.0.saturating_add(1)));
+    let mut book = Book::new(node.clone(), epoch);
+    book.inherited.clone_from(&found.inherited);
+    book.returning.clone_from(&found.returning);
+    for (org, lease) in &found.leases {
+        let ttl_ms = u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX);
+        let left = lease.left;
+        book.leases.insert(org.clone(), LeaseBook { left, ttl_ms });
+    }
+    // The youngest contact that any of these leases had: none of them lives longer for it.
+    let age = found.leases.values().map(|lease| lease.age).max();
+    let age = age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    book.contact_unix_ms = clock.unix_ms().saturating_sub(age);
+    let older_bytes = found.epochs.iter().map(|old| old.bytes).sum();
+    let log = Log::create(&dir.join(epoch.0.to_string()), book, older_bytes)?;
+    Ok((lock, found, log))
+}
+
+/// Syncs what was written, within milliseconds; starts the next segment; reopens a failed log.
+async fn keep_log(accounts: Arc<Accounts>) {
+    let mut finished = accounts.finished.subscribe();
+    loop {
+        tokio::select! {
+            () = accounts.log.wake.notified() => {}
+            _ = finished.wait_for(|finished| *finished) => break,
+        }
+        let wait = if accounts.log.is_down() {
+            accounts.timers.wal_reopen
+        } else {
+            accounts.timers.wal_sync
+        };
+        tokio::time::sleep(wait).await;
+        let log = Arc::clone(&accounts);
+        let kept = tokio::task::spawn_blocking(move || keep_once(&log.log)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(%error, "usage log is down; no new holds");
+        }
+        if accounts.log.is_down() {
+            accounts.log.wake.notify_one();
+        }
+    }
+}
+
+fn keep_once(log: &Log) -> std::io::Result<()> {
+    if log.is_down() {
+        log.roll()?;
+        tracing::warn!("usage log is up again in a new segment");
+        return Ok(());
+    }
+    log.sync()?;
+    if log.is_full() {
+        log.roll()?;
+    }
+    Ok(())
+}
+
+async fn sweep(accounts: Arc<Accounts>) {
+    let mut finished = accounts.finished.subscribe();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(accounts.timers.lease_sweep) => {}
+            _ = finished.wait_for(|finished| *finished) => break,
+        }
+        accounts.sweep().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

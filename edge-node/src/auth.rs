@@ -2,24 +2,75 @@
 //! the control plane for a key that it does not. A 401 needs an authoritative no; when nobody can
 //! say, the answer is 503. Deliberately not here: what a key may use (routing, admission).
 
+mod cache;
+mod lookup;
+
+pub use lookup::KEY_LOOKUPS;
+
 use crate::control::ControlClient;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::timers::Timers;
+use cache::{Ages, Cache, Change, Found, Refusal};
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use lookup::{Flights, Landed};
 use shared::clock::Clock;
-use shared::policy::Principal;
-use shared::task::Tasks;
-use std::path::PathBuf;
-use std::sync::Arc;
+use shared::key::{KEY_LENGTH_MAX, KeyHash};
+use shared::policy::{KeyKind, Principal};
+use shared::proto::discovery::account_event::Body;
+use shared::proto::discovery::{AccountEvent, AccountUpdate};
+use shared::task::{Stop, Tasks, lock};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The other header that may carry the key; Anthropic's SDKs send it.
+const X_API_KEY: &str = "x-api-key";
+/// How every 401 for want of a credential ends.
+const HOW_TO: &str =
+    "send the header `Authorization: Bearer sk-gw-v1-…` or `x-api-key: sk-gw-v1-…`";
+/// A 503 for want of a verdict says to come back after this.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The keys that this node knows.
 pub struct KeyRing {
-    _private: (),
+    cache: Mutex<Cache>,
+    flights: Flights,
+    control: Option<Arc<ControlClient>>,
+    clock: Clock,
+    timers: Timers,
+    tasks: Tasks,
+    saving: Saving,
+}
+
+#[derive(Default)]
+struct Saving {
+    wake: Notify,
+    urgent: Notify,
+    dirty: AtomicBool,
+}
+
+/// An update that does not fit; the list of changes must be asked for from
+/// [`KeyRing::account_sequence`] on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// Changes between what is known and what came are missing.
+    #[error("changes after {0} are missing")]
+    Gap(u64),
+    /// Not a change at all.
+    #[error("change {0}: {1}")]
+    Meaning(u64, &'static str),
 }
 
 impl KeyRing {
-    /// A key ring, filled from `file` when there is a good one and kept there.
+    /// A key ring, filled from `file` when there is a good one and kept there: hashes and what
+    /// they may do, never a key. Without `control` only what the file says is known.
     #[must_use]
     pub fn open(
         file: Option<PathBuf>,
@@ -28,35 +79,303 @@ impl KeyRing {
         timers: &Timers,
         tasks: &Tasks,
     ) -> Arc<Self> {
-        let _ = (file, control, clock, timers, tasks);
-        Arc::new(Self { _private: () })
+        let mut cache = Cache::new(Ages {
+            fresh: timers.key_fresh,
+            offline: timers.key_offline,
+            negative: timers.key_negative,
+            retry: timers.key_retry,
+        });
+        if let Some(file) = &file {
+            load(&mut cache, file, &clock);
+        }
+        let ring = Arc::new(Self {
+            cache: Mutex::new(cache),
+            flights: Flights::default(),
+            control,
+            clock,
+            timers: timers.clone(),
+            tasks: tasks.clone(),
+            saving: Saving::default(),
+        });
+        if let Some(file) = file {
+            let saver = keep_file(Arc::clone(&ring), file, tasks.stop_signal());
+            tasks.spawn("key file", saver);
+        }
+        ring
     }
 
-    /// Who sent these headers, for inference.
+    /// Who sent these headers, for inference. Waits only for a key that is not known, and never
+    /// beyond the look-up deadline.
     ///
     /// # Errors
     /// 401 without a valid key, 403 for a management key, 503 when nobody can say.
-    #[expect(clippy::unused_async, reason = "waits for a look-up")]
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Failure> {
-        let _ = headers;
-        Err(Failure::new(
-            Fault::ControlPlane,
-            503,
-            ErrorType::ProviderOverloaded,
-            "key_lookup",
-            "the key can't be checked now; try again",
-        )
-        .with_retry_after(Duration::from_secs(1)))
+    pub async fn authenticate(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Principal>, Failure> {
+        let key = KeyHash::of(credential(headers)?);
+        let found = lock(&self.cache).find(&key, self.clock.now(), self.clock.unix_s());
+        let verdict = match found {
+            Found::Fresh(principal) => Ok(principal),
+            Found::Stale(principal) => {
+                self.revalidate(key);
+                Ok(principal)
+            }
+            Found::Refused(why) => Err(why),
+            Found::Unknown => match self.look_up(key).await {
+                Landed::Verdict(verdict) => verdict,
+                Landed::Unavailable => return Err(nobody_can_say()),
+            },
+        };
+        let principal = verdict.map_err(refused)?;
+        let expires = principal.expires_at;
+        if expires.is_some_and(|expires| expires <= self.clock.unix_s()) {
+            return Err(refused(Refusal::Expired));
+        }
+        match principal.kind {
+            KeyKind::Inference => Ok(principal),
+            KeyKind::Management => Err(management_key()),
+        }
     }
 
-    /// The last account event that was applied.
+    /// The last change that was applied, for the hello of the discovery stream.
     #[must_use]
     pub fn account_sequence(&self) -> u64 {
-        0
+        lock(&self.cache).sequence()
     }
 
-    /// Applies changes of keys.
-    pub fn apply(&self, update: shared::proto::discovery::AccountUpdate) {
-        drop(update);
+    /// How many keys are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.cache).len()
+    }
+
+    /// True when no key is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Applies changes from the discovery stream. Changes that were applied before are skipped.
+    ///
+    /// # Errors
+    /// When changes are missing or not understood; what came before them is applied.
+    pub fn apply(&self, update: &AccountUpdate) -> Result<(), UpdateError> {
+        let mut changes = Vec::with_capacity(update.events.len());
+        let mut problem = None;
+        for event in &update.events {
+            match read_change(event) {
+                Ok(change) => changes.push((event.sequence, change)),
+                Err(error) => {
+                    problem = Some(error);
+                    break;
+                }
+            }
+        }
+        let now = self.clock.now();
+        let mut cache = lock(&self.cache);
+        if update.reset {
+            let before = update.events.first().map(|event| event.sequence);
+            cache.reset(before.map_or(update.sequence, |first| first.saturating_sub(1)));
+        }
+        let target = problem.as_ref().map_or(update.sequence, |_| 0);
+        let whole = cache.apply(&changes, target, now);
+        let sequence = cache.sequence();
+        drop(cache);
+        let denial = |(_, change): &(u64, Change)| matches!(change, Change::Denied(_));
+        if update.reset || !changes.is_empty() {
+            self.touched(update.reset || changes.iter().any(denial));
+        }
+        match problem {
+            Some(problem) => Err(problem),
+            None if whole => Ok(()),
+            None => Err(UpdateError::Gap(sequence)),
+        }
+    }
+
+    /// The cache has changed; a denial is written at once.
+    fn touched(&self, urgent: bool) {
+        self.saving.dirty.store(true, Ordering::Relaxed);
+        self.saving.wake.notify_one();
+        if urgent {
+            self.saving.urgent.notify_one();
+        }
     }
 }
+
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRing").finish_non_exhaustive()
+    }
+}
+
+/// The key in the headers: a bearer token, else `x-api-key`.
+fn credential(headers: &HeaderMap) -> Result<&str, Failure> {
+    let mut bearers = headers.get_all(AUTHORIZATION).iter();
+    let authorization = bearers.next();
+    if bearers.next().is_some() {
+        return Err(unauthenticated(format!(
+            "more than one Authorization header; {HOW_TO}"
+        )));
+    }
+    let mut api_keys = headers.get_all(X_API_KEY).iter();
+    let api_key = api_keys.next();
+    if api_keys.next().is_some() {
+        return Err(unauthenticated(format!(
+            "more than one x-api-key header; {HOW_TO}"
+        )));
+    }
+    let bearer = authorization.map(|value| bearer(value.as_bytes()));
+    let key = match (bearer, api_key) {
+        (Some(Some(key)), _) => key,
+        (_, Some(key)) => key.as_bytes().trim_ascii(),
+        (Some(None), None) => {
+            let text = format!("the Authorization header is not a bearer token; {HOW_TO}");
+            return Err(unauthenticated(text));
+        }
+        (None, None) => return Err(unauthenticated(format!("no API key; {HOW_TO}"))),
+    };
+    if key.is_empty() {
+        return Err(unauthenticated(format!("the API key is empty; {HOW_TO}")));
+    }
+    let readable = key.len() <= KEY_LENGTH_MAX && key.iter().all(u8::is_ascii_graphic);
+    match std::str::from_utf8(key) {
+        Ok(key) if readable => Ok(key),
+        _ => {
+            let text = format!("the API key is malformed (too long, or odd characters); {HOW_TO}");
+            Err(unauthenticated(text))
+        }
+    }
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.trim_ascii().split_at_checked("bearer".len())?;
+    let separated = rest.first().is_none_or(u8::is_ascii_whitespace);
+    (scheme.eq_ignore_ascii_case(b"bearer") && separated).then(|| rest.trim_ascii())
+}
+
+fn unauthenticated(message: String) -> Failure {
+    Failure::new(
+        Fault::Account,
+        401,
+        ErrorType::Authentication,
+        "unauthenticated",
+        message,
+    )
+}
+
+fn refused(why: Refusal) -> Failure {
+    let message = match why {
+        Refusal::Unknown => "this API key does not exist; check it, or make a new one",
+        Refusal::Revoked => "this API key has been revoked; use another, or make a new one",
+        Refusal::Disabled => "this API key is disabled; enable it, or use another",
+        Refusal::Expired => "this API key has expired; make a new one",
+    };
+    unauthenticated(message.to_owned())
+}
+
+fn management_key() -> Failure {
+    let message = "a management key can't be used for inference; use an inference key";
+    Failure::new(
+        Fault::Account,
+        403,
+        ErrorType::PermissionDenied,
+        "management_key",
+        message,
+    )
+}
+
+fn nobody_can_say() -> Failure {
+    let message = "the API key can't be checked at the moment; this says nothing about the key, \
+                   try again";
+    Failure::new(
+        Fault::ControlPlane,
+        503,
+        ErrorType::ProviderOverloaded,
+        "key_lookup",
+        message,
+    )
+    .with_retry_after(RETRY_AFTER)
+}
+
+fn read_change(event: &AccountEvent) -> Result<Change, UpdateError> {
+    let bad = |what| UpdateError::Meaning(event.sequence, what);
+    let hash = |bytes: &[u8]| bytes.try_into().map(KeyHash);
+    match &event.body {
+        Some(Body::KeyDenied(key)) => hash(key).map(Change::Denied),
+        Some(Body::KeyChanged(key)) => hash(key).map(Change::Changed),
+        None => return Err(bad("of an unknown kind")),
+    }
+    .map_err(|_| bad("a key hash has 32 bytes"))
+}
+
+fn load(cache: &mut Cache, file: &Path, clock: &Clock) {
+    match std::fs::read(file) {
+        Ok(bytes) => {
+            if !cache.load(&bytes, clock.now(), clock.unix_ms()) {
+                tracing::warn!(file = %file.display(), "key file is damaged; not used");
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(file = %file.display(), %error, "key file can't be read"),
+    }
+}
+
+/// Writes the file some time after a change, at once after a denial, and at the end.
+async fn keep_file(ring: Arc<KeyRing>, file: PathBuf, mut stop: Stop) {
+    loop {
+        tokio::select! {
+            () = ring.saving.wake.notified() => {}
+            () = stop.wait() => break,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ring.timers.key_save) => {}
+            () = ring.saving.urgent.notified() => {}
+            () = stop.wait() => break,
+        }
+        let begun = Instant::now();
+        save(&ring, &file).await;
+        // A large file and many denials: nine tenths of the time are left to others.
+        let pause = begun.elapsed().saturating_mul(9).min(ring.timers.key_save);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.wait() => break,
+        }
+    }
+    save(&ring, &file).await;
+}
+
+async fn save(ring: &Arc<KeyRing>, file: &Path) {
+    if !ring.saving.dirty.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    let (ring, file) = (Arc::clone(ring), file.to_owned());
+    let saved = tokio::task::spawn_blocking(move || {
+        let bytes = {
+            let cache = lock(&ring.cache);
+            cache.save(ring.clock.now(), ring.clock.unix_ms())?
+        };
+        replace(&file, &bytes)
+    })
+    .await;
+    if let Ok(Err(error)) = saved {
+        tracing::warn!(%error, "key file not written");
+    }
+}
+
+/// A new content for a file: all of it or none, also after a power loss.
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = file.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(dir)?;
+    let new = file.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut opened = options.open(&new)?;
+    opened.write_all(bytes)?;
+    opened.sync_all()?;
+    std::fs::rename(&new, file)?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

@@ -344,6 +344,9 @@ fn is_refusal(code: Code) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod fake;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -178,7 +178,8 @@ impl Sync {
                 Ok(Vec::new())
             }
             Some(Push::Account(update)) => {
-                self.keys.apply(update);
+                let applied = self.keys.apply(&update);
+                applied.map_err(|error| tonic::Status::data_loss(error.to_string()))?;
                 Ok(Vec::new())
             }
             None => Ok(Vec::new()),

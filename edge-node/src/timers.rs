@@ -35,6 +35,11 @@ pub struct Timers {
     pub topup_refused: Duration,
     /// A lease without holds for this long goes back.
     pub lease_idle: Duration,
+    /// Between two looks for expired and idle leases.
+    pub lease_sweep: Duration,
+    /// Between two notes of contact in the log: a lease that is taken over after a restart may
+    /// seem this much older than it is.
+    pub contact_logged: Duration,
     /// From the first unsynced byte of the log to its fsync.
     pub wal_sync: Duration,
     /// Between two tries to reopen a failed log.
@@ -73,6 +78,8 @@ impl Default for Timers {
             topup: s(2),
             topup_refused: s(1),
             lease_idle: s(300),
+            lease_sweep: s(1),
+            contact_logged: s(60),
             wal_sync: ms(5),
             wal_reopen: s(1),
             mark: s(1),
@@ -97,6 +104,8 @@ impl Timers {
             &mut self.key_retry,
             &mut self.key_save,
             &mut self.lease_idle,
+            &mut self.lease_sweep,
+            &mut self.contact_logged,
             &mut self.ship,
             &mut self.report,
             &mut self.report_alarm_gap,

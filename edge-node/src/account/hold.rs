@@ -1,9 +1,17 @@
-//! One request's money: set aside before the first upstream byte, ended exactly once.
+//! One request's money: set aside before the first upstream byte, ended exactly once, by
+//! [`Hold::settle`] or by drop. Deliberately not here: how much to set aside (the gateway knows
+//! prices and limits).
 
+use super::Accounts;
+use super::wal::book::charge;
+use super::wal::{OpenHold, Progress};
 use crate::failure::Fault;
+use shared::clock::Moment;
 use shared::id::{EndpointId, GenerationId, ModelId, ProviderSlug, Version};
 use shared::money::Amount;
+use shared::record::Outcome;
 use shared::usage::Usage;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is asked for, known before any upstream byte.
@@ -58,19 +66,60 @@ pub struct Receipt {
 pub struct Hold {
     /// What is known so far, and what will be settled.
     pub receipt: Receipt,
-    amount: Amount,
+    accounts: Arc<Accounts>,
+    open: Arc<OpenHold>,
+    marked: Option<Moment>,
 }
 
 impl Hold {
+    pub(super) fn new(accounts: Arc<Accounts>, open: Arc<OpenHold>) -> Self {
+        Self {
+            receipt: Receipt::default(),
+            accounts,
+            open,
+            marked: None,
+        }
+    }
+
     /// How much is set aside: the ceiling or less, never less than the least.
     #[must_use]
     pub fn amount(&self) -> Amount {
-        self.amount
+        self.open.held
     }
 
-    /// Logs the receipt as progress, at most once a second; other calls do nothing.
-    pub fn mark(&mut self) {}
+    /// Logs the receipt as progress: at once the first time, then at most once a second; other
+    /// calls do nothing. A kill charges at least the last mark.
+    pub fn mark(&mut self) {
+        let now = self.accounts.clock.now();
+        let every = self.accounts.timers.mark;
+        if self.marked.is_some_and(|last| now < last.plus(every)) {
+            return;
+        }
+        self.marked = Some(now);
+        let progress = Progress::from(&self.receipt);
+        self.accounts.log.mark(&self.open.generation, progress);
+    }
 
     /// Ends the hold with what the receipt says; a cost of zero releases it.
-    pub fn settle(self) {}
+    pub fn settle(self) {
+        // The one end is in `drop`, so that there can't be two.
+        drop(self);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let progress = Progress::from(&self.receipt);
+        let outcome = if progress.cost() > Amount::ZERO {
+            Outcome::Settled
+        } else {
+            Outcome::Released
+        };
+        let end = self.open.end(progress, outcome);
+        let charged = charge(&end);
+        self.accounts.log.end(end);
+        let now = self.accounts.clock.now();
+        let open = &self.open;
+        self.accounts.desk.end(&open.org, open.held, charged, now);
+    }
 }

@@ -1,0 +1,263 @@
+//! What may be spent here: the arithmetic of one organisation's lease. Pure and without system
+//! calls; time is passed in. Deliberately not here: the log and the ledger.
+
+use shared::clock::Moment;
+use shared::money::Amount;
+use std::time::Duration;
+
+/// The burn rate forgets with this time constant.
+const BURN_MEMORY: Duration = Duration::from_secs(30);
+/// A top-up asks for this long at the burn rate.
+const BURN_AHEAD_SECONDS: f64 = 30.0;
+/// A top-up asks for at least this many times the largest recent hold.
+const HOLDS_AHEAD: i128 = 4;
+
+/// Now, and when the question was sent that the ledger answered last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Time {
+    pub(super) now: Moment,
+    pub(super) contact: Option<Moment>,
+}
+
+/// One organisation's money on this node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lease {
+    /// Granted, less what was charged or went back; open holds are in it. Negative after a
+    /// provider's over-run.
+    left: Amount,
+    held: Amount,
+    /// Holds that have not ended.
+    open: u64,
+    /// The lease lasts this long from any contact,
+    ttl: Duration,
+    /// and at least until then.
+    until: Moment,
+    /// When the last hold ended.
+    idle_since: Moment,
+    largest: Amount,
+    burn: Burn,
+}
+
+/// Spending, smoothed: the sum of costs, decayed. For sizing only.
+#[derive(Clone, Copy, Debug, Default)]
+struct Burn {
+    pico: f64,
+    at: Moment,
+}
+
+/// What a try to reserve gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reserve {
+    /// The ceiling is set aside.
+    Whole,
+    /// There is less than the ceiling, but at least the least; nothing is set aside yet.
+    Part(Amount),
+    /// There is not even the least.
+    Short,
+}
+
+impl Lease {
+    /// What new holds may take.
+    pub(super) fn available(&self, time: Time) -> Amount {
+        if self.expired(time) {
+            return Amount::ZERO;
+        }
+        (self.left - self.held).at_least_zero()
+    }
+
+    /// True when nobody may spend it any more: the ledger may have given it to somebody else.
+    pub(super) fn expired(&self, time: Time) -> bool {
+        let contact = time.contact.map(|contact| contact.plus(self.ttl));
+        time.now > self.until.max(contact.unwrap_or_default())
+    }
+
+    /// Money came in: it lasts until `until`, and `ttl` from any contact.
+    pub(super) fn grant(&mut self, amount: Amount, ttl: Duration, until: Moment) {
+        self.left += amount;
+        self.ttl = ttl;
+        self.until = self.until.max(until);
+    }
+
+    /// Looks whether `ceiling` can be set aside, and does so.
+    pub(super) fn reserve(&mut self, ceiling: Amount, least: Amount, time: Time) -> Reserve {
+        self.largest = self.largest.max(ceiling);
+        let available = self.available(time);
+        if ceiling <= available {
+            self.take(ceiling);
+            return Reserve::Whole;
+        }
+        if available >= least && available > Amount::ZERO {
+            return Reserve::Part(available);
+        }
+        Reserve::Short
+    }
+
+    /// Sets aside `amount`, which [`Lease::reserve`] said there is.
+    pub(super) fn take(&mut self, amount: Amount) {
+        self.held += amount;
+        self.open += 1;
+    }
+
+    /// A hold has ended: `charged` is gone, the rest of `held` is free again.
+    pub(super) fn end(&mut self, held: Amount, charged: Amount, now: Moment) {
+        self.held -= held;
+        self.left -= charged;
+        self.open = self.open.saturating_sub(1);
+        self.idle_since = now;
+        self.burn.add(charged, now);
+    }
+
+    /// Takes out everything that no hold needs, to give it back.
+    pub(super) fn withdraw(&mut self) -> Amount {
+        let unused = (self.left - self.held).at_least_zero();
+        self.left -= unused;
+        unused
+    }
+
+    /// True when nobody has used it since `before`.
+    pub(super) fn idle(&self, before: Moment) -> bool {
+        self.open == 0 && self.idle_since < before
+    }
+
+    /// True when nothing would be lost by forgetting it.
+    pub(super) fn empty(&self) -> bool {
+        self.open == 0 && self.left == Amount::ZERO && self.held == Amount::ZERO
+    }
+
+    /// How much there should be: for the burn rate, and for a few more holds of the usual size.
+    pub(super) fn target(&self, now: Moment) -> Amount {
+        let burn = self.burn.per_second(now) * BURN_AHEAD_SECONDS;
+        // A price is at most some 10^20 pico-dollars here; above that the cast saturates.
+        #[expect(clippy::cast_possible_truncation, reason = "sizing; saturates")]
+        let burn = Amount(burn as i128);
+        let holds = Amount(self.largest.0.saturating_mul(HOLDS_AHEAD));
+        burn.max(holds)
+    }
+
+    /// True when it is time to ask for more before anybody has to wait.
+    pub(super) fn low(&self, time: Time) -> bool {
+        self.available(time).0 < self.target(time.now).0 / 2
+    }
+}
+
+impl Burn {
+    #[expect(clippy::cast_precision_loss, reason = "sizing needs no exact digits")]
+    fn add(&mut self, amount: Amount, now: Moment) {
+        self.pico = self.decayed(now) + amount.0.max(0) as f64;
+        self.at = now;
+    }
+
+    fn per_second(&self, now: Moment) -> f64 {
+        self.decayed(now) / BURN_MEMORY.as_secs_f64()
+    }
+
+    fn decayed(&self, now: Moment) -> f64 {
+        let age = now.since(self.at).as_secs_f64() / BURN_MEMORY.as_secs_f64();
+        self.pico * (-age).exp()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn second(n: u64) -> Moment {
+        Moment(n * 1_000_000_000)
+    }
+
+    fn at(now: u64) -> Time {
+        Time {
+            now: second(now),
+            contact: None,
+        }
+    }
+
+    #[test]
+    fn a_lease_ends_by_time_and_lives_by_contact() {
+        let mut lease = Lease::default();
+        lease.grant(Amount(100), TTL, second(70));
+        assert_eq!(lease.available(at(70)), Amount(100));
+        assert_eq!(lease.available(at(71)), Amount::ZERO);
+        let contact = |now, contact| Time {
+            contact: Some(second(contact)),
+            ..at(now)
+        };
+        assert_eq!(lease.available(contact(90, 30)), Amount(100));
+        assert_eq!(lease.available(contact(91, 30)), Amount::ZERO);
+    }
+
+    #[test]
+    fn a_short_lease_says_what_there_is() {
+        let mut lease = Lease::default();
+        assert_eq!(lease.reserve(Amount(5), Amount(1), at(0)), Reserve::Short);
+        lease.grant(Amount(100), TTL, second(60));
+        let mut reserve = |ceiling, least| lease.reserve(Amount(ceiling), Amount(least), at(0));
+        assert_eq!(reserve(60, 10), Reserve::Whole);
+        assert_eq!(reserve(60, 10), Reserve::Part(Amount(40)));
+        assert_eq!(reserve(60, 41), Reserve::Short);
+        assert_eq!(reserve(0, 0), Reserve::Whole, "what is free is free");
+        lease.take(Amount(40));
+        lease.end(Amount(60), Amount(70), second(1));
+        lease.end(Amount(40), Amount(40), second(1));
+        lease.end(Amount(0), Amount(0), second(1));
+        assert_eq!(lease.left, Amount(-10), "an over-run is a debt");
+        assert_eq!(lease.available(at(1)), Amount::ZERO);
+        assert!(!lease.empty() && lease.idle(second(2)));
+    }
+
+    #[test]
+    fn a_refill_follows_the_burn_rate_and_the_size_of_holds() {
+        let mut lease = Lease::default();
+        lease.grant(Amount(10_000), TTL, second(60));
+        assert!(!lease.low(at(0)));
+        lease.reserve(Amount(100), Amount(1), at(0));
+        assert_eq!(lease.target(second(0)), Amount(400));
+        for now in 0..30 {
+            lease.take(Amount(100));
+            lease.end(Amount(100), Amount(100), second(now));
+        }
+        let target = lease.target(second(30));
+        assert!((1500..2100).contains(&target.0), "{target:?}");
+        assert!(!lease.low(at(30)));
+        lease.end(Amount(0), Amount(6500), second(30));
+        assert!(lease.low(at(30)));
+        assert_eq!(lease.target(second(3000)), Amount(400), "forgotten");
+    }
+
+    proptest! {
+        /// Whatever happens, open holds are covered and nothing is made.
+        #[test]
+        fn money_is_kept(steps in prop::collection::vec((0_u8..4, 0_i128..100, 0_i128..100), 1..60)) {
+            let mut lease = Lease::default();
+            let (mut granted, mut gone) = (0, 0);
+            let mut open: Vec<Amount> = Vec::new();
+            for (kind, a, b) in steps {
+                match kind {
+                    0 => { lease.grant(Amount(a), TTL, second(60)); granted += a; }
+                    1 => match lease.reserve(Amount(a), Amount(b.min(a)), at(0)) {
+                        Reserve::Whole => open.push(Amount(a)),
+                        Reserve::Part(amount) => {
+                            prop_assert!(amount.0 < a && amount.0 >= b.min(a));
+                            lease.take(amount);
+                            open.push(amount);
+                        }
+                        Reserve::Short => {}
+                    },
+                    2 => if let Some(held) = open.pop() {
+                        let charged = Amount(b.min(held.0));
+                        lease.end(held, charged, second(0));
+                        gone += charged.0;
+                    },
+                    _ => gone += lease.withdraw().0,
+                }
+                let held: Amount = open.iter().copied().sum();
+                prop_assert_eq!(lease.held, held);
+                prop_assert_eq!(lease.left.0, granted - gone);
+                prop_assert!(lease.left >= held);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The road to the ledger for leases: top-ups with single flight and a deadline, refills in the
+//! background, returns. A request never waits longer than the deadline, and what an unanswered
+//! question was granted is found again under the same id. Deliberately not here: arithmetic.
+
+use super::desk::{Ask, Desk, Granted, Landed};
+use super::wal::{Record, Returning};
+use super::{Accounts, billing_unavailable, payment_required};
+use crate::control::{ControlClient, Unanswered};
+use crate::failure::{Failure, Fault};
+use crate::metrics::shed;
+use shared::clock::Moment;
+use shared::id::OrgId;
+use shared::key::hex;
+use shared::money::Amount;
+use shared::proto::ledger::ledger_client::LedgerClient;
+use shared::proto::ledger::{AcquireLeaseRequest, AcquireLeaseResponse, ReleaseLeaseRequest};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Returns that wait for the ledger's answer; more leases stay where they are.
+const RETURNING_MAX: usize = 10_000;
+/// The longest time to live that is believed.
+const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+
+impl Accounts {
+    /// Sets money aside, asking the ledger when there is too little.
+    pub(super) async fn reserve(
+        self: &Arc<Self>,
+        org: &OrgId,
+        ceiling: Amount,
+        least: Amount,
+    ) -> Result<Amount, Failure> {
+        let deadline = Instant::now() + self.timers.topup;
+        let mut may_ask = true;
+        loop {
+            let desk = self
+                .desk
+                .reserve(org, (ceiling, least), may_ask, self.time());
+            match desk {
+                Desk::Set { amount, low } => {
+                    if low && self.desk.refill(org, self.time()) {
+                        self.fly(org);
+                    }
+                    return Ok(amount);
+                }
+                Desk::Poor { left, outside } => return Err(payment_required(least, left, outside)),
+                Desk::Crowded => {
+                    shed("lease_orgs");
+                    let text = "this node serves too many organisations now; try again";
+                    return Err(billing_unavailable(Fault::Gateway, text));
+                }
+                Desk::Short => {
+                    let text = "the credit balance can't be checked now; try again";
+                    return Err(billing_unavailable(Fault::ControlPlane, text));
+                }
+                Desk::Wait { mut landing, start } => {
+                    if start {
+                        self.fly(org);
+                    }
+                    let landed = landing.wait_for(|landed| *landed != Landed::Flying);
+                    let landed = tokio::time::timeout_at(deadline, landed).await;
+                    may_ask = matches!(landed, Ok(Ok(landed)) if *landed == Landed::Answered);
+                }
+            }
+        }
+    }
+
+    /// Asks the ledger for more, in the background: a client that hangs up must not lose the
+    /// answer.
+    fn fly(self: &Arc<Self>, org: &OrgId) {
+        let (accounts, org) = (Arc::clone(self), org.clone());
+        self.tasks.spawn("lease top-up", async move {
+            accounts.top_up(&org).await;
+        });
+    }
+
+    async fn top_up(&self, org: &OrgId) {
+        let ask = self.desk.ask(org, self.fresh_id("lease"), self.time());
+        let answer = match &self.control {
+            Some(control) => self.acquire(control, org, &ask).await,
+            None => Err(false),
+        };
+        let now = self.clock.now();
+        match answer {
+            Ok(granted) => {
+                self.contact(ask.sent);
+                if granted.amount > Amount::ZERO {
+                    self.log.note(&Record::Grant {
+                        lease_id: ask.lease_id.clone(),
+                        org: org.clone(),
+                        amount: granted.amount,
+                        ttl_ms: u64::try_from(granted.ttl.as_millis()).unwrap_or(u64::MAX),
+                        unix_ms: self.clock.unix_ms(),
+                    });
+                }
+                self.desk.granted(org, &ask, granted, now);
+            }
+            Err(forget) => self.desk.failed(org, forget, now),
+        }
+    }
+
+    /// The ledger's answer; an error says whether the question itself was refused.
+    async fn acquire(
+        &self,
+        control: &ControlClient,
+        org: &OrgId,
+        ask: &Ask,
+    ) -> Result<Granted, bool> {
+        let request = AcquireLeaseRequest {
+            node_id: self.node.to_string(),
+            boot_epoch: self.epoch.0,
+            org: org.to_string(),
+            lease_id: ask.lease_id.clone(),
+            wanted_pico: ask.wanted.0.to_string(),
+            least_pico: ask.least.0.to_string(),
+        };
+        let call = |channel| async move { LedgerClient::new(channel).acquire_lease(request).await };
+        let answer = control.ask(self.timers.topup, call).await;
+        let answer = answer.map_err(|error| {
+            tracing::warn!(%org, %error, "no lease top-up");
+            matches!(error, Unanswered::Refused(_))
+        })?;
+        read_grant(&answer).ok_or_else(|| {
+            tracing::error!(%org, ?answer, "lease top-up not understood");
+            true
+        })
+    }
+
+    /// Looks for leases that have expired or that nobody uses, and brings returns to the ledger.
+    pub(super) async fn sweep(&self) {
+        for (org, amount) in self.desk.expire(self.time()) {
+            tracing::warn!(%org, usd = %amount, "lease expired without contact");
+            self.log.note(&Record::Expire { org, amount });
+        }
+        if !self.taken_over.load(Ordering::Relaxed) {
+            // The ledger would look for the money under this run and not find it.
+            return;
+        }
+        let now = self.clock.now();
+        let idle = u64::try_from(self.timers.lease_idle.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(before) = now.0.checked_sub(idle) {
+            self.send_back(Some(Moment(before)));
+        }
+        self.tell_returns().await;
+    }
+
+    /// Takes leases out of use: those that nobody has used since `before`, or all.
+    pub(super) fn send_back(&self, before: Option<Moment>) {
+        if self.control.is_none() || self.log.with_book(|b| b.returning.len()) >= RETURNING_MAX {
+            return;
+        }
+        for (org, amount) in self.desk.withdraw_idle(before) {
+            self.log.note(&Record::Return(Returning {
+                release_id: self.fresh_id("return"),
+                epoch: self.epoch,
+                org,
+                amount,
+            }));
+        }
+    }
+
+    /// Tells the ledger of all returns that it has not confirmed. True when it knows all.
+    pub(super) async fn tell_returns(&self) -> bool {
+        let Some(control) = &self.control else {
+            return true;
+        };
+        for returning in self.log.with_book(|book| book.returning.clone()) {
+            let request = ReleaseLeaseRequest {
+                node_id: self.node.to_string(),
+                boot_epoch: returning.epoch.0,
+                org: returning.org.to_string(),
+                release_id: returning.release_id.clone(),
+                amount_pico: returning.amount.0.to_string(),
+            };
+            let sent = self.clock.now();
+            let call =
+                |channel| async move { LedgerClient::new(channel).release_lease(request).await };
+            match control.ask(self.timers.ledger, call).await {
+                Ok(_) if returning.epoch == self.epoch => self.contact(sent),
+                Ok(_) => {}
+                Err(error @ Unanswered::Refused(_)) => {
+                    // It won't be taken later either; the ledger's own expiry takes it back.
+                    tracing::error!(org = %returning.org, %error, "lease not taken back");
+                }
+                Err(error) => {
+                    tracing::warn!(org = %returning.org, %error, "lease not returned yet");
+                    return false;
+                }
+            }
+            let release_id = returning.release_id;
+            self.log.note(&Record::Returned { release_id });
+        }
+        true
+    }
+
+    /// The ledger answered a question that was sent at `sent`: leases last from then.
+    pub(super) fn contact(&self, sent: Moment) {
+        self.contact.fetch_max(sent.0.max(1), Ordering::Relaxed);
+        let every = self.timers.contact_logged.as_nanos();
+        let last = self.contact_logged.load(Ordering::Relaxed);
+        let due = last == 0 || u128::from(sent.0.saturating_sub(last)) >= every;
+        let claim = |last| {
+            self.contact_logged
+                .compare_exchange(last, sent.0.max(1), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        };
+        if due && claim(last) {
+            let late = self.clock.now().since(sent);
+            let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            let unix_ms = self.clock.unix_ms().saturating_sub(late);
+            self.log.note(&Record::Contact { unix_ms });
+        }
+    }
+
+    fn fresh_id(&self, what: &str) -> String {
+        let random = hex(&fastrand::u128(..).to_be_bytes());
+        format!("{what}-{}-{}-{random}", self.node, self.epoch.0)
+    }
+}
+
+fn read_grant(answer: &AcquireLeaseResponse) -> Option<Granted> {
+    let amount = |text: &str| text.parse().ok().map(Amount);
+    let granted = amount(&answer.granted_pico).filter(|granted| *granted >= Amount::ZERO)?;
+    Some(Granted {
+        amount: granted,
+        ttl: Duration::from_millis(answer.ttl_ms).min(TTL_MAX),
+        // An empty text means that the ledger does not tell.
+        outside: amount(&answer.available_pico).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,275 @@
+//! What the log says, folded: the state after any prefix of records. Pure; the writer keeps one
+//! for checkpoints and recovery makes one by reading, so that both can't disagree. Deliberately
+//! not here: what may be spent, which also knows time.
+
+use super::Record;
+use crate::account::Receipt;
+use serde::{Deserialize, Serialize};
+use shared::id::{
+    BootEpoch, EndpointId, GenerationId, ModelId, NodeId, OrgId, ProviderSlug, Version,
+};
+use shared::key::KeyHash;
+use shared::money::Amount;
+use shared::record::{Outcome, UsageRecord};
+use shared::usage::Usage;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The fold of a log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::account) struct Book {
+    /// Whose log it is.
+    pub(in crate::account) node: NodeId,
+    /// Which run's.
+    pub(in crate::account) epoch: BootEpoch,
+    /// Earlier runs whose leases were carried over into this one.
+    pub(in crate::account) inherited: BTreeSet<BootEpoch>,
+    /// The next end's sequence.
+    pub(in crate::account) next: u64,
+    /// The ledger has all ends up to here.
+    pub(in crate::account) watermark: u64,
+    /// When the ledger last answered; leases last from here.
+    pub(in crate::account) contact_unix_ms: u64,
+    /// What each organisation has here.
+    pub(in crate::account) leases: BTreeMap<OrgId, LeaseBook>,
+    /// Money on its way back to the ledger.
+    pub(in crate::account) returning: Vec<Returning>,
+    /// Holds that have not ended.
+    pub(in crate::account) open: HashMap<GenerationId, OpenEntry>,
+}
+
+/// One organisation's money on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::account) struct LeaseBook {
+    /// Granted, less what was charged or went back. Open holds are still in it.
+    pub(in crate::account) left: Amount,
+    /// How long it lasts without contact.
+    pub(in crate::account) ttl_ms: u64,
+}
+
+/// Unused lease that goes back to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::account) struct Returning {
+    /// The ledger's key of this return: telling it twice returns once.
+    pub(in crate::account) release_id: String,
+    /// The run that returns it.
+    pub(in crate::account) epoch: BootEpoch,
+    /// Whose it is.
+    pub(in crate::account) org: OrgId,
+    /// How much.
+    pub(in crate::account) amount: Amount,
+}
+
+/// A hold that has not ended, with the last mark.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::account) struct OpenEntry {
+    /// As it began.
+    pub(in crate::account) hold: Arc<OpenHold>,
+    /// As last marked.
+    pub(in crate::account) progress: Option<Progress>,
+}
+
+/// What is known of a hold when it begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::account) struct OpenHold {
+    pub(in crate::account) generation: GenerationId,
+    pub(in crate::account) org: OrgId,
+    pub(in crate::account) key: KeyHash,
+    pub(in crate::account) held: Amount,
+    pub(in crate::account) api: String,
+    pub(in crate::account) requested_model: String,
+    pub(in crate::account) price_version: Version,
+    pub(in crate::account) streamed: bool,
+    pub(in crate::account) started_unix_ms: u64,
+}
+
+/// A receipt as the log keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::account) struct Progress {
+    endpoint: Option<EndpointId>,
+    model: Option<ModelId>,
+    provider: Option<ProviderSlug>,
+    usage: Usage,
+    cost: Amount,
+    finish_reason: String,
+    fault: Option<String>,
+    attempts: u32,
+    ttft_ms: u64,
+    duration_ms: u64,
+    upstream_id: String,
+}
+
+impl Book {
+    /// The book of a run that has done nothing yet.
+    pub(in crate::account) fn new(node: NodeId, epoch: BootEpoch) -> Self {
+        Self {
+            node,
+            epoch,
+            inherited: BTreeSet::new(),
+            next: 1,
+            watermark: 0,
+            contact_unix_ms: 0,
+            leases: BTreeMap::new(),
+            returning: Vec::new(),
+            open: HashMap::new(),
+        }
+    }
+
+    /// Folds one record in.
+    pub(in crate::account) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Checkpoint(book) => self.clone_from(book),
+            Record::Grant {
+                org,
+                amount,
+                ttl_ms,
+                unix_ms,
+                ..
+            } => {
+                let lease = self.leases.entry(org.clone()).or_default();
+                lease.left += *amount;
+                lease.ttl_ms = *ttl_ms;
+                self.contact_unix_ms = self.contact_unix_ms.max(*unix_ms);
+            }
+            Record::Expire { org, amount } => self.take(org, *amount),
+            Record::Return(returning) => {
+                self.take(&returning.org, returning.amount);
+                self.returning.push(returning.clone());
+            }
+            Record::Returned { release_id } => {
+                self.returning.retain(|r| r.release_id != *release_id);
+            }
+            Record::Contact { unix_ms } => {
+                self.contact_unix_ms = self.contact_unix_ms.max(*unix_ms);
+            }
+            Record::Intent(hold) => {
+                let entry = OpenEntry {
+                    hold: Arc::clone(hold),
+                    progress: None,
+                };
+                self.open.insert(hold.generation.clone(), entry);
+            }
+            Record::Mark {
+                generation,
+                progress,
+            } => {
+                if let Some(entry) = self.open.get_mut(generation) {
+                    entry.progress = Some(progress.clone());
+                }
+            }
+            Record::End(end) => self.end(end),
+            Record::Ack { watermark } => self.watermark = self.watermark.max(*watermark),
+            Record::Recovered => {}
+        }
+    }
+
+    /// How many ends the ledger has not acknowledged.
+    pub(in crate::account) fn unacknowledged(&self) -> u64 {
+        self.next.saturating_sub(1).saturating_sub(self.watermark)
+    }
+
+    /// Open holds in an order that does not depend on the map.
+    pub(in crate::account) fn open_in_order(&self) -> Vec<&OpenEntry> {
+        let mut open: Vec<_> = self.open.values().collect();
+        open.sort_by(|a, b| {
+            let key = |entry: &OpenEntry| entry.hold.started_unix_ms;
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| a.hold.generation.cmp(&b.hold.generation))
+        });
+        open
+    }
+
+    fn end(&mut self, end: &UsageRecord) {
+        // A new segment repeats ends that may not have reached the disk in the old one.
+        if end.sequence < self.next {
+            return;
+        }
+        self.next = end.sequence.saturating_add(1);
+        self.open.remove(&end.generation);
+        self.take(&end.org, charge(end));
+    }
+
+    fn take(&mut self, org: &OrgId, amount: Amount) {
+        if let Some(lease) = self.leases.get_mut(org) {
+            lease.left -= amount;
+            if lease.left == Amount::ZERO {
+                self.leases.remove(org);
+            }
+        } else if amount != Amount::ZERO {
+            // More was spent than granted (a provider's over-run): the next grant pays it back.
+            let lease = self.leases.entry(org.clone()).or_default();
+            lease.left -= amount;
+        }
+    }
+}
+
+impl OpenHold {
+    /// The record of this hold's end. Its sequence is given when it is written.
+    pub(in crate::account) fn end(&self, progress: Progress, outcome: Outcome) -> UsageRecord {
+        UsageRecord {
+            sequence: 0,
+            generation: self.generation.clone(),
+            org: self.org.clone(),
+            key: self.key,
+            outcome,
+            held: self.held,
+            cost: progress.cost,
+            api: self.api.clone(),
+            requested_model: self.requested_model.clone(),
+            model: progress.model,
+            endpoint: progress.endpoint,
+            provider: progress.provider,
+            price_version: self.price_version,
+            usage: progress.usage,
+            streamed: self.streamed,
+            finish_reason: progress.finish_reason,
+            fault: progress.fault,
+            started_unix_ms: self.started_unix_ms,
+            duration_ms: progress.duration_ms,
+            ttft_ms: progress.ttft_ms,
+            attempts: progress.attempts,
+            upstream_id: progress.upstream_id,
+        }
+    }
+}
+
+impl Progress {
+    /// What the receipt says the request costs; never below zero.
+    pub(in crate::account) fn cost(&self) -> Amount {
+        self.cost
+    }
+}
+
+impl From<&Receipt> for Progress {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            endpoint: receipt.endpoint.clone(),
+            model: receipt.model.clone(),
+            provider: receipt.provider.clone(),
+            usage: receipt.usage,
+            cost: receipt.cost.at_least_zero(),
+            finish_reason: receipt.finish_reason.clone(),
+            fault: receipt.fault.map(|fault| fault.as_str().to_owned()),
+            attempts: receipt.attempts,
+            ttft_ms: receipt.ttft.map_or(0, whole_ms),
+            duration_ms: whole_ms(receipt.duration),
+            upstream_id: receipt.upstream_id.clone(),
+        }
+    }
+}
+
+/// What an end takes out of the lease. A suspense keeps its whole hold until it is reconciled.
+pub(in crate::account) fn charge(end: &UsageRecord) -> Amount {
+    match end.outcome {
+        Outcome::Settled => end.cost,
+        Outcome::Released => Amount::ZERO,
+        Outcome::Suspense => end.held,
+    }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,477 @@
+//! The keys that this node knows, the refusals that it believes for a moment, and how far it is
+//! in the control plane's list of changes. Pure but for its file format; time is passed in.
+//! Deliberately not here: asking ([`super::lookup`]).
+
+use crate::metrics::shed;
+use serde::{Deserialize, Serialize};
+use shared::clock::Moment;
+use shared::key::KeyHash;
+use shared::policy::Principal;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Keys that one node remembers; beyond it one that was long not verified is forgotten.
+pub(super) const KEYS_MAX: usize = 200_000;
+/// Refusals that one node remembers; beyond it all are forgotten: they last 2 s at most.
+pub(super) const REFUSALS_MAX: usize = 100_000;
+/// How many keys are compared to choose the one to forget.
+const EVICT_SAMPLE: usize = 32;
+/// "No such key" is never believed longer.
+const NEGATIVE_MAX: Duration = Duration::from_secs(2);
+/// First word of the key file: name and version of its format.
+const FORMAT: &str = "godwit-keys-1";
+
+/// Why a key is refused, by authority.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    Unknown,
+    Revoked,
+    Disabled,
+    Expired,
+}
+
+/// What the cache says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Found {
+    /// Use it.
+    Fresh(Arc<Principal>),
+    /// Use it, and ask again in the background.
+    Stale(Arc<Principal>),
+    /// Refuse it.
+    Refused(Refusal),
+    /// Ask.
+    Unknown,
+}
+
+/// The control plane's answer, and as of which change it holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Answer {
+    pub(super) sequence: u64,
+    pub(super) verdict: Result<Arc<Principal>, Refusal>,
+}
+
+/// What an answer changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Learned {
+    /// Nothing: it is older than a change that was applied already. It may not know of a
+    /// revocation, so ask again.
+    TooOld,
+    /// The key is known now.
+    Known,
+    /// The key is refused now.
+    Refused,
+    /// The key was known and is refused now.
+    Denied,
+}
+
+/// A change of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    Denied(KeyHash),
+    Changed(KeyHash),
+}
+
+/// How old a key may be, and how long a refusal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ages {
+    pub(super) fresh: Duration,
+    pub(super) offline: Duration,
+    pub(super) negative: Duration,
+    pub(super) retry: Duration,
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(super) struct Cache {
+    ages: Ages,
+    /// All changes up to this are applied.
+    sequence: u64,
+    known: HashMap<KeyHash, Known>,
+    refused: HashMap<KeyHash, Refused>,
+}
+
+#[derive(Debug)]
+struct Known {
+    principal: Arc<Principal>,
+    /// When this node heard of it, and how old the news was then.
+    heard: Moment,
+    age_then: Duration,
+    /// Not to be asked about again before this.
+    retry: Moment,
+}
+
+#[derive(Debug)]
+struct Refused {
+    why: Refusal,
+    until: Moment,
+}
+
+/// The file's content.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    sequence: u64,
+    keys: Vec<SavedKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedKey {
+    principal: Arc<Principal>,
+    verified_unix_ms: u64,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub(super) fn new(ages: Ages) -> Self {
+        Self {
+            ages: Ages {
+                negative: ages.negative.min(NEGATIVE_MAX),
+                ..ages
+            },
+            sequence: 0,
+            known: HashMap::new(),
+            refused: HashMap::new(),
+        }
+    }
+
+    /// How far it is in the list of changes.
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many keys it knows.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// What is known of a key. A stale one is reported as stale once per retry interval.
+    pub(super) fn find(&mut self, key: &KeyHash, now: Moment, unix_s: u64) -> Found {
+        if let Some(known) = self.known.get_mut(key) {
+            let age = known.age(now);
+            if age >= self.ages.offline {
+                self.known.remove(key);
+                return Found::Unknown;
+            }
+            let expires = known.principal.expires_at;
+            if expires.is_some_and(|expires| expires <= unix_s) {
+                return Found::Refused(Refusal::Expired);
+            }
+            let principal = Arc::clone(&known.principal);
+            if age < self.ages.fresh || now < known.retry {
+                return Found::Fresh(principal);
+            }
+            known.retry = now.plus(self.ages.retry);
+            return Found::Stale(principal);
+        }
+        match self.refused.get(key) {
+            Some(refused) if now < refused.until => Found::Refused(refused.why),
+            Some(_) => {
+                self.refused.remove(key);
+                Found::Unknown
+            }
+            None => Found::Unknown,
+        }
+    }
+
+    /// Takes an answer in, unless it is too old.
+    pub(super) fn learn(&mut self, key: KeyHash, answer: &Answer, now: Moment) -> Learned {
+        if answer.sequence < self.sequence {
+            return Learned::TooOld;
+        }
+        match &answer.verdict {
+            Ok(principal) => {
+                self.refused.remove(&key);
+                self.insert(key, principal, now, Duration::ZERO);
+                Learned::Known
+            }
+            Err(why) => {
+                let known = self.known.remove(&key).is_some();
+                self.refuse(key, *why, now);
+                if known {
+                    Learned::Denied
+                } else {
+                    Learned::Refused
+                }
+            }
+        }
+    }
+
+    /// Applies changes in order; those that it has are skipped. False when some are missing in
+    /// between: the list must be asked for again.
+    pub(super) fn apply(&mut self, changes: &[(u64, Change)], sequence: u64, now: Moment) -> bool {
+        for (at, change) in changes {
+            if *at <= self.sequence {
+                continue;
+            }
+            if *at != self.sequence + 1 {
+                return false;
+            }
+            self.sequence = *at;
+            match change {
+                Change::Denied(key) => {
+                    self.known.remove(key);
+                    self.refuse(*key, Refusal::Revoked, now);
+                }
+                Change::Changed(key) => {
+                    self.known.remove(key);
+                    self.refused.remove(key);
+                }
+            }
+        }
+        sequence <= self.sequence
+    }
+
+    /// The list of changes begins anew at `sequence`: nothing that is known can be trusted.
+    pub(super) fn reset(&mut self, sequence: u64) {
+        self.known.clear();
+        self.refused.clear();
+        self.sequence = sequence;
+    }
+
+    /// The file's bytes. `unix_ms` is now.
+    pub(super) fn save(&self, now: Moment, unix_ms: u64) -> serde_json::Result<Vec<u8>> {
+        let keys = self.known.values().map(|known| SavedKey {
+            principal: Arc::clone(&known.principal),
+            verified_unix_ms: unix_ms.saturating_sub(whole_ms(known.age(now))),
+        });
+        let body = serde_json::to_vec(&Saved {
+            sequence: self.sequence,
+            keys: keys.collect(),
+        })?;
+        let checksum = crc32fast::hash(&body);
+        let mut bytes = format!("{FORMAT} {checksum:08x}\n").into_bytes();
+        bytes.extend_from_slice(&body);
+        Ok(bytes)
+    }
+
+    /// Fills an empty cache from a file's bytes. False when they are damaged or not ours; the
+    /// cache then stays empty.
+    pub(super) fn load(&mut self, bytes: &[u8], now: Moment, unix_ms: u64) -> bool {
+        let Some(saved) = parse(bytes) else {
+            return false;
+        };
+        self.sequence = saved.sequence;
+        for key in saved.keys.into_iter().take(KEYS_MAX) {
+            // Verified in the future: the wall clock was set back, so its age is not known.
+            let age = match unix_ms.checked_sub(key.verified_unix_ms) {
+                Some(age_ms) => Duration::from_millis(age_ms),
+                None => self.ages.fresh,
+            };
+            if age < self.ages.offline {
+                self.insert(key.principal.key, &key.principal, now, age);
+            }
+        }
+        true
+    }
+
+    fn insert(&mut self, key: KeyHash, principal: &Arc<Principal>, now: Moment, age: Duration) {
+        if self.known.len() >= KEYS_MAX && !self.known.contains_key(&key) {
+            let sample = self.known.iter().take(EVICT_SAMPLE);
+            let oldest = sample.max_by_key(|(_, known)| known.age(now));
+            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+                self.known.remove(&oldest);
+                shed("keys");
+            }
+        }
+        let known = Known {
+            principal: Arc::clone(principal),
+            heard: now,
+            age_then: age,
+            retry: Moment::default(),
+        };
+        self.known.insert(key, known);
+    }
+
+    fn refuse(&mut self, key: KeyHash, why: Refusal, now: Moment) {
+        if self.refused.len() >= REFUSALS_MAX {
+            self.refused.retain(|_, refused| now < refused.until);
+            if self.refused.len() >= REFUSALS_MAX {
+                self.refused.clear();
+                shed("key_refusals");
+            }
+        }
+        let until = now.plus(self.ages.negative);
+        self.refused.insert(key, Refused { why, until });
+    }
+}
+
+impl Known {
+    fn age(&self, now: Moment) -> Duration {
+        now.since(self.heard).saturating_add(self.age_then)
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Saved> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    let (head, body) = bytes.split_at_checked(end)?;
+    let body = body.get(1..)?;
+    let (format, checksum) = std::str::from_utf8(head).ok()?.split_once(' ')?;
+    let checksum = u32::from_str_radix(checksum, 16).ok()?;
+    if format != FORMAT || crc32fast::hash(body) != checksum {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use shared::policy::{KeyKind, KeyPolicy};
+
+    const AGES: Ages = Ages {
+        fresh: Duration::from_secs(3600),
+        offline: Duration::from_secs(86_400),
+        negative: Duration::from_secs(60),
+        retry: Duration::from_secs(30),
+    };
+
+    fn key(n: u8) -> KeyHash {
+        KeyHash([n; 32])
+    }
+
+    fn principal(n: u8) -> Arc<Principal> {
+        Arc::new(Principal {
+            org: "org_a".into(),
+            key: key(n),
+            key_name: "test".into(),
+            kind: KeyKind::Inference,
+            expires_at: (n == 9).then_some(1000),
+            policy: KeyPolicy::default(),
+        })
+    }
+
+    fn second(n: u64) -> Moment {
+        Moment(n * 1_000_000_000)
+    }
+
+    fn known(sequence: u64, n: u8) -> Answer {
+        Answer {
+            sequence,
+            verdict: Ok(principal(n)),
+        }
+    }
+
+    #[test]
+    fn a_key_grows_stale_and_then_unusable() {
+        let mut cache = Cache::new(AGES);
+        assert_eq!(cache.learn(key(1), &known(0, 1), second(0)), Learned::Known);
+        let mut find = |at| cache.find(&key(1), second(at), 0);
+        assert_eq!(find(3599), Found::Fresh(principal(1)));
+        assert_eq!(find(3600), Found::Stale(principal(1)));
+        assert_eq!(find(3601), Found::Fresh(principal(1)), "being asked about");
+        assert_eq!(find(3631), Found::Stale(principal(1)));
+        assert_eq!(find(86_400), Found::Unknown);
+    }
+
+    #[test]
+    fn expiry_is_honoured_without_asking() {
+        let mut cache = Cache::new(AGES);
+        cache.learn(key(9), &known(0, 9), second(0));
+        let mut find = |unix_s| cache.find(&key(9), second(1), unix_s);
+        assert_eq!(find(999), Found::Fresh(principal(9)));
+        assert_eq!(find(1000), Found::Refused(Refusal::Expired));
+    }
+
+    #[test]
+    fn a_refusal_is_believed_for_two_seconds_at_most() {
+        let mut cache = Cache::new(AGES);
+        let no = Answer {
+            sequence: 0,
+            verdict: Err(Refusal::Unknown),
+        };
+        cache.learn(key(1), &no, second(0));
+        let refused = Found::Refused(Refusal::Unknown);
+        assert_eq!(cache.find(&key(1), second(1), 0), refused);
+        assert_eq!(cache.find(&key(1), second(2), 0), Found::Unknown);
+    }
+
+    #[test]
+    fn an_answer_from_before_a_denial_is_not_taken() {
+        let mut cache = Cache::new(AGES);
+        assert!(cache.apply(&[(1, Change::Denied(key(1)))], 1, second(0)));
+        let old = cache.learn(key(1), &known(0, 1), second(0));
+        assert_eq!(old, Learned::TooOld);
+        let revoked = Found::Refused(Refusal::Revoked);
+        assert_eq!(cache.find(&key(1), second(0), 0), revoked);
+        let new = cache.learn(key(1), &known(1, 1), second(0));
+        assert_eq!(new, Learned::Known);
+    }
+
+    #[test]
+    fn changes_are_applied_once_and_in_order() {
+        let mut cache = Cache::new(AGES);
+        cache.learn(key(1), &known(0, 1), second(0));
+        let changes = [
+            (1, Change::Denied(key(2))),
+            (2, Change::Changed(key(2))),
+            (3, Change::Changed(key(1))),
+        ];
+        assert!(!cache.apply(&changes[1..], 3, second(0)), "1 is missing");
+        assert!(cache.apply(&changes[..2], 2, second(0)));
+        assert_eq!(
+            cache.find(&key(2), second(0), 0),
+            Found::Unknown,
+            "made anew"
+        );
+        assert_eq!(
+            cache.find(&key(1), second(0), 0),
+            Found::Fresh(principal(1))
+        );
+        assert!(cache.apply(&changes, 3, second(0)));
+        assert_eq!(cache.find(&key(1), second(0), 0), Found::Unknown);
+        cache.learn(key(1), &known(3, 1), second(0));
+        assert!(cache.apply(&changes, 3, second(0)), "again");
+        assert_eq!(
+            cache.find(&key(1), second(0), 0),
+            Found::Fresh(principal(1))
+        );
+        assert!(!cache.apply(&[], 4, second(0)), "4 is missing");
+        cache.reset(1);
+        assert_eq!((cache.len(), cache.sequence()), (0, 1));
+    }
+
+    #[test]
+    fn the_file_brings_back_keys_with_their_age() {
+        let mut cache = Cache::new(AGES);
+        cache.apply(&[(1, Change::Denied(key(3)))], 1, second(0));
+        cache.learn(key(1), &known(1, 1), second(0));
+        let saved = cache.save(second(1000), 10_000_000).unwrap();
+        let load = |unix_ms| {
+            let mut cache = Cache::new(AGES);
+            assert!(cache.load(&saved, second(5), unix_ms));
+            assert_eq!(cache.sequence(), 1);
+            cache.find(&key(1), second(5), 0)
+        };
+        assert_eq!(load(10_000_000), Found::Fresh(principal(1)));
+        assert_eq!(load(13_600_000), Found::Stale(principal(1)));
+        assert_eq!(
+            load(1),
+            Found::Stale(principal(1)),
+            "the clock was set back"
+        );
+        assert_eq!(load(96_400_000), Found::Unknown);
+        let text = String::from_utf8(saved).unwrap();
+        assert!(!text.contains("sk-gw"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_not_believed(at in any::<prop::sample::Index>(), flip in 1_u8..) {
+            let mut cache = Cache::new(AGES);
+            cache.learn(key(1), &known(0, 1), second(0));
+            let mut saved = cache.save(second(0), 1).unwrap();
+            let at = at.index(saved.len());
+            saved[at] ^= flip;
+            // The case of the checksum's digits is the one thing that does not matter.
+            let mut fresh = Cache::new(AGES);
+            let loaded = fresh.load(&saved, second(0), 1);
+            prop_assert!(!loaded || (flip == 0x20 && at < 24));
+            prop_assert!(!Cache::new(AGES).load(&saved[..at], second(0), 1));
+        }
+    }
+}
