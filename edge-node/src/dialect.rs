@@ -2,18 +2,21 @@
 //! API. The same dialect on both sides is a splice of bytes, any other pair goes through
 //! [`crate::message`]. Sockets, credentials and retries are not here.
 
+mod anthropic_messages;
+mod calls;
 mod classify;
 mod finish;
 mod openai_chat;
 mod retry_after;
 mod scrub;
+mod shape;
 
 use crate::failure::{ErrorType, Failure, Fault, Retry};
 use crate::ingress::Call;
 use crate::message::Progress;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use shared::catalog::{Dialect, Endpoint, Provider};
+use shared::catalog::{Dialect, Endpoint, Parameter, Provider};
 use shared::id::GenerationId;
 use shared::usage::{Cost, Usage};
 
@@ -33,6 +36,15 @@ pub struct Target<'a> {
     pub created: u64,
     /// The most completion tokens that may be asked for, where the client's own wish is too much.
     pub max_tokens_clamp: Option<u64>,
+}
+
+impl Target<'_> {
+    /// May the endpoint be sent this parameter? One that names none has told nothing about them.
+    #[must_use]
+    pub fn supports(&self, parameter: Parameter) -> bool {
+        let supported = &self.endpoint.supported_parameters;
+        supported.is_empty() || supported.contains(&parameter)
+    }
 }
 
 /// What to send upstream, and who reads the answer.
@@ -107,6 +119,7 @@ pub const fn is_built(dialect: Dialect) -> bool {
 pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     match target.provider.dialect {
         Dialect::OpenaiChat => Ok(openai_chat::prepare(call, target)),
+        Dialect::AnthropicMessages => anthropic_messages::prepare(call, target),
         _ => Err(not_built(target.provider)),
     }
 }

@@ -1,7 +1,9 @@
 //! What the client gets, in the client's API: how an answer is marked as ours, its usage, and its
 //! chunks. Which upstream it came from is not known here.
 
-pub mod usage;
+pub(crate) mod answer;
+pub(crate) mod chat;
+pub(crate) mod usage;
 
 use crate::dialect::Target;
 use crate::failure::Failure;

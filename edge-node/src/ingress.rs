@@ -2,6 +2,7 @@
 //! the bytes stay as they came. A full parse is made only when a translation needs it; limits on
 //! the body's size and the rate of requests are not here.
 
+pub(crate) mod chat;
 pub mod later;
 pub mod peek;
 pub mod preferences;
@@ -15,7 +16,7 @@ use crate::failure::Failure;
 use crate::wire::json::Scanner;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use peek::{Member, Peek, Refused};
+use peek::{Field, Member, Peek, Refused};
 use reasoning::Reasoning;
 use shared::catalog::Modality;
 use shared::routing::Demand;
@@ -78,6 +79,13 @@ pub struct Call {
 }
 
 impl Call {
+    /// The text of a top-level member's value; none when it is absent or null.
+    pub(crate) fn member(&self, field: Field) -> Option<&str> {
+        let member = self.members.iter().find(|member| member.field == field)?;
+        let text = self.text().get(member.value.start..member.value.end)?;
+        (text != "null").then_some(text)
+    }
+
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -2,7 +2,6 @@
 //! but for declared splices. What providers of this dialect do differently is handled in this
 //! folder: in place, without a tree.
 
-mod calls;
 mod content;
 mod counts;
 mod request;

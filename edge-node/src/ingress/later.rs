@@ -53,3 +53,15 @@ pub fn route(route: &str) -> Result<(), Failure> {
     let instead = "leave it out, or use provider.sort";
     Err(refuse("route", "this route", instead))
 }
+
+/// Refuses tiers that have another price than the endpoint's.
+///
+/// # Errors
+/// The tier is one of these.
+pub fn service_tier(tier: &str) -> Result<(), Failure> {
+    if matches!(tier, "flex" | "priority" | "fast" | "scale") {
+        let feature = format!("the tier {tier}");
+        return Err(refuse("service_tier", &feature, "leave it out"));
+    }
+    Ok(())
+}

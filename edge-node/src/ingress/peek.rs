@@ -38,6 +38,9 @@ pub(crate) enum Field {
     StreamOptions,
     Choices,
     User,
+    /// Legacy: `functions`.
+    Functions,
+    ServiceTier,
     /// A sampling or tool parameter that an endpoint may or may not support.
     Parameter(Parameter),
     /// Addressed to us: never sent upstream.
@@ -74,6 +77,8 @@ impl Field {
             "stream_options" => Self::StreamOptions,
             "n" => Self::Choices,
             "user" => Self::User,
+            "functions" => Self::Functions,
+            "service_tier" => Self::ServiceTier,
             "models" => Self::Own(Own::Models),
             "provider" => Self::Own(Own::Provider),
             "prompt" => Self::Own(Own::Prompt),
@@ -95,8 +100,8 @@ impl Field {
     /// The kinds that the value may have, besides null; none where it is not read.
     const fn kinds(self) -> &'static [Kind] {
         match self {
-            Self::Model | Self::User => &[Kind::String],
-            Self::Messages => &[Kind::Array],
+            Self::Model | Self::User | Self::ServiceTier => &[Kind::String],
+            Self::Messages | Self::Functions => &[Kind::Array],
             Self::Stream => &[Kind::Bool],
             Self::StreamOptions => &[Kind::Object],
             Self::Choices => &[Kind::Number],
@@ -245,7 +250,8 @@ impl Peek {
             }
             Field::Own(own) => self.own(scanner, own, name)?,
             Field::Parameter(parameter) => self.parameter(scanner, parameter, name)?,
-            Field::User | Field::Other => {
+            Field::ServiceTier => later::service_tier(&scanner.string()?.decode())?,
+            Field::User | Field::Functions | Field::Other => {
                 scanner.value()?;
             }
         }

@@ -71,6 +71,12 @@ pub struct Str<'a> {
 }
 
 impl<'a> Str<'a> {
+    /// `""`
+    pub const EMPTY: Str<'static> = Str {
+        raw: "\"\"",
+        escaped: false,
+    };
+
     /// The string with its quotes.
     #[must_use]
     pub const fn raw(self) -> &'a str {

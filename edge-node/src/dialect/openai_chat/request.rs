@@ -101,7 +101,12 @@ impl<'a> Request<'a> {
                 true
             }
             Field::Parameter(parameter) => self.parameter(parameter, member),
-            Field::Stream | Field::Choices | Field::User | Field::Other => true,
+            Field::Stream
+            | Field::Choices
+            | Field::User
+            | Field::Functions
+            | Field::ServiceTier
+            | Field::Other => true,
         }
     }
 
@@ -118,7 +123,7 @@ impl<'a> Request<'a> {
             Parameter::StructuredOutputs => false,
             // Leaving tools out would change the question; endpoints without them are not chosen.
             Parameter::Tools | Parameter::ToolChoice => true,
-            _ => self.supports(parameter),
+            _ => self.target.supports(parameter),
         }
     }
 
@@ -218,13 +223,8 @@ impl<'a> Request<'a> {
     }
 
     fn takes_effort(&self) -> bool {
-        self.supports(Parameter::ReasoningEffort) || self.supports(Parameter::Reasoning)
-    }
-
-    /// An endpoint that names no parameters has told nothing about them.
-    fn supports(&self, parameter: Parameter) -> bool {
-        let supported = &self.target.endpoint.supported_parameters;
-        supported.is_empty() || supported.contains(&parameter)
+        self.target.supports(Parameter::ReasoningEffort)
+            || self.target.supports(Parameter::Reasoning)
     }
 
     fn has(&self, quirk: Quirk) -> bool {

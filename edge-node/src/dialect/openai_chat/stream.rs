@@ -2,7 +2,8 @@
 //! end; an answer that comes whole although a stream was asked for is sent as one chunk.
 
 use crate::dialect::openai_chat::walk::Walker;
-use crate::dialect::{ANSWER_BYTES_MAX, Bill, Translator, classify};
+use crate::dialect::shape::{Shape, Stop};
+use crate::dialect::{Bill, Translator, classify};
 use crate::egress::usage;
 use crate::failure::Failure;
 use crate::message::{Finish, Progress};
@@ -18,30 +19,10 @@ pub(crate) struct Stream {
     shape: Shape,
 }
 
-/// What the upstream's body turned out to be.
-#[derive(Debug)]
-enum Shape {
-    /// Nothing but white space has come.
-    Unknown,
-    Events,
-    /// JSON, collected.
-    Whole(Vec<u8>),
-}
-
 /// The chunks, without the framing.
 #[derive(Debug)]
 struct Body {
     walker: Walker,
-}
-
-/// A failure on its way through the event parser.
-struct Stop(Box<Failure>);
-
-impl From<sse::Error> for Stop {
-    fn from(error: sse::Error) -> Self {
-        let message = format!("the provider's stream can't be read: {error}");
-        Self(Box::new(Failure::provider(502, "garbage", message)))
-    }
 }
 
 impl Stream {
@@ -52,31 +33,12 @@ impl Stream {
             shape: Shape::Unknown,
         }
     }
-
-    /// Decides by the first byte that means something what the body is.
-    fn recognise(&mut self, chunk: &[u8]) -> Result<(), Failure> {
-        let first = chunk.iter().find(|byte| !byte.is_ascii_whitespace());
-        match first {
-            None => {}
-            Some(b'{' | b'[') => self.shape = Shape::Whole(Vec::new()),
-            Some(b'<') => return Err(classify::garbage(&self.body.walker.name, "markup")),
-            Some(_) => self.shape = Shape::Events,
-        }
-        Ok(())
-    }
 }
 
 impl Translator for Stream {
     fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
-        if matches!(self.shape, Shape::Unknown) {
-            self.recognise(chunk)?;
-        }
         let body = &mut self.body;
-        if let Shape::Whole(collected) = &mut self.shape {
-            if collected.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(classify::too_large(&body.walker.name, "64 MiB"));
-            }
-            collected.extend_from_slice(chunk);
+        if !self.shape.take(chunk, &body.walker.name)? {
             return Ok(());
         }
         let fed = self.parser.feed(chunk, |event| body.event(event, out));
@@ -131,10 +93,9 @@ impl Body {
         }
         if event.name == "error" {
             let failure = classify::in_band(&self.walker.name, data);
-            return Err(Stop(Box::new(failure)));
+            return Err(failure.into());
         }
-        let walked = self.chunk(data, out);
-        walked.map_err(|failure| Stop(Box::new(failure)))
+        self.chunk(data, out).map_err(Stop::from)
     }
 
     fn chunk(&mut self, data: &str, out: &mut BytesMut) -> Result<(), Failure> {

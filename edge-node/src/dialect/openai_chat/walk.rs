@@ -1,7 +1,7 @@
 //! One pass over a chunk or an answer: notes what the gateway must know of it and the splices that
 //! make it ours. Everything else stays as the provider wrote it.
 
-use crate::dialect::openai_chat::calls::Calls;
+use crate::dialect::calls::Calls;
 use crate::dialect::openai_chat::content;
 use crate::dialect::openai_chat::counts::Counts;
 use crate::dialect::{Target, classify, finish};

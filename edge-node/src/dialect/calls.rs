@@ -39,6 +39,22 @@ impl Calls {
         self.list.is_empty()
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// A call that is known to be new; returns its index.
+    pub(crate) fn open(&mut self) -> usize {
+        let index = self.list.len();
+        self.list.push(Call {
+            upstream_index: index as u64,
+            id: String::new(),
+            arguments: String::new(),
+            length: 0,
+        });
+        index
+    }
+
     /// The call of a piece with this index (none when it has none) and id. None when there are too
     /// many calls.
     pub(crate) fn place(&mut self, index: Option<u64>, id: &str, has_name: bool) -> Option<Place> {

@@ -1,0 +1,355 @@
+//! Reads an answer, streamed or whole, as canonical events. Blocks of the provider's own tools are
+//! skipped: they are not calls to the client.
+
+use crate::dialect::anthropic_messages::counts::Counts;
+use crate::dialect::anthropic_messages::fields::{Citation, Fields, Outline};
+use crate::dialect::calls::{CALLS_MAX, Calls};
+use crate::dialect::{classify, finish};
+use crate::failure::Failure;
+use crate::message::{Escaped, Event, Finish, Progress};
+use crate::wire::json::{self, Scanner, Span, Str, SyntaxError};
+
+/// How many blocks may be open at once.
+const OPEN_BLOCKS_MAX: usize = 256;
+
+/// Takes the events, in order.
+pub(super) trait Sink {
+    fn take(&mut self, event: Event<'_>);
+}
+
+/// State over one answer.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) progress: Progress,
+    /// The provider's name, for messages.
+    pub(super) name: String,
+    counts: Counts,
+    blocks: Vec<(u64, Block)>,
+    calls: Calls,
+    /// Details of reasoning so far.
+    thoughts: usize,
+    /// Characters of text so far.
+    characters: usize,
+    has_begun: bool,
+}
+
+/// An open content block.
+#[derive(Debug)]
+enum Block {
+    Text {
+        start: usize,
+        citations: Vec<Citation>,
+    },
+    Thinking(usize),
+    Call {
+        index: usize,
+        /// Arguments that came with the block's start, as the inside of a JSON string.
+        input: String,
+    },
+    /// Nothing more that the client gets.
+    Other,
+}
+
+impl Reader {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            progress: Progress::default(),
+            name: name.to_owned(),
+            counts: Counts::default(),
+            blocks: Vec::new(),
+            calls: Calls::default(),
+            thoughts: 0,
+            characters: 0,
+            has_begun: false,
+        }
+    }
+
+    /// True once anything of an answer has come.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Reads one event of a stream.
+    pub(super) fn event(&mut self, data: &str, sink: &mut impl Sink) -> Result<(), Failure> {
+        let outline = Outline::read(data).map_err(|error| self.garbage(error))?;
+        let kind = outline.kind.map(Str::decode).unwrap_or_default();
+        if kind == "error" || outline.has_error {
+            return Err(classify::in_band(&self.name, data));
+        }
+        let read = match &*kind {
+            "message_start" => self.start(data, &outline, sink),
+            "content_block_start" => self.block_start(data, &outline, sink),
+            "content_block_delta" => self.block_delta(data, &outline, sink),
+            "content_block_stop" => {
+                self.block_stop(outline.index, sink);
+                Ok(())
+            }
+            "message_delta" => self.message_delta(data, &outline, sink),
+            "message_stop" => {
+                self.progress.done = true;
+                Ok(())
+            }
+            // Pings, and whatever is new.
+            _ => Ok(()),
+        };
+        read.map_err(|error| self.garbage(error))?;
+        if self.blocks.len() > OPEN_BLOCKS_MAX || self.calls.len() > CALLS_MAX {
+            let limit = "256 open blocks or 512 tool calls";
+            return Err(classify::too_large(&self.name, limit));
+        }
+        self.progress.usage = self.counts.usage(self.progress.output_bytes);
+        Ok(())
+    }
+
+    /// Reads a whole answer.
+    pub(super) fn whole(&mut self, text: &str, sink: &mut impl Sink) -> Result<(), Failure> {
+        let outline = Outline::read(text).map_err(|error| self.garbage(error))?;
+        let Some(content) = outline.content.filter(|_| !outline.has_error) else {
+            return Err(classify::in_band(&self.name, text));
+        };
+        self.note_id(outline.id);
+        self.give(Event::Start, sink);
+        let read = self.content(text, content, sink);
+        read.map_err(|error| self.garbage(error))?;
+        if let Some(usage) = outline.usage {
+            let mut scanner = Scanner::starting(text, usage.start);
+            let read = self.counts.read(&mut scanner, true);
+            read.map_err(|error| self.garbage(error))?;
+        }
+        let Some(word) = outline.stop_reason else {
+            return Err(classify::truncated(&self.name));
+        };
+        self.finish(word, sink);
+        self.progress.usage = self.counts.usage(self.progress.output_bytes);
+        self.progress.done = true;
+        Ok(())
+    }
+
+    fn garbage(&self, error: SyntaxError) -> Failure {
+        classify::garbage(&self.name, error.reason)
+    }
+
+    fn give(&mut self, event: Event<'_>, sink: &mut impl Sink) {
+        self.has_begun = true;
+        self.progress.note(&event);
+        sink.take(event);
+    }
+
+    fn note_id(&mut self, id: Option<Str<'_>>) {
+        if let Some(id) = id {
+            self.progress.upstream_id = id.decode().into_owned();
+        }
+    }
+
+    fn start(
+        &mut self,
+        data: &str,
+        outline: &Outline<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), SyntaxError> {
+        if let Some(message) = outline.message {
+            let inner = Outline::starting(data, message.start)?;
+            self.note_id(inner.id);
+            if let Some(usage) = inner.usage {
+                let mut scanner = Scanner::starting(data, usage.start);
+                self.counts.read(&mut scanner, false)?;
+            }
+        }
+        self.give(Event::Start, sink);
+        Ok(())
+    }
+
+    fn message_delta(
+        &mut self,
+        data: &str,
+        outline: &Outline<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), SyntaxError> {
+        if let Some(usage) = outline.usage {
+            let mut scanner = Scanner::starting(data, usage.start);
+            self.counts.read(&mut scanner, true)?;
+        }
+        if let Some(delta) = outline.delta {
+            let fields = Fields::starting(data, delta.start)?;
+            if let Some(word) = fields.stop_reason {
+                self.finish(word, sink);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, word: Str<'_>, sink: &mut impl Sink) {
+        let has_output = self.progress.output_bytes > 0;
+        let finish = finish::finish_or_guess(&word.decode(), has_output);
+        let complete = matches!(finish, Finish::Stop | Finish::ToolCalls);
+        self.progress.tool_error |= complete && !self.calls.are_sound();
+        let native = word.into();
+        self.give(Event::Finish { finish, native }, sink);
+    }
+
+    fn block_start(
+        &mut self,
+        data: &str,
+        outline: &Outline<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), SyntaxError> {
+        let Some(span) = outline.block else {
+            return Ok(());
+        };
+        let fields = Fields::starting(data, span.start)?;
+        let block = self.open(fields, sink);
+        self.blocks.retain(|(index, _)| *index != outline.index);
+        self.blocks.push((outline.index, block));
+        Ok(())
+    }
+
+    /// A block begins: gives what stands in it already.
+    fn open(&mut self, mut fields: Fields<'_>, sink: &mut impl Sink) -> Block {
+        let kind = fields.kind.map(Str::decode).unwrap_or_default();
+        match &*kind {
+            "text" => {
+                let start = self.characters;
+                self.text(fields.text, sink);
+                let mut citations = Vec::new();
+                fields.cited(&mut citations);
+                Block::Text { start, citations }
+            }
+            "thinking" => {
+                let index = self.next_thought();
+                self.thinking(index, &fields, sink);
+                Block::Thinking(index)
+            }
+            "redacted_thinking" => {
+                let index = self.next_thought();
+                let data = fields.data.map(Escaped::from).unwrap_or_default();
+                self.give(Event::Encrypted { index, data }, sink);
+                Block::Other
+            }
+            "tool_use" => self.open_call(&fields, sink),
+            _ => Block::Other,
+        }
+    }
+
+    fn open_call(&mut self, fields: &Fields<'_>, sink: &mut impl Sink) -> Block {
+        let id = fields.id.map(Escaped::from).unwrap_or_default();
+        let name = fields.name.map(Escaped::from).unwrap_or_default();
+        let index = self.calls.open();
+        self.give(Event::Call { index, id, name }, sink);
+        let given = |raw: &&str| !matches!(*raw, "{}" | "null" | "\"\"");
+        let mut input = Vec::new();
+        json::write_escaped(&mut input, fields.input.filter(given).unwrap_or(""));
+        let input = String::from_utf8(input).unwrap_or_default();
+        Block::Call { index, input }
+    }
+
+    const fn next_thought(&mut self) -> usize {
+        self.thoughts += 1;
+        self.thoughts - 1
+    }
+
+    fn text(&mut self, text: Option<Str<'_>>, sink: &mut impl Sink) {
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            self.characters += text.decode().chars().count();
+            self.give(Event::Text(text.into()), sink);
+        }
+    }
+
+    fn thinking(&mut self, index: usize, fields: &Fields<'_>, sink: &mut impl Sink) {
+        if let Some(text) = fields.thinking.filter(|text| !text.is_empty()) {
+            let text = text.into();
+            self.give(Event::Reasoning { index, text }, sink);
+        }
+        if let Some(signature) = fields.signature.filter(|text| !text.is_empty()) {
+            let signature = signature.into();
+            self.give(Event::Signature { index, signature }, sink);
+        }
+    }
+
+    fn block_delta(
+        &mut self,
+        data: &str,
+        outline: &Outline<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), SyntaxError> {
+        let Some(span) = outline.delta else {
+            return Ok(());
+        };
+        let mut fields = Fields::starting(data, span.start)?;
+        let mut blocks = self.blocks.iter_mut();
+        let block = blocks.find(|(index, _)| *index == outline.index);
+        match block.map(|(_, block)| block) {
+            Some(Block::Text { citations, .. }) => {
+                fields.cited(citations);
+                self.text(fields.text, sink);
+            }
+            Some(Block::Thinking(index)) => {
+                let index = *index;
+                self.thinking(index, &fields, sink);
+            }
+            Some(Block::Call { index, .. }) => {
+                let index = *index;
+                let piece = fields.partial_json.map_or("", Str::inner);
+                self.arguments(index, piece, sink);
+            }
+            Some(Block::Other) => {}
+            // A block that never began: its text is still text.
+            None => self.text(fields.text, sink),
+        }
+        Ok(())
+    }
+
+    fn arguments(&mut self, index: usize, piece: &str, sink: &mut impl Sink) {
+        if !piece.is_empty() {
+            self.calls.argue(index, piece);
+            let text = Escaped(piece);
+            self.give(Event::Arguments { index, text }, sink);
+        }
+    }
+
+    fn block_stop(&mut self, index: u64, sink: &mut impl Sink) {
+        let mut blocks = self.blocks.iter();
+        if let Some(place) = blocks.position(|(known, _)| *known == index) {
+            let (_, block) = self.blocks.swap_remove(place);
+            self.shut(block, sink);
+        }
+    }
+
+    /// A block ends: gives what was kept for its end.
+    fn shut(&mut self, block: Block, sink: &mut impl Sink) {
+        match block {
+            Block::Text { start, citations } => {
+                for citation in &citations {
+                    let event = Event::Citation {
+                        url: Escaped(&citation.url),
+                        title: Escaped(&citation.title),
+                        content: Escaped(&citation.content),
+                        start,
+                        end: self.characters,
+                    };
+                    self.give(event, sink);
+                }
+            }
+            Block::Call { index, input } if self.calls.is_bare(index) => {
+                let all = if input.is_empty() { "{}" } else { &input };
+                self.arguments(index, all, sink);
+            }
+            Block::Call { .. } | Block::Thinking(_) | Block::Other => {}
+        }
+    }
+
+    fn content(
+        &mut self,
+        text: &str,
+        content: Span,
+        sink: &mut impl Sink,
+    ) -> Result<(), SyntaxError> {
+        let mut scanner = Scanner::starting(text, content.start);
+        scanner.begin_array()?;
+        while scanner.element()? {
+            let fields = Fields::read(&mut scanner)?;
+            let block = self.open(fields, sink);
+            self.shut(block, sink);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! The members of this dialect's objects that mean something to us, in whatever order they stand.
+
+use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
+
+/// How many sources of one block are kept.
+const CITATIONS_MAX: usize = 256;
+
+/// The members of an event, or of a whole answer, that say where the rest is.
+#[derive(Debug, Default)]
+pub(super) struct Outline<'a> {
+    pub(super) kind: Option<Str<'a>>,
+    pub(super) index: u64,
+    pub(super) id: Option<Str<'a>>,
+    pub(super) stop_reason: Option<Str<'a>>,
+    pub(super) message: Option<Span>,
+    pub(super) block: Option<Span>,
+    pub(super) delta: Option<Span>,
+    pub(super) usage: Option<Span>,
+    pub(super) content: Option<Span>,
+    pub(super) has_error: bool,
+}
+
+/// The members of blocks and deltas, of all kinds.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub(super) kind: Option<Str<'a>>,
+    pub(super) text: Option<Str<'a>>,
+    pub(super) thinking: Option<Str<'a>>,
+    pub(super) signature: Option<Str<'a>>,
+    pub(super) data: Option<Str<'a>>,
+    pub(super) partial_json: Option<Str<'a>>,
+    pub(super) id: Option<Str<'a>>,
+    pub(super) name: Option<Str<'a>>,
+    pub(super) stop_reason: Option<Str<'a>>,
+    pub(super) input: Option<&'a str>,
+    pub(super) citations: Vec<Citation>,
+}
+
+/// A source on the web; the insides of JSON strings.
+#[derive(Debug)]
+pub(super) struct Citation {
+    pub(super) url: String,
+    pub(super) title: String,
+    pub(super) content: String,
+}
+
+impl<'a> Outline<'a> {
+    /// Reads a whole text.
+    pub(super) fn read(text: &'a str) -> Result<Self, SyntaxError> {
+        let mut scanner = Scanner::new(text);
+        let outline = Self::object(&mut scanner)?;
+        scanner.end()?;
+        Ok(outline)
+    }
+
+    /// Reads the object at a place.
+    pub(super) fn starting(text: &'a str, at: usize) -> Result<Self, SyntaxError> {
+        Self::object(&mut Scanner::starting(text, at))
+    }
+
+    fn object(scanner: &mut Scanner<'a>) -> Result<Self, SyntaxError> {
+        let mut outline = Self::default();
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let kind = scanner.kind()?;
+            let is_text = kind == Kind::String;
+            match &*key.name.decode() {
+                "type" if is_text => outline.kind = Some(scanner.string()?),
+                "id" if is_text => outline.id = Some(scanner.string()?),
+                "stop_reason" if is_text => outline.stop_reason = Some(scanner.string()?),
+                "index" => {
+                    let span = scanner.value()?;
+                    outline.index = json::count(scanner.raw(span)).unwrap_or(0);
+                }
+                name => {
+                    let span = Some(scanner.value()?);
+                    match (name, kind) {
+                        ("message", Kind::Object) => outline.message = span,
+                        ("content_block", Kind::Object) => outline.block = span,
+                        ("delta", Kind::Object) => outline.delta = span,
+                        ("usage", Kind::Object) => outline.usage = span,
+                        ("content", Kind::Array) => outline.content = span,
+                        ("error", kind) => outline.has_error |= kind != Kind::Null,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(outline)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the object at a place.
+    pub(super) fn starting(text: &'a str, at: usize) -> Result<Self, SyntaxError> {
+        Self::read(&mut Scanner::starting(text, at))
+    }
+
+    /// Consumes an object.
+    pub(super) fn read(scanner: &mut Scanner<'a>) -> Result<Self, SyntaxError> {
+        let mut fields = Self::default();
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let kind = scanner.kind()?;
+            let name = key.name.decode();
+            if kind == Kind::String
+                && let Some(field) = fields.text_field(&name)
+            {
+                *field = Some(scanner.string()?);
+                continue;
+            }
+            match (&*name, kind) {
+                ("input", _) => {
+                    let span = scanner.value()?;
+                    fields.input = Some(scanner.raw(span));
+                }
+                ("citation", Kind::Object) => fields.citation(scanner)?,
+                ("citations", Kind::Array) => {
+                    scanner.begin_array()?;
+                    while scanner.element()? {
+                        fields.citation(scanner)?;
+                    }
+                }
+                _ => {
+                    scanner.value()?;
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    /// The sources, at most so many that `known` and they are within the limit.
+    pub(super) fn cited(&mut self, known: &mut Vec<Citation>) {
+        let room = CITATIONS_MAX.saturating_sub(known.len());
+        known.extend(self.citations.drain(..).take(room));
+    }
+
+    fn text_field(&mut self, name: &str) -> Option<&mut Option<Str<'a>>> {
+        Some(match name {
+            "type" => &mut self.kind,
+            "text" => &mut self.text,
+            "thinking" => &mut self.thinking,
+            "signature" => &mut self.signature,
+            "data" => &mut self.data,
+            "partial_json" => &mut self.partial_json,
+            "id" => &mut self.id,
+            "name" => &mut self.name,
+            "stop_reason" => &mut self.stop_reason,
+            _ => return None,
+        })
+    }
+
+    /// Sources with a URL; places in the client's own documents have no word in the client's API.
+    fn citation(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
+        if scanner.kind()? != Kind::Object {
+            scanner.value()?;
+            return Ok(());
+        }
+        let (mut url, mut title, mut content) = (String::new(), String::new(), String::new());
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let place = match (&*key.name.decode(), scanner.kind()?) {
+                ("url", Kind::String) => &mut url,
+                ("title", Kind::String) => &mut title,
+                ("cited_text", Kind::String) => &mut content,
+                _ => {
+                    scanner.value()?;
+                    continue;
+                }
+            };
+            scanner.string()?.inner().clone_into(place);
+        }
+        if !url.is_empty() && self.citations.len() < CITATIONS_MAX {
+            self.citations.push(Citation {
+                url,
+                title,
+                content,
+            });
+        }
+        Ok(())
+    }
+}

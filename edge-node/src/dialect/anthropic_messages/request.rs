@@ -1,0 +1,235 @@
+//! Writes a Messages body. What this dialect has no word for is left out, as OpenRouter does; what
+//! it requires and the client did not say (`max_tokens`, tools that the history uses) is added.
+
+use crate::dialect::Target;
+use crate::dialect::anthropic_messages::messages::{self, List};
+use crate::dialect::anthropic_messages::thinking::{self, Thinking};
+use crate::egress::quoted;
+use crate::failure::Failure;
+use crate::ingress::Call;
+use crate::ingress::peek::{Field, Own};
+use crate::message::{Format, Part, Request, Role, Tool, ToolChoice};
+use shared::catalog::Parameter;
+
+/// `max_tokens` when neither the client nor the catalogue says anything.
+const MAX_TOKENS: u64 = 4096;
+/// What asks for JSON where there is no schema to ask with.
+const JSON_OBJECT: &str = "\"Answer with one JSON object and nothing else.\"";
+const NO_PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{}}";
+
+/// The body to send.
+///
+/// # Errors
+/// The request has something that this dialect can't carry.
+pub(crate) fn body(
+    call: &Call,
+    request: &Request<'_>,
+    target: &Target<'_>,
+) -> Result<Vec<u8>, Failure> {
+    let max_tokens = max_tokens(call, target);
+    let thinking = thinking::choose(call, request, target, max_tokens);
+    let mut out = Vec::with_capacity(call.body.len() + 512);
+    put(&mut out, "{\"model\":");
+    put(&mut out, &quoted(&target.endpoint.provider_model));
+    put(&mut out, &format!(",\"max_tokens\":{max_tokens}"));
+    system(request, &mut out);
+    messages::write(&request.turns, &mut out)?;
+    tools(request, &mut out);
+    stop(request, target, &mut out);
+    sampling(request, target, thinking, &mut out);
+    thinking.write(&mut out);
+    output_config(request, target, thinking, &mut out);
+    if let Some(user) = request.user {
+        put(&mut out, ",\"metadata\":{\"user_id\":");
+        put(&mut out, user.raw());
+        out.push(b'}');
+    }
+    if let Some(cache) = call.member(Field::Own(Own::CacheControl)) {
+        put(&mut out, ",\"cache_control\":");
+        put(&mut out, cache);
+    }
+    put(
+        &mut out,
+        if call.stream {
+            ",\"stream\":true}"
+        } else {
+            "}"
+        },
+    );
+    Ok(out)
+}
+
+fn put(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The client's wish, at most what the model gives and what may be spent.
+fn max_tokens(call: &Call, target: &Target<'_>) -> u64 {
+    let most = target.endpoint.max_completion_tokens;
+    let wish = call.max_tokens.or(most).unwrap_or(MAX_TOKENS);
+    let bounds = [most, target.max_tokens_clamp];
+    bounds.into_iter().flatten().fold(wish, u64::min).max(1)
+}
+
+fn system(request: &Request<'_>, out: &mut Vec<u8>) {
+    let mut blocks = List::default();
+    let turns = request.turns.iter();
+    for turn in turns.filter(|turn| turn.role == Role::System) {
+        for part in &turn.parts {
+            messages::text(part, &mut blocks);
+        }
+    }
+    if matches!(request.format, Some(Format::JsonObject)) {
+        let block = format!("{{\"type\":\"text\",\"text\":{JSON_OBJECT}}}");
+        put(blocks.item(), &block);
+    }
+    member(out, "system", &blocks);
+}
+
+/// Appends a list as a member, unless it is empty.
+fn member(out: &mut Vec<u8>, name: &str, list: &List) {
+    if !list.is_empty() {
+        put(out, &format!(",\"{name}\":["));
+        out.extend_from_slice(list.as_bytes());
+        out.push(b']');
+    }
+}
+
+fn tools(request: &Request<'_>, out: &mut Vec<u8>) {
+    let mut list = List::default();
+    for tool in &request.tools {
+        write_tool(tool, list.item());
+    }
+    let mut choice = request.tool_choice;
+    if list.is_empty() {
+        // A history with calls needs their tools, even if none may be called any more.
+        forgotten_tools(request, &mut list);
+        choice = Some(ToolChoice::None);
+    }
+    if list.is_empty() {
+        return;
+    }
+    member(out, "tools", &list);
+    let single = request.parallel_tool_calls == Some(false);
+    let choice = match choice {
+        None if single => ToolChoice::Auto,
+        None => return,
+        Some(choice) => choice,
+    };
+    let (kind, name) = match choice {
+        ToolChoice::Auto => ("auto", None),
+        ToolChoice::Required => ("any", None),
+        ToolChoice::None => ("none", None),
+        ToolChoice::Function(name) => ("tool", Some(name)),
+    };
+    put(out, &format!(",\"tool_choice\":{{\"type\":\"{kind}\""));
+    if let Some(name) = name {
+        put(out, ",\"name\":");
+        put(out, name.raw());
+    }
+    if single && kind != "none" {
+        put(out, ",\"disable_parallel_tool_use\":true");
+    }
+    out.push(b'}');
+}
+
+fn forgotten_tools(request: &Request<'_>, list: &mut List) {
+    let mut named: Vec<&str> = Vec::new();
+    for part in request.turns.iter().flat_map(|turn| &turn.parts) {
+        if let Part::Call { name, .. } = part
+            && !named.contains(&name.raw())
+        {
+            named.push(name.raw());
+            let tool = Tool {
+                name: *name,
+                description: None,
+                parameters: None,
+                cache: None,
+            };
+            write_tool(&tool, list.item());
+        }
+    }
+}
+
+fn write_tool(tool: &Tool<'_>, out: &mut Vec<u8>) {
+    put(out, "{\"name\":");
+    put(out, tool.name.raw());
+    if let Some(description) = tool.description {
+        put(out, ",\"description\":");
+        put(out, description.raw());
+    }
+    put(out, ",\"input_schema\":");
+    put(out, tool.parameters.unwrap_or(NO_PARAMETERS));
+    messages::cache(tool.cache, out);
+    out.push(b'}');
+}
+
+/// Stop sequences; blank ones are refused by the provider.
+fn stop(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
+    if !target.supports(Parameter::Stop) {
+        return;
+    }
+    let mut list = List::default();
+    for text in &request.stop {
+        if !messages::is_blank(*text) {
+            put(list.item(), text.raw());
+        }
+    }
+    member(out, "stop_sequences", &list);
+}
+
+/// Temperature ends at 1 here; with thinking none of these is allowed. A `top_p` of 1 says nothing,
+/// and newer models refuse it beside a temperature.
+fn sampling(request: &Request<'_>, target: &Target<'_>, thinking: Thinking, out: &mut Vec<u8>) {
+    if thinking.is_on() {
+        return;
+    }
+    let reaches = |raw: &str, bound: f64| raw.parse::<f64>().is_ok_and(|value| value >= bound);
+    if let Some(raw) = request.temperature
+        && target.supports(Parameter::Temperature)
+    {
+        put(out, ",\"temperature\":");
+        put(out, if reaches(raw, 1.0) { "1" } else { raw });
+    }
+    if let Some(raw) = request.top_p
+        && target.supports(Parameter::TopP)
+        && !reaches(raw, 1.0)
+    {
+        put(out, ",\"top_p\":");
+        put(out, raw);
+    }
+    if let Some(raw) = request.top_k
+        && target.supports(Parameter::TopK)
+        && reaches(raw, 1.0)
+    {
+        put(out, ",\"top_k\":");
+        put(out, raw);
+    }
+}
+
+fn output_config(
+    request: &Request<'_>,
+    target: &Target<'_>,
+    thinking: Thinking,
+    out: &mut Vec<u8>,
+) {
+    let mut list = List::default();
+    if let Thinking::Adaptive(effort) = thinking {
+        put(list.item(), &format!("\"effort\":\"{effort}\""));
+    }
+    let takes_schema =
+        target.supports(Parameter::StructuredOutputs) || target.supports(Parameter::ResponseFormat);
+    if let Some(Format::JsonSchema(schema)) = request.format
+        && takes_schema
+    {
+        let item = list.item();
+        put(item, "\"format\":{\"type\":\"json_schema\",\"schema\":");
+        put(item, schema);
+        item.push(b'}');
+    }
+    if !list.is_empty() {
+        put(out, ",\"output_config\":{");
+        out.extend_from_slice(list.as_bytes());
+        out.push(b'}');
+    }
+}
