@@ -248,7 +248,9 @@ impl Sync {
 
     fn swap(&self) {
         let snapshot = Arc::new(self.session.snapshot().clone());
-        let mut view = View::new(snapshot, Arc::clone(self.session.ranking_table()));
+        let view = View::new(snapshot, Arc::clone(self.session.ranking_table()));
+        // This node answers for the probes that the ranking leaves to it.
+        let mut view = view.of_node(self.config.identity.node.clone());
         if let Some(received) = self.ranking_received {
             view = view.received_at(received);
         }

@@ -9,7 +9,7 @@ use crate::ranker::{Ranker, Rankings};
 use crate::registry::{Published, Registry};
 use crate::security::guard;
 use shared::clock::Clock;
-use shared::id::{BootEpoch, NodeId, Region, Version};
+use shared::id::{BootEpoch, NodeId, Pop, Region, Version};
 use shared::key::KeyHash;
 use shared::proto::discovery as wire;
 use shared::proto::discovery::discovery_server::Discovery;
@@ -137,7 +137,8 @@ async fn serve(
         // Its versions come from another control plane, or this one has lost its data.
         tracing::error!(%node, held = ?who.held, %newest, "an edge holds a later version");
     }
-    sources.ranker.heard(&node, &who.pop, &region);
+    let pop = who.pop.clone();
+    sources.ranker.heard(&node, &pop, &region);
     let presence = sources.edges.connect(who).map_err(turned_away)?;
     sources.edges.save(&node).await;
     tracing::info!(%node, %region, "an edge is connected");
@@ -149,6 +150,8 @@ async fn serve(
         sources,
         session,
         presence,
+        node: node.clone(),
+        pop,
         region,
     };
     let ended = tokio::select! {
@@ -207,6 +210,8 @@ struct Line {
     sources: Sources,
     session: Session,
     presence: Presence,
+    node: NodeId,
+    pop: Pop,
     region: Region,
     authority: watch::Receiver<Arc<Published>>,
     account: watch::Receiver<u64>,
@@ -236,6 +241,8 @@ impl Line {
                     let room = room.map_err(|_| Status::cancelled("the edge is gone"))?;
                     if let Some(update) = self.next().await? {
                         room.send(Ok(update.message));
+                        // An edge without requests reports nothing, but can be asked to probe.
+                        self.sources.ranker.heard(&self.node, &self.pop, &self.region);
                     }
                 }
                 () = outbound.closed() => return Ok(()),
