@@ -1,7 +1,7 @@
 # Two commands: `make run` and `make test`. One profile (release) for programs, tests and tools, so
 # that nothing is compiled twice.
 
-PACKAGES_BUILD = build-essential cmake
+PACKAGES_BUILD = build-essential cmake ca-certificates
 PACKAGES_TEST = $(PACKAGES_BUILD) nginx-light nodejs npm python3-venv
 SDK = loadtest/tests/sdk
 DENY_VERSION = 0.20.2

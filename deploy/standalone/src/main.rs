@@ -19,7 +19,10 @@ const ABOUT: &str = "Godwit on one machine: a control plane and an edge in one p
 
 fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    if std::env::args_os().nth(1).is_some_and(|word| word == "admin") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "admin")
+    {
         return admin::main();
     }
     let arguments = match Arguments::parse(KEYS, std::env::args_os().skip(1)) {

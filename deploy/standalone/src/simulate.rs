@@ -161,7 +161,12 @@ fn endpoint(model: &catalog::Model, slug: &str, real: &[&Arc<Endpoint>]) -> Endp
         tag: slug.to_owned(),
         provider_model: model.id.as_str().to_owned(),
         context_length: model.context_length,
-        max_completion_tokens: real.iter().filter_map(|e| e.max_completion_tokens).max(),
+        // Another provider's bound may be larger than the model's own context.
+        max_completion_tokens: real
+            .iter()
+            .filter_map(|e| e.max_completion_tokens)
+            .max()
+            .map(|most| most.min(model.context_length)),
         max_prompt_tokens: None,
         quantization: catalog::Quantization::Unknown,
         supported_parameters: parameters
