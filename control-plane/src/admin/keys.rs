@@ -92,9 +92,10 @@ fn policy_of(json: &str) -> Result<KeyPolicy, Status> {
         serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
     let all = serde_json::to_value(KeyPolicy::default())
         .map_err(|error| Status::internal(error.to_string()))?;
-    if let (Some(given), Some(known)) = (value.as_object(), all.as_object())
-        && let Some(odd) = given.keys().find(|name| !known.contains_key(*name))
-    {
+    let (Some(given), Some(known)) = (value.as_object(), all.as_object()) else {
+        return Err(refused("not an object".to_owned()));
+    };
+    if let Some(odd) = given.keys().find(|name| !known.contains_key(*name)) {
         let known: Vec<_> = known.keys().map(String::as_str).collect();
         return Err(refused(format!(
             "there is no rule {odd:?}; rules are {}",
