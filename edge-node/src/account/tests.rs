@@ -59,7 +59,6 @@ impl Bench {
     /// later reaches the ledger.
     async fn kill(&self, home: &Path, tasks: Tasks) -> tempfile::TempDir {
         self.set(|state| state.down = true);
-        tasks.drain(Duration::ZERO).await;
         // A question on its way is refused before this one.
         let call = |channel| async move {
             let mut client = LedgerClient::new(channel);
@@ -67,15 +66,17 @@ impl Bench {
         };
         let control = self.fake.client(&self.timers);
         assert!(control.ask(Duration::from_secs(5), call).await.is_err());
-        loop {
+        let copy = loop {
             let copy = tempfile::tempdir().unwrap();
             let before = names(home);
             let copied = copy_dir(home, copy.path());
             if copied.is_ok() && names(home) == before {
-                self.clock.advance(Duration::from_millis(5));
-                return copy;
+                break copy;
             }
-        }
+        };
+        tasks.drain(Duration::ZERO).await;
+        self.clock.advance(Duration::from_millis(5));
+        copy
     }
 
     fn set(&self, change: impl FnOnce(&mut crate::control::fake::State)) {

@@ -9,6 +9,16 @@ const ALL: BatchLimit = BatchLimit {
     bytes: 1 << 30,
 };
 
+/// In memory where there is such a place: these tests sync many thousand files.
+fn fast_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 fn node() -> NodeId {
     "edge-1".into()
 }
@@ -164,7 +174,7 @@ fn a_log_cut_anywhere_is_recovered() {
             .unwrap()
             .len();
         for cut in 0..=length {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = fast_dir();
             copy(whole.path(), dir.path());
             let path = dir.path().join("5").join(segment);
             let file = File::options().write(true).open(&path).unwrap();
@@ -186,7 +196,7 @@ fn a_log_with_a_bad_byte_is_recovered() {
     for segment in ["00000001.log", "00000002.log"] {
         let bytes = std::fs::read(whole.path().join("5").join(segment)).unwrap();
         for at in (8..bytes.len()).step_by(3) {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = fast_dir();
             copy(whole.path(), dir.path());
             let mut bytes = bytes.clone();
             bytes[at] ^= 0x55;
