@@ -16,12 +16,14 @@ use serde_json::json;
 use shared::key::KeyHash;
 use shared::observe::Metrics;
 use shared::policy::{KeyKind, KeyPolicy, Principal};
-use shared::ranking::State;
+use shared::ranking::{Mode, State};
 use shared::task::Stop;
 use std::sync::Arc;
 
 /// The largest body that `/debug/plan` reads.
 const BODY_MAX: usize = 32 << 20;
+/// The most endpoints that `/debug/view` tells of.
+const ROWS_SHOWN_MAX: usize = 1000;
 
 /// Answers operators.
 pub struct AdminHandler {
@@ -137,10 +139,21 @@ impl AdminHandler {
         }
     }
 
-    /// Which table is in use.
+    /// Which table is in use, and what it says of endpoints that the fleet has evidence of.
     fn view(&self) -> Page {
         let view = self.node.view();
         let snapshot = &view.snapshot;
+        let ranked: serde_json::Map<String, serde_json::Value> = view
+            .ranking
+            .rows
+            .iter()
+            .take(ROWS_SHOWN_MAX)
+            .map(|(endpoint, row)| {
+                let share = row.share_of(Mode::Balanced);
+                let row = json!({ "state": row.state.as_str(), "share": share });
+                (endpoint.to_string(), row)
+            })
+            .collect();
         Page::json(
             200,
             &json!({
@@ -150,7 +163,7 @@ impl AdminHandler {
                 "models": snapshot.models().len(),
                 "endpoints": snapshot.endpoints().len(),
                 "ranking_version": view.ranking.version.to_string(),
-                "ranking_rows": view.ranking.rows.len(),
+                "ranked": ranked,
             }),
         )
     }

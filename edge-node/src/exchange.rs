@@ -49,6 +49,8 @@ pub trait Exchange: Send {
     ) -> Result<(), Gone>;
     /// Sends a piece of the answer's body now; it is on the wire when this returns.
     async fn send(&mut self, data: Bytes) -> Result<(), Gone>;
+    /// The connection must not carry another request: what follows on it can't be trusted.
+    fn distrust(&mut self);
     /// Ends the answer.
     async fn end(&mut self) -> Result<(), Gone>;
     /// Resolves when the client has gone. Only after the body was read; may be polled again after
@@ -121,6 +123,11 @@ impl Exchange for PingoraExchange {
                 _ => BodyError::Gone,
             }
         })
+    }
+
+    fn distrust(&mut self) {
+        self.broken = true;
+        self.session.set_keepalive(None);
     }
 
     async fn send_head(
@@ -219,6 +226,8 @@ impl Exchange for MemoryExchange {
     async fn body(&mut self) -> Result<Option<Bytes>, BodyError> {
         Ok(self.body.pop())
     }
+    fn distrust(&mut self) {}
+
     async fn send_head(
         &mut self,
         status: u16,

@@ -42,7 +42,10 @@ pub async fn serve(node: &Node, exchange: &mut dyn Exchange) {
             Box::pin(steps(node, &mut client, (api, surface), &mut story)).await
         }
         Ok(other) => catalogue::answer(node, &mut client, &other).await,
-        Err(failure) => Err(failure),
+        Err(failure) => {
+            client.exchange.distrust();
+            Err(failure)
+        }
     };
     if let Err(failure) = &result
         && failure.fault != Fault::ClientGone

@@ -133,9 +133,10 @@ impl Node {
     /// Takes note of how an attempt went: here at once, in the fleet with the next report.
     pub fn observe(&self, endpoint: &EndpointId, observation: &Observation) {
         let now = self.clock.now();
-        let alarming = self
+        let draw = fastrand::f64();
+        let change = self
             .health
-            .observe(endpoint, &observation.outcome, now, fastrand::f64());
-        self.reporter.record(endpoint, observation, alarming);
+            .change(endpoint, &observation.outcome, now, draw);
+        self.reporter.record(endpoint, observation, change);
     }
 }

@@ -53,6 +53,11 @@ pub async fn run(
     match result {
         Ok(()) => relay.finish(client, hold, story).await,
         Err(failure) => {
+            // What came before the failure, often in the same read, is the client's.
+            let due = relay.reply.pending.split().freeze();
+            if !due.is_empty() && failure.fault != Fault::ClientGone {
+                let _ = client.send(due).await;
+            }
             relay.broke(hold, &failure);
             Err(failure)
         }

@@ -6,6 +6,7 @@ use crate::control::{ControlClient, Link};
 use crate::node::Identity;
 use crate::timers::Timers;
 use shared::clock::{Clock, Moment};
+use shared::health::StateChange;
 use shared::id::EndpointId;
 use shared::proto::telemetry as wire;
 use shared::proto::telemetry::telemetry_client::TelemetryClient;
@@ -30,10 +31,20 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Notes one attempt. `alarming`: a local state changed, so tell at once.
-    pub fn record(&self, endpoint: &EndpointId, observation: &Observation, alarming: bool) {
-        lock(&self.windows).record(endpoint, observation);
-        if alarming {
+    /// Notes one attempt. What changed here by it is told at once.
+    pub fn record(
+        &self,
+        endpoint: &EndpointId,
+        observation: &Observation,
+        change: Option<StateChange>,
+    ) {
+        let mut windows = lock(&self.windows);
+        windows.record(endpoint, observation);
+        if matches!(change, Some(StateChange::Paused(_))) {
+            windows.opened(endpoint);
+        }
+        drop(windows);
+        if change.is_some() {
             self.alarm.store(true, Ordering::SeqCst);
             self.wake.notify_one();
         }

@@ -4,15 +4,19 @@
 //! (contract) and nothing of their inside.
 
 mod catalogue;
+mod fleet;
 mod process;
 mod programs;
+pub mod scene;
 mod standalone;
 
 pub use catalogue::{CatalogSpec, EndpointSpec, ModelSpec, ProviderSpec};
+pub use fleet::{EdgeNode, Fleet, FleetConfig};
 pub use process::{Process, Spawn};
 pub use programs::Programs;
 pub use standalone::{DEV_KEY, Standalone, StandaloneConfig};
 
+use crate::client::Client;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -129,6 +133,27 @@ async fn ready(process: &mut Process, file: &Path) -> Result<Addresses, ClusterE
             log: process.log_tail(),
         });
     }
+}
+
+/// Waits until an edge has written its addresses and says that it is ready.
+async fn serving(process: &mut Process, file: &Path) -> Result<Addresses, ClusterError> {
+    let addresses = ready(process, file).await?;
+    let client = Client::new(&addresses.url("edge_admin"));
+    let probe = || async {
+        client
+            .get("/readyz")
+            .await
+            .ok()
+            .filter(|reply| reply.status == 200)
+    };
+    if eventually(READY_MAX, probe).await.is_some() {
+        return Ok(addresses);
+    }
+    Err(ClusterError::NotReady {
+        name: process.name().to_owned(),
+        what: "does not get ready".to_owned(),
+        log: process.log_tail(),
+    })
 }
 
 /// Waits until `probe` gives something, at most `patience`.

@@ -109,6 +109,8 @@ pub struct Window {
     pub truncated: u64,
     /// Attempts with a broken tool call.
     pub tool_errors: u64,
+    /// Times that the node began to leave the endpoint alone, after failures in a row.
+    pub openings: u64,
     /// All prompt tokens.
     pub prompt_tokens: u64,
     /// All completion tokens.
@@ -163,6 +165,7 @@ impl Window {
             (&mut self.rate_limited, other.rate_limited),
             (&mut self.truncated, other.truncated),
             (&mut self.tool_errors, other.tool_errors),
+            (&mut self.openings, other.openings),
             (&mut self.prompt_tokens, other.prompt_tokens),
             (&mut self.completion_tokens, other.completion_tokens),
             (&mut self.first_attempts, other.first_attempts),
@@ -214,6 +217,12 @@ impl Windows {
             return;
         }
         self.cell(endpoint).record(seen);
+    }
+
+    /// Notes that the node leaves the endpoint alone from now on.
+    pub fn opened(&mut self, endpoint: &EndpointId) {
+        let window = self.cell(endpoint);
+        window.openings = window.openings.saturating_add(1);
     }
 
     /// Puts windows back that could not be reported.

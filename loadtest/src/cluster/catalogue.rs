@@ -3,6 +3,7 @@
 
 use super::ClusterError;
 use crate::provider::Dialect;
+use shared::catalog::Parameter;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -105,7 +106,8 @@ impl CatalogSpec {
     pub fn model(mut self, id: &str, providers: &[&str]) -> Self {
         self.models.push(ModelSpec {
             id: id.to_owned(),
-            context_length: 131_072,
+            // The largest body that is taken must fit.
+            context_length: 16_000_000,
         });
         for provider in providers {
             self.endpoints.push(EndpointSpec {
@@ -203,7 +205,7 @@ fn endpoint_row(endpoint: &EndpointSpec) -> Table {
         "max_completion_tokens".into(),
         number(endpoint.max_completion_tokens),
     );
-    let parameters = PARAMETERS.iter().map(|name| text(name)).collect();
+    let parameters = Parameter::ALL.iter().map(|it| text(it.as_str())).collect();
     row.insert("supported_parameters".into(), Value::Array(parameters));
     let mut pricing = Table::new();
     pricing.insert("prompt".into(), text(&endpoint.prompt));
@@ -214,26 +216,6 @@ fn endpoint_row(endpoint: &EndpointSpec) -> Table {
     row.insert("pricing".into(), Value::Table(pricing));
     row
 }
-
-/// What every endpoint of a test supports.
-const PARAMETERS: [&str; 16] = [
-    "temperature",
-    "top_p",
-    "top_k",
-    "max_tokens",
-    "stop",
-    "seed",
-    "tools",
-    "tool_choice",
-    "response_format",
-    "structured_outputs",
-    "frequency_penalty",
-    "presence_penalty",
-    "logprobs",
-    "top_logprobs",
-    "reasoning",
-    "include_reasoning",
-];
 
 fn text(value: &str) -> Value {
     Value::String(value.to_owned())

@@ -1,7 +1,7 @@
 //! `godwit` as a child: both planes in one process, with a known key and a given catalogue.
 //! Restarting keeps the data folder and the ports.
 
-use super::{Addresses, CatalogSpec, ClusterError, Process, Programs, Spawn, ready};
+use super::{Addresses, CatalogSpec, ClusterError, Process, Programs, Spawn, serving};
 use crate::client::Client;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -61,7 +61,7 @@ impl StandaloneConfig {
         let spawn = self.spawn(&programs.path("godwit")?, dir.path());
         let mut process = spawn.start()?;
         let data = dir.path().join("data");
-        let addresses = ready(&mut process, &data.join("addresses.json")).await?;
+        let addresses = serving(&mut process, &data.join("addresses.json")).await?;
         Ok(Standalone {
             process,
             spawn,
@@ -184,7 +184,7 @@ impl Standalone {
         }
         self.spawn.arguments = arguments;
         self.process = self.spawn.start()?;
-        self.addresses = ready(&mut self.process, &file).await?;
+        self.addresses = serving(&mut self.process, &file).await?;
         Ok(())
     }
 

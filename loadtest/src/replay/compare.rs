@@ -9,8 +9,10 @@ use serde_json::Value;
 /// Longest excerpt of a text in a reason.
 const EXCERPT_CHARS: usize = 80;
 /// Members that a gateway may set, rename or take out on the way to an openai-chat provider.
-const GATEWAY_MAY_CHANGE: [&str; 6] = [
+const GATEWAY_MAY_CHANGE: [&str; 8] = [
     "model",
+    "reasoning",
+    "reasoning_effort",
     "stream_options",
     "max_tokens",
     "max_completion_tokens",
@@ -35,7 +37,7 @@ pub(super) fn answers(case: &Case, expected: &Reading, status: u16, seen: &Readi
             return why;
         }
     } else if status != 200 || seen.error {
-        why.push(format!("status {status}, error {}", seen.error));
+        why.push(format!("status {status}, error {:?}", seen.message));
         return why;
     } else if !seen.terminal {
         why.push("the stream does not end with [DONE]".to_owned());

@@ -86,12 +86,14 @@ fn read(folder: &Path, name: String) -> Result<Option<Case>, CorpusError> {
     let tags = meta.get("tags").and_then(Value::as_array);
     let stream = tags.is_some_and(|tags| tags.iter().any(|tag| tag == "stream"));
     let status = meta.get("status").and_then(Value::as_u64).unwrap_or(200);
+    let key = name.split('-').next().unwrap_or(&name).to_owned();
+    let model = Some(text("model")).filter(|model| !model.is_empty());
     Ok(Some(Case {
-        key: name.split('-').next().unwrap_or(&name).to_owned(),
+        model: model.unwrap_or_else(|| key.clone()),
+        key,
         name,
         dialect,
         provider: text("provider"),
-        model: text("model"),
         status: u16::try_from(status).unwrap_or(200),
         stream,
         request: request.get("body").filter(|body| body.is_object()).cloned(),

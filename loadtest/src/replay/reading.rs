@@ -16,6 +16,8 @@ pub struct Reading {
     pub usage: Tokens,
     /// An error stands in the body.
     pub error: bool,
+    /// What that error says.
+    pub message: String,
     /// The stream ended with the dialect's last event.
     pub terminal: bool,
     /// Data lines that are no JSON.
@@ -97,7 +99,7 @@ pub(super) fn chat_json(body: &Value) -> Reading {
         terminal: true,
         ..Reading::default()
     };
-    reading.error = present(body.get("error")).is_some();
+    chat_error(body, &mut reading);
     chat_usage(body, &mut reading.usage);
     for (position, choice) in list(body.get("choices")).iter().enumerate() {
         let index = number(choice.get("index")).unwrap_or(position as u64);
@@ -120,7 +122,7 @@ pub(super) fn chat_stream<'a>(data: impl Iterator<Item = &'a str>) -> Reading {
             reading.garbage += 1;
             continue;
         };
-        reading.error |= present(chunk.get("error")).is_some();
+        chat_error(&chunk, &mut reading);
         chat_usage(&chunk, &mut reading.usage);
         for choice in list(chunk.get("choices")) {
             let index = number(choice.get("index")).unwrap_or(0);
@@ -130,6 +132,13 @@ pub(super) fn chat_stream<'a>(data: impl Iterator<Item = &'a str>) -> Reading {
         }
     }
     reading
+}
+
+fn chat_error(body: &Value, into: &mut Reading) {
+    if let Some(error) = present(body.get("error")) {
+        into.error = true;
+        string(error.get("message")).clone_into(&mut into.message);
+    }
 }
 
 fn chat_part(part: &Value, into: &mut Choice) {

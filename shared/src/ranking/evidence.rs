@@ -9,6 +9,9 @@ use crate::id::{NodeId, Pop, Region};
 use crate::window::Window;
 use std::collections::BTreeMap;
 
+/// What counts of all attempts after a turn, as a multiple of the failures: two of three failed.
+const TURN_SEEN: f64 = 1.5;
+
 /// What one edge saw of one endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Observer {
@@ -45,6 +48,13 @@ pub(super) struct Pooled {
 }
 
 impl Observer {
+    /// Failures in a row are a change, not bad luck: however much went well before, it is the
+    /// failures that tell of now.
+    fn turned(&mut self, tuning: &Tuning) {
+        self.bad = self.bad.max(tuning.turn);
+        self.seen = self.seen.min(self.bad * TURN_SEEN);
+    }
+
     /// The share that failed.
     pub(super) fn failing(&self) -> f64 {
         if self.seen > 0.0 {
@@ -85,6 +95,9 @@ impl Evidence {
         observer.forget(tuning, now);
         observer.seen += seen;
         observer.bad += bad;
+        if window.openings > 0 {
+            observer.turned(tuning);
+        }
         observer.tool_errors += f64::from(u32::try_from(window.tool_errors).unwrap_or(u32::MAX));
         observer.last = observer.last.max(now);
         observer.answers.ok += window.ok;

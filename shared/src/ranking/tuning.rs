@@ -13,6 +13,9 @@ pub struct Tuning {
     pub evidence_half_life: Duration,
     /// An edge has seen enough to be an observer: three, less what a second forgets.
     pub observer: f64,
+    /// Failures that an edge is credited with at least when it begins to leave an endpoint alone:
+    /// as many in a row as that takes.
+    pub turn: f64,
     /// An observer that has seen nothing for so long no longer speaks for an endpoint.
     pub observer_fresh: Duration,
     /// No observer counts more than so many times the median one.
@@ -59,6 +62,7 @@ impl Default for Tuning {
             local: health::Tuning::default(),
             evidence_half_life: Duration::from_secs(8),
             observer: 2.5,
+            turn: 3.0,
             observer_fresh: Duration::from_secs(5),
             observer_clip: 3.0,
             sick: 0.45,

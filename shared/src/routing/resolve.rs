@@ -91,7 +91,8 @@ fn nearest(snapshot: &Snapshot, name: &str) -> Vec<String> {
             } else {
                 distance(wanted.as_bytes(), known.as_bytes())
             };
-            (distance <= wanted.len().max(known.len()) / 3).then_some((distance, &model.id))
+            (distance <= (wanted.len().max(known.len()) / 3).max(2))
+                .then_some((distance, &model.id))
         })
         .collect();
     scored.sort();
