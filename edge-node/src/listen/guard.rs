@@ -61,6 +61,27 @@ pub fn check(head: &http::request::Parts) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses a head that came with both a length and a transfer encoding. The parser keeps only the
+/// encoding (RFC 9112 section 6.3 lets it), so this looks at the bytes: whoever sent both may have
+/// another request hidden behind the one that is read.
+///
+/// # Errors
+/// 400; the connection must be closed after it.
+pub fn check_raw(head: &[u8]) -> Result<(), Failure> {
+    let named = |name: &[u8]| {
+        head.split(|byte| *byte == b'\n')
+            .filter_map(|line| line.split(|byte| *byte == b':').next())
+            .any(|found| found.trim_ascii().eq_ignore_ascii_case(name))
+    };
+    if named(b"content-length") && named(b"transfer-encoding") {
+        return Err(refuse(
+            "transfer-encoding",
+            "content-length or transfer-encoding, not both",
+        ));
+    }
+    Ok(())
+}
+
 fn is_plain_number(value: &[u8]) -> bool {
     !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit)
 }
@@ -82,6 +103,14 @@ mod tests {
             request = request.header(*name, *value);
         }
         check(&request.body(()).unwrap().into_parts().0).is_ok()
+    }
+
+    #[test]
+    fn a_length_beside_an_encoding_is_seen_in_the_bytes() {
+        let head = b"POST /x HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(check_raw(head).is_err());
+        assert!(check_raw(b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").is_ok());
+        assert!(check_raw(b"POST /x HTTP/1.1\r\nX: content-length: 3\r\n\r\n").is_ok());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! One HTTP session on Pingora: reads heads within their deadline, hands the exchange over, and
 //! decides whether the connection may carry another.
 
-use super::{Handler, InFlight, Service};
+use super::{Handler, InFlight, Service, guard};
 use crate::exchange::PingoraExchange;
 use crate::node::Timers;
 use async_trait::async_trait;
+use http::header::TRANSFER_ENCODING;
 use pingora_core::apps::{
     HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream,
 };
@@ -102,6 +103,11 @@ impl HttpServerApp for HttpApp {
     ) -> Option<ReusedHttpStream> {
         let mut stop = shutdown.clone();
         if !self.read_head(&mut session, &mut stop).await {
+            return None;
+        }
+        let chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
+        if chunked && !session.is_http2() && guard::check_raw(&session.to_h1_raw()).is_err() {
+            respond_malformed(&mut session).await;
             return None;
         }
         let _guard = self.in_flight.enter();
