@@ -141,7 +141,7 @@ impl Accounts {
     ) -> Result<Hold, Failure> {
         let org = &principal.org;
         let ceiling = intent.ceiling.at_least_zero();
-        let least = intent.least.at_least_zero().min(ceiling);
+        let least = intent.least.max(Amount(1)).min(ceiling);
         let held = self.reserve(org, ceiling, least).await?;
         let open = Arc::new(OpenHold {
             generation: intent.generation,

@@ -3,6 +3,7 @@
 //! say, the answer is 503. Deliberately not here: what a key may use (routing, admission).
 
 mod cache;
+mod file;
 mod lookup;
 
 pub use lookup::KEY_LOOKUPS;
@@ -11,6 +12,7 @@ use crate::control::ControlClient;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::timers::Timers;
 use cache::{Ages, Cache, Change, Found, Refusal};
+use file::{Saving, keep_file, load};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lookup::{Flights, Landed};
@@ -19,16 +21,10 @@ use shared::key::{KEY_LENGTH_MAX, KeyHash};
 use shared::policy::{KeyKind, Principal};
 use shared::proto::discovery::account_event::Body;
 use shared::proto::discovery::{AccountEvent, AccountUpdate};
-use shared::task::{Stop, Tasks, lock};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use shared::task::{Tasks, lock};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// The other header that may carry the key; Anthropic's SDKs send it.
 const X_API_KEY: &str = "x-api-key";
@@ -47,13 +43,6 @@ pub struct KeyRing {
     timers: Timers,
     tasks: Tasks,
     saving: Saving,
-}
-
-#[derive(Default)]
-struct Saving {
-    wake: Notify,
-    urgent: Notify,
-    dirty: AtomicBool,
 }
 
 /// An update that does not fit; the list of changes must be asked for from
@@ -184,21 +173,13 @@ impl KeyRing {
         drop(cache);
         let denial = |(_, change): &(u64, Change)| matches!(change, Change::Denied(_));
         if update.reset || !changes.is_empty() {
-            self.touched(update.reset || changes.iter().any(denial));
+            self.saving
+                .touched(update.reset || changes.iter().any(denial));
         }
         match problem {
             Some(problem) => Err(problem),
             None if whole => Ok(()),
             None => Err(UpdateError::Gap(sequence)),
-        }
-    }
-
-    /// The cache has changed; a denial is written at once.
-    fn touched(&self, urgent: bool) {
-        self.saving.dirty.store(true, Ordering::Relaxed);
-        self.saving.wake.notify_one();
-        if urgent {
-            self.saving.urgent.notify_one();
         }
     }
 }
@@ -307,74 +288,6 @@ fn read_change(event: &AccountEvent) -> Result<Change, UpdateError> {
         None => return Err(bad("of an unknown kind")),
     }
     .map_err(|_| bad("a key hash has 32 bytes"))
-}
-
-fn load(cache: &mut Cache, file: &Path, clock: &Clock) {
-    match std::fs::read(file) {
-        Ok(bytes) => {
-            if !cache.load(&bytes, clock.now(), clock.unix_ms()) {
-                tracing::warn!(file = %file.display(), "key file is damaged; not used");
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(file = %file.display(), %error, "key file can't be read"),
-    }
-}
-
-/// Writes the file some time after a change, at once after a denial, and at the end.
-async fn keep_file(ring: Arc<KeyRing>, file: PathBuf, mut stop: Stop) {
-    loop {
-        tokio::select! {
-            () = ring.saving.wake.notified() => {}
-            () = stop.wait() => break,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(ring.timers.key_save) => {}
-            () = ring.saving.urgent.notified() => {}
-            () = stop.wait() => break,
-        }
-        let begun = Instant::now();
-        save(&ring, &file).await;
-        // A large file and many denials: nine tenths of the time are left to others.
-        let pause = begun.elapsed().saturating_mul(9).min(ring.timers.key_save);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.wait() => break,
-        }
-    }
-    save(&ring, &file).await;
-}
-
-async fn save(ring: &Arc<KeyRing>, file: &Path) {
-    if !ring.saving.dirty.swap(false, Ordering::Relaxed) {
-        return;
-    }
-    let (ring, file) = (Arc::clone(ring), file.to_owned());
-    let saved = tokio::task::spawn_blocking(move || {
-        let bytes = {
-            let cache = lock(&ring.cache);
-            cache.save(ring.clock.now(), ring.clock.unix_ms())?
-        };
-        replace(&file, &bytes)
-    })
-    .await;
-    if let Ok(Err(error)) = saved {
-        tracing::warn!(%error, "key file not written");
-    }
-}
-
-/// A new content for a file: all of it or none, also after a power loss.
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = file.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let new = file.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut opened = options.open(&new)?;
-    opened.write_all(bytes)?;
-    opened.sync_all()?;
-    std::fs::rename(&new, file)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

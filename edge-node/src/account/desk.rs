@@ -102,8 +102,8 @@ impl Leases {
         }
     }
 
-    /// Sets aside `ceiling`; or what there is, if it is at least `least` and the ledger gives no
-    /// more, or if it may not be asked; or says what to do.
+    /// Sets aside `ceiling`; or what there is, if it is at least `least` (above zero unless the
+    /// ceiling is zero) and the ledger gives no more, or may not be asked; or says what to do.
     pub(super) fn reserve(
         &self,
         org: &OrgId,
@@ -121,23 +121,25 @@ impl Leases {
             Reserve::Part(part) => Some(part),
             Reserve::Short => None,
         };
+        if !may_ask {
+            return match part {
+                Some(part) => entry.take(part, time),
+                None => Desk::Short,
+            };
+        }
         let left = entry.lease.available(time);
-        let refused = entry.refused.filter(|refused| {
-            let fresh = time.now < refused.at.plus(self.refused_for);
-            let need = if part.is_some() { ceiling } else { least };
-            fresh && left + refused.outside < need
-        });
-        match (part, refused) {
-            (Some(part), refused) if refused.is_some() || !may_ask => {
-                entry.lease.take(part);
-                entry.set(part, time)
-            }
-            (None, Some(refused)) => Desk::Poor {
-                left,
-                outside: refused.outside,
-            },
-            (None, None) if !may_ask => Desk::Short,
-            _ => entry.wait(ceiling, least, left),
+        let fresh = |refused: &Refused| time.now < refused.at.plus(self.refused_for);
+        let Some(Refused { outside, .. }) = entry.refused.filter(fresh) else {
+            return entry.wait(ceiling - left);
+        };
+        if left + outside < least {
+            return Desk::Poor { left, outside };
+        }
+        // The ledger did not give the ceiling: what it has must do.
+        let most = ceiling.min(left + outside);
+        match part {
+            Some(part) if most <= left => entry.take(part, time),
+            _ => entry.wait(most - left),
         }
     }
 
@@ -264,9 +266,15 @@ impl Entry {
         Desk::Set { amount, low }
     }
 
-    fn wait(&mut self, ceiling: Amount, least: Amount, left: Amount) -> Desk {
-        let short = (least - left).max(Amount(1));
-        self.wanted += ceiling - left;
+    fn take(&mut self, part: Amount, time: Time) -> Desk {
+        self.lease.take(part);
+        self.set(part, time)
+    }
+
+    /// The flight brings at least `short`, if the ledger has that.
+    fn wait(&mut self, short: Amount) -> Desk {
+        let short = short.max(Amount(1));
+        self.wanted += short;
         self.least = Some(self.least.map_or(short, |other| other.min(short)));
         match &self.flight {
             Some(flight) => Desk::Wait {

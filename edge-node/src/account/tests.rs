@@ -218,6 +218,21 @@ async fn an_organisation_without_credits_gets_402_with_figures() {
 }
 
 #[tokio::test]
+async fn a_request_that_takes_most_of_the_balance_is_not_clamped() {
+    let bench = Bench::new(1000).await;
+    let accounts = bench.open().await;
+    spend(&accounts, 1, 10, 10).await;
+    let large = hold(&accounts, 2, 900, 1).await.unwrap();
+    assert_eq!(large.amount(), Amount(900));
+    let rest = hold(&accounts, 3, 900, 1).await.unwrap();
+    assert_eq!(rest.amount(), Amount(90));
+    assert_eq!(hold(&accounts, 4, 1, 1).await.err().unwrap().status, 402);
+    drop((large, rest));
+    eventually("acknowledged", || accounts.outbox_records() == 0).await;
+    bench.check_sum(1000, accounts.available());
+}
+
+#[tokio::test]
 async fn without_the_ledger_a_sufficient_lease_serves_and_a_short_one_is_503() {
     let bench = Bench::new(10_000).await;
     let accounts = bench.open().await;

@@ -110,7 +110,7 @@ impl KeyRing {
             };
             counter!(KEY_LOOKUPS, "outcome" => outcome).increment(1);
             if learned != Learned::Refused {
-                self.touched(learned == Learned::Denied);
+                self.saving.touched(learned == Learned::Denied);
             }
             return Landed::Verdict(answer.verdict);
         }

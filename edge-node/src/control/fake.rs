@@ -37,7 +37,7 @@ pub(crate) struct State {
     /// Applied, in order.
     pub(crate) records: Vec<(u64, UsageRecord)>,
     pub(crate) ttl_ms: u64,
-    /// The most that one grant gives.
+    /// The most that one grant gives beyond the least; none is half of the balance.
     pub(crate) slice: Option<i128>,
     /// Refuse all calls.
     pub(crate) down: bool,
@@ -138,7 +138,7 @@ impl State {
             .grants
             .entry(request.lease_id.clone())
             .or_insert_with(|| {
-                let most = self.slice.unwrap_or(i128::MAX).max(least);
+                let most = self.slice.unwrap_or(*balance / 2).max(least);
                 let granted = if *balance < least {
                     0
                 } else {
