@@ -1,12 +1,14 @@
-//! `godwit admin catalog …`. Validating needs no control plane: it is the same code that applies.
+//! `godwit admin catalog …`. Validating and importing need no control plane; validating is the same
+//! code that applies.
 
 use super::report::{Report, Table, time};
 use super::{Failed, Target, connect};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use control_plane::registry::Registry;
 use control_plane::security::file::write_public;
 use serde_json::json;
 use shared::catalog::file::read_dir;
+use shared::catalog::import::files::{self as import, Paths};
 use shared::proto::admin as wire;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,34 @@ pub(super) enum CatalogCommand {
         /// The folder; made when it is not there.
         dir: PathBuf,
     },
+    /// Makes models and endpoints from public price lists, offline.
+    Import(ImportArgs),
+}
+
+/// The lists and the folder.
+#[derive(Args, Debug)]
+pub(super) struct ImportArgs {
+    /// LiteLLM's model_prices_and_context_window.json.
+    #[arg(long)]
+    litellm: PathBuf,
+    /// models.dev's api.json.
+    #[arg(long)]
+    models_dev: PathBuf,
+    /// models.dev's provider-neutral models.
+    #[arg(long)]
+    models_dev_base: Option<PathBuf>,
+    /// OpenRouter's answer to GET /api/v1/models?output_modalities=all.
+    #[arg(long)]
+    openrouter: PathBuf,
+    /// Groups of offers of one model.
+    #[arg(long)]
+    identity: Option<PathBuf>,
+    /// genai-prices, to compare with.
+    #[arg(long)]
+    genai: Option<PathBuf>,
+    /// The catalogue's folder: its providers.toml is kept, the other files are replaced.
+    #[arg(long)]
+    out: PathBuf,
 }
 
 pub(super) async fn run(to: &Target, command: CatalogCommand) -> Result<Report, Failed> {
@@ -58,7 +88,29 @@ pub(super) async fn run(to: &Target, command: CatalogCommand) -> Result<Report, 
         CatalogCommand::Diff { dir } => diff(to, &dir).await,
         CatalogCommand::History => history(to).await,
         CatalogCommand::Export { dir } => export(to, &dir).await,
+        CatalogCommand::Import(args) => import(args),
     }
+}
+
+fn import(args: ImportArgs) -> Result<Report, Failed> {
+    let report = import::run(&Paths {
+        litellm: args.litellm,
+        models_dev: args.models_dev,
+        models_dev_base: args.models_dev_base,
+        openrouter: args.openrouter,
+        identity: args.identity,
+        genai: args.genai,
+        out: args.out,
+    });
+    let report = report.map_err(|error| Failed::new(error.to_string()))?;
+    let json = json!({
+        "models": report.models, "providers": report.providers, "endpoints": report.endpoints,
+        "models_at_several_providers": report.shared_models,
+        "unknown_providers": report.unknown_providers, "idle_providers": report.idle_providers,
+        "suspicious": report.suspicious, "identity": report.identity,
+        "differing": report.differing,
+    });
+    Ok(Report::new(json).line(report.to_string()))
 }
 
 fn validate(dir: &Path) -> Result<Report, Failed> {

@@ -239,3 +239,28 @@ fn the_command_line_is_consistent() {
     let half = ["godwit admin", "--cert", "c", "edges"];
     assert!(AdminArgs::try_parse_from(half).is_err());
 }
+
+#[tokio::test]
+async fn price_lists_become_a_catalogue_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let providers = root.join("deploy/catalog/providers.toml");
+    std::fs::copy(providers, folder.path().join("providers.toml")).unwrap();
+    let lists = root.join("shared/src/catalog/import/tests");
+    let list = |flag: &str, name: &str| format!("--{flag} {}", lists.join(name).display());
+    let line = [
+        "catalog import --out DATA".to_owned(),
+        list("litellm", "litellm.json"),
+        list("models-dev", "models-dev.json"),
+        list("openrouter", "openrouter.json"),
+    ];
+    let report = execute_in(folder.path(), &line.join(" ")).await.unwrap();
+    let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["unknown_providers"][0], "litellm newhost");
+    let valid = execute_in(folder.path(), "catalog validate DATA").await;
+    let valid: Value = serde_json::from_str(&valid.unwrap().to_json()).unwrap();
+    assert_eq!(valid["endpoints"], json["endpoints"]);
+    let missing = line.join(" ").replace("litellm.json", "none.json");
+    let failed = execute_in(folder.path(), &missing).await.unwrap_err();
+    assert!(failed.text.contains("none.json"), "{}", failed.text);
+}
