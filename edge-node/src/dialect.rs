@@ -6,6 +6,8 @@ mod anthropic_messages;
 mod calls;
 mod classify;
 mod finish;
+#[cfg(test)]
+mod fixture;
 mod openai_chat;
 mod retry_after;
 mod scrub;

@@ -10,6 +10,9 @@ mod stream;
 mod thinking;
 mod whole;
 
+#[cfg(test)]
+mod tests;
+
 use crate::dialect::{Outgoing, Target};
 use crate::failure::Failure;
 use crate::ingress::{Call, chat};

@@ -9,6 +9,9 @@ mod stream;
 mod walk;
 mod whole;
 
+#[cfg(test)]
+mod tests;
+
 use crate::dialect::{Outgoing, Target};
 use crate::ingress::Call;
 use http::{HeaderValue, header};

@@ -86,7 +86,7 @@ impl Reader {
             }
             "message_delta" => self.message_delta(data, &outline, sink),
             "message_stop" => {
-                self.progress.done = true;
+                self.stop(sink);
                 Ok(())
             }
             // Pings, and whatever is new.
@@ -176,6 +176,22 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// The answer is complete, even if the provider did not say why.
+    fn stop(&mut self, sink: &mut impl Sink) {
+        let progress = &mut self.progress;
+        progress.done = progress.owed;
+        if progress.owed && progress.finish_reason.is_none() {
+            let finish = if self.calls.is_empty() {
+                Finish::Stop
+            } else {
+                Finish::ToolCalls
+            };
+            let native = Escaped("");
+            self.give(Event::Finish { finish, native }, sink);
+        }
+        self.has_begun = self.progress.owed;
     }
 
     fn finish(&mut self, word: Str<'_>, sink: &mut impl Sink) {

@@ -1,0 +1,182 @@
+//! A provider, an endpoint and answers to play through them, for the tests of the dialects.
+
+use crate::dialect::{Bill, Target, Translator, prepare};
+use crate::failure::Failure;
+use crate::ingress::{Api, Call, Surface, parse};
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use serde_json::Value;
+use shared::catalog::{
+    Auth, DataPolicy, Dialect, Endpoint, Limits, Parameter, Pricing, Provider, Quantization, Quirk,
+    Timeouts,
+};
+use shared::id::{EndpointId, GenerationId, ModelId};
+use shared::usage::{Usage, cost};
+
+/// One endpoint and what is asked of it.
+pub(crate) struct Fixture {
+    pub(crate) provider: Provider,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) surface: Surface,
+    pub(crate) clamp: Option<u64>,
+    pub(crate) explain: Option<Value>,
+}
+
+/// What came of an answer.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) out: String,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) tool_error: bool,
+    pub(crate) owed: bool,
+}
+
+impl Fixture {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        let model = ModelId::from("author/model");
+        Self {
+            provider: Provider {
+                slug: "acme".into(),
+                name: "Acme AI".to_owned(),
+                dialect,
+                base_url: "http://127.0.0.1:1/v1".to_owned(),
+                auth: Auth::Bearer,
+                api_key_env: None,
+                regions: Vec::new(),
+                data_policy: DataPolicy::default(),
+                quirks: Vec::new(),
+                timeouts: Timeouts::default(),
+                limits: Limits::default(),
+                privacy_policy_url: None,
+                terms_of_service_url: None,
+                status_page_url: None,
+                headquarters: None,
+                datacenters: Vec::new(),
+            },
+            endpoint: Endpoint {
+                id: EndpointId::of(&model, "acme"),
+                model,
+                provider: "acme".into(),
+                tag: "acme".to_owned(),
+                provider_model: "theirs".to_owned(),
+                context_length: 100_000,
+                max_completion_tokens: None,
+                max_prompt_tokens: None,
+                quantization: Quantization::Unknown,
+                supported_parameters: Vec::new(),
+                pricing: Pricing {
+                    prompt: "0.000001".parse().unwrap(),
+                    completion: "0.000002".parse().unwrap(),
+                    ..Pricing::default()
+                },
+            },
+            surface: Surface::OpenRouter,
+            clamp: None,
+            explain: None,
+        }
+    }
+
+    pub(crate) fn quirks(mut self, quirks: &[Quirk]) -> Self {
+        self.provider.quirks = quirks.to_vec();
+        self
+    }
+
+    pub(crate) fn supporting(mut self, parameters: &[Parameter]) -> Self {
+        self.endpoint.supported_parameters = parameters.to_vec();
+        self
+    }
+
+    pub(crate) fn call(&self, body: &str) -> Call {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        parse(Api::Chat, self.surface, &HeaderMap::new(), body).unwrap()
+    }
+
+    /// The body that goes upstream.
+    pub(crate) fn body(&self, request: &str) -> Result<String, Failure> {
+        let call = self.call(request);
+        let prepared = self.with_target(|target| prepare(&call, target))?;
+        Ok(String::from_utf8(prepared.body.to_vec()).unwrap())
+    }
+
+    pub(crate) fn translator(&self, request: &str) -> Box<dyn Translator> {
+        let call = self.call(request);
+        let prepared = self.with_target(|target| prepare(&call, target));
+        prepared.unwrap().translator
+    }
+
+    /// Plays an answer in pieces of `size` bytes.
+    pub(crate) fn play(&self, request: &str, answer: &[u8], size: usize) -> Played {
+        self.play_pieces(request, answer.chunks(size))
+    }
+
+    pub(crate) fn play_pieces<'a>(
+        &self,
+        request: &str,
+        mut pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> Played {
+        let mut translator = self.translator(request);
+        let mut out = BytesMut::new();
+        let fed = pieces
+            .try_for_each(|piece| translator.feed(piece, &mut out))
+            .and_then(|()| translator.end(&mut out));
+        let progress = translator.progress().clone();
+        let usage = progress.usage.unwrap_or_default();
+        let cost = cost(&usage, &self.endpoint.pricing);
+        let bill = Bill {
+            usage: &usage,
+            cost: &cost,
+            explain: self.explain.as_ref(),
+        };
+        match &fed {
+            Ok(()) => translator.close(&bill, &mut out),
+            Err(failure) => translator.fail(failure, &mut out),
+        }
+        Played {
+            out: String::from_utf8(out.to_vec()).unwrap(),
+            failure: fed.err(),
+            usage: progress.usage,
+            tool_error: progress.tool_error,
+            owed: progress.owed,
+        }
+    }
+
+    fn with_target<T>(&self, run: impl FnOnce(&Target<'_>) -> T) -> T {
+        let generation = GenerationId::from("gen-1");
+        run(&Target {
+            endpoint: &self.endpoint,
+            provider: &self.provider,
+            generation: &generation,
+            created: 7,
+            max_tokens_clamp: self.clamp,
+        })
+    }
+}
+
+impl Played {
+    /// The chunks of a stream that ends as it should.
+    pub(crate) fn chunks(&self) -> Vec<Value> {
+        let body = self.out.strip_suffix("data: [DONE]\n\n").unwrap();
+        let events = body.split_terminator("\n\n");
+        events
+            .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+            .collect()
+    }
+
+    /// A whole answer.
+    pub(crate) fn answer(&self) -> Value {
+        assert!(self.failure.is_none(), "{:?}", self.failure);
+        serde_json::from_str(&self.out).unwrap()
+    }
+
+    /// The failure's reason.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.failure.as_ref().map_or("", |failure| failure.reason)
+    }
+}
+
+/// Events with only a `data` line.
+pub(crate) fn data(chunks: &[&str]) -> String {
+    let events = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
+    events.collect()
+}

@@ -1,0 +1,175 @@
+//! Recorded provider traffic, played through the dialects: what the client reads in our answer must
+//! be what the recording says. The recordings are read here by plain tree walking, independent of
+//! the code under test. Sources and licences: `corpus/LICENSES.md`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod golden {
+    pub(crate) mod recording;
+    pub(crate) mod said;
+}
+
+use bytes::BytesMut;
+use edge_node::dialect::{self, Bill, Target};
+use edge_node::failure::Failure;
+use edge_node::ingress::{Api, Call, Surface, parse};
+use golden::recording::{Recording, recordings};
+use golden::said::Said;
+use http::HeaderMap;
+use shared::catalog::{Auth, DataPolicy, Dialect, Endpoint, Limits, Pricing, Provider};
+use shared::catalog::{Quantization, Timeouts};
+use shared::id::{EndpointId, GenerationId, ModelId};
+use shared::usage::{Cost, Usage, cost};
+
+fn provider(dialect: Dialect) -> Provider {
+    Provider {
+        slug: "acme".into(),
+        name: "Acme AI".to_owned(),
+        dialect,
+        base_url: "http://127.0.0.1:1/v1".to_owned(),
+        auth: Auth::Bearer,
+        api_key_env: None,
+        regions: Vec::new(),
+        data_policy: DataPolicy::default(),
+        quirks: Vec::new(),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+        privacy_policy_url: None,
+        terms_of_service_url: None,
+        status_page_url: None,
+        headquarters: None,
+        datacenters: Vec::new(),
+    }
+}
+
+fn endpoint() -> Endpoint {
+    let model = ModelId::from("test/model");
+    Endpoint {
+        id: EndpointId::of(&model, "acme"),
+        model,
+        provider: "acme".into(),
+        tag: "acme".to_owned(),
+        provider_model: "upstream-model".to_owned(),
+        context_length: 1 << 20,
+        max_completion_tokens: Some(8192),
+        max_prompt_tokens: None,
+        quantization: Quantization::Unknown,
+        supported_parameters: Vec::new(),
+        pricing: Pricing {
+            prompt: "0.000001".parse().unwrap(),
+            completion: "0.000002".parse().unwrap(),
+            ..Pricing::default()
+        },
+    }
+}
+
+/// The client's bytes, or the failure that they end in; and the usage that was metered.
+struct Played {
+    out: Vec<u8>,
+    failure: Option<Failure>,
+    usage: Option<Usage>,
+}
+
+/// Plays a body in pieces of `size` bytes.
+fn play(call: &Call, dialect: Dialect, body: &[u8], size: usize) -> Played {
+    let (provider, endpoint) = (provider(dialect), endpoint());
+    let generation = GenerationId::from("gen-test");
+    let target = Target {
+        endpoint: &endpoint,
+        provider: &provider,
+        generation: &generation,
+        created: 1,
+        max_tokens_clamp: None,
+    };
+    let mut translator = dialect::prepare(call, &target).unwrap().translator;
+    let mut out = BytesMut::new();
+    let fed = body
+        .chunks(size)
+        .try_for_each(|chunk| translator.feed(chunk, &mut out))
+        .and_then(|()| translator.end(&mut out));
+    let usage = translator.progress().usage;
+    if fed.is_ok() {
+        let usage = usage.unwrap_or_default();
+        let cost: Cost = cost(&usage, &endpoint.pricing);
+        let bill = Bill {
+            usage: &usage,
+            cost: &cost,
+            explain: None,
+        };
+        translator.close(&bill, &mut out);
+    }
+    Played {
+        out: out.to_vec(),
+        failure: fed.err(),
+        usage,
+    }
+}
+
+/// Notes a difference.
+fn differ<T: PartialEq + std::fmt::Debug>(faults: &mut Vec<String>, what: &str, got: &T, said: &T) {
+    if got != said {
+        faults.push(format!("{what}: {got:?}, recorded {said:?}"));
+    }
+}
+
+fn check(recording: &Recording) -> Vec<String> {
+    let mut faults = Vec::new();
+    let body = recording.client_request().into();
+    let call = match parse(Api::Chat, Surface::OpenRouter, &HeaderMap::new(), body) {
+        Ok(call) => call,
+        Err(failure) => return vec![failure.message],
+    };
+    if recording.status != 200 {
+        let provider = provider(recording.dialect);
+        let headers = recording.headers();
+        let failure = dialect::classify(&provider, recording.status, &headers, &recording.body);
+        let clean = failure.status >= 400 && !failure.message.contains("sk-");
+        differ(&mut faults, &failure.message, &clean, &true);
+        return faults;
+    }
+    let expected = Said::in_recording(recording);
+    let played = play(&call, recording.dialect, &recording.body, usize::MAX);
+    let said = Said::to_client(&played.out, call.stream);
+    let failed = played.failure.is_some();
+    differ(&mut faults, "error", &failed, &expected.error);
+    differ(&mut faults, "texts", &said.texts, &expected.texts);
+    differ(
+        &mut faults,
+        "reasoning",
+        &said.reasoning,
+        &expected.reasoning,
+    );
+    differ(&mut faults, "calls", &said.calls, &expected.calls);
+    if !expected.error {
+        differ(&mut faults, "finish", &said.finish, &expected.finish);
+        let metered = played.usage;
+        let metered = metered.map(|u| (u.prompt, u.cache_read, u.completion, u.reasoning));
+        differ(&mut faults, "metered", &metered, &expected.usage);
+        let told = said.usage.filter(|_| expected.usage.is_some());
+        differ(&mut faults, "usage", &told, &expected.usage);
+    }
+    for size in [1, 7, 1000] {
+        let pieces = play(&call, recording.dialect, &recording.body, size);
+        let same = pieces.out == played.out;
+        differ(&mut faults, &format!("pieces of {size}"), &same, &true);
+    }
+    faults
+}
+
+#[test]
+fn what_the_client_reads_is_what_the_provider_said() {
+    let all = recordings();
+    assert!(all.len() >= 12, "{} recordings", all.len());
+    let mut faults = Vec::new();
+    for recording in &all {
+        for fault in check(recording) {
+            faults.push(format!("{}: {fault}", recording.name));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

@@ -1,0 +1,76 @@
+//! A recorded exchange on disk.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use shared::catalog::Dialect;
+use std::path::{Path, PathBuf};
+
+pub(crate) struct Recording {
+    pub(crate) name: String,
+    pub(crate) dialect: Dialect,
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    request: Value,
+    headers: Value,
+}
+
+/// All of them, by name.
+pub(crate) fn recordings() -> Vec<Recording> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let entries = std::fs::read_dir(&folder).unwrap();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    folders.iter().map(|path| Recording::read(path)).collect()
+}
+
+impl Recording {
+    fn read(folder: &Path) -> Self {
+        let json = |name: &str| -> Value {
+            let text = std::fs::read(folder.join(name)).unwrap();
+            serde_json::from_slice(&text).unwrap()
+        };
+        let meta = json("meta.json");
+        Self {
+            name: meta["case"].as_str().unwrap().to_owned(),
+            dialect: Dialect::parse(meta["dialect"].as_str().unwrap()).unwrap(),
+            status: meta["status"].as_u64().unwrap().try_into().unwrap(),
+            body: std::fs::read(folder.join("response.body")).unwrap(),
+            request: json("request.json"),
+            headers: json("response.headers.json"),
+        }
+    }
+
+    /// True when the recorded answer is an event stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        !self.body.trim_ascii_start().starts_with(b"{")
+    }
+
+    /// The recorded request where a chat client could have made it, else the least that asks for
+    /// an answer of the same form.
+    pub(crate) fn client_request(&self) -> String {
+        let recorded = &self.request["body"];
+        let mut request = if self.dialect == Dialect::OpenaiChat && recorded.is_object() {
+            recorded.clone()
+        } else {
+            json!({ "messages": [{ "role": "user", "content": "hello" }] })
+        };
+        request["model"] = json!("test/model");
+        if self.status == 200 {
+            request["stream"] = json!(self.is_stream());
+        }
+        request.to_string()
+    }
+
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in self.headers.as_object().into_iter().flatten() {
+            let Some(value) = value.as_str() else {
+                continue;
+            };
+            let name: HeaderName = name.parse().unwrap();
+            map.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+}

@@ -1,0 +1,240 @@
+//! What an answer says: read from a recording in the provider's dialect, or from our answer in the
+//! client's.
+
+use crate::golden::recording::Recording;
+use serde_json::Value;
+use shared::catalog::Dialect;
+use std::collections::BTreeMap;
+
+/// Index, id, name, arguments.
+pub(crate) type CallSaid = (u64, String, String, String);
+
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// By choice.
+    pub(crate) texts: BTreeMap<u64, String>,
+    pub(crate) reasoning: BTreeMap<u64, String>,
+    pub(crate) calls: BTreeMap<u64, Vec<CallSaid>>,
+    pub(crate) finish: BTreeMap<u64, String>,
+    /// Prompt, cached, completion, reasoning.
+    pub(crate) usage: Option<(u64, u64, u64, u64)>,
+    pub(crate) error: bool,
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
+}
+
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64()
+}
+
+/// The data of every event; `[DONE]` is left out.
+fn events(body: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(body).unwrap().replace("\r\n", "\n");
+    let events = text.split("\n\n").filter_map(|event| {
+        let lines: Vec<&str> = event
+            .lines()
+            .filter_map(|line| line.strip_prefix("data:"))
+            .collect();
+        let data = lines.join("\n");
+        let data = data.trim();
+        (!data.is_empty() && data != "[DONE]").then(|| serde_json::from_str(data).unwrap())
+    });
+    events.collect()
+}
+
+impl Said {
+    /// What our answer says to a chat client.
+    pub(crate) fn to_client(out: &[u8], stream: bool) -> Self {
+        let mut said = Self::default();
+        if stream {
+            events(out)
+                .iter()
+                .for_each(|chunk| said.chat(chunk, "delta"));
+        } else {
+            said.chat(&serde_json::from_slice(out).unwrap(), "message");
+        }
+        said.tidy()
+    }
+
+    /// What the provider said.
+    pub(crate) fn in_recording(recording: &Recording) -> Self {
+        let mut said = Self::default();
+        let values = if recording.is_stream() {
+            events(&recording.body)
+        } else {
+            vec![serde_json::from_slice(&recording.body).unwrap()]
+        };
+        let body = if recording.is_stream() {
+            "delta"
+        } else {
+            "message"
+        };
+        for value in &values {
+            if recording.dialect == Dialect::AnthropicMessages {
+                said.anthropic(value);
+            } else {
+                said.chat(value, body);
+            }
+        }
+        said.tidy()
+    }
+
+    fn tidy(mut self) -> Self {
+        self.texts.retain(|_, text| !text.is_empty());
+        self.reasoning.retain(|_, text| !text.is_empty());
+        for call in self.calls.values_mut().flatten() {
+            if call.3.is_empty() {
+                "{}".clone_into(&mut call.3);
+            }
+        }
+        self
+    }
+
+    fn chat(&mut self, value: &Value, body: &str) {
+        self.error |= !value["error"].is_null();
+        for choice in value["choices"].as_array().into_iter().flatten() {
+            let index = number(&choice["index"]).unwrap_or(0);
+            let body = &choice[body];
+            let said = self.texts.entry(index).or_default();
+            said.push_str(text(&body["content"]));
+            let said = self.reasoning.entry(index).or_default();
+            let reasoning = body
+                .get("reasoning")
+                .or_else(|| body.get("reasoning_content"));
+            said.push_str(reasoning.map_or("", text));
+            let calls = body["tool_calls"].as_array().into_iter().flatten();
+            for (place, call) in calls.enumerate() {
+                let known = self.calls.entry(index).or_default();
+                let at = number(&call["index"]).unwrap_or(place as u64);
+                if !known.iter().any(|call| call.0 == at) {
+                    let id = text(&call["id"]).to_owned();
+                    let name = text(&call["function"]["name"]).to_owned();
+                    known.push((at, id, name, String::new()));
+                }
+                let call_said = known.iter_mut().find(|call| call.0 == at).unwrap();
+                call_said.3.push_str(text(&call["function"]["arguments"]));
+            }
+            if let Some(word) = choice["finish_reason"].as_str() {
+                let word = if word == "eos" { "stop" } else { word };
+                self.finish.insert(index, word.to_owned());
+            }
+        }
+        for usage in [&value["usage"], &value["x_groq"]["usage"]] {
+            self.chat_usage(usage);
+        }
+    }
+
+    fn chat_usage(&mut self, usage: &Value) {
+        let (Some(prompt), Some(said)) = (
+            number(&usage["prompt_tokens"]),
+            number(&usage["completion_tokens"]),
+        ) else {
+            return;
+        };
+        let cached = number(&usage["prompt_tokens_details"]["cached_tokens"]);
+        let cached = cached.or_else(|| number(&usage["prompt_cache_hit_tokens"]));
+        let reasoning = number(&usage["completion_tokens_details"]["reasoning_tokens"]);
+        let reasoning = reasoning.unwrap_or(0);
+        // xAI's total tells that reasoning stands outside.
+        let total = number(&usage["total_tokens"]).unwrap_or(prompt + said);
+        let completion = if reasoning > 0 {
+            said.max(total - prompt)
+        } else {
+            said
+        };
+        self.usage = Some((prompt, cached.unwrap_or(0), completion, reasoning));
+    }
+
+    fn anthropic(&mut self, value: &Value) {
+        match text(&value["type"]) {
+            "error" => self.error = true,
+            "message_start" => self.anthropic_usage(&value["message"]["usage"]),
+            "message_delta" => {
+                self.anthropic_finish(&value["delta"]);
+                self.anthropic_usage(&value["usage"]);
+            }
+            "content_block_start" => self.block(&value["content_block"]),
+            "content_block_delta" => self.delta(&value["delta"]),
+            "message" => {
+                for block in value["content"].as_array().unwrap() {
+                    self.block(block);
+                    if !block["input"].is_null() && text(&block["type"]) == "tool_use" {
+                        let call = self.calls.get_mut(&0).unwrap().last_mut().unwrap();
+                        call.3 = block["input"].to_string();
+                    }
+                }
+                self.anthropic_finish(value);
+                self.anthropic_usage(&value["usage"]);
+            }
+            _ => {}
+        }
+    }
+
+    fn block(&mut self, block: &Value) {
+        self.texts
+            .entry(0)
+            .or_default()
+            .push_str(text(&block["text"]));
+        let thinking = text(&block["thinking"]);
+        self.reasoning.entry(0).or_default().push_str(thinking);
+        // Server tools run at the provider: their pieces are not calls to the client.
+        self.calls.entry(0).or_default();
+        let calls = self.calls.get_mut(&0).unwrap();
+        match text(&block["type"]) {
+            "tool_use" => {
+                let at = calls.iter().filter(|call| call.0 != u64::MAX).count() as u64;
+                let (id, name) = (text(&block["id"]), text(&block["name"]));
+                calls.push((at, id.to_owned(), name.to_owned(), String::new()));
+            }
+            "server_tool_use" => {
+                calls.push((u64::MAX, String::new(), String::new(), String::new()));
+            }
+            _ => {}
+        }
+    }
+
+    fn delta(&mut self, delta: &Value) {
+        self.texts
+            .entry(0)
+            .or_default()
+            .push_str(text(&delta["text"]));
+        let thinking = text(&delta["thinking"]);
+        self.reasoning.entry(0).or_default().push_str(thinking);
+        if let Some(piece) = delta["partial_json"].as_str() {
+            let call = self.calls.get_mut(&0).unwrap().last_mut().unwrap();
+            call.3.push_str(piece);
+        }
+    }
+
+    fn anthropic_finish(&mut self, holder: &Value) {
+        let word = match text(&holder["stop_reason"]) {
+            "" => return,
+            "max_tokens" | "model_context_window_exceeded" => "length",
+            "tool_use" => "tool_calls",
+            "refusal" => "content_filter",
+            _ => "stop",
+        };
+        self.finish.insert(0, word.to_owned());
+        let calls = self.calls.entry(0).or_default();
+        calls.retain(|call| call.0 != u64::MAX);
+        self.calls.retain(|_, calls| !calls.is_empty());
+    }
+
+    fn anthropic_usage(&mut self, usage: &Value) {
+        let before = self.usage.unwrap_or_default();
+        let field = |name: &str| number(&usage[name]);
+        let read = field("cache_read_input_tokens");
+        let write = field("cache_creation_input_tokens");
+        let prompt =
+            field("input_tokens").map(|input| input + read.unwrap_or(0) + write.unwrap_or(0));
+        let thinking = number(&usage["output_tokens_details"]["thinking_tokens"]);
+        self.usage = Some((
+            prompt.unwrap_or(before.0),
+            read.unwrap_or(before.1),
+            field("output_tokens").unwrap_or(before.2),
+            thinking.unwrap_or(before.3),
+        ));
+    }
+}
