@@ -1,6 +1,6 @@
 //! Coordination between control planes: a small ordered map with versions, a watch and a
 //! leadership. The catalogue, the membership and the leadership live here; accounts, money and
-//! usage are in SQL and are not. Every implementation passes the one suite in [`contract`].
+//! usage are in SQL and are not. Every implementation passes the one suite in `contract`.
 
 #[cfg(test)]
 pub(crate) mod contract;

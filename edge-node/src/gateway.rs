@@ -1,5 +1,5 @@
-//! The request path. [`steps`] is one request from top to bottom: every line is a step, every step
-//! a module, and types keep the order. [`serve`] wraps it: routes, renders a failure in the
+//! The request path. `steps` is one request from top to bottom: every line is a step, every step
+//! a module, and types keep the order. `serve` wraps it: routes, renders a failure in the
 //! client's terms, and always reports.
 
 pub mod explain;

@@ -1,4 +1,4 @@
-//! The catalogue: providers, models and endpoints, validated. Read from TOML by [`file`], made from
+//! The catalogue: providers, models and endpoints, validated. Read from TOML by [`mod@file`], made from
 //! public price lists by [`import`]; everything else may rely on what the types say. No I/O but
 //! [`file::read_dir`].
 
