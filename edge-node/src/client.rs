@@ -2,8 +2,10 @@
 //! and knows whether the head of the answer is out, so that a failure becomes a status before and
 //! an error event after.
 
+use crate::egress;
 use crate::exchange::{Exchange, Framing, Gone};
 use crate::failure::{Failure, seconds_up};
+use crate::ingress::Api;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use shared::id::{GenerationId, Version};
@@ -21,6 +23,8 @@ pub struct Client<'a> {
     generation: GenerationId,
     edge: String,
     table: Option<Version>,
+    /// In whose form errors come.
+    api: Option<Api>,
     keep_alive: Duration,
     /// True when the answer is to be a stream.
     streaming: bool,
@@ -41,6 +45,7 @@ impl<'a> Client<'a> {
             generation,
             edge,
             table: None,
+            api: None,
             keep_alive,
             streaming: false,
             begun: false,
@@ -57,6 +62,11 @@ impl<'a> Client<'a> {
     #[must_use]
     pub fn begun(&self) -> bool {
         self.begun
+    }
+
+    /// From now on errors have the form of this API.
+    pub fn speaks(&mut self, api: Api) {
+        self.api = Some(api);
     }
 
     /// Names the table that decides about this request, for `x-godwit-table`.
@@ -120,6 +130,23 @@ impl<'a> Client<'a> {
         self.send(Bytes::from_static(KEEP_ALIVE)).await
     }
 
+    /// Ends a stream that has begun with the API's error event.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn fail(
+        &mut self,
+        failure: &Failure,
+        model: &str,
+        created: u64,
+    ) -> Result<(), Failure> {
+        if let Some(api) = self.api {
+            let event = egress::error_event(api, failure, &self.generation, model, created);
+            self.send(event).await?;
+        }
+        self.end().await
+    }
+
     /// Ends a stream.
     ///
     /// # Errors
@@ -146,7 +173,7 @@ impl<'a> Client<'a> {
         if let Some(after) = failure.retry_after {
             headers.push((header::RETRY_AFTER, HeaderValue::from(seconds_up(after))));
         }
-        let body = serde_json::to_vec(&failure.body()).unwrap_or_default();
+        let body = serde_json::to_vec(&egress::error_body(self.api, failure)).unwrap_or_default();
         self.whole(failure.status, headers, body.into()).await
     }
 

@@ -7,11 +7,14 @@ mod calls;
 mod classify;
 mod finish;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod openai_chat;
+mod reader;
 mod retry_after;
 mod scrub;
 mod shape;
+mod translate;
+mod write;
 
 use crate::failure::{ErrorType, Failure, Fault, Retry};
 use crate::ingress::Call;
@@ -82,7 +85,7 @@ pub struct Bill<'a> {
 }
 
 /// One attempt's upstream body on its way to the client. Fed in order, in pieces of any size;
-/// after an `Err` only [`Translator::progress`] and [`Translator::fail`] may be called.
+/// after an `Err` only [`Translator::progress`] may be called.
 pub trait Translator: Send {
     /// Takes a piece of the body and appends what the client gets for it.
     ///
@@ -102,9 +105,6 @@ pub trait Translator: Send {
     /// Appends the answer's last bytes: of a stream the usage chunk and `[DONE]`, else the whole
     /// JSON answer.
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut);
-
-    /// Appends the error event of a stream that has begun; no `[DONE]` follows.
-    fn fail(&mut self, failure: &Failure, out: &mut BytesMut);
 }
 
 /// True when this build speaks the dialect.

@@ -1,16 +1,59 @@
-//! What the client gets, in the client's API: how an answer is marked as ours, its usage, and its
-//! chunks. Which upstream it came from is not known here.
+//! What the client gets, in the client's API: how an answer is marked as ours, its events, its
+//! usage and its errors. Which upstream it came from is not known here.
 
-pub(crate) mod answer;
-pub(crate) mod chat;
+mod chat;
 pub(crate) mod usage;
 
-use crate::dialect::Target;
+use crate::dialect::{Bill, Target};
 use crate::failure::Failure;
-use crate::ingress::{Call, Surface};
+use crate::ingress::{Api, Call, Surface};
+use crate::message::Event;
 use crate::wire::json;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
 use shared::id::GenerationId;
+
+/// Writes one answer in the client's API. Takes the steps in order; what a stream owes the client
+/// for a step is appended at once, a whole answer is kept and appended at the end.
+pub trait Writer: Send {
+    /// Takes a step.
+    fn write(&mut self, event: &Event<'_>, out: &mut BytesMut);
+
+    /// The answer is complete: appends its last bytes, usage and `[DONE]` among them.
+    fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut);
+}
+
+/// The writer of an answer of `target` to `call`.
+#[must_use]
+pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
+    match (call.api, call.stream) {
+        (Api::Chat, true) => Box::new(chat::Chunks::new(call, target)),
+        (Api::Chat, false) => Box::new(chat::Answer::new(call, target)),
+    }
+}
+
+/// The body of an error answer. Without an API, which is so for routes that run no model, it is
+/// OpenRouter's.
+#[must_use]
+pub fn error_body(api: Option<Api>, failure: &Failure) -> Value {
+    match api {
+        None | Some(Api::Chat) => failure.body(),
+    }
+}
+
+/// The error event that ends a stream which has begun; nothing follows it.
+#[must_use]
+pub fn error_event(
+    api: Api,
+    failure: &Failure,
+    generation: &GenerationId,
+    model: &str,
+    created: u64,
+) -> Bytes {
+    match api {
+        Api::Chat => chat::error_event(failure, generation, model, created),
+    }
+}
 
 /// The marks of one answer, as JSON texts made once.
 #[derive(Clone, Debug)]
@@ -27,8 +70,6 @@ pub struct Envelope {
     pub(crate) streams_usage: bool,
     /// True when reasoning is not to be shown.
     pub(crate) hides_reasoning: bool,
-    generation: GenerationId,
-    plain_model: String,
 }
 
 impl Envelope {
@@ -42,8 +83,6 @@ impl Envelope {
             created: target.created,
             streams_usage: call.surface == Surface::OpenRouter || call.include_usage,
             hides_reasoning: call.reasoning.exclude,
-            generation: target.generation.clone(),
-            plain_model: target.endpoint.model.as_str().to_owned(),
         }
     }
 
@@ -66,14 +105,6 @@ impl Envelope {
         out.extend_from_slice(b",\"provider\":");
         out.extend_from_slice(self.provider.as_bytes());
         out.extend_from_slice(b",");
-    }
-
-    /// Appends the typed error event of a stream that has begun.
-    pub(crate) fn fail(&self, failure: &Failure, out: &mut BytesMut) {
-        let chunk = failure.chat_chunk(&self.generation, &self.plain_model, self.created);
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(chunk.to_string().as_bytes());
-        out.extend_from_slice(b"\n\n");
     }
 }
 

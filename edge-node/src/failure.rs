@@ -1,9 +1,8 @@
 //! What went wrong, said once: whose fault it is, whether another endpoint may help, and the text
-//! that a client may see. Rendered in the client's dialect here and nowhere else; only
-//! [`Fault::Provider`] feeds ejection.
+//! that a client may see. Only [`Fault::Provider`] feeds ejection; the forms of other client APIs
+//! than OpenRouter's are in [`crate::egress`].
 
 use serde_json::{Map, Value, json};
-use shared::id::GenerationId;
 use std::time::Duration;
 
 /// Who is to blame; a metric label, so a closed set.
@@ -294,20 +293,6 @@ impl Failure {
     #[must_use]
     pub fn body(&self) -> Value {
         json!({ "error": self.error_object() })
-    }
-
-    /// The error event of a chat stream that has begun: a chunk with `error`, after which the
-    /// stream ends without `[DONE]`.
-    #[must_use]
-    pub fn chat_chunk(&self, generation: &GenerationId, model: &str, created: u64) -> Value {
-        json!({
-            "id": generation.as_str(),
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": model,
-            "error": self.error_object(),
-            "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error" }],
-        })
     }
 }
 

@@ -18,7 +18,6 @@ use crate::ingress::{self, Api, Surface};
 use crate::listen::guard;
 use crate::node::Node;
 use crate::relay;
-use bytes::Bytes;
 use explain::Story;
 use quote::Quote;
 pub(crate) use refuse::no_plan;
@@ -39,6 +38,7 @@ pub async fn serve(node: &Node, exchange: &mut dyn Exchange) {
     let mut client = Client::new(exchange, generation, edge, node.timers.keep_alive);
     let result = match route {
         Ok(Route::Infer(api, surface)) => {
+            client.speaks(api);
             Box::pin(steps(node, &mut client, (api, surface), &mut story)).await
         }
         Ok(other) => catalogue::answer(node, &mut client, &other).await,
@@ -119,7 +119,8 @@ async fn steps(
     result
 }
 
-/// Says what went wrong: a status while there is none yet, an error event after.
+/// Says what went wrong, in the client's API: a status while there is none yet, an error event
+/// after.
 async fn tell(client: &mut Client<'_>, failure: &Failure, story: &Story) -> Result<(), Failure> {
     if !client.begun() {
         return client.refuse(failure).await;
@@ -127,10 +128,7 @@ async fn tell(client: &mut Client<'_>, failure: &Failure, story: &Story) -> Resu
     if !story.is_stream() {
         return Ok(());
     }
-    let created = story.started_unix_ms / 1000;
-    let chunk = failure.chat_chunk(client.generation(), story.model(), created);
     client
-        .send(Bytes::from(format!("data: {chunk}\n\n")))
-        .await?;
-    client.end().await
+        .fail(failure, story.model(), story.started_unix_ms / 1000)
+        .await
 }

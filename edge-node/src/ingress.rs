@@ -2,10 +2,11 @@
 //! the bytes stay as they came. A full parse is made only when a translation needs it; limits on
 //! the body's size and the rate of requests are not here.
 
-pub(crate) mod chat;
+mod chat;
 pub mod later;
 pub mod peek;
 pub mod preferences;
+pub(crate) mod read;
 pub mod reasoning;
 pub mod survey;
 
@@ -13,10 +14,11 @@ pub mod survey;
 mod tests;
 
 use crate::failure::Failure;
+use crate::message::Request;
 use crate::wire::json::Scanner;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use peek::{Field, Member, Peek, Refused};
+use peek::{Grammar, Member, Peek, Refused};
 use reasoning::Reasoning;
 use shared::catalog::Modality;
 use shared::routing::Demand;
@@ -37,6 +39,12 @@ impl Api {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+        }
+    }
+
+    const fn grammar(self) -> &'static Grammar {
+        match self {
+            Self::Chat => &chat::GRAMMAR,
         }
     }
 }
@@ -79,17 +87,21 @@ pub struct Call {
 }
 
 impl Call {
-    /// The text of a top-level member's value; none when it is absent or null.
-    pub(crate) fn member(&self, field: Field) -> Option<&str> {
-        let member = self.members.iter().find(|member| member.field == field)?;
-        let text = self.text().get(member.value.start..member.value.end)?;
-        (text != "null").then_some(text)
-    }
-
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or("{}")
+    }
+}
+
+/// The full parse of a call, for upstreams of another dialect than the client's.
+///
+/// # Errors
+/// 400 with the place, for what is malformed or what only the client's own dialect can say; then
+/// another endpoint may help.
+pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
+    match call.api {
+        Api::Chat => chat::request(call),
     }
 }
 
@@ -115,10 +127,11 @@ pub fn parse(
         let message = "the body is empty; a JSON object was expected";
         return Err(Failure::invalid("", message));
     }
-    let peek = peek::object(&mut Scanner::new(text)).map_err(|refused| match refused {
-        Refused::Call(failure) => *failure,
-        Refused::Syntax(error) => peek::malformed(text, error),
-    })?;
+    let peek =
+        peek::object(&mut Scanner::new(text), api.grammar()).map_err(|refused| match refused {
+            Refused::Call(failure) => *failure,
+            Refused::Syntax(error) => peek::malformed(text, error),
+        })?;
     assemble(api, surface, headers, peek, body)
 }
 
@@ -130,11 +143,13 @@ fn assemble(
     body: Bytes,
 ) -> Result<Call, Failure> {
     let (model, fallback_models) = models(peek.model, peek.models)?;
-    if !peek.has_messages {
+    if !peek.has_turns {
+        let turns = api.grammar().turns;
         if peek.has_prompt {
-            return Err(later::refuse("prompt", "prompt", "send messages instead"));
+            let instead = format!("send {turns} instead");
+            return Err(later::refuse("prompt", "prompt", &instead));
         }
-        return Err(Failure::invalid("messages", "messages is missing"));
+        return Err(Failure::invalid(turns, format!("{turns} is missing")));
     }
     let reasoning = peek.reasoning.settle()?;
     let prompt_tokens = peek.survey.prompt_tokens();

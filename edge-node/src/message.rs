@@ -2,8 +2,15 @@
 //! said, and what was seen of an answer. Text stays as it stands on the wire (a JSON string), so
 //! that nothing is decoded and encoded again on the way.
 
+mod event;
+mod part;
+
+pub use event::{Detail, Event, Finish, Progress, Spoken};
+pub use part::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
+
+use crate::ingress::reasoning::Reasoning;
 use crate::wire::json::{Scanner, Str};
-use shared::usage::Usage;
+use shared::catalog::Parameter;
 use std::borrow::Cow;
 
 /// A text as it stands inside a JSON string: escaped, without its quotes. Pieces may be put
@@ -18,6 +25,12 @@ impl<'a> From<Str<'a>> for Escaped<'a> {
 }
 
 impl Escaped<'_> {
+    /// True when there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What the text says.
     #[must_use]
     pub fn decode(&self) -> Cow<'_, str> {
@@ -30,7 +43,7 @@ impl Escaped<'_> {
     }
 }
 
-/// What is asked, as far as every dialect has words for it.
+/// What is asked, as far as more than one dialect has words for it.
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
     /// In order; neighbours may have the same role.
@@ -43,91 +56,43 @@ pub struct Request<'a> {
     pub parallel_tool_calls: Option<bool>,
     /// Texts at which to stop.
     pub stop: Vec<Str<'a>>,
-    /// As written.
-    pub temperature: Option<&'a str>,
-    /// As written.
-    pub top_p: Option<&'a str>,
-    /// As written.
-    pub top_k: Option<&'a str>,
+    /// Values that dialects with a word for them take as they are written: sampling, penalties,
+    /// seed, logprobs, `logit_bias`, verbosity. Each at most once, none is null.
+    pub parameters: Vec<(Parameter, &'a str)>,
     /// What form the answer shall have.
     pub format: Option<Format<'a>>,
     /// The caller's end user.
     pub user: Option<Str<'a>>,
+    /// How urgent.
+    pub service_tier: Option<Str<'a>>,
+    /// Which prompts share a cache.
+    pub prompt_cache_key: Option<Str<'a>>,
+    /// A cache mark on the whole prompt, as written.
+    pub cache: Option<&'a str>,
+    /// The caller's own notes, an object as written.
+    pub metadata: Option<&'a str>,
+    /// Kinds of output, a list as written.
+    pub modalities: Option<&'a str>,
+    /// Voice and format of speech, an object as written.
+    pub audio: Option<&'a str>,
+    /// The longest answer, in tokens, each choice.
+    pub max_tokens: Option<u64>,
+    /// How much to think.
+    pub reasoning: Reasoning,
+    /// How many choices; at least 1.
+    pub n: u32,
+    /// Is the answer to be streamed.
+    pub stream: bool,
 }
 
-/// Who speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// The operator, `system` or `developer`.
-    System,
-    /// The user.
-    User,
-    /// The model.
-    Assistant,
-    /// A tool, with its result.
-    Tool,
-}
-
-/// One message.
-#[derive(Clone, Debug)]
-pub struct Turn<'a> {
-    /// Who.
-    pub role: Role,
-    /// What, in order.
-    pub parts: Vec<Part<'a>>,
-    /// The call that a tool answers.
-    pub call_id: Option<Str<'a>>,
-    /// Its place in the client's messages.
-    pub place: usize,
-}
-
-/// A piece of a message.
-#[derive(Clone, Debug)]
-pub enum Part<'a> {
-    /// Plain text.
-    Text {
-        /// The text.
-        text: Str<'a>,
-        /// A cache mark, as written.
-        cache: Option<&'a str>,
-    },
-    /// A picture.
-    Image {
-        /// `https://…` or `data:…`.
-        url: Str<'a>,
-        /// A cache mark, as written.
-        cache: Option<&'a str>,
-    },
-    /// A document.
-    File {
-        /// `data:…` or `https://…`.
-        data: Str<'a>,
-        /// Its name.
-        name: Option<Str<'a>>,
-        /// A cache mark, as written.
-        cache: Option<&'a str>,
-    },
-    /// Reasoning that a provider signed.
-    Thinking {
-        /// Pieces of one text.
-        texts: Vec<Str<'a>>,
-        /// What proves that it is unchanged.
-        signature: Str<'a>,
-    },
-    /// Reasoning that only its provider can read.
-    Encrypted {
-        /// What it gave out.
-        data: Str<'a>,
-    },
-    /// A call of a tool.
-    Call {
-        /// What its result will name.
-        id: Str<'a>,
-        /// The function.
-        name: Str<'a>,
-        /// A JSON text, which the client may have made up.
-        arguments: Str<'a>,
-    },
+impl<'a> Request<'a> {
+    /// The value of a parameter, as written.
+    #[must_use]
+    pub fn parameter(&self, parameter: Parameter) -> Option<&'a str> {
+        let mut all = self.parameters.iter();
+        all.find(|(known, _)| *known == parameter)
+            .map(|(_, raw)| *raw)
+    }
 }
 
 /// A function that the model may call.
@@ -139,6 +104,8 @@ pub struct Tool<'a> {
     pub description: Option<Str<'a>>,
     /// A JSON Schema object, as written.
     pub parameters: Option<&'a str>,
+    /// True when arguments must fit the schema exactly.
+    pub strict: Option<bool>,
     /// A cache mark, as written.
     pub cache: Option<&'a str>,
 }
@@ -161,145 +128,19 @@ pub enum ToolChoice<'a> {
 pub enum Format<'a> {
     /// Some JSON object.
     JsonObject,
-    /// What this JSON Schema describes, as written.
-    JsonSchema(&'a str),
+    /// What a JSON Schema describes.
+    JsonSchema(Schema<'a>),
 }
 
-/// A step of an answer, in one choice.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Event<'a> {
-    /// The provider has begun.
-    Start,
-    /// More text.
-    Text(Escaped<'a>),
-    /// More reasoning, of the detail at `index`.
-    Reasoning {
-        /// Counts all kinds of reasoning details.
-        index: usize,
-        /// The piece.
-        text: Escaped<'a>,
-    },
-    /// The signature of a reasoning detail.
-    Signature {
-        /// Which detail.
-        index: usize,
-        /// The signature, whole.
-        signature: Escaped<'a>,
-    },
-    /// Reasoning that only the provider can read.
-    Encrypted {
-        /// Which detail.
-        index: usize,
-        /// The data, whole.
-        data: Escaped<'a>,
-    },
-    /// A tool call begins.
-    Call {
-        /// Counts the calls of the answer.
-        index: usize,
-        /// The provider's id for it.
-        id: Escaped<'a>,
-        /// The function.
-        name: Escaped<'a>,
-    },
-    /// More arguments of a call.
-    Arguments {
-        /// Which call.
-        index: usize,
-        /// A piece of a JSON text.
-        text: Escaped<'a>,
-    },
-    /// A source of the text between two places.
-    Citation {
-        /// Where the source is.
-        url: Escaped<'a>,
-        /// What it is called.
-        title: Escaped<'a>,
-        /// What it says.
-        content: Escaped<'a>,
-        /// First character of the text.
-        start: usize,
-        /// The character behind the last.
-        end: usize,
-    },
-    /// The answer ends.
-    Finish {
-        /// In OpenAI's words.
-        finish: Finish,
-        /// In the provider's.
-        native: Escaped<'a>,
-    },
-}
-
-/// Why an answer ended; OpenAI's words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Finish {
-    /// The model was done, or met a stop sequence.
-    Stop,
-    /// `max_tokens` or the context is full.
-    Length,
-    /// The model calls tools.
-    ToolCalls,
-    /// OpenAI's legacy `functions`; only where the provider said so itself.
-    FunctionCall,
-    /// A filter or the model refused.
-    ContentFilter,
-    /// The provider gave up.
-    Error,
-}
-
-impl Finish {
-    /// How the chat API writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Length => "length",
-            Self::ToolCalls => "tool_calls",
-            Self::FunctionCall => "function_call",
-            Self::ContentFilter => "content_filter",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// What has been seen of one attempt's answer.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    /// True once something is owed to the client: the first content, reasoning, tool call or
-    /// finish event of a stream; the whole answer otherwise.
-    pub owed: bool,
-    /// True once the provider said that the answer is complete.
-    pub done: bool,
-    /// What the provider reported so far. `estimated` is set where the completion is our count,
-    /// because the provider's own did not come yet.
-    pub usage: Option<Usage>,
-    /// Bytes of text, reasoning and tool arguments, for an estimate.
-    pub output_bytes: u64,
-    /// Why the answer ended.
-    pub finish_reason: Option<Finish>,
-    /// The provider's own id of the generation; empty when it gave none.
-    pub upstream_id: String,
-    /// True when the arguments of a tool call are not JSON.
-    pub tool_error: bool,
-}
-
-impl Progress {
-    /// Takes note of a step.
-    pub(crate) fn note(&mut self, event: &Event<'_>) {
-        let bytes = match event {
-            Event::Start => return,
-            Event::Text(text) | Event::Reasoning { text, .. } | Event::Arguments { text, .. } => {
-                text.0.len()
-            }
-            Event::Call { name, .. } => name.0.len(),
-            Event::Finish { finish, .. } => {
-                self.finish_reason = Some(*finish);
-                0
-            }
-            Event::Signature { .. } | Event::Encrypted { .. } | Event::Citation { .. } => 0,
-        };
-        self.owed = true;
-        self.output_bytes += bytes as u64;
-    }
+/// A description of an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema<'a> {
+    /// What the client calls it.
+    pub name: Option<Str<'a>>,
+    /// What it is for.
+    pub description: Option<Str<'a>>,
+    /// The JSON Schema, as written.
+    pub schema: &'a str,
+    /// True when the answer must fit exactly.
+    pub strict: Option<bool>,
 }

@@ -2,5 +2,6 @@
 //! event streams into events.
 
 pub mod json;
+pub mod lines;
 pub mod splice;
 pub mod sse;

@@ -2,20 +2,19 @@
 //! are read as canonical events.
 
 mod counts;
-mod events;
 mod fields;
 mod messages;
+mod reader;
 mod request;
-mod stream;
 mod thinking;
-mod whole;
 
 #[cfg(test)]
 mod tests;
 
-use crate::dialect::{Outgoing, Target};
+use crate::dialect::{Outgoing, Target, translate};
 use crate::failure::Failure;
-use crate::ingress::{Call, chat};
+use crate::ingress::{self, Call};
+use crate::wire::sse;
 use http::{HeaderName, HeaderValue, header};
 
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -23,8 +22,8 @@ const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
-    let request = chat::request(call)?;
-    let body = request::body(call, &request, target)?;
+    let request = ingress::request(call)?;
+    let body = request::body(&request, target)?;
     let mut headers = vec![
         (
             header::CONTENT_TYPE,
@@ -45,10 +44,10 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
         path: path.to_owned(),
         headers,
         body: body.into(),
-        translator: if call.stream {
-            Box::new(stream::Stream::new(call, target))
-        } else {
-            Box::new(whole::Whole::new(call, target))
-        },
+        translator: translate::translator::<sse::Parser, _>(
+            reader::Answer::new(&target.provider.name),
+            call,
+            target,
+        ),
     })
 }

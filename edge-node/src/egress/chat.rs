@@ -1,76 +1,39 @@
-//! Canonical events as the chunks of a chat stream.
+//! The chat API: events as the chunks of a stream or as one answer, and what both write alike.
 
-use crate::dialect::{Bill, Target};
-use crate::egress::{Envelope, usage};
+mod answer;
+mod chunks;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use answer::Answer;
+pub(crate) use chunks::Chunks;
+
 use crate::failure::Failure;
-use crate::ingress::Call;
-use crate::message::Event;
-use bytes::BytesMut;
+use crate::message::{Detail, Event};
+use bytes::{Bytes, BytesMut};
+use serde_json::json;
+use shared::id::GenerationId;
 
-/// How reasoning details of Anthropic's are marked.
-pub(crate) const REASONING_FORMAT: &str = "anthropic-claude-v1";
+/// How details of reasoning are marked whose form is nobody's.
+const NO_FORMAT: &str = "unknown";
 
-/// Writes one answer's chunks.
-#[derive(Debug)]
-pub(crate) struct Chunks {
-    envelope: Envelope,
-    /// The beginning of every chunk, up to the delta's first member.
-    head: Vec<u8>,
-    has_role: bool,
-}
-
-impl Chunks {
-    pub(crate) fn new(call: &Call, target: &Target<'_>) -> Self {
-        let envelope = Envelope::new(call, target);
-        let mut head = BytesMut::new();
-        envelope.begin_chunk(&mut head);
-        head.extend_from_slice(b"\"choices\":[{\"index\":0,\"delta\":{");
-        Self {
-            envelope,
-            head: head.to_vec(),
-            has_role: false,
-        }
-    }
-
-    /// Appends the chunk of an event, if it has one.
-    pub(crate) fn write(&mut self, event: &Event<'_>, out: &mut BytesMut) {
-        let hidden = matches!(
-            event,
-            Event::Reasoning { .. } | Event::Signature { .. } | Event::Encrypted { .. }
-        );
-        if hidden && self.envelope.hides_reasoning {
-            return;
-        }
-        if !std::mem::replace(&mut self.has_role, true) {
-            let delta = b"\"role\":\"assistant\",\"content\":\"\"";
-            self.chunk(out, |out| out.extend_from_slice(delta));
-        }
-        if let Event::Finish { finish, native } = event {
-            out.extend_from_slice(&self.head);
-            out.extend_from_slice(b"},\"finish_reason\":\"");
-            put(
-                out,
-                &[finish.as_str(), "\",\"native_finish_reason\":\"", native.0],
-            );
-            out.extend_from_slice(b"\"}]}\n\n");
-        } else if *event != Event::Start {
-            self.chunk(out, |out| delta(event, out));
-        }
-    }
-
-    pub(crate) fn close(&self, bill: &Bill<'_>, out: &mut BytesMut) {
-        usage::end_stream(&self.envelope, bill, out);
-    }
-
-    pub(crate) fn fail(&self, failure: &Failure, out: &mut BytesMut) {
-        self.envelope.fail(failure, out);
-    }
-
-    fn chunk(&self, out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
-        out.extend_from_slice(&self.head);
-        write(out);
-        out.extend_from_slice(b"},\"finish_reason\":null}]}\n\n");
-    }
+/// A chunk with `error`, after which the stream ends without `[DONE]`.
+pub(crate) fn error_event(
+    failure: &Failure,
+    generation: &GenerationId,
+    model: &str,
+    created: u64,
+) -> Bytes {
+    let chunk = json!({
+        "id": generation.as_str(),
+        "object": "chat.completion.chunk",
+        "created": created,
+        "model": model,
+        "error": failure.error_object(),
+        "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error" }],
+    });
+    Bytes::from(format!("data: {chunk}\n\n"))
 }
 
 fn put(out: &mut BytesMut, texts: &[&str]) {
@@ -79,74 +42,30 @@ fn put(out: &mut BytesMut, texts: &[&str]) {
     }
 }
 
-fn delta(event: &Event<'_>, out: &mut BytesMut) {
-    match event {
-        Event::Text(text) => put(out, &["\"content\":\"", text.0, "\""]),
-        Event::Reasoning { index, text } => {
-            put(
-                out,
-                &["\"reasoning\":\"", text.0, "\",\"reasoning_details\":["],
-            );
-            detail(out, *index, "reasoning.text", &["text", text.0]);
-            out.extend_from_slice(b"]");
-        }
-        Event::Signature { index, signature } => {
-            out.extend_from_slice(b"\"reasoning_details\":[");
-            detail(out, *index, "reasoning.text", &["signature", signature.0]);
-            out.extend_from_slice(b"]");
-        }
-        Event::Encrypted { index, data } => {
-            out.extend_from_slice(b"\"reasoning_details\":[");
-            detail(out, *index, "reasoning.encrypted", &["data", data.0]);
-            out.extend_from_slice(b"]");
-        }
-        Event::Call { index, id, name } => {
-            let index = index.to_string();
-            put(
-                out,
-                &["\"tool_calls\":[{\"index\":", &index, ",\"id\":\"", id.0],
-            );
-            put(
-                out,
-                &["\",\"type\":\"function\",\"function\":{\"name\":\"", name.0],
-            );
-            out.extend_from_slice(b"\",\"arguments\":\"\"}}]");
-        }
-        Event::Arguments { index, text } => {
-            let index = index.to_string();
-            put(out, &["\"tool_calls\":[{\"index\":", &index]);
-            put(out, &[",\"function\":{\"arguments\":\"", text.0, "\"}}]"]);
-        }
-        Event::Citation { .. } => {
-            let mut citation = Vec::new();
-            annotation(event, &mut citation);
-            out.extend_from_slice(b"\"annotations\":[");
-            out.extend_from_slice(&citation);
-            out.extend_from_slice(b"]");
-        }
-        Event::Start | Event::Finish { .. } => {}
+/// Appends a detail of reasoning; `members` are those of its kind, the values insides of strings.
+fn detail(detail: &Detail<'_>, members: &[(&str, &str)], out: &mut BytesMut) {
+    put(out, &["{\"type\":\"", detail.kind.as_str(), "\""]);
+    for (name, value) in members {
+        put(out, &[",\"", name, "\":\"", value, "\""]);
     }
-}
-
-/// A reasoning detail with one member of its own.
-fn detail(out: &mut BytesMut, index: usize, kind: &str, member: &[&str; 2]) {
-    let index = index.to_string();
-    let [name, value] = member;
-    put(out, &["{\"type\":\"", kind, "\",\"", name, "\":\"", value]);
+    if !detail.id.is_empty() {
+        put(out, &[",\"id\":\"", detail.id.0, "\""]);
+    }
+    let format = if detail.format.is_empty() {
+        NO_FORMAT
+    } else {
+        detail.format.0
+    };
+    let index = detail.index.to_string();
     put(
         out,
-        &[
-            "\",\"format\":\"",
-            REASONING_FORMAT,
-            "\",\"index\":",
-            &index,
-            "}",
-        ],
+        &[",\"format\":\"", format, "\",\"index\":", &index, "}"],
     );
 }
 
-/// Appends the annotation of a citation.
-pub(crate) fn annotation(event: &Event<'_>, out: &mut Vec<u8>) {
+/// Appends the annotation of a citation. Places that nobody knows are 0, because clients demand
+/// numbers.
+fn annotation(event: &Event<'_>, out: &mut BytesMut) {
     let Event::Citation {
         url,
         title,
@@ -157,12 +76,30 @@ pub(crate) fn annotation(event: &Event<'_>, out: &mut Vec<u8>) {
     else {
         return;
     };
-    let text = format!(
-        concat!(
-            "{{\"type\":\"url_citation\",\"url_citation\":{{\"url\":\"{}\",\"title\":\"{}\",",
-            "\"content\":\"{}\",\"start_index\":{},\"end_index\":{}}}}}",
-        ),
-        url.0, title.0, content.0, start, end
+    put(
+        out,
+        &[
+            "{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"",
+            url.0,
+        ],
     );
-    out.extend_from_slice(text.as_bytes());
+    put(out, &["\",\"title\":\"", title.0]);
+    if !content.is_empty() {
+        put(out, &["\",\"content\":\"", content.0]);
+    }
+    let (start, end) = (start.unwrap_or(0).to_string(), end.unwrap_or(0).to_string());
+    put(
+        out,
+        &["\",\"start_index\":", &start, ",\"end_index\":", &end, "}}"],
+    );
+}
+
+/// Appends a picture of an answer.
+fn image(url: &str, index: usize, out: &mut BytesMut) {
+    let index = index.to_string();
+    put(
+        out,
+        &["{\"type\":\"image_url\",\"image_url\":{\"url\":\"", url],
+    );
+    put(out, &["\"},\"index\":", &index, "}"]);
 }

@@ -1,110 +1,61 @@
-//! The full parse of a chat body into the canonical request, for upstreams of another dialect. What
-//! the peek has checked is relied upon; what no other dialect has a word for is refused by its
-//! place, so that an upstream of this dialect may serve it.
+//! The chat API: what its body calls things, and the full parse into the canonical request for
+//! upstreams of another dialect. What the peek has checked is relied upon; what no other dialect has
+//! a word for is refused by its place, so that an upstream of this dialect may serve it.
 
+mod thoughts;
 mod turn;
 
-use crate::failure::{Failure, Retry};
-use crate::ingress::Call;
-use crate::ingress::peek::{Field, Refused, malformed};
-use crate::message::{Format, Request, Tool, ToolChoice};
-use crate::wire::json::{Kind, Scanner, Span, Str, SyntaxError};
+use crate::failure::Failure;
+use crate::ingress::peek::{Field, Grammar, Refused};
+use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
+use crate::ingress::{Call, survey};
+use crate::message::{Format, Request, Schema, Tool, ToolChoice};
+use crate::wire::json::{Kind, Scanner};
 use shared::catalog::Parameter;
+
+/// What the peek must know of this API.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    turns: "messages",
+    field: |name| match name {
+        "messages" => Field::Turns,
+        "functions" => Field::Special("functions"),
+        _ => Field::common(name),
+    },
+    kinds: |_| &[Kind::Array],
+    read: |peek, scanner, field| {
+        match field {
+            Field::Turns => survey::messages(scanner, &mut peek.survey)?,
+            _ => {
+                scanner.value()?;
+            }
+        }
+        Ok(())
+    },
+};
 
 /// The body as a request.
 ///
 /// # Errors
 /// 400, with the place, for what only this dialect can say. Another endpoint may help.
-pub(crate) fn request(call: &Call) -> Result<Request<'_>, Failure> {
-    read(call).map_err(|refused| match refused {
-        Refused::Call(failure) => failure.with_retry(Retry::OtherEndpoint),
-        Refused::Syntax(error) => malformed(call.text(), error),
-    })
+pub(super) fn request(call: &Call) -> Result<Request<'_>, Failure> {
+    read::request(call, own)
 }
 
-fn read(call: &Call) -> Result<Request<'_>, Refused> {
-    let text = call.text();
-    let mut request = Request::default();
-    for member in &call.members {
-        let Span { start, end } = member.value;
-        let raw = text.get(start..end).unwrap_or("null");
-        if raw == "null" {
-            continue;
+fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
+    let mut scanner = found.scanner;
+    let scanner = &mut scanner;
+    match found.field {
+        Field::Turns => request.turns = turn::turns(scanner)?,
+        Field::Special("functions") => return Err(foreign("functions", "has only tools")),
+        Field::Parameter(Parameter::Stop) => request.stop = texts_of(scanner, "stop")?,
+        Field::Parameter(Parameter::Tools) => request.tools = tools(scanner)?,
+        Field::Parameter(Parameter::ToolChoice) => {
+            request.tool_choice = Some(tool_choice(scanner)?);
         }
-        let mut scanner = Scanner::starting(text, start);
-        let scanner = &mut scanner;
-        match member.field {
-            Field::Messages => request.turns = turn::turns(scanner)?,
-            Field::User => request.user = Some(scanner.string()?),
-            Field::Functions => return Err(foreign("functions", "has only tools")),
-            Field::Choices if call.n > 1 => return Err(foreign("n", "gives one choice")),
-            Field::Parameter(Parameter::Temperature) => request.temperature = Some(raw),
-            Field::Parameter(Parameter::TopP) => request.top_p = Some(raw),
-            Field::Parameter(Parameter::TopK) => request.top_k = Some(raw),
-            Field::Parameter(Parameter::ParallelToolCalls) => {
-                request.parallel_tool_calls = Some(raw == "true");
-            }
-            Field::Parameter(Parameter::Stop) => request.stop = stop(scanner)?,
-            Field::Parameter(Parameter::Tools) => request.tools = tools(scanner)?,
-            Field::Parameter(Parameter::ToolChoice) => {
-                request.tool_choice = Some(tool_choice(scanner)?);
-            }
-            Field::Parameter(Parameter::ResponseFormat) => request.format = format(scanner)?,
-            _ => {}
-        }
+        Field::Parameter(Parameter::ResponseFormat) => request.format = format(scanner)?,
+        _ => {}
     }
-    Ok(request)
-}
-
-/// A 400: `place` can't be said to this provider.
-pub(crate) fn foreign(place: &str, why: &str) -> Refused {
-    let message = format!("{place}: the chosen provider {why}");
-    Failure::invalid(place, message)
-        .with_retry(Retry::OtherEndpoint)
-        .into()
-}
-
-/// A 400: a member of `place` is missing or of the wrong type.
-pub(crate) fn wrong(place: &str, why: &str) -> Refused {
-    Failure::invalid(place, format!("{place} {why}")).into()
-}
-
-/// Consumes a string or null; anything else is of the wrong type.
-pub(crate) fn text_of<'a>(
-    scanner: &mut Scanner<'a>,
-    place: &dyn Fn() -> String,
-) -> Result<Option<Str<'a>>, Refused> {
-    match scanner.kind()? {
-        Kind::String => Ok(Some(scanner.string()?)),
-        Kind::Null => {
-            scanner.value()?;
-            Ok(None)
-        }
-        kind => Err(wrong(
-            &place(),
-            &format!("must be a string, not {}", kind.as_str()),
-        )),
-    }
-}
-
-/// Consumes a value and returns it as written; none for null.
-pub(crate) fn raw_of<'a>(scanner: &mut Scanner<'a>) -> Result<Option<&'a str>, SyntaxError> {
-    let span = scanner.value()?;
-    Ok(Some(scanner.raw(span)).filter(|raw| *raw != "null"))
-}
-
-fn stop<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Str<'a>>, Refused> {
-    if scanner.kind()? == Kind::String {
-        return Ok(vec![scanner.string()?]);
-    }
-    let mut list = Vec::new();
-    scanner.begin_array()?;
-    while scanner.element()? {
-        let place = || format!("stop[{}]", list.len());
-        let text = text_of(scanner, &place)?;
-        list.extend(text);
-    }
-    Ok(list)
+    Ok(())
 }
 
 fn tools<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Tool<'a>>, Refused> {
@@ -118,7 +69,8 @@ fn tools<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Tool<'a>>, Refused> {
 }
 
 fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused> {
-    let (mut name, mut description, mut parameters, mut cache) = (None, None, None, None);
+    let (mut name, mut description, mut parameters) = (None, None, None);
+    let (mut strict, mut cache) = (None, None);
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         match (&*key.name.decode(), scanner.kind()?) {
@@ -144,6 +96,7 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
                             }
                             parameters = raw_of(scanner)?;
                         }
+                        "strict" => strict = flag_of(scanner)?,
                         "cache_control" => cache = raw_of(scanner)?,
                         _ => {
                             scanner.value()?;
@@ -163,6 +116,7 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
         name,
         description,
         parameters,
+        strict,
         cache,
     })
 }
@@ -203,33 +157,51 @@ fn tool_choice<'a>(scanner: &mut Scanner<'a>) -> Result<ToolChoice<'a>, Refused>
 }
 
 fn format<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Format<'a>>, Refused> {
-    let (mut kind, mut schema) = (None, None);
+    const PLACE: &str = "response_format.json_schema";
+    let (mut kind, mut form) = (None, None);
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         match (&*key.name.decode(), scanner.kind()?) {
             ("type", Kind::String) => kind = Some(scanner.string()?.decode()),
-            ("json_schema", Kind::Object) => {
-                scanner.begin_object()?;
-                while let Some(key) = scanner.key()? {
-                    if key.name.decode() == "schema" {
-                        schema = raw_of(scanner)?;
-                    } else {
-                        scanner.value()?;
-                    }
-                }
-            }
+            ("json_schema", Kind::Object) => form = schema(scanner, PLACE)?,
             _ => {
                 scanner.value()?;
             }
         }
     }
-    match (kind.as_deref(), schema) {
+    match (kind.as_deref(), form) {
         (None | Some("text"), _) => Ok(None),
         (Some("json_object"), _) => Ok(Some(Format::JsonObject)),
-        (Some("json_schema"), Some(schema)) => Ok(Some(Format::JsonSchema(schema))),
-        (Some("json_schema"), None) => {
-            Err(wrong("response_format.json_schema.schema", "is missing"))
-        }
+        (Some("json_schema"), Some(form)) => Ok(Some(Format::JsonSchema(form))),
+        (Some("json_schema"), None) => Err(wrong(&format!("{PLACE}.schema"), "is missing")),
         (Some(_), _) => Err(foreign("response_format.type", "does not know this type")),
     }
+}
+
+/// Consumes `{name, description, schema, strict}`; none without a schema.
+pub(crate) fn schema<'a>(
+    scanner: &mut Scanner<'a>,
+    place: &str,
+) -> Result<Option<Schema<'a>>, Refused> {
+    let (mut name, mut description, mut schema, mut strict) = (None, None, None, None);
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        let member = key.name.decode();
+        let inner = || format!("{place}.{member}");
+        match &*member {
+            "name" => name = text_of(scanner, &inner)?,
+            "description" => description = text_of(scanner, &inner)?,
+            "schema" => schema = raw_of(scanner)?,
+            "strict" => strict = flag_of(scanner)?,
+            _ => {
+                scanner.value()?;
+            }
+        }
+    }
+    Ok(schema.map(|schema| Schema {
+        name,
+        description,
+        schema,
+        strict,
+    }))
 }

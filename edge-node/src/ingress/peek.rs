@@ -1,6 +1,6 @@
-//! One pass over a chat body: checks the grammar, notes where each top-level member stands, and
-//! reads those that routing, money and the answer's form depend on. Members that nobody here knows
-//! are left alone; a member that is known may stand only once.
+//! One pass over a body: checks the grammar, notes where each top-level member stands, and reads
+//! those that routing, money and the answer's form depend on. What an API has for itself is in its
+//! [`Grammar`]. Members that nobody here knows are left alone; a known one may stand only once.
 
 use crate::failure::Failure;
 use crate::ingress::preferences;
@@ -33,14 +33,19 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Field {
     Model,
-    Messages,
+    /// The conversation: `messages`, `input` or `prompt`.
+    Turns,
     Stream,
     StreamOptions,
     Choices,
     User,
-    /// Legacy: `functions`.
-    Functions,
     ServiceTier,
+    PromptCacheKey,
+    Metadata,
+    Modalities,
+    Audio,
+    /// A member that only the call's API has, by its name.
+    Special(&'static str),
     /// A sampling or tool parameter that an endpoint may or may not support.
     Parameter(Parameter),
     /// Addressed to us: never sent upstream.
@@ -68,17 +73,33 @@ pub(crate) enum Own {
     StopServerToolsWhen,
 }
 
+/// What one client API has for itself.
+pub(crate) struct Grammar {
+    /// The name of the conversation's member.
+    pub(crate) turns: &'static str,
+    /// What a member's name means: the API's own, then [`Field::common`].
+    pub(crate) field: fn(&str) -> Field,
+    /// The kinds that the value of a conversation or special member may have, besides null; none
+    /// where it is not read.
+    pub(crate) kinds: fn(Field) -> &'static [Kind],
+    /// Consumes the value of a conversation or special member, which is not null.
+    pub(crate) read: fn(&mut Peek, &mut Scanner<'_>, Field) -> Result<(), Refused>,
+}
+
 impl Field {
-    fn of(name: &str) -> Self {
+    /// The members that most APIs have, under the same name.
+    pub(crate) fn common(name: &str) -> Self {
         match name {
             "model" => Self::Model,
-            "messages" => Self::Messages,
             "stream" => Self::Stream,
             "stream_options" => Self::StreamOptions,
             "n" => Self::Choices,
             "user" => Self::User,
-            "functions" => Self::Functions,
             "service_tier" => Self::ServiceTier,
+            "prompt_cache_key" => Self::PromptCacheKey,
+            "metadata" => Self::Metadata,
+            "modalities" => Self::Modalities,
+            "audio" => Self::Audio,
             "models" => Self::Own(Own::Models),
             "provider" => Self::Own(Own::Provider),
             "prompt" => Self::Own(Own::Prompt),
@@ -98,10 +119,10 @@ impl Field {
     }
 
     /// The kinds that the value may have, besides null; none where it is not read.
-    const fn kinds(self) -> &'static [Kind] {
+    fn kinds(self, grammar: &Grammar) -> &'static [Kind] {
         match self {
             Self::Model | Self::User | Self::ServiceTier => &[Kind::String],
-            Self::Messages | Self::Functions => &[Kind::Array],
+            Self::Turns | Self::Special(_) => (grammar.kinds)(self),
             Self::Stream => &[Kind::Bool],
             Self::StreamOptions => &[Kind::Object],
             Self::Choices => &[Kind::Number],
@@ -113,7 +134,12 @@ impl Field {
                 Own::MaxToolCalls => &[Kind::Number],
                 Own::Prompt | Own::CacheControl | Own::StopServerToolsWhen => &[],
             },
-            Self::Other => &[],
+            // Read only when a translation needs them.
+            Self::PromptCacheKey
+            | Self::Metadata
+            | Self::Modalities
+            | Self::Audio
+            | Self::Other => &[],
         }
     }
 }
@@ -155,7 +181,7 @@ pub(crate) struct Peek {
     pub(crate) members: Vec<Member>,
     pub(crate) model: Option<String>,
     pub(crate) models: Vec<String>,
-    pub(crate) has_messages: bool,
+    pub(crate) has_turns: bool,
     pub(crate) has_prompt: bool,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
@@ -188,7 +214,7 @@ impl From<Failure> for Refused {
 }
 
 /// Reads the whole body.
-pub(crate) fn object(scanner: &mut Scanner<'_>) -> Result<Peek, Refused> {
+pub(crate) fn object(scanner: &mut Scanner<'_>, grammar: &Grammar) -> Result<Peek, Refused> {
     let kind = scanner.kind()?;
     if kind != Kind::Object {
         // What is not even JSON is told so first.
@@ -201,7 +227,7 @@ pub(crate) fn object(scanner: &mut Scanner<'_>) -> Result<Peek, Refused> {
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
-        let field = Field::of(&name);
+        let field = (grammar.field)(&name);
         let known = field != Field::Other;
         if known && peek.members.iter().any(|member| member.field == field) {
             let message = format!("{name} stands more than once in the body");
@@ -212,8 +238,13 @@ pub(crate) fn object(scanner: &mut Scanner<'_>) -> Result<Peek, Refused> {
         if kind == Kind::Null {
             scanner.value()?;
         } else {
-            expect(&name, field.kinds(), kind)?;
-            peek.member(scanner, field, &name)?;
+            expect(&name, field.kinds(grammar), kind)?;
+            if matches!(field, Field::Turns | Field::Special(_)) {
+                peek.has_turns |= field == Field::Turns;
+                (grammar.read)(&mut peek, scanner, field)?;
+            } else {
+                peek.member(scanner, field, &name)?;
+            }
         }
         peek.members.push(Member {
             field,
@@ -238,10 +269,6 @@ impl Peek {
     ) -> Result<(), Refused> {
         match field {
             Field::Model => self.model = Some(model_id(name, scanner.string()?)?),
-            Field::Messages => {
-                self.has_messages = true;
-                survey::messages(scanner, &mut self.survey)?;
-            }
             Field::Stream => self.stream = boolean(scanner)?,
             Field::StreamOptions => self.include_usage = include_usage(scanner)?,
             Field::Choices => {
@@ -251,7 +278,14 @@ impl Peek {
             Field::Own(own) => self.own(scanner, own, name)?,
             Field::Parameter(parameter) => self.parameter(scanner, parameter, name)?,
             Field::ServiceTier => later::service_tier(&scanner.string()?.decode())?,
-            Field::User | Field::Functions | Field::Other => {
+            Field::Turns
+            | Field::Special(_)
+            | Field::User
+            | Field::PromptCacheKey
+            | Field::Metadata
+            | Field::Modalities
+            | Field::Audio
+            | Field::Other => {
                 scanner.value()?;
             }
         }

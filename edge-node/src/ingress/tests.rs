@@ -343,3 +343,132 @@ fn preferences_are_read_strictly() {
         refused(provider(inner), param, "");
     }
 }
+
+mod requests {
+    use super::*;
+    use crate::message::{DetailKind, Format, Media, Part, Request, Role};
+
+    fn check(body: &str, look: impl FnOnce(&Request<'_>)) {
+        let call = read(body.to_owned()).unwrap();
+        look(&request(&call).unwrap());
+    }
+
+    #[test]
+    fn every_part_has_a_word() {
+        let body = r#"{"model":"a/b","messages":[
+            {"role":"developer","content":"d","name":"op"},
+            {"role":"user","content":[
+                {"type":"text","text":"t","cache_control":{"type":"ephemeral"}},
+                {"type":"image_url","image_url":{"url":"https://x","detail":"low"}},
+                {"type":"input_audio","input_audio":{"data":"QQ==","format":"wav"}},
+                {"type":"video_url","video_url":{"url":"https://v"}},
+                {"type":"file","file":{"file_id":"f1","filename":"n"}}]},
+            {"role":"assistant","content":null,"refusal":"no","audio":{"id":"au"},
+                "images":[{"type":"image_url","image_url":{"url":"data:a/b;base64,QQ=="}}]}]}"#;
+        check(body, |request| {
+            let [developer, user, assistant] = &*request.turns else {
+                panic!("{request:?}");
+            };
+            assert_eq!(developer.role, Role::Developer);
+            assert_eq!(developer.name.unwrap().decode(), "op");
+            let [text, image, audio, video, file] = &*user.parts else {
+                panic!("{user:?}");
+            };
+            assert_eq!(text.cache(), Some(r#"{"type":"ephemeral"}"#));
+            assert!(matches!(image, Part::Image { detail: Some(d), .. } if d.decode() == "low"));
+            assert!(matches!(audio, Part::Audio { format, .. } if format.decode() == "wav"));
+            assert!(matches!(video, Part::Video { .. }));
+            let Part::File { source, .. } = file else {
+                panic!("{file:?}");
+            };
+            assert_eq!(source.resolve(), Media::Id("f1".into()));
+            let refused =
+                matches!(assistant.parts[0], Part::Refusal(said) if said.decode() == "no");
+            assert!(refused, "{assistant:?}");
+            assert!(matches!(assistant.parts[1], Part::Spoken(_)));
+            assert!(matches!(assistant.parts[2], Part::Image { .. }));
+            assert_eq!(user.place.to_string(), "messages[1]");
+        });
+    }
+
+    #[test]
+    fn parameters_come_as_written() {
+        let body = r#"{"model":"a/b","messages":[{"role":"user","content":"x"}],
+            "temperature":1.50,"seed":12345678901234567890,"logit_bias":{"1": 2},"top_k":null,
+            "metadata":{"a":"b"},"prompt_cache_key":"k","modalities":["text","image"],
+            "max_tokens":9,"reasoning_effort":"low","stop":["a","b"],"stream":true,
+            "response_format":{"type":"json_schema","json_schema":
+                {"name":"n","description":"d","strict":true,"schema":{"type":"object"}}},
+            "tools":[{"type":"function","function":{"name":"f","strict":false}}]}"#;
+        check(body, |request| {
+            let of = |parameter| request.parameter(parameter);
+            assert_eq!(of(Parameter::Temperature), Some("1.50"));
+            assert_eq!(of(Parameter::Seed), Some("12345678901234567890"));
+            assert_eq!(of(Parameter::LogitBias), Some(r#"{"1": 2}"#));
+            assert_eq!(of(Parameter::TopK), None);
+            assert_eq!(request.metadata, Some(r#"{"a":"b"}"#));
+            assert_eq!(request.modalities, Some(r#"["text","image"]"#));
+            assert_eq!(request.prompt_cache_key.unwrap().decode(), "k");
+            assert_eq!(
+                (request.max_tokens, request.n, request.stream),
+                (Some(9), 1, true)
+            );
+            assert_eq!(request.stop.len(), 2);
+            let Some(Format::JsonSchema(form)) = request.format else {
+                panic!("{:?}", request.format);
+            };
+            assert_eq!(form.name.unwrap().decode(), "n");
+            assert_eq!(
+                (form.strict, form.schema),
+                (Some(true), r#"{"type":"object"}"#)
+            );
+            assert_eq!(request.tools[0].strict, Some(false));
+        });
+        let wrong =
+            read(r#"{"model":"a/b","messages":[{"role":"user","content":"x"}],"metadata":7}"#);
+        let failure = request(&wrong.unwrap()).unwrap_err();
+        assert_eq!(failure.param.as_deref(), Some("metadata"));
+    }
+
+    #[test]
+    fn details_of_reasoning_keep_kind_id_form_and_signature() {
+        let body = r#"{"model":"a/b","messages":[{"role":"assistant","content":"t","reasoning":"ab","reasoning_details":[
+            {"type":"reasoning.text","text":"a","format":"f","index":0},
+            {"type":"reasoning.text","text":"b","signature":"s","format":"f","index":0},
+            {"type":"reasoning.summary","summary":"c","id":"rs","format":"g","index":1},
+            {"type":"reasoning.encrypted","data":"d","id":"rs","format":"g","index":1},
+            {"type":"reasoning.encrypted","data":"e","id":"call","format":"g","index":1}]},
+            {"role":"assistant","content":"t","reasoning_content":"plain"}]}"#;
+        check(body, |request| {
+            let thoughts = |turn: usize| {
+                let parts = request.turns[turn].parts.iter();
+                let own = parts.filter_map(|part| match part {
+                    Part::Reasoning(own) => Some(own.clone()),
+                    _ => None,
+                });
+                own.collect::<Vec<_>>()
+            };
+            let seen = thoughts(0);
+            let told: Vec<_> = seen
+                .iter()
+                .map(|own| {
+                    let text: String = own.texts.iter().map(|text| text.decode()).collect();
+                    let id = own.id.map(|id| id.decode().into_owned());
+                    (own.kind, text, own.signature.is_some(), id)
+                })
+                .collect();
+            let (rs, call) = (Some("rs".to_owned()), Some("call".to_owned()));
+            assert_eq!(
+                told,
+                [
+                    (DetailKind::Text, "ab".to_owned(), true, None),
+                    (DetailKind::Summary, "c".to_owned(), false, rs.clone()),
+                    (DetailKind::Encrypted, "d".to_owned(), false, rs),
+                    (DetailKind::Encrypted, "e".to_owned(), false, call),
+                ]
+            );
+            assert!(seen[0].is_of("f") && !seen[0].is_of("g"));
+            assert_eq!(thoughts(1).len(), 1);
+        });
+    }
+}

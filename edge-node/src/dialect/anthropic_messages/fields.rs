@@ -12,6 +12,7 @@ pub(super) struct Outline<'a> {
     pub(super) index: u64,
     pub(super) id: Option<Str<'a>>,
     pub(super) stop_reason: Option<Str<'a>>,
+    pub(super) stop_sequence: Option<Str<'a>>,
     pub(super) message: Option<Span>,
     pub(super) block: Option<Span>,
     pub(super) delta: Option<Span>,
@@ -32,6 +33,7 @@ pub(super) struct Fields<'a> {
     pub(super) id: Option<Str<'a>>,
     pub(super) name: Option<Str<'a>>,
     pub(super) stop_reason: Option<Str<'a>>,
+    pub(super) stop_sequence: Option<Str<'a>>,
     pub(super) input: Option<&'a str>,
     pub(super) citations: Vec<Citation>,
 }
@@ -68,6 +70,7 @@ impl<'a> Outline<'a> {
                 "type" if is_text => outline.kind = Some(scanner.string()?),
                 "id" if is_text => outline.id = Some(scanner.string()?),
                 "stop_reason" if is_text => outline.stop_reason = Some(scanner.string()?),
+                "stop_sequence" if is_text => outline.stop_sequence = Some(scanner.string()?),
                 "index" => {
                     let span = scanner.value()?;
                     outline.index = json::count(scanner.raw(span)).unwrap_or(0);
@@ -146,6 +149,7 @@ impl<'a> Fields<'a> {
             "id" => &mut self.id,
             "name" => &mut self.name,
             "stop_reason" => &mut self.stop_reason,
+            "stop_sequence" => &mut self.stop_sequence,
             _ => return None,
         })
     }

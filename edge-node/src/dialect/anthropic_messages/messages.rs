@@ -1,31 +1,13 @@
 //! Writes the messages: user and assistant in turn, neighbours merged, results of tools first, no
 //! empty blocks.
 
-use crate::failure::{Failure, Retry};
-use crate::message::{Part, Role, Turn};
+use crate::dialect::write::{List, put, refuse};
+use crate::failure::Failure;
+use crate::message::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
 use crate::wire::json::{self, Kind, Str};
 
-/// Items of a JSON list or object, with commas between them.
-#[derive(Debug, Default)]
-pub(super) struct List(Vec<u8>);
-
-impl List {
-    /// Where the next item is written.
-    pub(super) fn item(&mut self) -> &mut Vec<u8> {
-        if !self.0.is_empty() {
-            self.0.push(b',');
-        }
-        &mut self.0
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
+/// Reasoning of other makers carries signatures that this dialect's providers refuse.
+const MAKER: &str = "anthropic";
 
 /// A message that is being put together.
 #[derive(Debug, Default)]
@@ -43,12 +25,12 @@ pub(super) fn write(turns: &[Turn<'_>], out: &mut Vec<u8>) -> Result<(), Failure
     let mut list = List::default();
     let mut message = Message::default();
     let mut speaker = Role::User;
-    let spoken = || turns.iter().filter(|turn| turn.role != Role::System);
+    let spoken = || turns.iter().filter(|turn| !turn.role.is_system());
     let last = spoken().next_back().map(|turn| turn.place);
     for turn in spoken() {
         let role = match turn.role {
             Role::Assistant => Role::Assistant,
-            Role::System | Role::User | Role::Tool => Role::User,
+            Role::System | Role::Developer | Role::User | Role::Tool => Role::User,
         };
         if role != speaker {
             std::mem::take(&mut message).end(speaker, &mut list);
@@ -93,17 +75,6 @@ pub(super) fn is_blank(text: Str<'_>) -> bool {
     text.inner().as_bytes().first().is_none_or(may_be_blank) && text.decode().trim().is_empty()
 }
 
-fn put(out: &mut Vec<u8>, texts: &[&str]) {
-    for text in texts {
-        out.extend_from_slice(text.as_bytes());
-    }
-}
-
-fn refuse(place: &str, why: &str) -> Failure {
-    let message = format!("{place}: the chosen provider {why}");
-    Failure::invalid(place, message).with_retry(Retry::OtherEndpoint)
-}
-
 impl Message {
     fn end(self, role: Role, list: &mut List) {
         if self.results.is_empty() && self.rest.is_empty() {
@@ -141,7 +112,7 @@ impl Message {
                         out.push(b'}');
                     }
                 }
-                part => block(part, turn.place, &mut self.rest)?,
+                part => block(part, (turn.place, index), &mut self.rest)?,
             }
         }
         Ok(())
@@ -151,11 +122,11 @@ impl Message {
     fn result(&mut self, turn: &Turn<'_>) -> Result<(), Failure> {
         let mut content = List::default();
         let mut mark = None;
-        for part in &turn.parts {
-            let (plain, own_mark) = unmarked(part);
-            block(&plain, turn.place, &mut content)?;
-            mark = own_mark.or(mark);
+        for (index, part) in turn.parts.iter().enumerate() {
+            block(&unmarked(part), (turn.place, index), &mut content)?;
+            mark = part.cache().or(mark);
         }
+        let mark = turn.cache.or(mark);
         let out = self.results.item();
         put(out, &["{\"type\":\"tool_result\",\"tool_use_id\":"]);
         id(turn.call_id.unwrap_or(Str::EMPTY), out);
@@ -164,6 +135,9 @@ impl Message {
             out.extend_from_slice(content.as_bytes());
             out.push(b']');
         }
+        if turn.is_error {
+            put(out, &[",\"is_error\":true"]);
+        }
         cache(mark, out);
         out.push(b'}');
         Ok(())
@@ -171,69 +145,99 @@ impl Message {
 }
 
 /// Inside a result only the result itself may carry a cache mark.
-fn unmarked<'a>(part: &Part<'a>) -> (Part<'a>, Option<&'a str>) {
+fn unmarked<'a>(part: &Part<'a>) -> Part<'a> {
     let mut part = part.clone();
-    let mark = match &mut part {
-        Part::Text { cache, .. } | Part::Image { cache, .. } | Part::File { cache, .. } => {
-            cache.take()
-        }
-        Part::Thinking { .. } | Part::Encrypted { .. } | Part::Call { .. } => None,
-    };
-    (part, mark)
+    if let Part::Text { cache, .. } | Part::Image { cache, .. } | Part::File { cache, .. } =
+        &mut part
+    {
+        *cache = None;
+    }
+    part
 }
 
-fn block(part: &Part<'_>, message: usize, list: &mut List) -> Result<(), Failure> {
+fn block(part: &Part<'_>, (place, index): (Place, usize), list: &mut List) -> Result<(), Failure> {
     match part {
         Part::Text { .. } => text(part, list),
-        Part::Image { url, cache: mark } => {
-            let source = source(*url, message)?;
-            let out = list.item();
-            put(out, &["{\"type\":\"image\",\"source\":", &source]);
-            cache(*mark, out);
-            out.push(b'}');
-        }
+        Part::Refusal(said) => text(&Part::plain(*said), list),
+        Part::Image { source: of, .. } => media("image", of, (None, part.cache()), place, list)?,
         Part::File {
-            data,
-            name,
-            cache: mark,
-        } => {
-            let source = source(*data, message)?;
-            let out = list.item();
-            put(out, &["{\"type\":\"document\",\"source\":", &source]);
-            if let Some(name) = name.filter(|name| !name.is_empty()) {
-                put(out, &[",\"title\":", name.raw()]);
-            }
-            cache(*mark, out);
-            out.push(b'}');
-        }
-        Part::Thinking { texts, signature } => {
-            let out = list.item();
-            put(out, &["{\"type\":\"thinking\",\"thinking\":\""]);
-            for text in texts {
-                put(out, &[text.inner()]);
-            }
-            put(out, &["\",\"signature\":", signature.raw(), "}"]);
-        }
-        Part::Encrypted { data } => {
-            let out = list.item();
-            put(
-                out,
-                &["{\"type\":\"redacted_thinking\",\"data\":", data.raw(), "}"],
-            );
-        }
+            source: of, name, ..
+        } => media("document", of, (*name, part.cache()), place, list)?,
+        Part::Reasoning(thought) => thinking(thought, list),
         Part::Call {
             id: call,
             name,
             arguments,
+            cache: mark,
         } => {
-            let input = input(*arguments, message)?;
+            let input = input(*arguments, place)?;
             let out = list.item();
             put(out, &["{\"type\":\"tool_use\",\"id\":"]);
             id(*call, out);
-            put(out, &[",\"name\":", name.raw(), ",\"input\":", &input, "}"]);
+            put(out, &[",\"name\":", name.raw(), ",\"input\":", &input]);
+            cache(*mark, out);
+            out.push(b'}');
+        }
+        Part::Audio { .. } | Part::Spoken(_) | Part::Video { .. } => {
+            let place = format!("{place}.content[{index}]");
+            return Err(refuse(&place, "takes neither sound nor film"));
         }
     }
     Ok(())
+}
+
+/// A picture or a document with its title, and its cache mark.
+fn media(
+    kind: &str,
+    source_of: &Source<'_>,
+    (name, mark): (Option<Str<'_>>, Option<&str>),
+    place: Place,
+    list: &mut List,
+) -> Result<(), Failure> {
+    let source = source(source_of, place)?;
+    let out = list.item();
+    put(out, &["{\"type\":\"", kind, "\",\"source\":", &source]);
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        put(out, &[",\"title\":", name.raw()]);
+    }
+    cache(mark, out);
+    out.push(b'}');
+    Ok(())
+}
+
+/// Thoughts go back as they came; what has no signature can't.
+fn thinking(thought: &Thought<'_>, list: &mut List) {
+    if !is_own(thought) {
+        return;
+    }
+    let encrypted = thought.kind == DetailKind::Encrypted;
+    let out = list.item();
+    put(
+        out,
+        &[if encrypted {
+            "{\"type\":\"redacted_thinking\",\"data\":\""
+        } else {
+            "{\"type\":\"thinking\",\"thinking\":\""
+        }],
+    );
+    for text in &thought.texts {
+        put(out, &[text.inner()]);
+    }
+    out.push(b'"');
+    if let Some(signature) = thought.signature {
+        put(out, &[",\"signature\":", signature.raw()]);
+    }
+    out.push(b'}');
+}
+
+/// True for a thought that this dialect's providers take back.
+pub(super) fn is_own(thought: &Thought<'_>) -> bool {
+    let whole = match thought.kind {
+        DetailKind::Text => thought.signature.is_some(),
+        DetailKind::Encrypted => true,
+        DetailKind::Summary => false,
+    };
+    whole && thought.is_of(MAKER)
 }
 
 /// The provider takes letters, digits, `_` and `-` only. Calls and results are changed alike.
@@ -248,46 +252,45 @@ fn id(id: Str<'_>, out: &mut Vec<u8>) {
 }
 
 /// Arguments as an object, digit for digit as the client has them.
-fn input(arguments: Str<'_>, message: usize) -> Result<String, Failure> {
-    let text = arguments.decode();
+fn input(arguments: Json<'_>, place: Place) -> Result<String, Failure> {
+    let text = arguments.text();
     if text.trim().is_empty() {
         return Ok("{}".to_owned());
     }
     if json::check(&text) == Ok(Kind::Object) {
         return Ok(text.into_owned());
     }
-    let place = format!("messages[{message}].tool_calls");
-    Err(refuse(
-        &place,
-        "takes only arguments that are a JSON object",
-    ))
+    let place = format!("{place}.tool_calls");
+    let why = "takes only arguments that are a JSON object";
+    Err(refuse(&place, why))
 }
 
 /// Where a picture or document comes from.
-fn source(url: Str<'_>, message: usize) -> Result<String, Failure> {
-    let text = url.decode();
-    let mut out = Vec::with_capacity(text.len() + 64);
-    if text.starts_with("https://") || text.starts_with("http://") {
-        put(&mut out, &["{\"type\":\"url\",\"url\":"]);
-        json::write_string(&mut out, &text);
-    } else {
-        let Some((media, data)) = inline(&text) else {
-            let place = format!("messages[{message}].content");
+fn source(source: &Source<'_>, place: Place) -> Result<String, Failure> {
+    let media = source.resolve();
+    let mut out = Vec::new();
+    match &media {
+        Media::Url(url) if url.starts_with("https://") || url.starts_with("http://") => {
+            put(&mut out, &["{\"type\":\"url\",\"url\":"]);
+            json::write_string(&mut out, url);
+        }
+        Media::Inline { media, data } => {
+            out.reserve(data.len() + 64);
+            put(&mut out, &["{\"type\":\"base64\",\"media_type\":"]);
+            json::write_string(&mut out, media);
+            put(&mut out, &[",\"data\":"]);
+            json::write_string(&mut out, data);
+        }
+        Media::Id(id) => {
+            put(&mut out, &["{\"type\":\"file\",\"file_id\":"]);
+            json::write_string(&mut out, id);
+        }
+        Media::Url(_) => {
+            let place = format!("{place}.content");
             let why = "needs an http(s) URL or base64 in a data URL";
             return Err(refuse(&place, why));
-        };
-        put(&mut out, &["{\"type\":\"base64\",\"media_type\":"]);
-        json::write_string(&mut out, media);
-        put(&mut out, &[",\"data\":"]);
-        json::write_string(&mut out, data);
+        }
     }
     out.push(b'}');
     Ok(String::from_utf8(out).unwrap_or_default())
-}
-
-/// Media type and base64 of a data URL.
-fn inline(url: &str) -> Option<(&str, &str)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let media = head.strip_suffix(";base64")?;
-    Some((media.split(';').next().unwrap_or(media), data))
 }

@@ -2,13 +2,12 @@
 //! it requires and the client did not say (`max_tokens`, tools that the history uses) is added.
 
 use crate::dialect::Target;
-use crate::dialect::anthropic_messages::messages::{self, List};
+use crate::dialect::anthropic_messages::messages;
 use crate::dialect::anthropic_messages::thinking::{self, Thinking};
+use crate::dialect::write::{List, member, one_choice, put};
 use crate::egress::quoted;
 use crate::failure::Failure;
-use crate::ingress::Call;
-use crate::ingress::peek::{Field, Own};
-use crate::message::{Format, Part, Request, Role, Tool, ToolChoice};
+use crate::message::{Format, Part, Request, Tool, ToolChoice};
 use shared::catalog::Parameter;
 
 /// `max_tokens` when neither the client nor the catalogue says anything.
@@ -21,17 +20,14 @@ const NO_PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{}}";
 ///
 /// # Errors
 /// The request has something that this dialect can't carry.
-pub(crate) fn body(
-    call: &Call,
-    request: &Request<'_>,
-    target: &Target<'_>,
-) -> Result<Vec<u8>, Failure> {
-    let max_tokens = max_tokens(call, target);
-    let thinking = thinking::choose(call, request, target, max_tokens);
-    let mut out = Vec::with_capacity(call.body.len() + 512);
-    put(&mut out, "{\"model\":");
-    put(&mut out, &quoted(&target.endpoint.provider_model));
-    put(&mut out, &format!(",\"max_tokens\":{max_tokens}"));
+pub(crate) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
+    one_choice(request)?;
+    let max_tokens = max_tokens(request, target);
+    let thinking = thinking::choose(request, target, max_tokens);
+    let mut out = Vec::with_capacity(4096);
+    put(&mut out, &["{\"model\":"]);
+    put(&mut out, &[&quoted(&target.endpoint.provider_model)]);
+    put(&mut out, &[&format!(",\"max_tokens\":{max_tokens}")]);
     system(request, &mut out);
     messages::write(&request.turns, &mut out)?;
     tools(request, &mut out);
@@ -40,33 +36,29 @@ pub(crate) fn body(
     thinking.write(&mut out);
     output_config(request, target, thinking, &mut out);
     if let Some(user) = request.user {
-        put(&mut out, ",\"metadata\":{\"user_id\":");
-        put(&mut out, user.raw());
+        put(&mut out, &[",\"metadata\":{\"user_id\":"]);
+        put(&mut out, &[user.raw()]);
         out.push(b'}');
     }
-    if let Some(cache) = call.member(Field::Own(Own::CacheControl)) {
-        put(&mut out, ",\"cache_control\":");
-        put(&mut out, cache);
+    if let Some(cache) = request.cache {
+        put(&mut out, &[",\"cache_control\":"]);
+        put(&mut out, &[cache]);
     }
     put(
         &mut out,
-        if call.stream {
+        &[if request.stream {
             ",\"stream\":true}"
         } else {
             "}"
-        },
+        }],
     );
     Ok(out)
 }
 
-fn put(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-}
-
 /// The client's wish, at most what the model gives and what may be spent.
-fn max_tokens(call: &Call, target: &Target<'_>) -> u64 {
+fn max_tokens(request: &Request<'_>, target: &Target<'_>) -> u64 {
     let most = target.endpoint.max_completion_tokens;
-    let wish = call.max_tokens.or(most).unwrap_or(MAX_TOKENS);
+    let wish = request.max_tokens.or(most).unwrap_or(MAX_TOKENS);
     let bounds = [most, target.max_tokens_clamp];
     bounds.into_iter().flatten().fold(wish, u64::min).max(1)
 }
@@ -74,25 +66,16 @@ fn max_tokens(call: &Call, target: &Target<'_>) -> u64 {
 fn system(request: &Request<'_>, out: &mut Vec<u8>) {
     let mut blocks = List::default();
     let turns = request.turns.iter();
-    for turn in turns.filter(|turn| turn.role == Role::System) {
+    for turn in turns.filter(|turn| turn.role.is_system()) {
         for part in &turn.parts {
             messages::text(part, &mut blocks);
         }
     }
     if matches!(request.format, Some(Format::JsonObject)) {
         let block = format!("{{\"type\":\"text\",\"text\":{JSON_OBJECT}}}");
-        put(blocks.item(), &block);
+        put(blocks.item(), &[&block]);
     }
     member(out, "system", &blocks);
-}
-
-/// Appends a list as a member, unless it is empty.
-fn member(out: &mut Vec<u8>, name: &str, list: &List) {
-    if !list.is_empty() {
-        put(out, &format!(",\"{name}\":["));
-        out.extend_from_slice(list.as_bytes());
-        out.push(b']');
-    }
 }
 
 fn tools(request: &Request<'_>, out: &mut Vec<u8>) {
@@ -122,13 +105,13 @@ fn tools(request: &Request<'_>, out: &mut Vec<u8>) {
         ToolChoice::None => ("none", None),
         ToolChoice::Function(name) => ("tool", Some(name)),
     };
-    put(out, &format!(",\"tool_choice\":{{\"type\":\"{kind}\""));
+    put(out, &[&format!(",\"tool_choice\":{{\"type\":\"{kind}\"")]);
     if let Some(name) = name {
-        put(out, ",\"name\":");
-        put(out, name.raw());
+        put(out, &[",\"name\":"]);
+        put(out, &[name.raw()]);
     }
     if single && kind != "none" {
-        put(out, ",\"disable_parallel_tool_use\":true");
+        put(out, &[",\"disable_parallel_tool_use\":true"]);
     }
     out.push(b'}');
 }
@@ -144,6 +127,7 @@ fn forgotten_tools(request: &Request<'_>, list: &mut List) {
                 name: *name,
                 description: None,
                 parameters: None,
+                strict: None,
                 cache: None,
             };
             write_tool(&tool, list.item());
@@ -152,14 +136,14 @@ fn forgotten_tools(request: &Request<'_>, list: &mut List) {
 }
 
 fn write_tool(tool: &Tool<'_>, out: &mut Vec<u8>) {
-    put(out, "{\"name\":");
-    put(out, tool.name.raw());
+    put(out, &["{\"name\":"]);
+    put(out, &[tool.name.raw()]);
     if let Some(description) = tool.description {
-        put(out, ",\"description\":");
-        put(out, description.raw());
+        put(out, &[",\"description\":"]);
+        put(out, &[description.raw()]);
     }
-    put(out, ",\"input_schema\":");
-    put(out, tool.parameters.unwrap_or(NO_PARAMETERS));
+    put(out, &[",\"input_schema\":"]);
+    put(out, &[tool.parameters.unwrap_or(NO_PARAMETERS)]);
     messages::cache(tool.cache, out);
     out.push(b'}');
 }
@@ -172,7 +156,7 @@ fn stop(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
     let mut list = List::default();
     for text in &request.stop {
         if !messages::is_blank(*text) {
-            put(list.item(), text.raw());
+            put(list.item(), &[text.raw()]);
         }
     }
     member(out, "stop_sequences", &list);
@@ -185,25 +169,25 @@ fn sampling(request: &Request<'_>, target: &Target<'_>, thinking: Thinking, out:
         return;
     }
     let reaches = |raw: &str, bound: f64| raw.parse::<f64>().is_ok_and(|value| value >= bound);
-    if let Some(raw) = request.temperature
+    if let Some(raw) = request.parameter(Parameter::Temperature)
         && target.supports(Parameter::Temperature)
     {
-        put(out, ",\"temperature\":");
-        put(out, if reaches(raw, 1.0) { "1" } else { raw });
+        put(out, &[",\"temperature\":"]);
+        put(out, &[if reaches(raw, 1.0) { "1" } else { raw }]);
     }
-    if let Some(raw) = request.top_p
+    if let Some(raw) = request.parameter(Parameter::TopP)
         && target.supports(Parameter::TopP)
         && !reaches(raw, 1.0)
     {
-        put(out, ",\"top_p\":");
-        put(out, raw);
+        put(out, &[",\"top_p\":"]);
+        put(out, &[raw]);
     }
-    if let Some(raw) = request.top_k
+    if let Some(raw) = request.parameter(Parameter::TopK)
         && target.supports(Parameter::TopK)
         && reaches(raw, 1.0)
     {
-        put(out, ",\"top_k\":");
-        put(out, raw);
+        put(out, &[",\"top_k\":"]);
+        put(out, &[raw]);
     }
 }
 
@@ -215,20 +199,20 @@ fn output_config(
 ) {
     let mut list = List::default();
     if let Thinking::Adaptive(effort) = thinking {
-        put(list.item(), &format!("\"effort\":\"{effort}\""));
+        put(list.item(), &[&format!("\"effort\":\"{effort}\"")]);
     }
     let takes_schema =
         target.supports(Parameter::StructuredOutputs) || target.supports(Parameter::ResponseFormat);
-    if let Some(Format::JsonSchema(schema)) = request.format
+    if let Some(Format::JsonSchema(form)) = request.format
         && takes_schema
     {
         let item = list.item();
-        put(item, "\"format\":{\"type\":\"json_schema\",\"schema\":");
-        put(item, schema);
+        put(item, &["\"format\":{\"type\":\"json_schema\",\"schema\":"]);
+        put(item, &[form.schema]);
         item.push(b'}');
     }
     if !list.is_empty() {
-        put(out, ",\"output_config\":{");
+        put(out, &[",\"output_config\":{"]);
         out.extend_from_slice(list.as_bytes());
         out.push(b'}');
     }

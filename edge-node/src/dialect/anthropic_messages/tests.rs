@@ -342,7 +342,7 @@ mod requests {
                 "{request}"
             );
         }
-        let audio = r#"{"model":"a/b","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}"#;
+        let audio = r#"{"model":"a/b","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"QQ==","format":"wav"}}]}]}"#;
         let failure = anthropic().body(audio).unwrap_err();
         assert_eq!(failure.param.as_deref(), Some("messages[0].content[0]"));
         let system = r#"{"model":"a/b","messages":[{"role":"system","content":"x"}]}"#;

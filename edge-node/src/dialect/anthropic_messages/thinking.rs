@@ -2,7 +2,7 @@
 //! else with a budget of tokens; not at all where the request would be refused with it.
 
 use crate::dialect::Target;
-use crate::ingress::Call;
+use crate::dialect::anthropic_messages::messages::is_own;
 use crate::ingress::reasoning::Effort;
 use crate::message::{Part, Request, Role, ToolChoice};
 use shared::catalog::Parameter;
@@ -26,13 +26,8 @@ pub(crate) enum Thinking {
 }
 
 /// The client's wish, as far as the rest of the request allows it.
-pub(crate) fn choose(
-    call: &Call,
-    request: &Request<'_>,
-    target: &Target<'_>,
-    max_tokens: u64,
-) -> Thinking {
-    let wish = &call.reasoning;
+pub(crate) fn choose(request: &Request<'_>, target: &Target<'_>, max_tokens: u64) -> Thinking {
+    let wish = &request.reasoning;
     let known = [Parameter::Reasoning, Parameter::IncludeReasoning];
     if (wish.effort.is_none() && wish.max_tokens.is_none())
         || !known.iter().any(|parameter| target.supports(*parameter))
@@ -99,8 +94,7 @@ const fn word(effort: Effort) -> &'static str {
 /// refuses such a history while thinking is on.
 fn has_lost_thoughts(request: &Request<'_>) -> bool {
     let is_call = |part: &Part<'_>| matches!(part, Part::Call { .. });
-    let is_thought =
-        |part: &Part<'_>| matches!(part, Part::Thinking { .. } | Part::Encrypted { .. });
+    let is_thought = |part: &Part<'_>| matches!(part, Part::Reasoning(own) if is_own(own));
     let turns = request.turns.iter().rev();
     turns
         .take_while(|turn| turn.role != Role::User)

@@ -93,7 +93,7 @@ impl<'a> Request<'a> {
                 }
                 keep
             }
-            Field::Messages => {
+            Field::Turns => {
                 if self.has(Quirk::NoDeveloperRole) {
                     // The text was checked when it came in.
                     let _ = self.developer_roles(member.value.start);
@@ -104,8 +104,12 @@ impl<'a> Request<'a> {
             Field::Stream
             | Field::Choices
             | Field::User
-            | Field::Functions
             | Field::ServiceTier
+            | Field::PromptCacheKey
+            | Field::Metadata
+            | Field::Modalities
+            | Field::Audio
+            | Field::Special(_)
             | Field::Other => true,
         }
     }

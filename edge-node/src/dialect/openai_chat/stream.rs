@@ -75,10 +75,6 @@ impl Translator for Stream {
         self.body.finish_open_choices(out);
         usage::end_stream(&self.body.walker.envelope, bill, out);
     }
-
-    fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
-        self.body.walker.envelope.fail(failure, out);
-    }
 }
 
 impl Body {

@@ -72,8 +72,4 @@ impl Translator for Whole {
         out.reserve(self.body.len() + 1024);
         splices.pieces(&self.body, |piece| out.extend_from_slice(piece));
     }
-
-    fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
-        out.extend_from_slice(failure.body().to_string().as_bytes());
-    }
 }

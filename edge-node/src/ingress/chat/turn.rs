@@ -1,12 +1,10 @@
 //! One message of a chat body.
 
-use crate::ingress::chat::{foreign, raw_of, text_of, wrong};
+use crate::ingress::chat::{GRAMMAR, thoughts};
 use crate::ingress::peek::Refused;
-use crate::message::{Part, Role, Turn};
+use crate::ingress::read::{foreign, raw_of, text_of, wrong};
+use crate::message::{Json, Part, Place, Role, Source, Thought, Turn};
 use crate::wire::json::{Kind, Scanner, Str};
-
-/// Reasoning of other makers carries signatures that this dialect's providers refuse.
-const OWN_FORMAT: &str = "anthropic";
 
 /// Consumes the messages.
 pub(super) fn turns<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Turn<'a>>, Refused> {
@@ -19,125 +17,208 @@ pub(super) fn turns<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Turn<'a>>, Refu
     Ok(turns)
 }
 
-fn turn<'a>(scanner: &mut Scanner<'a>, place: usize) -> Result<Turn<'a>, Refused> {
-    let mut role = Role::User;
-    let (mut content, mut thoughts, mut calls) = (Vec::new(), Vec::new(), Vec::new());
-    let mut call_id = None;
+fn turn<'a>(scanner: &mut Scanner<'a>, index: usize) -> Result<Turn<'a>, Refused> {
+    let place = Place {
+        list: GRAMMAR.turns,
+        index,
+    };
+    let mut turn = Turn::new(Role::User, place);
+    let (mut content, mut calls) = (Vec::new(), Vec::new());
+    let (mut thoughts, mut plain) = (Vec::new(), None);
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
+        let inner = || format!("{place}.{name}");
         match (&*name, scanner.kind()?) {
-            ("role", Kind::String) => {
-                role = match &*scanner.string()?.decode() {
-                    "system" | "developer" => Role::System,
-                    "assistant" => Role::Assistant,
-                    "tool" => Role::Tool,
-                    "function" => {
-                        let place = format!("messages[{place}].role");
-                        return Err(foreign(&place, "has only the role tool"));
-                    }
-                    _ => Role::User,
-                };
-            }
-            ("content", Kind::String) => {
-                let text = scanner.string()?;
-                content.push(Part::Text { text, cache: None });
-            }
+            ("role", Kind::String) => turn.role = role(&scanner.string()?.decode(), place)?,
+            ("content", Kind::String) => content.push(Part::plain(scanner.string()?)),
             ("content", Kind::Array) => parts(scanner, place, &mut content)?,
-            ("tool_call_id", _) => {
-                let place = || format!("messages[{place}].tool_call_id");
-                call_id = text_of(scanner, &place)?;
+            ("refusal", Kind::String) => {
+                let said = scanner.string()?;
+                content.extend(
+                    Some(said)
+                        .filter(|text| !text.is_empty())
+                        .map(Part::Refusal),
+                );
             }
-            ("tool_calls", Kind::Array) => tool_calls(scanner, place, &mut calls)?,
+            ("audio", Kind::Object) => content.extend(spoken(scanner)?),
+            ("images", Kind::Array) => parts(scanner, place, &mut content)?,
+            ("name", Kind::String) => turn.name = Some(scanner.string()?),
+            ("tool_call_id", _) => turn.call_id = text_of(scanner, &inner)?,
+            ("tool_calls", Kind::Array) => tool_calls(scanner, index, &mut calls)?,
             ("function_call", Kind::Object) => {
-                let place = format!("messages[{place}].function_call");
-                return Err(foreign(&place, "has only tool_calls"));
+                return Err(foreign(&inner(), "has only tool_calls"));
             }
-            ("reasoning_details", Kind::Array) => reasoning(scanner, &mut thoughts)?,
+            ("reasoning_details", Kind::Array) => thoughts::read(scanner, &mut thoughts)?,
+            ("reasoning" | "reasoning_content", Kind::String) => plain = Some(scanner.string()?),
             _ => {
                 scanner.value()?;
             }
         }
     }
-    if role == Role::Tool && call_id.is_none_or(Str::is_empty) {
-        let place = format!("messages[{place}].tool_call_id");
-        return Err(wrong(&place, "is missing"));
+    if turn.role == Role::Tool && turn.call_id.is_none_or(Str::is_empty) {
+        return Err(wrong(&format!("{place}.tool_call_id"), "is missing"));
     }
-    let mut all = thoughts;
-    all.append(&mut content);
-    all.append(&mut calls);
-    Ok(Turn {
-        role,
-        parts: all,
-        call_id,
-        place,
+    if thoughts.is_empty()
+        && let Some(text) = plain.filter(|text| !text.is_empty())
+    {
+        thoughts.push(Part::Reasoning(Thought::plain(text)));
+    }
+    turn.parts = thoughts;
+    turn.parts.append(&mut content);
+    turn.parts.append(&mut calls);
+    Ok(turn)
+}
+
+fn role(name: &str, place: Place) -> Result<Role, Refused> {
+    Ok(match name {
+        "system" => Role::System,
+        "developer" => Role::Developer,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        "function" => {
+            return Err(foreign(&format!("{place}.role"), "has only the role tool"));
+        }
+        _ => Role::User,
     })
+}
+
+/// Consumes the speech of an earlier answer: its id is enough.
+fn spoken<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Part<'a>>, Refused> {
+    let mut id = None;
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        match (&*key.name.decode(), scanner.kind()?) {
+            ("id", Kind::String) => id = Some(scanner.string()?),
+            _ => {
+                scanner.value()?;
+            }
+        }
+    }
+    Ok(id.map(Part::Spoken))
 }
 
 fn parts<'a>(
     scanner: &mut Scanner<'a>,
-    message: usize,
+    turn: Place,
     all: &mut Vec<Part<'a>>,
 ) -> Result<(), Refused> {
     let mut index = 0;
     scanner.begin_array()?;
     while scanner.element()? {
-        let place = || format!("messages[{message}].content[{index}]");
+        let place = || format!("{turn}.content[{index}]");
         all.push(part(scanner, &place)?);
         index += 1;
     }
     Ok(())
 }
 
-fn part<'a>(scanner: &mut Scanner<'a>, place: &dyn Fn() -> String) -> Result<Part<'a>, Refused> {
-    let (mut kind, mut text, mut cache) = (None, None, None);
-    let (mut url, mut data, mut name) = (None, None, None);
-    scanner.begin_object()?;
-    while let Some(key) = scanner.key()? {
-        let member = key.name.decode();
-        let inner = || format!("{}.{member}", place());
-        match (&*member, scanner.kind()?) {
-            ("type", _) => kind = text_of(scanner, &inner)?,
-            ("text" | "refusal", _) => text = text_of(scanner, &inner)?,
-            ("cache_control", _) => cache = raw_of(scanner)?,
-            ("image_url", Kind::Object) => {
-                scanner.begin_object()?;
-                while let Some(key) = scanner.key()? {
-                    if key.name.decode() == "url" {
-                        url = text_of(scanner, &inner)?;
-                    } else {
-                        scanner.value()?;
-                    }
+/// The members of a part, of all kinds.
+#[derive(Default)]
+struct Members<'a> {
+    kind: Option<Str<'a>>,
+    text: Option<Str<'a>>,
+    cache: Option<&'a str>,
+    url: Option<Str<'a>>,
+    detail: Option<Str<'a>>,
+    data: Option<Str<'a>>,
+    format: Option<Str<'a>>,
+    name: Option<Str<'a>>,
+    id: Option<Str<'a>>,
+}
+
+impl<'a> Members<'a> {
+    fn read(scanner: &mut Scanner<'a>, place: &dyn Fn() -> String) -> Result<Self, Refused> {
+        let mut members = Self::default();
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let member = key.name.decode();
+            let inner = || format!("{}.{member}", place());
+            match (&*member, scanner.kind()?) {
+                ("type", _) => members.kind = text_of(scanner, &inner)?,
+                ("text" | "refusal", _) => members.text = text_of(scanner, &inner)?,
+                ("cache_control", _) => members.cache = raw_of(scanner)?,
+                ("image_url" | "video_url" | "file" | "input_audio", Kind::Object) => {
+                    members.object(scanner, &inner)?;
                 }
-            }
-            ("image_url", _) => url = text_of(scanner, &inner)?,
-            ("file", Kind::Object) => {
-                scanner.begin_object()?;
-                while let Some(key) = scanner.key()? {
-                    match &*key.name.decode() {
-                        "file_data" => data = text_of(scanner, &inner)?,
-                        "filename" => name = text_of(scanner, &inner)?,
-                        _ => {
-                            scanner.value()?;
-                        }
-                    }
+                ("image_url" | "video_url", _) => members.url = text_of(scanner, &inner)?,
+                _ => {
+                    scanner.value()?;
                 }
-            }
-            _ => {
-                scanner.value()?;
             }
         }
+        Ok(members)
     }
-    let kind = kind.map(Str::decode).unwrap_or_default();
-    match (&*kind, text, url, data) {
-        ("text" | "refusal", Some(text), _, _) => Ok(Part::Text { text, cache }),
-        ("image_url", _, Some(url), _) => Ok(Part::Image { url, cache }),
-        ("file", _, _, Some(data)) => Ok(Part::File { data, name, cache }),
-        ("text", ..) => Err(wrong(&format!("{}.text", place()), "is missing")),
-        ("image_url", ..) => Err(wrong(&format!("{}.image_url.url", place()), "is missing")),
-        ("file", ..) => {
-            let place = format!("{}.file.file_data", place());
-            Err(foreign(&place, "needs the file's data"))
+
+    fn object(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        place: &dyn Fn() -> String,
+    ) -> Result<(), Refused> {
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let member = key.name.decode();
+            let inner = || format!("{}.{member}", place());
+            let field = match &*member {
+                "url" => &mut self.url,
+                "detail" => &mut self.detail,
+                "data" | "file_data" => &mut self.data,
+                "format" => &mut self.format,
+                "filename" => &mut self.name,
+                "file_id" => &mut self.id,
+                _ => {
+                    scanner.value()?;
+                    continue;
+                }
+            };
+            *field = text_of(scanner, &inner)?;
+        }
+        Ok(())
+    }
+}
+
+fn part<'a>(scanner: &mut Scanner<'a>, place: &dyn Fn() -> String) -> Result<Part<'a>, Refused> {
+    let members = Members::read(scanner, place)?;
+    let Members {
+        text,
+        cache,
+        url,
+        detail,
+        data,
+        format,
+        name,
+        id,
+        ..
+    } = members;
+    let kind = members.kind.map(Str::decode).unwrap_or_default();
+    let missing = |member: &str| wrong(&format!("{}.{member}", place()), "is missing");
+    match &*kind {
+        "text" => {
+            let text = text.ok_or_else(|| missing("text"))?;
+            Ok(Part::Text { text, cache })
+        }
+        "refusal" => Ok(Part::Refusal(text.ok_or_else(|| missing("refusal"))?)),
+        "image_url" => Ok(Part::Image {
+            source: Source::Url(url.ok_or_else(|| missing("image_url.url"))?),
+            detail,
+            cache,
+        }),
+        "video_url" => Ok(Part::Video {
+            source: Source::Url(url.ok_or_else(|| missing("video_url.url"))?),
+            cache,
+        }),
+        "input_audio" => Ok(Part::Audio {
+            data: data.ok_or_else(|| missing("input_audio.data"))?,
+            format: format.ok_or_else(|| missing("input_audio.format"))?,
+            cache,
+        }),
+        "file" => {
+            let source = data.map(Source::Url).or_else(|| id.map(Source::Id));
+            Ok(Part::File {
+                source: source.ok_or_else(|| missing("file.file_data"))?,
+                name,
+                cache,
+            })
         }
         _ => Err(foreign(&place(), "does not take this kind of content")),
     }
@@ -189,52 +270,13 @@ fn tool_calls<'a>(
         let Some(id) = id else {
             return Err(wrong(&place(".id"), "is missing"));
         };
-        let arguments = arguments.unwrap_or(Str::EMPTY);
         all.push(Part::Call {
             id,
             name,
-            arguments,
+            arguments: Json::Quoted(arguments.unwrap_or(Str::EMPTY)),
+            cache: None,
         });
         index += 1;
-    }
-    Ok(())
-}
-
-/// Details come whole, or in the pieces in which they were streamed: a text is complete with its
-/// signature. What has none can't be given back.
-fn reasoning<'a>(scanner: &mut Scanner<'a>, all: &mut Vec<Part<'a>>) -> Result<(), Refused> {
-    let mut texts = Vec::new();
-    scanner.begin_array()?;
-    while scanner.element()? {
-        if scanner.kind()? != Kind::Object {
-            scanner.value()?;
-            continue;
-        }
-        let (mut text, mut signature, mut data) = (None, None, None);
-        let mut own = true;
-        scanner.begin_object()?;
-        while let Some(key) = scanner.key()? {
-            match (&*key.name.decode(), scanner.kind()?) {
-                ("text", Kind::String) => text = Some(scanner.string()?),
-                ("signature", Kind::String) => signature = Some(scanner.string()?),
-                ("data", Kind::String) => data = Some(scanner.string()?),
-                ("format", Kind::String) => {
-                    own = scanner.string()?.decode().starts_with(OWN_FORMAT);
-                }
-                _ => {
-                    scanner.value()?;
-                }
-            }
-        }
-        if !own {
-            continue;
-        }
-        texts.extend(text.filter(|text| !text.is_empty()));
-        if let Some(signature) = signature.filter(|signature| !signature.is_empty()) {
-            let texts = std::mem::take(&mut texts);
-            all.push(Part::Thinking { texts, signature });
-        }
-        all.extend(data.map(|data| Part::Encrypted { data }));
     }
     Ok(())
 }

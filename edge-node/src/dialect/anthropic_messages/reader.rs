@@ -4,25 +4,21 @@
 use crate::dialect::anthropic_messages::counts::Counts;
 use crate::dialect::anthropic_messages::fields::{Citation, Fields, Outline};
 use crate::dialect::calls::{CALLS_MAX, Calls};
+use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{classify, finish};
 use crate::failure::Failure;
-use crate::message::{Escaped, Event, Finish, Progress};
+use crate::message::{Detail, DetailKind, Escaped, Event, Finish};
 use crate::wire::json::{self, Scanner, Span, Str, SyntaxError};
 
 /// How many blocks may be open at once.
 const OPEN_BLOCKS_MAX: usize = 256;
-
-/// Takes the events, in order.
-pub(super) trait Sink {
-    fn take(&mut self, event: Event<'_>);
-}
+/// How reasoning details of this dialect are marked.
+const REASONING_FORMAT: Escaped<'_> = Escaped("anthropic-claude-v1");
 
 /// State over one answer.
 #[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) progress: Progress,
-    /// The provider's name, for messages.
-    pub(super) name: String,
+pub(super) struct Answer {
+    notes: Notes,
     counts: Counts,
     blocks: Vec<(u64, Block)>,
     calls: Calls,
@@ -30,7 +26,8 @@ pub(super) struct Reader {
     thoughts: usize,
     /// Characters of text so far.
     characters: usize,
-    has_begun: bool,
+    /// The stop sequence that was met, as the inside of a JSON string.
+    stop: String,
 }
 
 /// An open content block.
@@ -50,31 +47,30 @@ enum Block {
     Other,
 }
 
-impl Reader {
+impl Answer {
     pub(super) fn new(name: &str) -> Self {
         Self {
-            progress: Progress::default(),
-            name: name.to_owned(),
+            notes: Notes::new(name),
             counts: Counts::default(),
             blocks: Vec::new(),
             calls: Calls::default(),
             thoughts: 0,
             characters: 0,
-            has_begun: false,
+            stop: String::new(),
         }
     }
+}
 
-    /// True once anything of an answer has come.
-    pub(super) const fn has_begun(&self) -> bool {
-        self.has_begun
-    }
-
-    /// Reads one event of a stream.
-    pub(super) fn event(&mut self, data: &str, sink: &mut impl Sink) -> Result<(), Failure> {
+impl Reader for Answer {
+    fn frame(&mut self, frame: Frame<'_>, sink: &mut dyn Sink) -> Result<(), Failure> {
+        let data = frame.data;
+        if data == "[DONE]" {
+            return Ok(());
+        }
         let outline = Outline::read(data).map_err(|error| self.garbage(error))?;
-        let kind = outline.kind.map(Str::decode).unwrap_or_default();
-        if kind == "error" || outline.has_error {
-            return Err(classify::in_band(&self.name, data));
+        let kind = outline.kind.map_or_else(|| frame.name.into(), Str::decode);
+        if frame.is_error || kind == "error" || outline.has_error {
+            return Err(classify::in_band(&self.notes.name, data));
         }
         let read = match &*kind {
             "message_start" => self.start(data, &outline, sink),
@@ -95,20 +91,19 @@ impl Reader {
         read.map_err(|error| self.garbage(error))?;
         if self.blocks.len() > OPEN_BLOCKS_MAX || self.calls.len() > CALLS_MAX {
             let limit = "256 open blocks or 512 tool calls";
-            return Err(classify::too_large(&self.name, limit));
+            return Err(classify::too_large(&self.notes.name, limit));
         }
-        self.progress.usage = self.counts.usage(self.progress.output_bytes);
+        self.count();
         Ok(())
     }
 
-    /// Reads a whole answer.
-    pub(super) fn whole(&mut self, text: &str, sink: &mut impl Sink) -> Result<(), Failure> {
+    fn whole(&mut self, text: &str, sink: &mut dyn Sink) -> Result<(), Failure> {
         let outline = Outline::read(text).map_err(|error| self.garbage(error))?;
         let Some(content) = outline.content.filter(|_| !outline.has_error) else {
-            return Err(classify::in_band(&self.name, text));
+            return Err(classify::in_band(&self.notes.name, text));
         };
         self.note_id(outline.id);
-        self.give(Event::Start, sink);
+        self.notes.give(Event::Start, sink);
         let read = self.content(text, content, sink);
         read.map_err(|error| self.garbage(error))?;
         if let Some(usage) = outline.usage {
@@ -117,27 +112,43 @@ impl Reader {
             read.map_err(|error| self.garbage(error))?;
         }
         let Some(word) = outline.stop_reason else {
-            return Err(classify::truncated(&self.name));
+            return Err(classify::truncated(&self.notes.name));
         };
+        self.note_stop(outline.stop_sequence);
         self.finish(word, sink);
-        self.progress.usage = self.counts.usage(self.progress.output_bytes);
-        self.progress.done = true;
+        self.count();
+        self.notes.progress.done = true;
         Ok(())
     }
 
-    fn garbage(&self, error: SyntaxError) -> Failure {
-        classify::garbage(&self.name, error.reason)
+    fn notes(&self) -> &Notes {
+        &self.notes
     }
 
-    fn give(&mut self, event: Event<'_>, sink: &mut impl Sink) {
-        self.has_begun = true;
-        self.progress.note(&event);
-        sink.take(event);
+    fn notes_mut(&mut self) -> &mut Notes {
+        &mut self.notes
+    }
+}
+
+impl Answer {
+    fn count(&mut self) {
+        let progress = &mut self.notes.progress;
+        progress.usage = self.counts.usage(progress.output_bytes);
+    }
+
+    fn note_stop(&mut self, sequence: Option<Str<'_>>) {
+        if let Some(sequence) = sequence {
+            sequence.inner().clone_into(&mut self.stop);
+        }
+    }
+
+    fn garbage(&self, error: SyntaxError) -> Failure {
+        classify::garbage(&self.notes.name, error.reason)
     }
 
     fn note_id(&mut self, id: Option<Str<'_>>) {
         if let Some(id) = id {
-            self.progress.upstream_id = id.decode().into_owned();
+            self.notes.progress.upstream_id = id.decode().into_owned();
         }
     }
 
@@ -145,7 +156,7 @@ impl Reader {
         &mut self,
         data: &str,
         outline: &Outline<'_>,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
         if let Some(message) = outline.message {
             let inner = Outline::starting(data, message.start)?;
@@ -155,7 +166,7 @@ impl Reader {
                 self.counts.read(&mut scanner, false)?;
             }
         }
-        self.give(Event::Start, sink);
+        self.notes.give(Event::Start, sink);
         Ok(())
     }
 
@@ -163,7 +174,7 @@ impl Reader {
         &mut self,
         data: &str,
         outline: &Outline<'_>,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
         if let Some(usage) = outline.usage {
             let mut scanner = Scanner::starting(data, usage.start);
@@ -171,6 +182,7 @@ impl Reader {
         }
         if let Some(delta) = outline.delta {
             let fields = Fields::starting(data, delta.start)?;
+            self.note_stop(fields.stop_sequence);
             if let Some(word) = fields.stop_reason {
                 self.finish(word, sink);
             }
@@ -179,8 +191,8 @@ impl Reader {
     }
 
     /// The answer is complete, even if the provider did not say why.
-    fn stop(&mut self, sink: &mut impl Sink) {
-        let progress = &mut self.progress;
+    fn stop(&mut self, sink: &mut dyn Sink) {
+        let progress = &mut self.notes.progress;
         progress.done = progress.owed;
         if progress.owed && progress.finish_reason.is_none() {
             let finish = if self.calls.is_empty() {
@@ -188,26 +200,34 @@ impl Reader {
             } else {
                 Finish::ToolCalls
             };
-            let native = Escaped("");
-            self.give(Event::Finish { finish, native }, sink);
+            let event = Event::Finish {
+                finish,
+                native: Escaped(""),
+                stop: Escaped(""),
+            };
+            self.notes.give(event, sink);
         }
-        self.has_begun = self.progress.owed;
+        self.notes.has_begun = self.notes.progress.owed;
     }
 
-    fn finish(&mut self, word: Str<'_>, sink: &mut impl Sink) {
-        let has_output = self.progress.output_bytes > 0;
+    fn finish(&mut self, word: Str<'_>, sink: &mut dyn Sink) {
+        let has_output = self.notes.progress.output_bytes > 0;
         let finish = finish::finish_or_guess(&word.decode(), has_output);
         let complete = matches!(finish, Finish::Stop | Finish::ToolCalls);
-        self.progress.tool_error |= complete && !self.calls.are_sound();
-        let native = word.into();
-        self.give(Event::Finish { finish, native }, sink);
+        self.notes.progress.tool_error |= complete && !self.calls.are_sound();
+        let event = Event::Finish {
+            finish,
+            native: word.into(),
+            stop: Escaped(&self.stop),
+        };
+        self.notes.give(event, sink);
     }
 
     fn block_start(
         &mut self,
         data: &str,
         outline: &Outline<'_>,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
         let Some(span) = outline.block else {
             return Ok(());
@@ -220,7 +240,7 @@ impl Reader {
     }
 
     /// A block begins: gives what stands in it already.
-    fn open(&mut self, mut fields: Fields<'_>, sink: &mut impl Sink) -> Block {
+    fn open(&mut self, mut fields: Fields<'_>, sink: &mut dyn Sink) -> Block {
         let kind = fields.kind.map(Str::decode).unwrap_or_default();
         match &*kind {
             "text" => {
@@ -238,7 +258,8 @@ impl Reader {
             "redacted_thinking" => {
                 let index = self.next_thought();
                 let data = fields.data.map(Escaped::from).unwrap_or_default();
-                self.give(Event::Encrypted { index, data }, sink);
+                let detail = detail(index, DetailKind::Encrypted);
+                self.notes.give(Event::Encrypted { detail, data }, sink);
                 Block::Other
             }
             "tool_use" => self.open_call(&fields, sink),
@@ -246,11 +267,11 @@ impl Reader {
         }
     }
 
-    fn open_call(&mut self, fields: &Fields<'_>, sink: &mut impl Sink) -> Block {
+    fn open_call(&mut self, fields: &Fields<'_>, sink: &mut dyn Sink) -> Block {
         let id = fields.id.map(Escaped::from).unwrap_or_default();
         let name = fields.name.map(Escaped::from).unwrap_or_default();
         let index = self.calls.open();
-        self.give(Event::Call { index, id, name }, sink);
+        self.notes.give(Event::Call { index, id, name }, sink);
         let given = |raw: &&str| !matches!(*raw, "{}" | "null" | "\"\"");
         let mut input = Vec::new();
         json::write_escaped(&mut input, fields.input.filter(given).unwrap_or(""));
@@ -263,21 +284,23 @@ impl Reader {
         self.thoughts - 1
     }
 
-    fn text(&mut self, text: Option<Str<'_>>, sink: &mut impl Sink) {
+    fn text(&mut self, text: Option<Str<'_>>, sink: &mut dyn Sink) {
         if let Some(text) = text.filter(|text| !text.is_empty()) {
             self.characters += text.decode().chars().count();
-            self.give(Event::Text(text.into()), sink);
+            self.notes.give(Event::Text(text.into()), sink);
         }
     }
 
-    fn thinking(&mut self, index: usize, fields: &Fields<'_>, sink: &mut impl Sink) {
+    fn thinking(&mut self, index: usize, fields: &Fields<'_>, sink: &mut dyn Sink) {
+        let detail = detail(index, DetailKind::Text);
         if let Some(text) = fields.thinking.filter(|text| !text.is_empty()) {
             let text = text.into();
-            self.give(Event::Reasoning { index, text }, sink);
+            self.notes.give(Event::Reasoning { detail, text }, sink);
         }
         if let Some(signature) = fields.signature.filter(|text| !text.is_empty()) {
             let signature = signature.into();
-            self.give(Event::Signature { index, signature }, sink);
+            self.notes
+                .give(Event::Signature { detail, signature }, sink);
         }
     }
 
@@ -285,7 +308,7 @@ impl Reader {
         &mut self,
         data: &str,
         outline: &Outline<'_>,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
         let Some(span) = outline.delta else {
             return Ok(());
@@ -314,15 +337,15 @@ impl Reader {
         Ok(())
     }
 
-    fn arguments(&mut self, index: usize, piece: &str, sink: &mut impl Sink) {
+    fn arguments(&mut self, index: usize, piece: &str, sink: &mut dyn Sink) {
         if !piece.is_empty() {
             self.calls.argue(index, piece);
             let text = Escaped(piece);
-            self.give(Event::Arguments { index, text }, sink);
+            self.notes.give(Event::Arguments { index, text }, sink);
         }
     }
 
-    fn block_stop(&mut self, index: u64, sink: &mut impl Sink) {
+    fn block_stop(&mut self, index: u64, sink: &mut dyn Sink) {
         let mut blocks = self.blocks.iter();
         if let Some(place) = blocks.position(|(known, _)| *known == index) {
             let (_, block) = self.blocks.swap_remove(place);
@@ -331,7 +354,7 @@ impl Reader {
     }
 
     /// A block ends: gives what was kept for its end.
-    fn shut(&mut self, block: Block, sink: &mut impl Sink) {
+    fn shut(&mut self, block: Block, sink: &mut dyn Sink) {
         match block {
             Block::Text { start, citations } => {
                 for citation in &citations {
@@ -339,10 +362,10 @@ impl Reader {
                         url: Escaped(&citation.url),
                         title: Escaped(&citation.title),
                         content: Escaped(&citation.content),
-                        start,
-                        end: self.characters,
+                        start: Some(start),
+                        end: Some(self.characters),
                     };
-                    self.give(event, sink);
+                    self.notes.give(event, sink);
                 }
             }
             Block::Call { index, input } if self.calls.is_bare(index) => {
@@ -357,7 +380,7 @@ impl Reader {
         &mut self,
         text: &str,
         content: Span,
-        sink: &mut impl Sink,
+        sink: &mut dyn Sink,
     ) -> Result<(), SyntaxError> {
         let mut scanner = Scanner::starting(text, content.start);
         scanner.begin_array()?;
@@ -367,5 +390,14 @@ impl Reader {
             self.shut(block, sink);
         }
         Ok(())
+    }
+}
+
+const fn detail(index: usize, kind: DetailKind) -> Detail<'static> {
+    Detail {
+        index,
+        kind,
+        id: Escaped(""),
+        format: REASONING_FORMAT,
     }
 }

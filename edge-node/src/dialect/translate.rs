@@ -1,0 +1,181 @@
+//! Connects any dialect's reader with any client API's writer: the one place that knows how a body
+//! is fed, how it ends, and when it was cut off or empty. What the client's answer looks like is
+//! the writer's; a stream may be read for a client that wants one answer, and the other way round.
+
+use crate::dialect::reader::{Frame, Framing, Reader, Sink};
+use crate::dialect::shape::{Shape, Stop};
+use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
+use crate::egress::{self, Writer};
+use crate::failure::Failure;
+use crate::ingress::Call;
+use crate::message::{Event, Progress};
+use bytes::BytesMut;
+
+/// The translator of an answer of `target` to `call`, which is streamed by the framing `F` when the
+/// client wants a stream.
+pub(crate) fn translator<F, R>(reader: R, call: &Call, target: &Target<'_>) -> Box<dyn Translator>
+where
+    F: Framing + 'static,
+    R: Reader + 'static,
+{
+    let writer = egress::writer(call, target);
+    if call.stream {
+        Box::new(Stream::<F, R>::new(reader, writer))
+    } else {
+        Box::new(Whole::new(reader, writer))
+    }
+}
+
+/// Writes what a reader gives.
+struct Out<'a> {
+    writer: &'a mut dyn Writer,
+    out: &'a mut BytesMut,
+}
+
+impl Sink for Out<'_> {
+    fn take(&mut self, event: Event<'_>) {
+        self.writer.write(&event, self.out);
+    }
+}
+
+/// A streamed answer: each frame is read, and written at once.
+pub(crate) struct Stream<F, R> {
+    framing: F,
+    reader: R,
+    writer: Box<dyn Writer>,
+    shape: Shape,
+}
+
+impl<F: Framing, R: Reader> Stream<F, R> {
+    pub(crate) fn new(reader: R, writer: Box<dyn Writer>) -> Self {
+        Self {
+            framing: F::default(),
+            reader,
+            writer,
+            shape: if F::IS_TEXT {
+                Shape::Unknown
+            } else {
+                Shape::Events
+            },
+        }
+    }
+}
+
+fn read(reader: &mut impl Reader, frame: Frame<'_>, sink: &mut Out<'_>) -> Result<(), Stop> {
+    let data = frame.data.trim_ascii();
+    if data.is_empty() || reader.notes().progress.done {
+        return Ok(());
+    }
+    let frame = Frame { data, ..frame };
+    reader.frame(frame, sink).map_err(Stop::from)
+}
+
+impl<F: Framing, R: Reader> Translator for Stream<F, R> {
+    fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        let Self { reader, writer, .. } = self;
+        if !self.shape.take(chunk, &reader.notes().name)? {
+            return Ok(());
+        }
+        let writer = &mut **writer;
+        let mut sink = Out { writer, out };
+        let mut give = |frame: Frame<'_>| read(reader, frame, &mut sink);
+        let fed = self.framing.feed(chunk, &mut give);
+        fed.map_err(|Stop(failure)| *failure)
+    }
+
+    fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
+        let Self { reader, writer, .. } = self;
+        let writer = &mut **writer;
+        let mut sink = Out { writer, out };
+        if let Shape::Whole(body) = &self.shape {
+            return whole(reader, body, &mut sink);
+        }
+        // The piece of a frame at a cut can't be read, and is no news.
+        let mut give = |frame: Frame<'_>| read(reader, frame, &mut sink);
+        let flushed = self.framing.finish(&mut give);
+        if let Err(Stop(failure)) = flushed
+            && reader.notes().progress.finish_reason.is_none()
+            && failure.reason != "garbage"
+        {
+            return Err(*failure);
+        }
+        reader.end(&mut sink);
+        let notes = reader.notes_mut();
+        if notes.progress.finish_reason.is_some() {
+            notes.progress.done = true;
+            Ok(())
+        } else if notes.has_begun {
+            Err(classify::truncated(&notes.name))
+        } else {
+            Err(classify::empty(&notes.name))
+        }
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.reader.notes().progress
+    }
+
+    fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        self.writer.close(bill, out);
+    }
+}
+
+/// An answer that is not streamed: collected, then read.
+pub(crate) struct Whole<R> {
+    reader: R,
+    writer: Box<dyn Writer>,
+    body: Vec<u8>,
+}
+
+impl<R: Reader> Whole<R> {
+    pub(crate) fn new(reader: R, writer: Box<dyn Writer>) -> Self {
+        Self {
+            reader,
+            writer,
+            body: Vec::new(),
+        }
+    }
+}
+
+impl<R: Reader> Translator for Whole<R> {
+    fn feed(&mut self, chunk: &[u8], _out: &mut BytesMut) -> Result<(), Failure> {
+        if self.body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(classify::too_large(&self.reader.notes().name, "64 MiB"));
+        }
+        // Blank lines keep the connection alive.
+        let chunk = if self.body.is_empty() {
+            chunk.trim_ascii_start()
+        } else {
+            chunk
+        };
+        self.body.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
+        let writer = &mut *self.writer;
+        let mut sink = Out { writer, out };
+        whole(&mut self.reader, &self.body, &mut sink)?;
+        self.body = Vec::new();
+        Ok(())
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.reader.notes().progress
+    }
+
+    fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        self.writer.close(bill, out);
+    }
+}
+
+fn whole(reader: &mut impl Reader, body: &[u8], sink: &mut Out<'_>) -> Result<(), Failure> {
+    let name = &reader.notes().name;
+    let body = body.trim_ascii();
+    if body.is_empty() {
+        return Err(classify::empty(name));
+    }
+    let text =
+        std::str::from_utf8(body).map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
+    reader.whole(text, sink)
+}

@@ -1,0 +1,60 @@
+//! What all writers of upstream bodies share: lists of JSON texts, pieces put together, and the
+//! refusal of what a dialect has no word for.
+
+use crate::failure::{Failure, Retry};
+use crate::message::Request;
+
+/// Items of a JSON list or object, with commas between them.
+#[derive(Debug, Default)]
+pub(crate) struct List(Vec<u8>);
+
+impl List {
+    /// Where the next item is written.
+    pub(crate) fn item(&mut self) -> &mut Vec<u8> {
+        if !self.0.is_empty() {
+            self.0.push(b',');
+        }
+        &mut self.0
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Appends texts.
+pub(crate) fn put(out: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends a list as a further member, unless it is empty.
+pub(crate) fn member(out: &mut Vec<u8>, name: &str, list: &List) {
+    if !list.is_empty() {
+        put(out, &[",\"", name, "\":["]);
+        out.extend_from_slice(list.as_bytes());
+        out.push(b']');
+    }
+}
+
+/// A 400: what stands at `place` can't be said to this provider. Another endpoint may take it.
+pub(crate) fn refuse(place: &str, why: &str) -> Failure {
+    let message = format!("{place}: the chosen provider {why}");
+    Failure::invalid(place, message).with_retry(Retry::OtherEndpoint)
+}
+
+/// For dialects that give one choice only.
+///
+/// # Errors
+/// More are asked for.
+pub(crate) fn one_choice(request: &Request<'_>) -> Result<(), Failure> {
+    if request.n > 1 {
+        return Err(refuse("n", "gives one choice"));
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! An answer, step by step, and what is known of it so far. Every dialect's reader gives these
+//! steps and every client API's writer takes them; usage is not a step, it comes with the bill.
+
+use crate::message::{DetailKind, Escaped};
+use shared::usage::Usage;
+
+/// Which detail of reasoning a step belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Detail<'a> {
+    /// Counts the details of a choice; together with `kind` it names one.
+    pub index: usize,
+    /// What kind.
+    pub kind: DetailKind,
+    /// The provider's id for it, or of the tool call that it belongs to; empty when it has none.
+    pub id: Escaped<'a>,
+    /// Whose form it has, e.g. `anthropic-claude-v1`; empty when nobody's: it can't go back.
+    pub format: Escaped<'a>,
+}
+
+impl Detail<'static> {
+    /// Plain reasoning of a provider that has no details.
+    #[must_use]
+    pub const fn plain() -> Self {
+        Self {
+            index: 0,
+            kind: DetailKind::Text,
+            id: Escaped(""),
+            format: Escaped(""),
+        }
+    }
+}
+
+/// Which text the probabilities are of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoken {
+    /// The answer.
+    Content,
+    /// The refusal.
+    Refusal,
+}
+
+/// A step of an answer. Steps belong to the choice that [`Event::Choice`] named last, at first to
+/// choice 0. Before its finish each call has got at least `{}` as arguments.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Event<'a> {
+    /// The provider has begun.
+    Start,
+    /// What follows is of the choice with this index.
+    Choice(usize),
+    /// More text.
+    Text(Escaped<'a>),
+    /// More of a refusal.
+    Refusal(Escaped<'a>),
+    /// More reasoning.
+    Reasoning {
+        /// Of which detail: a text or a summary.
+        detail: Detail<'a>,
+        /// The piece.
+        text: Escaped<'a>,
+    },
+    /// The signature of a text of reasoning, which ends it.
+    Signature {
+        /// Of which detail.
+        detail: Detail<'a>,
+        /// The signature, whole.
+        signature: Escaped<'a>,
+    },
+    /// Reasoning that only the provider can read.
+    Encrypted {
+        /// Which detail.
+        detail: Detail<'a>,
+        /// The data, whole.
+        data: Escaped<'a>,
+    },
+    /// A tool call begins.
+    Call {
+        /// Counts the calls of the choice from 0, without gaps.
+        index: usize,
+        /// The provider's id for it, or ours; never empty.
+        id: Escaped<'a>,
+        /// The function.
+        name: Escaped<'a>,
+    },
+    /// More arguments of a call. Pieces of several calls may come in turn.
+    Arguments {
+        /// Which call.
+        index: usize,
+        /// A piece of a JSON text.
+        text: Escaped<'a>,
+    },
+    /// A source on the web.
+    Citation {
+        /// Where the source is.
+        url: Escaped<'a>,
+        /// What it is called; empty when the provider does not say.
+        title: Escaped<'a>,
+        /// What it says; empty when the provider does not say.
+        content: Escaped<'a>,
+        /// First character of the text that rests on it.
+        start: Option<usize>,
+        /// The character behind the last.
+        end: Option<usize>,
+    },
+    /// A picture, whole.
+    Image {
+        /// `data:…` or `https://…`.
+        url: Escaped<'a>,
+    },
+    /// A piece of speech; members that a piece lacks are empty.
+    Audio {
+        /// The provider's id.
+        id: Escaped<'a>,
+        /// Base64.
+        data: Escaped<'a>,
+        /// What is said.
+        transcript: Escaped<'a>,
+        /// Seconds since 1970 until which the id is good.
+        expires_at: Option<u64>,
+    },
+    /// Probabilities of tokens that came just before.
+    Logprobs {
+        /// Of which text.
+        of: Spoken,
+        /// `{"token":…,"logprob":…,…}` with commas between, as written.
+        tokens: &'a str,
+    },
+    /// The choice ends.
+    Finish {
+        /// In OpenAI's words.
+        finish: Finish,
+        /// In the provider's; empty when it did not say.
+        native: Escaped<'a>,
+        /// The stop sequence that was met; empty when none is known of.
+        stop: Escaped<'a>,
+    },
+}
+
+/// Why an answer ended; OpenAI's words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finish {
+    /// The model was done, or met a stop sequence.
+    Stop,
+    /// `max_tokens` or the context is full.
+    Length,
+    /// The model calls tools.
+    ToolCalls,
+    /// OpenAI's legacy `functions`; only where the provider said so itself.
+    FunctionCall,
+    /// A filter or the model refused.
+    ContentFilter,
+    /// The provider gave up.
+    Error,
+}
+
+impl Finish {
+    /// How the chat API writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::FunctionCall => "function_call",
+            Self::ContentFilter => "content_filter",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What has been seen of one attempt's answer.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// True once something is owed to the client: the first content, reasoning, tool call or
+    /// finish event of a stream; the whole answer otherwise.
+    pub owed: bool,
+    /// True once the provider said that the answer is complete.
+    pub done: bool,
+    /// What the provider reported so far. `estimated` is set where the completion is our count,
+    /// because the provider's own did not come yet.
+    pub usage: Option<Usage>,
+    /// Bytes of text, reasoning and tool arguments, for an estimate.
+    pub output_bytes: u64,
+    /// Why the answer ended.
+    pub finish_reason: Option<Finish>,
+    /// The provider's own id of the generation; empty when it gave none.
+    pub upstream_id: String,
+    /// True when the arguments of a tool call are not JSON.
+    pub tool_error: bool,
+}
+
+impl Progress {
+    /// Takes note of a step.
+    pub(crate) fn note(&mut self, event: &Event<'_>) {
+        let bytes = match event {
+            Event::Start | Event::Choice(_) => return,
+            Event::Text(text)
+            | Event::Refusal(text)
+            | Event::Reasoning { text, .. }
+            | Event::Arguments { text, .. } => text.0.len(),
+            Event::Call { name, .. } => name.0.len(),
+            Event::Audio { transcript, .. } => transcript.0.len(),
+            Event::Finish { finish, .. } => {
+                self.finish_reason = Some(*finish);
+                0
+            }
+            Event::Signature { .. }
+            | Event::Encrypted { .. }
+            | Event::Citation { .. }
+            | Event::Image { .. }
+            | Event::Logprobs { .. } => 0,
+        };
+        self.owed = true;
+        self.output_bytes += bytes as u64;
+    }
+}
