@@ -205,7 +205,7 @@ async fn build(
         credentials: Credentials::default(),
         admission: Admission::new(config.limits),
         rendered: Rendered::default(),
-        series: metrics::SeriesGuard::default(),
+        meters: metrics::Meters::default(),
         clock: clock.clone(),
         timers: config.path_timers,
         seeds: AtomicU64::new(0),

@@ -11,7 +11,7 @@ use crate::ingress::Call;
 use crate::metrics;
 use crate::node::Node;
 use crate::upstream::{Answer, Body, Request};
-use ::metrics::{counter, histogram};
+use ::metrics::counter;
 use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -174,14 +174,15 @@ async fn one<'a>(
     let mut silent = verdict::SilentUnlessHeard::new(job.node, candidate);
     let result = Box::pin(converse(job, candidate, begun)).await;
     silent.heard();
-    let provider = candidate.provider.slug.as_str().to_owned();
     match result {
         Ok(mut reply) => {
             reply.first = first;
-            histogram!(metrics::TTFT, "provider" => provider).record(reply.ttft.as_secs_f64());
+            let meters = job.node.meters_of(&candidate.endpoint);
+            meters.ttft.record(reply.ttft.as_secs_f64());
             Ok(reply)
         }
         Err(failure) => {
+            let provider = candidate.provider.slug.as_str().to_owned();
             counter!(metrics::ATTEMPTS, "provider" => provider, "outcome" => failure.reason)
                 .increment(1);
             tracing::info!(

@@ -169,7 +169,7 @@ fn response_head(
     framing: Framing,
     http2: bool,
 ) -> Result<ResponseHeader, Box<pingora_core::Error>> {
-    let mut head = ResponseHeader::build(status, Some(headers.len() + 2))?;
+    let mut head = ResponseHeader::build_no_case(status, Some(headers.len() + 4))?;
     for (name, value) in headers {
         head.append_header(name, value)?;
     }

@@ -2,6 +2,7 @@
 //! its handler. Binds early, serves late; stops by closing the listeners first. What a request
 //! means is not known here.
 
+mod corked;
 pub mod guard;
 mod session;
 mod tls;
@@ -10,6 +11,7 @@ use crate::exchange::Exchange;
 use crate::metrics;
 use crate::node::Timers;
 use async_trait::async_trait;
+use corked::Corked;
 use pingora_core::apps::ServerApp;
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::Stream;
@@ -163,9 +165,9 @@ async fn connection(
     }
     let stream = TcpStream::from(stream);
     let stream: Stream = match tls {
-        None => Box::new(stream),
+        None => Box::new(Corked::new(stream)),
         Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, tls.tls_handshake(stream)).await {
-            Ok(Ok(stream)) => Box::new(stream),
+            Ok(Ok(stream)) => Box::new(Corked::new(stream)),
             _ => return,
         },
     };

@@ -1,9 +1,16 @@
 //! Every metric of the data plane: its name as a constant, described once. Label values come from
-//! closed sets or the catalogue; model x provider counters stop at [`SERIES_MAX`] series and go on
-//! as `other`.
+//! closed sets or the catalogue; model x provider counters stop at [`SERIES_MAX`] endpoints and go
+//! on as `other`.
 
-use dashmap::DashSet;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use dashmap::DashMap;
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+use shared::id::EndpointId;
+use shared::money::Amount;
+use shared::usage::Usage;
+use std::sync::Arc;
 
 /// Client requests, by API, status class and fault owner.
 pub const REQUESTS: &str = "godwit_requests_total";
@@ -40,7 +47,7 @@ pub const OPEN_STREAMS: &str = "godwit_open_streams";
 /// Work refused because a limit was reached, by limit.
 pub const SHED: &str = "godwit_shed_total";
 
-/// The most (metric, model, provider) combinations that get a series of their own.
+/// The most endpoints whose model and provider get series of their own.
 pub const SERIES_MAX: usize = 5_000;
 
 /// Registers the descriptions; once per process.
@@ -80,24 +87,72 @@ pub fn shed(limit: &'static str) {
     counter!(SHED, "limit" => limit).increment(1);
 }
 
-/// Bounds the series that model and provider labels can make.
-#[derive(Debug, Default)]
-pub struct SeriesGuard {
-    seen: DashSet<(String, String)>,
+/// The counters of each endpoint, looked up once: a request must not build and hash labels for
+/// each number that it counts.
+#[derive(Default)]
+pub struct Meters {
+    known: DashMap<EndpointId, Arc<EndpointMeters>>,
 }
 
-impl SeriesGuard {
-    /// The labels to use for this pair: itself while there is room, else `other`.
+/// What is counted of one endpoint, under the labels of its model and provider.
+pub struct EndpointMeters {
+    /// Attempts that ended well.
+    pub served: Counter,
+    /// From the upstream request to the first content byte, in seconds.
+    pub ttft: Histogram,
+    /// Completion tokens per second.
+    pub throughput: Histogram,
+    prompt: Counter,
+    completion: Counter,
+    cached: Counter,
+    reasoning: Counter,
+    cost: Gauge,
+}
+
+impl Meters {
+    /// The counters of this endpoint. Beyond [`SERIES_MAX`] endpoints, tokens and cost are counted
+    /// as `other`.
     #[must_use]
-    pub fn labels(&self, model: &str, provider: &str) -> (String, String) {
-        let pair = (model.to_owned(), provider.to_owned());
-        if self.seen.contains(&pair) {
-            return pair;
+    pub fn of(&self, id: &EndpointId, model: &str, provider: &str) -> Arc<EndpointMeters> {
+        if let Some(meters) = self.known.get(id) {
+            return Arc::clone(&meters);
         }
-        if self.seen.len() >= SERIES_MAX {
-            return ("other".to_owned(), "other".to_owned());
+        if self.known.len() >= SERIES_MAX {
+            return Arc::new(EndpointMeters::new(("other", "other"), provider));
         }
-        self.seen.insert(pair.clone());
-        pair
+        let meters = Arc::new(EndpointMeters::new((model, provider), provider));
+        self.known.insert(id.clone(), Arc::clone(&meters));
+        meters
+    }
+}
+
+impl EndpointMeters {
+    fn new((model, payee): (&str, &str), provider: &str) -> Self {
+        let (model, payee) = (model.to_owned(), payee.to_owned());
+        let tokens = |kind: &'static str| {
+            let (model, payee) = (model.clone(), payee.clone());
+            counter!(TOKENS, "model" => model, "provider" => payee, "kind" => kind)
+        };
+        let provider = || provider.to_owned();
+        Self {
+            served: counter!(ATTEMPTS, "provider" => provider(), "outcome" => "ok"),
+            ttft: histogram!(TTFT, "provider" => provider()),
+            throughput: histogram!(THROUGHPUT, "provider" => provider()),
+            prompt: tokens("prompt"),
+            completion: tokens("completion"),
+            cached: tokens("cached"),
+            reasoning: tokens("reasoning"),
+            // The exporter counts integers; a gauge that only grows keeps the fraction of a dollar.
+            cost: gauge!(COST, "model" => model, "provider" => payee),
+        }
+    }
+
+    /// Counts what one request used, and what was charged for it.
+    pub fn count(&self, usage: &Usage, charged: Amount) {
+        self.prompt.increment(usage.prompt);
+        self.completion.increment(usage.completion);
+        self.cached.increment(usage.cache_read);
+        self.reasoning.increment(usage.reasoning);
+        self.cost.increment(charged.to_usd_lossy());
     }
 }

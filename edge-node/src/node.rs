@@ -6,11 +6,11 @@ use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
 use crate::credential::Credentials;
 use crate::dialect;
-use crate::metrics::SeriesGuard;
+use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
-use shared::catalog::Provider;
+use shared::catalog::{Endpoint, Provider};
 use shared::clock::Clock;
 use shared::health::Board;
 use shared::id::{BootEpoch, EndpointId, GenerationId, NodeId, Pop, Region};
@@ -80,8 +80,8 @@ pub struct Node {
     pub admission: Arc<Admission>,
     /// The long listings, rendered.
     pub rendered: Rendered,
-    /// Bound of model x provider series.
-    pub series: SeriesGuard,
+    /// The counters of each endpoint.
+    pub meters: Meters,
     /// The time.
     pub clock: Clock,
     /// Intervals.
@@ -128,6 +128,13 @@ impl Node {
         };
         let now = self.clock.now();
         routing::plan(view, &self.health, &usable, principal, demand, now, seed)
+    }
+
+    /// The counters of an endpoint.
+    #[must_use]
+    pub fn meters_of(&self, endpoint: &Endpoint) -> Arc<EndpointMeters> {
+        let (model, provider) = (endpoint.model.as_str(), endpoint.provider.as_str());
+        self.meters.of(&endpoint.id, model, provider)
     }
 
     /// Takes note of how an attempt went: here at once, in the fleet with the next report.

@@ -11,7 +11,7 @@ use crate::message::{Finish, Progress};
 use crate::metrics;
 use crate::node::Node;
 use crate::{account::Hold, gateway::explain::Story};
-use ::metrics::{counter, gauge, histogram};
+use ::metrics::{counter, gauge};
 use bytes::Bytes;
 use futures::FutureExt;
 use shared::usage::{Usage, cost};
@@ -259,11 +259,11 @@ impl Relay<'_> {
         let measurable = self.call.stream && usage.completion > 1 && !streaming.is_zero();
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]
         let rate = measurable.then(|| usage.completion as f64 / streaming.as_secs_f64());
-        let provider = reply.candidate.provider.slug.as_str().to_owned();
+        let meters = self.node.meters_of(&reply.candidate.endpoint);
         if let Some(rate) = rate {
-            histogram!(metrics::THROUGHPUT, "provider" => provider).record(rate);
+            meters.throughput.record(rate);
         }
-        self.count("ok");
+        meters.served.increment(1);
         let observation = Observation {
             outcome: Outcome::Ok,
             ttft: self.call.stream.then_some(reply.ttft),

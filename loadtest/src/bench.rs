@@ -11,7 +11,7 @@ pub use contestant::{Contestant, External};
 pub use loads::{ALL as LOADS, BenchLoad};
 pub use report::{Figures, Report};
 
-use crate::cluster::{CatalogSpec, ClusterError, StandaloneConfig};
+use crate::cluster::{CatalogSpec, ClusterError, FleetConfig, ProviderSpec, StandaloneConfig};
 use crate::measure::account;
 use crate::provider::{Config as ProviderConfig, Dialect, Provider, Running};
 use crate::run::{Plan, Tally, TargetError, drive};
@@ -20,6 +20,9 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
+
+/// USD to spend; the loads need less.
+const CREDITS: &str = "100000";
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -52,6 +55,9 @@ pub enum BenchError {
     /// A peer's URL.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A fleet without edges.
+    #[error("the fleet has no edge")]
+    NoEdge,
     /// No load of that name.
     #[error("no load is called {0}")]
     Load(String),
@@ -78,6 +84,7 @@ pub async fn run(settings: &Settings) -> Result<Report, BenchError> {
         contestants.push(nginx);
     }
     if !settings.without_godwit {
+        contestants.push(edge(&provider, cpu).await?);
         contestants.push(godwit(&provider, cpu).await?);
     }
     for peer in &settings.peers {
@@ -96,21 +103,39 @@ pub async fn run(settings: &Settings) -> Result<Report, BenchError> {
     Ok(report)
 }
 
+/// An edge node as it runs in a fleet: what is counted is the data plane alone, the control plane
+/// is a process of its own.
+async fn edge(provider: &Running, cpu: Option<usize>) -> Result<Contestant, BenchError> {
+    let mut config = FleetConfig::new(catalog(provider), 1).edge_key("log", "error");
+    if cpu.is_some() {
+        config = config.edge_key("threads", "1");
+    }
+    config.edge_cpu = cpu;
+    config.credits = CREDITS.to_owned();
+    contestant::edge(config.start().await?)
+}
+
+/// Both planes in one process, ledger and all.
 async fn godwit(provider: &Running, cpu: Option<usize>) -> Result<Contestant, BenchError> {
-    let catalog = CatalogSpec::default()
-        .provider_with("bench", Dialect::OpenaiChat, &provider.base_url(), |row| {
-            row.first_token_ms = 30_000;
-            row.stall_ms = 30_000;
-            row.total_ms = 120_000;
-        })
-        .model(contestant::MODEL, &["bench"]);
-    let mut config = StandaloneConfig::new(catalog).flag("log", "error");
+    let mut config = StandaloneConfig::new(catalog(provider)).flag("log", "error");
     if cpu.is_some() {
         config = config.flag("threads", "1");
     }
     config.cpu = cpu;
-    config.credits = "100000".to_owned();
+    config.credits = CREDITS.to_owned();
     Ok(contestant::godwit(config.start().await?))
+}
+
+fn catalog(provider: &Running) -> CatalogSpec {
+    let patient = |row: &mut ProviderSpec| {
+        row.first_token_ms = 30_000;
+        row.stall_ms = 30_000;
+        row.total_ms = 120_000;
+    };
+    let url = provider.base_url();
+    CatalogSpec::default()
+        .provider_with("bench", Dialect::OpenaiChat, &url, patient)
+        .model(contestant::MODEL, &["bench"])
 }
 
 /// One load against one contestant.

@@ -10,8 +10,8 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Transaction};
 use std::fmt::Write;
 
-/// Rows in one statement: below SQLite's 32,766 placeholders.
-const ROWS_PER_STATEMENT: usize = 256;
+/// Rows in one statement. Two lengths only, this and one row, so that the engine parses each once.
+const ROWS_PER_STATEMENT: usize = 16;
 const COLUMNS: [&str; 29] = [
     "node",
     "epoch",
@@ -53,8 +53,13 @@ pub(super) async fn insert(
     origin: &Origin,
     records: &[UsageRecord],
 ) -> Result<(), LedgerError> {
-    for chunk in records.chunks(ROWS_PER_STATEMENT) {
-        let mut query = sqlx::query(AssertSqlSafe(statement(chunk.len())));
+    let chunks = records.chunks_exact(ROWS_PER_STATEMENT);
+    let rest = chunks.remainder().chunks(1);
+    // SQLite finds a numbered placeholder by walking all before it, which is work by the square of
+    // their number; PostgreSQL has no others.
+    let numbered = transaction.backend_name() != "SQLite";
+    for chunk in chunks.chain(rest) {
+        let mut query = sqlx::query(AssertSqlSafe(statement(chunk.len(), numbered)));
         for record in chunk {
             query = bind(query, origin, record)?;
         }
@@ -74,13 +79,17 @@ pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
 }
 
 /// Holds nothing but names from this file and placeholders.
-fn statement(rows: usize) -> String {
+fn statement(rows: usize, numbered: bool) -> String {
     let mut sql = format!("INSERT INTO usage_records ({}) VALUES ", COLUMNS.join(", "));
     for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..COLUMNS.len() {
-            let comma = if column == 0 { "" } else { ", " };
-            let _ = write!(sql, "{comma}${}", row * COLUMNS.len() + column + 1);
+            sql.push_str(if column == 0 { "" } else { ", " });
+            if numbered {
+                let _ = write!(sql, "${}", row * COLUMNS.len() + column + 1);
+            } else {
+                sql.push('?');
+            }
         }
         sql.push(')');
     }

@@ -181,26 +181,13 @@ impl Story {
 }
 
 fn count_usage(node: &Node, receipt: &Receipt) {
-    let (Some(model), Some(provider)) = (&receipt.model, &receipt.provider) else {
+    let (Some(id), Some(model), Some(provider)) =
+        (&receipt.endpoint, &receipt.model, &receipt.provider)
+    else {
         return;
     };
-    let (model, provider) = node.series.labels(model.as_str(), provider.as_str());
-    let usage = &receipt.usage;
-    for (kind, count) in [
-        ("prompt", usage.prompt),
-        ("completion", usage.completion),
-        ("cached", usage.cache_read),
-        ("reasoning", usage.reasoning),
-    ] {
-        if count > 0 {
-            let (model, provider) = (model.clone(), provider.clone());
-            counter!(metrics::TOKENS, "model" => model, "provider" => provider, "kind" => kind)
-                .increment(count);
-        }
-    }
-    // The exporter counts integers; a gauge that only grows keeps the fraction of a dollar.
-    ::metrics::gauge!(metrics::COST, "model" => model, "provider" => provider)
-        .increment(receipt.cost.to_usd_lossy());
+    let meters = node.meters.of(id, model.as_str(), provider.as_str());
+    meters.count(&receipt.usage, receipt.cost);
 }
 
 fn attempt_json(attempt: &FailedAttempt) -> Value {

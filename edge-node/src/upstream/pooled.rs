@@ -249,7 +249,7 @@ fn request_head(
     origin: &Origin,
 ) -> Result<RequestHeader, Box<pingora_core::Error>> {
     let path = format!("{}{}", origin.path, request.path);
-    let mut head = RequestHeader::build(
+    let mut head = RequestHeader::build_no_case(
         Method::POST,
         path.as_bytes(),
         Some(request.headers.len() + 4),

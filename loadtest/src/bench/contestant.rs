@@ -1,8 +1,10 @@
 //! Who is measured: nobody (the client against the provider), bare Pingora, nginx where it is
-//! installed, Godwit, and gateways that run already. Each knows its URL, its model and its process.
+//! installed, one edge of a fleet, Godwit in one process, and gateways that run already. Each knows its URL, its model and its process.
 
 use super::{BenchError, anywhere};
-use crate::cluster::{ClusterError, DEV_KEY, Process, Programs, Spawn, Standalone, eventually};
+use crate::cluster::{
+    ClusterError, DEV_KEY, Fleet, Process, Programs, Spawn, Standalone, eventually,
+};
 use crate::measure::listening_on;
 use crate::run::{Target, TargetError};
 use std::net::SocketAddr;
@@ -71,6 +73,7 @@ enum Child {
     None,
     Process { _process: Process },
     Godwit { _godwit: Box<Standalone> },
+    Fleet { _fleet: Box<Fleet> },
 }
 
 impl Contestant {
@@ -202,6 +205,22 @@ pub(super) fn godwit(mut standalone: Standalone) -> Contestant {
             _godwit: Box::new(standalone),
         },
     }
+}
+
+/// The first edge of a fleet.
+pub(super) fn edge(mut fleet: Fleet) -> Result<Contestant, BenchError> {
+    let key = fleet.key().to_owned();
+    let edge = fleet.edge(0).ok_or(BenchError::NoEdge)?;
+    Ok(Contestant {
+        name: "edge".to_owned(),
+        model: MODEL.to_owned(),
+        pid: Some(edge.process().pid()),
+        url: format!("{}/api/v1/chat/completions", edge.url()),
+        key: Some(key),
+        _child: Child::Fleet {
+            _fleet: Box::new(fleet),
+        },
+    })
 }
 
 /// A gateway that somebody else started; its process is found by its port.

@@ -24,6 +24,8 @@ pub struct FleetConfig {
     pub edge_keys: Vec<(String, String)>,
     /// Further flags of the control plane, `--name` and value.
     pub control_flags: Vec<(String, String)>,
+    /// The CPU that the edges are bound to.
+    pub edge_cpu: Option<usize>,
 }
 
 impl FleetConfig {
@@ -37,6 +39,7 @@ impl FleetConfig {
             credits: "1000".to_owned(),
             edge_keys: Vec::new(),
             control_flags: Vec::new(),
+            edge_cpu: None,
         }
     }
 
@@ -270,9 +273,10 @@ impl EdgeNode {
         table.insert("tls".into(), tls.into());
         write(&file, &table)?;
         let program = fleet.programs.path("edge-node")?;
-        let spawn = Spawn::new(&place.name, &program, dir)
+        let mut spawn = Spawn::new(&place.name, &program, dir)
             .arg("--config")
             .arg(&file);
+        spawn.cpu = config.edge_cpu;
         let mut process = spawn.start()?;
         let addresses = serving(&mut process, &data.join("addresses.json")).await?;
         Ok(Self {
