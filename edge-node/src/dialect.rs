@@ -120,7 +120,7 @@ pub const fn is_built(dialect: Dialect) -> bool {
 /// help), or the dialect is not built.
 pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     match target.provider.dialect {
-        Dialect::OpenaiChat => Ok(openai_chat::prepare(call, target)),
+        Dialect::OpenaiChat => openai_chat::prepare(call, target),
         Dialect::AnthropicMessages => anthropic_messages::prepare(call, target),
         _ => Err(not_built(target.provider)),
     }

@@ -1,9 +1,11 @@
-//! OpenAI's chat completions as an upstream, for clients that speak the same: bytes pass both ways
-//! but for declared splices. What providers of this dialect do differently is handled in this
-//! folder: in place, without a tree.
+//! OpenAI's chat completions as an upstream. For clients that speak the same, bytes pass both ways
+//! but for declared splices; for others the body is composed and the answer read. What providers of
+//! this dialect do differently is handled in this folder: in place, without a tree.
 
+mod compose;
 mod content;
 mod counts;
+mod read;
 mod request;
 mod stream;
 mod walk;
@@ -12,19 +14,26 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
-use crate::dialect::{Outgoing, Target};
-use crate::ingress::Call;
+use crate::dialect::{Outgoing, Target, Translator, translate};
+use crate::failure::Failure;
+use crate::ingress::{self, Api, Call};
+use crate::wire::sse;
+use bytes::Bytes;
 use http::{HeaderValue, header};
 
 /// The call for an upstream of this dialect.
-pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Outgoing {
-    let walker = walk::Walker::new(call, target);
+pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
+    let (body, translator) = if call.api == Api::Chat {
+        (request::body(call, target), spliced(call, target))
+    } else {
+        (composed(call, target)?, read(call, target))
+    };
     let accept = if call.stream {
         "text/event-stream"
     } else {
         "application/json"
     };
-    Outgoing {
+    Ok(Outgoing {
         path: "/chat/completions".to_owned(),
         headers: vec![
             (
@@ -33,11 +42,27 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Outgoing {
             ),
             (header::ACCEPT, HeaderValue::from_static(accept)),
         ],
-        body: request::body(call, target),
-        translator: if call.stream {
-            Box::new(stream::Stream::new(walker))
-        } else {
-            Box::new(whole::Whole::new(walker))
-        },
+        body,
+        translator,
+    })
+}
+
+fn spliced(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {
+    let walker = walk::Walker::new(call, target);
+    if call.stream {
+        Box::new(stream::Stream::new(walker))
+    } else {
+        Box::new(whole::Whole::new(walker))
     }
+}
+
+/// The body for a call of another API.
+fn composed(call: &Call, target: &Target<'_>) -> Result<Bytes, Failure> {
+    let request = ingress::request(call)?;
+    Ok(compose::body(&request, target)?.into())
+}
+
+/// Reads the answer for any API.
+fn read(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {
+    translate::translator::<sse::Parser, _>(read::Answer::new(target), call, target)
 }

@@ -85,6 +85,13 @@ text_enum! {
         NoDone = "no-done",
         /// openai-chat: reasoning stands in `<think>` tags at the start of the content.
         ThinkTags = "think-tags",
+        /// openai-chat: the reasoning of turns with tool calls must come back, as
+        /// `reasoning_content` (DeepSeek V4, Moonshot).
+        ReasoningContentBack = "reasoning-content-back",
+        /// openai-chat: takes `reasoning_details` back (OpenRouter, Vercel).
+        ReasoningDetails = "reasoning-details",
+        /// openai-chat: takes `cache_control` marks on content and tools.
+        CacheControl = "cache-control",
     }
 }
 

@@ -118,7 +118,7 @@ impl<'a> Request<'a> {
         match parameter {
             Parameter::MaxTokens | Parameter::MaxCompletionTokens => self.limit(parameter, member),
             Parameter::ReasoningEffort => {
-                self.has_effort = self.takes_effort();
+                self.has_effort = takes_effort(self.target);
                 self.has_effort
             }
             // Said by `reasoning_effort`; showing it is decided when the answer comes.
@@ -218,7 +218,7 @@ impl<'a> Request<'a> {
             tail.add(&mut self.splices, member);
         }
         if !self.has_effort
-            && self.takes_effort()
+            && takes_effort(self.target)
             && let Some(effort) = effort(&self.call.reasoning, self.call.max_tokens)
         {
             let member = format!("\"reasoning_effort\":\"{}\"", effort.as_str());
@@ -226,17 +226,18 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn takes_effort(&self) -> bool {
-        self.target.supports(Parameter::ReasoningEffort)
-            || self.target.supports(Parameter::Reasoning)
-    }
-
     fn has(&self, quirk: Quirk) -> bool {
         self.target.provider.quirks.contains(&quirk)
     }
 }
 
-fn limit_name(target: &Target<'_>) -> Option<&'static str> {
+/// True when the endpoint may be told how hard to think.
+pub(super) fn takes_effort(target: &Target<'_>) -> bool {
+    target.supports(Parameter::ReasoningEffort) || target.supports(Parameter::Reasoning)
+}
+
+/// What the provider calls the longest answer; none when both names will do.
+pub(super) fn limit_name(target: &Target<'_>) -> Option<&'static str> {
     let quirks = &target.provider.quirks;
     let supported = &target.endpoint.supported_parameters;
     let old = supported.contains(&Parameter::MaxTokens);
@@ -253,7 +254,7 @@ fn limit_name(target: &Target<'_>) -> Option<&'static str> {
 }
 
 /// The effort; a budget becomes the effort whose share of the answer it reaches.
-fn effort(wish: &Reasoning, max_tokens: Option<u64>) -> Option<Effort> {
+pub(super) fn effort(wish: &Reasoning, max_tokens: Option<u64>) -> Option<Effort> {
     if wish.effort.is_some() {
         return wish.effort;
     }

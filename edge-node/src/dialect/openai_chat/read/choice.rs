@@ -1,0 +1,391 @@
+//! One choice of an answer: what its delta or message says, in the order in which clients expect
+//! it, and how it ends.
+
+use super::Answer;
+use super::fields::{Body, ChoiceFields, Small};
+use crate::dialect::calls::Calls;
+use crate::dialect::openai_chat::content::{self, Thoughts};
+use crate::dialect::reader::Sink;
+use crate::dialect::{classify, finish};
+use crate::failure::Failure;
+use crate::message::{Detail, DetailKind, Escaped, Event, Finish, Spoken};
+use crate::wire::json::{self, Kind, Scanner, Str, SyntaxError};
+
+/// How many details of reasoning a choice may have.
+const DETAILS_MAX: u64 = 512;
+
+/// What is being read, and where it belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'t> {
+    /// The chunk or answer.
+    pub(super) text: &'t str,
+    /// The choice.
+    pub(super) at: usize,
+    /// It is an answer, not a chunk.
+    pub(super) whole: bool,
+    /// Nothing follows in this choice.
+    pub(super) last: bool,
+}
+
+/// State of one choice.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    calls: Calls,
+    /// The id of each call, until the client was told of it.
+    unannounced: Vec<Option<String>>,
+    thoughts: Thoughts,
+    has_begun: bool,
+    finish: Option<Finish>,
+}
+
+impl Choice {
+    /// True when it has begun and not ended.
+    pub(super) const fn is_open(&self) -> bool {
+        self.has_begun && self.finish.is_none()
+    }
+}
+
+/// Why a choice can't be read on.
+enum Fault {
+    Syntax(SyntaxError),
+    /// One of our limits, in words.
+    Limit(&'static str),
+}
+
+impl From<SyntaxError> for Fault {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+impl Answer {
+    /// Gives what a choice of a chunk, or of a whole answer, says.
+    pub(super) fn speak(
+        &mut self,
+        spot: Spot<'_>,
+        fields: &ChoiceFields<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Failure> {
+        if let Some(choice) = self.choices.get_mut(spot.at) {
+            choice.has_begun = true;
+        }
+        let nothing = Body::default();
+        let body = fields.body.as_ref().unwrap_or(&nothing);
+        let said = self
+            .body(spot, body, sink)
+            .and_then(|()| self.logprobs(spot.text, fields.logprobs, sink));
+        said.map_err(|fault| match fault {
+            Fault::Syntax(error) => self.garbage(error),
+            Fault::Limit(limit) => classify::too_large(&self.notes.name, limit),
+        })?;
+        self.finish(spot, fields, sink)
+    }
+
+    fn body(&mut self, spot: Spot<'_>, body: &Body<'_>, sink: &mut dyn Sink) -> Result<(), Fault> {
+        let starting = |start: usize| Scanner::starting(spot.text, start);
+        let mut is_told = false;
+        if let Some(start) = body.details {
+            is_told = self.details(starting(start), sink)?;
+        }
+        if let Some(reasoning) = body.reasoning.filter(|_| !is_told) {
+            is_told = true;
+            self.think(reasoning.into(), sink);
+        }
+        self.content(spot, body, is_told, sink)?;
+        if let Some(refusal) = body.refusal {
+            self.notes.give(Event::Refusal(refusal.into()), sink);
+        }
+        if let Some(start) = body.images {
+            each(starting(start), |small| {
+                if let Some(url) = small.url {
+                    self.notes.give(Event::Image { url: url.into() }, sink);
+                }
+                Ok(())
+            })?;
+        }
+        if let Some(start) = body.audio {
+            let small = Small::read(&mut starting(start))?;
+            let event = Event::Audio {
+                id: escaped(small.id),
+                data: escaped(small.text),
+                transcript: escaped(small.transcript),
+                expires_at: small.expires_at,
+            };
+            self.notes.give(event, sink);
+        }
+        if let Some(start) = body.calls {
+            each(starting(start), |small| self.call(spot, &small, sink))?;
+        }
+        if let Some(start) = body.annotations {
+            each(starting(start), |small| {
+                self.citation(&small, sink);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn think(&mut self, text: Escaped<'_>, sink: &mut dyn Sink) {
+        if !text.is_empty() {
+            let detail = Detail::plain();
+            self.notes.give(Event::Reasoning { detail, text }, sink);
+        }
+    }
+
+    fn say(&mut self, text: Escaped<'_>, sink: &mut dyn Sink) {
+        if !text.is_empty() {
+            self.notes.give(Event::Text(text), sink);
+        }
+    }
+
+    /// Content in any form: a string, parts, with thoughts between tags. Thoughts are left out where
+    /// reasoning of its own has told them.
+    fn content(
+        &mut self,
+        spot: Spot<'_>,
+        body: &Body<'_>,
+        is_told: bool,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Fault> {
+        if let Some(start) = body.parts {
+            let flat = content::flatten(&mut Scanner::starting(spot.text, start))?;
+            if !is_told {
+                self.think(Escaped(&flat.reasoning), sink);
+            }
+            self.say(Escaped(&flat.text), sink);
+            return Ok(());
+        }
+        if !self.think_tags {
+            self.say(escaped(body.content), sink);
+            return Ok(());
+        }
+        let Some(choice) = self.choices.get_mut(spot.at) else {
+            return Ok(());
+        };
+        let piece = body.content.map(Str::decode).unwrap_or_default();
+        let split = choice.thoughts.split(&piece, spot.last);
+        self.think(Escaped(&escape(&split.reasoning)), sink);
+        self.say(Escaped(&escape(&split.text)), sink);
+        Ok(())
+    }
+
+    /// Gives the details of reasoning; true when readable text was among them.
+    fn details(&mut self, scanner: Scanner<'_>, sink: &mut dyn Sink) -> Result<bool, Fault> {
+        let (mut place, mut is_told) = (0, false);
+        each(scanner, |small| {
+            let index = small.index.unwrap_or(place);
+            place += 1;
+            let Some(index) = usize::try_from(index).ok().filter(|_| index < DETAILS_MAX) else {
+                return Err(Fault::Limit("512 details of reasoning"));
+            };
+            let kind = match small.kind.map(Str::decode).as_deref() {
+                Some("reasoning.encrypted") => DetailKind::Encrypted,
+                Some("reasoning.summary") => DetailKind::Summary,
+                _ => DetailKind::Text,
+            };
+            let detail = Detail {
+                index,
+                kind,
+                id: escaped(small.id),
+                format: escaped(small.format),
+            };
+            let text = escaped(small.text);
+            if kind == DetailKind::Encrypted {
+                self.notes
+                    .give(Event::Encrypted { detail, data: text }, sink);
+                return Ok(());
+            }
+            if !text.is_empty() {
+                is_told = true;
+                self.notes.give(Event::Reasoning { detail, text }, sink);
+            }
+            if let Some(signature) = small.signature {
+                let signature = signature.into();
+                self.notes
+                    .give(Event::Signature { detail, signature }, sink);
+            }
+            Ok(())
+        })?;
+        Ok(is_told)
+    }
+
+    /// A piece of a tool call. The client is told of a call when its name has come.
+    fn call(
+        &mut self,
+        spot: Spot<'_>,
+        small: &Small<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Fault> {
+        let Some(choice) = self.choices.get_mut(spot.at) else {
+            return Ok(());
+        };
+        let id = small.id.map(Str::decode).unwrap_or_default();
+        let place = choice.calls.place(small.index, &id, small.name.is_some());
+        let place = place.ok_or(Fault::Limit("512 tool calls"))?;
+        let index = place.index;
+        if place.opens {
+            let own = if id.is_empty() {
+                format!("call_{}_{index}", self.generation)
+            } else {
+                small.id.map_or("", Str::inner).to_owned()
+            };
+            choice.unannounced.push(Some(own));
+        }
+        let raw = small
+            .arguments
+            .map(|(kind, span)| (kind, spot.text.get(span.start..span.end)));
+        let mut written = Vec::new();
+        let piece = match raw {
+            Some((Kind::String, Some(raw))) => raw.get(1..raw.len() - 1).unwrap_or(""),
+            Some((Kind::Object | Kind::Array, Some(raw))) => {
+                json::write_escaped(&mut written, raw);
+                std::str::from_utf8(&written).unwrap_or("")
+            }
+            _ => "",
+        };
+        choice.calls.argue(index, piece);
+        let pending = choice.unannounced.get_mut(index);
+        if (small.name.is_some() || !piece.is_empty())
+            && let Some(id) = pending.and_then(Option::take)
+        {
+            let name = escaped(small.name);
+            let id = Escaped(&id);
+            self.notes.give(Event::Call { index, id, name }, sink);
+        }
+        if !piece.is_empty() {
+            let text = Escaped(piece);
+            self.notes.give(Event::Arguments { index, text }, sink);
+        }
+        Ok(())
+    }
+
+    fn logprobs(
+        &mut self,
+        text: &str,
+        start: Option<usize>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Fault> {
+        let Some(start) = start else {
+            return Ok(());
+        };
+        let mut scanner = Scanner::starting(text, start);
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let kind = scanner.kind()?;
+            let span = scanner.value()?;
+            let of = match &*key.name.decode() {
+                "content" => Spoken::Content,
+                "refusal" => Spoken::Refusal,
+                _ => continue,
+            };
+            let raw = scanner.raw(span);
+            let tokens = raw.get(1..raw.len() - 1).unwrap_or("").trim_ascii();
+            if kind == Kind::Array && !tokens.is_empty() {
+                self.notes.give(Event::Logprobs { of, tokens }, sink);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the choice if the provider says so; a whole answer is always at its end.
+    fn finish(
+        &mut self,
+        spot: Spot<'_>,
+        fields: &ChoiceFields<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Failure> {
+        let at = spot.at;
+        let Some(choice) = self.choices.get(at) else {
+            return Ok(());
+        };
+        let Some(word) = fields.finish else {
+            if spot.whole {
+                self.finish_silently(at, sink);
+            }
+            return Ok(());
+        };
+        if choice.finish.is_some() {
+            // Said again, with usage.
+            return Ok(());
+        }
+        let word = word.decode();
+        let finish = finish::finish_or_guess(&word, self.notes.progress.owed);
+        if finish == Finish::Error {
+            let message = format!("{} gave up: {word}", self.notes.name);
+            return Err(Failure::provider(502, "finish_error", message));
+        }
+        let native = escaped(fields.native.or(fields.finish));
+        let stop = escaped(fields.stop);
+        self.give_finish(at, (finish, native, stop), sink);
+        Ok(())
+    }
+
+    /// Ends a choice whose provider does not say why.
+    pub(super) fn finish_silently(&mut self, at: usize, sink: &mut dyn Sink) {
+        let has_calls = |choice: &Choice| !choice.calls.is_empty();
+        let finish = if self.choices.get(at).is_some_and(has_calls) {
+            Finish::ToolCalls
+        } else {
+            Finish::Stop
+        };
+        self.give_finish(at, (finish, Escaped(""), Escaped("")), sink);
+    }
+
+    fn give_finish(
+        &mut self,
+        at: usize,
+        (finish, native, stop): (Finish, Escaped<'_>, Escaped<'_>),
+        sink: &mut dyn Sink,
+    ) {
+        let Some(choice) = self.choices.get_mut(at) else {
+            return;
+        };
+        choice.finish = Some(finish);
+        if matches!(finish, Finish::Stop | Finish::ToolCalls) {
+            self.notes.progress.tool_error |= !choice.calls.are_sound();
+        }
+        let bare: Vec<usize> = choice.calls.bare().collect();
+        for index in bare {
+            choice.calls.argue(index, "{}");
+            let pending = choice.unannounced.get_mut(index);
+            if let Some(id) = pending.and_then(Option::take) {
+                let (id, name) = (Escaped(&id), Escaped(""));
+                self.notes.give(Event::Call { index, id, name }, sink);
+            }
+            let text = Escaped("{}");
+            self.notes.give(Event::Arguments { index, text }, sink);
+        }
+        if at == 0 {
+            self.cite_sources(sink);
+        }
+        let event = Event::Finish {
+            finish,
+            native,
+            stop,
+        };
+        self.notes.give(event, sink);
+    }
+}
+
+fn escaped(text: Option<Str<'_>>) -> Escaped<'_> {
+    text.map(Escaped::from).unwrap_or_default()
+}
+
+/// A text as the inside of a JSON string.
+fn escape(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    json::write_escaped(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Reads the objects of a list.
+fn each<'a>(
+    mut scanner: Scanner<'a>,
+    mut give: impl FnMut(Small<'a>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    scanner.begin_array()?;
+    while scanner.element()? {
+        give(Small::read(&mut scanner)?)?;
+    }
+    Ok(())
+}
