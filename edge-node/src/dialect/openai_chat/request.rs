@@ -2,6 +2,8 @@
 //! members that are addressed to us, parameters that the endpoint does not know, and what a quirk
 //! demands.
 
+mod history;
+
 use crate::dialect::Target;
 use crate::egress::quoted;
 use crate::ingress::Call;
@@ -94,10 +96,8 @@ impl<'a> Request<'a> {
                 keep
             }
             Field::Turns => {
-                if self.has(Quirk::NoDeveloperRole) {
-                    // The text was checked when it came in.
-                    let _ = self.developer_roles(member.value.start);
-                }
+                // The text was checked when it came in.
+                let _ = self.history(member.value.start);
                 true
             }
             Field::Parameter(parameter) => self.parameter(parameter, member),
@@ -186,21 +186,6 @@ impl<'a> Request<'a> {
         if !found {
             let mut tail = members.finish(&mut self.splices);
             tail.add(&mut self.splices, "\"include_usage\":true");
-        }
-        Ok(())
-    }
-
-    fn developer_roles(&mut self, start: usize) -> Result<(), SyntaxError> {
-        let mut scanner = Scanner::starting(self.call.text(), start);
-        scanner.begin_array()?;
-        while scanner.element()? {
-            scanner.begin_object()?;
-            while let Some(key) = scanner.key()? {
-                let value = scanner.value()?;
-                if key.name.decode() == "role" && scanner.raw(value) == "\"developer\"" {
-                    self.splices.replace(value, "\"system\"");
-                }
-            }
         }
         Ok(())
     }

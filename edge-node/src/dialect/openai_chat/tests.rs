@@ -165,6 +165,40 @@ mod requests {
     }
 
     #[test]
+    fn reasoning_goes_back_by_the_providers_name() {
+        let fixture = openai().quirks(&[Quirk::ReasoningContentBack, Quirk::NoDeveloperRole]);
+        let check = |message: &str, expected: &str| {
+            let of = |model: &str, message: &str| {
+                format!(
+                    r#"{{"model":"{model}","messages":[{message},{{"role":"user","content":"x"}}]}}"#
+                )
+            };
+            let sent = fixture.body(&of("a/b", message)).unwrap();
+            assert_eq!(sent, of("theirs", expected));
+        };
+        let calls = r#""tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]"#;
+        check(
+            &format!(r#"{{"role":"assistant","reasoning":"h\"m",{calls}}}"#),
+            &format!(r#"{{"role":"assistant","reasoning_content":"h\"m",{calls}}}"#),
+        );
+        let details = r#""reasoning_details":[{"type":"reasoning.text","text":"h"},{"text":"m"}]"#;
+        check(
+            &format!(r#"{{"role":"assistant",{details}, {calls} }}"#),
+            &format!(r#"{{"role":"assistant",{details}, {calls},"reasoning_content":"hm" }}"#),
+        );
+        let bare = format!(r#"{{"role":"assistant",{calls}"#);
+        check(
+            &format!("{bare}}}"),
+            &format!(r#"{bare},"reasoning_content":""}}"#),
+        );
+        let same =
+            format!(r#"{{"role":"assistant","reasoning":"a","reasoning_content":"b",{calls}}}"#);
+        check(&same, &same);
+        let spoken = r#"{"role":"assistant","content":"c","reasoning":"a"}"#;
+        check(spoken, spoken);
+    }
+
+    #[test]
     fn developers_become_systems_where_they_must() {
         let request = r#"{"model":"a/b","messages":[{"role":"developer","content":"developer"},{"content":"x","role":"user"}]}"#;
         let body = r#"{"model":"theirs","messages":[{"role":"system","content":"developer"},{"content":"x","role":"user"}]}"#;
@@ -602,4 +636,18 @@ proptest! {
         event.extend_from_slice(&body);
         openai().play(STREAM, &event, 50);
     }
+}
+
+#[test]
+fn usage_is_told_in_one_place_only() {
+    let last = r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"r","usage":{"prompt_tokens":3,"completion_tokens":2}}}"#;
+    let played = played(&[DELTA, last]);
+    let chunks = played.chunks();
+    let holder = chunks.iter().find_map(|chunk| chunk.get("x_groq"));
+    assert_eq!(holder, Some(&serde_json::json!({"id": "r"})));
+    let told = chunks
+        .iter()
+        .filter(|chunk| chunk.to_string().contains("prompt_tokens\""));
+    assert_eq!(told.count(), 1);
+    assert_eq!(played.usage.unwrap().prompt, 3);
 }

@@ -207,17 +207,7 @@ impl Walker {
                 self.counts.read(scanner)?;
                 return Ok(false);
             }
-            // Groq repeats its usage here.
-            "x_groq" if kind == Kind::Object => {
-                scanner.begin_object()?;
-                while let Some(key) = scanner.key()? {
-                    if key.name.decode() == "usage" {
-                        self.counts.read(scanner)?;
-                    } else {
-                        scanner.value()?;
-                    }
-                }
-            }
+            "x_groq" if kind == Kind::Object => self.x_groq(scanner)?,
             // Random padding.
             "obfuscation" => {
                 scanner.value()?;
@@ -226,6 +216,23 @@ impl Walker {
             _ => return self.mark(scanner, name, seen),
         }
         Ok(true)
+    }
+
+    /// Groq repeats its usage here.
+    fn x_groq(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
+        scanner.begin_object()?;
+        let mut members = Members::new(scanner.at());
+        while let Some(key) = scanner.key()? {
+            if key.name.decode() == "usage" {
+                self.counts.read(scanner)?;
+                members.remove(&mut self.splices, key.start, scanner.at());
+            } else {
+                scanner.value()?;
+                members.keep(&mut self.splices, key.start, scanner.at());
+            }
+        }
+        members.finish(&mut self.splices);
+        Ok(())
     }
 
     /// Consumes a top-level value and puts our mark on it where it has one.

@@ -1,0 +1,101 @@
+//! What a quirk demands of the messages of a client that speaks this dialect: roles that the
+//! provider does not know, and reasoning under the provider's own name for it.
+
+use super::Request;
+use crate::wire::json::{Key, Kind, Scanner, Span, SyntaxError};
+use crate::wire::splice::Members;
+use shared::catalog::Quirk;
+
+/// What a message has that may have to be edited.
+#[derive(Default)]
+struct Message<'a> {
+    role: Option<Span>,
+    reasoning: Option<Key<'a>>,
+    /// Where the list starts.
+    details: Option<usize>,
+    has_reasoning_content: bool,
+    has_calls: bool,
+}
+
+impl Request<'_> {
+    /// Notes the edits of the messages, an array at `start`.
+    pub(super) fn history(&mut self, start: usize) -> Result<(), SyntaxError> {
+        let renames = self.has(Quirk::NoDeveloperRole);
+        let gives_back = self.has(Quirk::ReasoningContentBack);
+        if !renames && !gives_back {
+            return Ok(());
+        }
+        let text = self.call.text();
+        let mut scanner = Scanner::starting(text, start);
+        scanner.begin_array()?;
+        while scanner.element()? {
+            let mut message = Message::default();
+            scanner.begin_object()?;
+            let mut members = Members::new(scanner.at());
+            while let Some(key) = scanner.key()? {
+                message.member(&key, &mut scanner)?;
+                members.keep(&mut self.splices, key.start, scanner.at());
+            }
+            if let Some(role) = message.role.filter(|_| renames)
+                && scanner.raw(role) == "\"developer\""
+            {
+                self.splices.replace(role, "\"system\"");
+            }
+            if !gives_back || !message.has_calls || message.has_reasoning_content {
+                continue;
+            }
+            if let Some(key) = message.reasoning {
+                self.splices.replace(key.span(), "\"reasoning_content\"");
+                continue;
+            }
+            // A call without its reasoning is refused, one with none of it is not.
+            let told = match message.details {
+                Some(start) => texts(Scanner::starting(text, start))?,
+                None => String::new(),
+            };
+            let mut tail = members.finish(&mut self.splices);
+            let member = format!("\"reasoning_content\":\"{told}\"");
+            tail.add(&mut self.splices, member);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Message<'a> {
+    fn member(&mut self, key: &Key<'a>, scanner: &mut Scanner<'a>) -> Result<(), SyntaxError> {
+        let kind = scanner.kind()?;
+        let start = scanner.at();
+        let span = scanner.value()?;
+        match (&*key.name.decode(), kind) {
+            ("role", _) => self.role = Some(span),
+            ("reasoning", Kind::String) => self.reasoning = Some(*key),
+            ("reasoning_content", Kind::String) => self.has_reasoning_content = true,
+            ("reasoning_details", Kind::Array) => self.details = Some(start),
+            ("tool_calls", Kind::Array) => self.has_calls = span.end - span.start > 2,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The readable texts of a list of reasoning details, as the inside of one JSON string.
+fn texts(mut scanner: Scanner<'_>) -> Result<String, SyntaxError> {
+    let mut told = String::new();
+    scanner.begin_array()?;
+    while scanner.element()? {
+        if scanner.kind()? != Kind::Object {
+            scanner.value()?;
+            continue;
+        }
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            match (&*key.name.decode(), scanner.kind()?) {
+                ("text" | "summary", Kind::String) => told.push_str(scanner.string()?.inner()),
+                _ => {
+                    scanner.value()?;
+                }
+            }
+        }
+    }
+    Ok(told)
+}
