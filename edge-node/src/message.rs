@@ -3,10 +3,12 @@
 //! that nothing is decoded and encoded again on the way.
 
 mod event;
+mod media;
 mod part;
 
 pub use event::{Detail, Event, Finish, Progress, Spoken};
-pub use part::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
+pub use media::{Json, Media, Source};
+pub use part::{DetailKind, Part, Place, Role, Thought, Turn};
 
 use crate::ingress::reasoning::Reasoning;
 use crate::wire::json::{Scanner, Str};

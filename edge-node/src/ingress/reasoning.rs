@@ -52,7 +52,9 @@ impl Effort {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The effort of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         [
             Self::None,
             Self::Minimal,
@@ -81,11 +83,11 @@ pub struct Reasoning {
 /// The members as they stand in the body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
-    effort: Option<Effort>,
-    shorthand: Option<Effort>,
-    max_tokens: Option<u64>,
-    exclude: bool,
-    enabled: Option<bool>,
+    pub(crate) effort: Option<Effort>,
+    pub(crate) shorthand: Option<Effort>,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) exclude: bool,
+    pub(crate) enabled: Option<bool>,
     pub(crate) include: Option<bool>,
 }
 

@@ -35,14 +35,16 @@ impl Survey {
             + self.media * MEDIA_TOKENS
     }
 
-    fn media(&mut self, kind: Modality) {
+    /// Notes a picture, file, sound or film.
+    pub(crate) fn media(&mut self, kind: Modality) {
         self.media += 1;
         if !self.input.contains(&kind) {
             self.input.push(kind);
         }
     }
 
-    fn text(&mut self, bytes: usize) {
+    /// Notes bytes of text.
+    pub(crate) fn text(&mut self, bytes: usize) {
         self.text_bytes += bytes as u64;
     }
 }

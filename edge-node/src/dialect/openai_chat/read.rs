@@ -4,6 +4,7 @@
 
 mod choice;
 mod fields;
+mod parts;
 
 #[cfg(test)]
 mod tests;

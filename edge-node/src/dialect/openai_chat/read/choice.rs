@@ -3,16 +3,14 @@
 
 use super::Answer;
 use super::fields::{Body, ChoiceFields, Small};
+use super::parts::{Fault, each, escaped};
 use crate::dialect::calls::Calls;
 use crate::dialect::openai_chat::content::{self, Thoughts};
 use crate::dialect::reader::Sink;
 use crate::dialect::{classify, finish};
 use crate::failure::Failure;
-use crate::message::{Detail, DetailKind, Escaped, Event, Finish, Spoken};
-use crate::wire::json::{self, Kind, Scanner, Str, SyntaxError};
-
-/// How many details of reasoning a choice may have.
-const DETAILS_MAX: u64 = 512;
+use crate::message::{Detail, Escaped, Event, Finish};
+use crate::wire::json::{self, Scanner, Str};
 
 /// What is being read, and where it belongs.
 #[derive(Clone, Copy)]
@@ -30,9 +28,9 @@ pub(super) struct Spot<'t> {
 /// State of one choice.
 #[derive(Debug, Default)]
 pub(super) struct Choice {
-    calls: Calls,
+    pub(super) calls: Calls,
     /// The id of each call, until the client was told of it.
-    unannounced: Vec<Option<String>>,
+    pub(super) unannounced: Vec<Option<String>>,
     thoughts: Thoughts,
     has_begun: bool,
     finish: Option<Finish>,
@@ -42,19 +40,6 @@ impl Choice {
     /// True when it has begun and not ended.
     pub(super) const fn is_open(&self) -> bool {
         self.has_begun && self.finish.is_none()
-    }
-}
-
-/// Why a choice can't be read on.
-enum Fault {
-    Syntax(SyntaxError),
-    /// One of our limits, in words.
-    Limit(&'static str),
-}
-
-impl From<SyntaxError> for Fault {
-    fn from(error: SyntaxError) -> Self {
-        Self::Syntax(error)
     }
 }
 
@@ -169,124 +154,6 @@ impl Answer {
         Ok(())
     }
 
-    /// Gives the details of reasoning; true when readable text was among them.
-    fn details(&mut self, scanner: Scanner<'_>, sink: &mut dyn Sink) -> Result<bool, Fault> {
-        let (mut place, mut is_told) = (0, false);
-        each(scanner, |small| {
-            let index = small.index.unwrap_or(place);
-            place += 1;
-            let Some(index) = usize::try_from(index).ok().filter(|_| index < DETAILS_MAX) else {
-                return Err(Fault::Limit("512 details of reasoning"));
-            };
-            let kind = match small.kind.map(Str::decode).as_deref() {
-                Some("reasoning.encrypted") => DetailKind::Encrypted,
-                Some("reasoning.summary") => DetailKind::Summary,
-                _ => DetailKind::Text,
-            };
-            let detail = Detail {
-                index,
-                kind,
-                id: escaped(small.id),
-                format: escaped(small.format),
-            };
-            let text = escaped(small.text);
-            if kind == DetailKind::Encrypted {
-                self.notes
-                    .give(Event::Encrypted { detail, data: text }, sink);
-                return Ok(());
-            }
-            if !text.is_empty() {
-                is_told = true;
-                self.notes.give(Event::Reasoning { detail, text }, sink);
-            }
-            if let Some(signature) = small.signature {
-                let signature = signature.into();
-                self.notes
-                    .give(Event::Signature { detail, signature }, sink);
-            }
-            Ok(())
-        })?;
-        Ok(is_told)
-    }
-
-    /// A piece of a tool call. The client is told of a call when its name has come.
-    fn call(
-        &mut self,
-        spot: Spot<'_>,
-        small: &Small<'_>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Fault> {
-        let Some(choice) = self.choices.get_mut(spot.at) else {
-            return Ok(());
-        };
-        let id = small.id.map(Str::decode).unwrap_or_default();
-        let place = choice.calls.place(small.index, &id, small.name.is_some());
-        let place = place.ok_or(Fault::Limit("512 tool calls"))?;
-        let index = place.index;
-        if place.opens {
-            let own = if id.is_empty() {
-                format!("call_{}_{index}", self.generation)
-            } else {
-                small.id.map_or("", Str::inner).to_owned()
-            };
-            choice.unannounced.push(Some(own));
-        }
-        let raw = small
-            .arguments
-            .map(|(kind, span)| (kind, spot.text.get(span.start..span.end)));
-        let mut written = Vec::new();
-        let piece = match raw {
-            Some((Kind::String, Some(raw))) => raw.get(1..raw.len() - 1).unwrap_or(""),
-            Some((Kind::Object | Kind::Array, Some(raw))) => {
-                json::write_escaped(&mut written, raw);
-                std::str::from_utf8(&written).unwrap_or("")
-            }
-            _ => "",
-        };
-        choice.calls.argue(index, piece);
-        let pending = choice.unannounced.get_mut(index);
-        if (small.name.is_some() || !piece.is_empty())
-            && let Some(id) = pending.and_then(Option::take)
-        {
-            let name = escaped(small.name);
-            let id = Escaped(&id);
-            self.notes.give(Event::Call { index, id, name }, sink);
-        }
-        if !piece.is_empty() {
-            let text = Escaped(piece);
-            self.notes.give(Event::Arguments { index, text }, sink);
-        }
-        Ok(())
-    }
-
-    fn logprobs(
-        &mut self,
-        text: &str,
-        start: Option<usize>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Fault> {
-        let Some(start) = start else {
-            return Ok(());
-        };
-        let mut scanner = Scanner::starting(text, start);
-        scanner.begin_object()?;
-        while let Some(key) = scanner.key()? {
-            let kind = scanner.kind()?;
-            let span = scanner.value()?;
-            let of = match &*key.name.decode() {
-                "content" => Spoken::Content,
-                "refusal" => Spoken::Refusal,
-                _ => continue,
-            };
-            let raw = scanner.raw(span);
-            let tokens = raw.get(1..raw.len() - 1).unwrap_or("").trim_ascii();
-            if kind == Kind::Array && !tokens.is_empty() {
-                self.notes.give(Event::Logprobs { of, tokens }, sink);
-            }
-        }
-        Ok(())
-    }
-
     /// Ends the choice if the provider says so; a whole answer is always at its end.
     fn finish(
         &mut self,
@@ -367,25 +234,9 @@ impl Answer {
     }
 }
 
-fn escaped(text: Option<Str<'_>>) -> Escaped<'_> {
-    text.map(Escaped::from).unwrap_or_default()
-}
-
 /// A text as the inside of a JSON string.
 fn escape(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     json::write_escaped(&mut out, text);
     String::from_utf8(out).unwrap_or_default()
-}
-
-/// Reads the objects of a list.
-fn each<'a>(
-    mut scanner: Scanner<'a>,
-    mut give: impl FnMut(Small<'a>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    scanner.begin_array()?;
-    while scanner.element()? {
-        give(Small::read(&mut scanner)?)?;
-    }
-    Ok(())
 }

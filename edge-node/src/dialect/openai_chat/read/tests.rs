@@ -4,6 +4,7 @@ use crate::dialect::{Bill, Translator};
 use crate::failure::Failure;
 use crate::ingress::Call;
 use bytes::BytesMut;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::catalog::{Dialect, Quirk};
 use shared::usage::{Cost, Usage};
@@ -378,4 +379,57 @@ fn a_whole_answer_needs_no_finish_but_a_message() {
     let body = br#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#;
     let played = reading(&fixture, &call, body, 5);
     check(&played, &[("content", "a"), ("finish", "stop")]);
+}
+
+/// Deltas as they come, and as they should not.
+const DELTAS: [&str; 12] = [
+    r#"{"content":"a\u00e9<think>"}"#,
+    r#"{"content":[{"type":"text","text":"b"},7]}"#,
+    r#"{"content":{"x":1},"reasoning":7}"#,
+    r#"{"reasoning_content":"c"}"#,
+    r#"{"reasoning_details":[{"type":"reasoning.encrypted"},null,{"index":1.5,"text":"d"}]}"#,
+    r#"{"tool_calls":[{"index":2,"function":{"arguments":"{"}},7]}"#,
+    r#"{"tool_calls":[{"id":"a","function":{"name":"f","arguments":{"x":[]}}}]}"#,
+    r#"{"tool_calls":[{"index":-1,"id":"b","function":null}]}"#,
+    r#"{"annotations":[{"type":"url_citation"}],"images":[{}],"audio":{}}"#,
+    r#"{"refusal":"e"}"#,
+    "null",
+    "{}",
+];
+
+proptest! {
+    #[test]
+    fn cuts_make_no_difference_and_nothing_panics(
+        picks in prop::collection::vec((0..DELTAS.len(), 0_u8..4, any::<bool>()), 0..12),
+        broken in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        size in 1_usize..40,
+        tags in any::<bool>(),
+    ) {
+        let chunks: Vec<String> = picks
+            .iter()
+            .map(|(delta, index, ends)| {
+                let finish = if *ends { "\"stop\"" } else { "null" };
+                let delta = DELTAS[*delta];
+                format!(r#"{{"choices":[{{"index":{index},"delta":{delta},"finish_reason":{finish}}}]}}"#)
+            })
+            .collect();
+        let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+        let mut body = data(&chunks).into_bytes();
+        if let Some((place, byte)) = broken && !body.is_empty() {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        let quirks: &[Quirk] = if tags { &[Quirk::ThinkTags] } else { &[] };
+        let fixture = openai().quirks(quirks);
+        let call = fixture.call(STREAM);
+        let whole = reading(&fixture, &call, &body, usize::MAX);
+        let pieces = reading(&fixture, &call, &body, size);
+        prop_assert_eq!(&pieces.out, &whole.out);
+        let reason = |played: &Played| played.failure.as_ref().map(|failure| failure.reason);
+        prop_assert_eq!(reason(&pieces), reason(&whole));
+        let call = fixture.call(WHOLE);
+        for chunk in chunks {
+            reading(&fixture, &call, chunk.replace("delta", "message").as_bytes(), size);
+        }
+    }
 }
