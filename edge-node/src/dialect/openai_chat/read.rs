@@ -137,7 +137,7 @@ impl Answer {
         let mut count = 0;
         scanner.begin_array().map_err(|error| self.garbage(error))?;
         while scanner.element().map_err(|error| self.garbage(error))? {
-            let fields = ChoiceFields::read(&mut scanner, &mut self.counts);
+            let fields = ChoiceFields::read(&mut scanner, whole, &mut self.counts);
             let fields = fields.map_err(|error| self.garbage(error))?;
             self.choice(text, &fields, (count, whole), sink)?;
             count += 1;
@@ -157,7 +157,7 @@ impl Answer {
         let Some(at) = usize::try_from(index).ok().filter(|_| index < CHOICES_MAX) else {
             return Err(classify::too_large(&self.notes.name, "128 choices"));
         };
-        if whole && fields.body.is_none() {
+        if whole && fields.body.is_none() && fields.finish.is_none() {
             return Err(classify::garbage(
                 &self.notes.name,
                 "a choice has no message",

@@ -347,6 +347,11 @@ impl Walker {
         if !part.has_body {
             match self.form {
                 Form::Chunk => tail.add(&mut self.splices, "\"delta\":{}"),
+                // Azure, where its filter took all of it.
+                Form::Answer if part.finish.is_some() => {
+                    let message = "\"message\":{\"role\":\"assistant\",\"content\":null}";
+                    tail.add(&mut self.splices, message);
+                }
                 Form::Answer => {
                     self.fault = Some(classify::garbage(&self.name, "a choice has no message"));
                 }

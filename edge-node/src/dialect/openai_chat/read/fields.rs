@@ -87,11 +87,13 @@ pub(super) struct ChoiceFields<'a> {
 }
 
 impl<'a> ChoiceFields<'a> {
-    /// Consumes an object.
+    /// Consumes an object. A chunk may repeat the whole message beside its delta (Perplexity).
     pub(super) fn read(
         scanner: &mut Scanner<'a>,
+        whole: bool,
         counts: &mut Counts,
     ) -> Result<Self, SyntaxError> {
+        let own = if whole { "message" } else { "delta" };
         let mut fields = Self::default();
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {
@@ -109,7 +111,7 @@ impl<'a> ChoiceFields<'a> {
                     scanner.value()?;
                     fields.logprobs = Some(start);
                 }
-                ("delta" | "message", Kind::Object) => fields.body = Some(Body::read(scanner)?),
+                (name, Kind::Object) if name == own => fields.body = Some(Body::read(scanner)?),
                 // Older Moonshot.
                 ("usage", _) => counts.read(scanner)?,
                 _ => {

@@ -348,6 +348,12 @@ fn a_stream_ends_as_it_ended() {
     assert_eq!(reason(&[many]), Some("too_large"));
     let far = delta(r#"{"reasoning_details":[{"text":"a","index":4000000000}]}"#);
     assert_eq!(reason(&[&far]), Some("too_large"));
+    // The whole message beside the delta.
+    let both = r#"{"choices":[{"index":0,"delta":{"content":"a"},"message":{"content":"aaa"},"finish_reason":"stop"}]}"#;
+    check(
+        &streamed(&openai(), &[both]),
+        &[("content", "a"), ("finish", "stop")],
+    );
     // Usage on a repeated finish; Groq's in its own place.
     let usage = r#"{"prompt_tokens":3,"completion_tokens":2}"#;
     let again = format!(r#"{{"x_groq":{{"usage":{usage}}},"usage":{usage},"choices":[]}}"#);
@@ -365,8 +371,8 @@ fn a_whole_answer_needs_no_finish_but_a_message() {
     let played = read(
         r#"{"choices":[{"message":{"content":null,"refusal":"no","tool_calls":[{"id":"a","function":{"name":"f"}}]}}]}"#,
     );
-    let said = said(&played.out, false);
-    let of = |name: &str| said.get(&(0, name.to_owned())).map(String::as_str);
+    let told = said(&played.out, false);
+    let of = |name: &str| told.get(&(0, name.to_owned())).map(String::as_str);
     assert_eq!(of("refusal"), Some("no"));
     assert_eq!(of("call 0 arguments"), Some("{}"));
     assert_eq!(of("finish"), Some("tool_calls"));
@@ -374,6 +380,12 @@ fn a_whole_answer_needs_no_finish_but_a_message() {
     assert_eq!(reason(r#"{"choices":[{}]}"#), Some("garbage"));
     assert_eq!(reason(r#"{"choices":[]}"#), Some("empty"));
     assert_eq!(reason("  "), Some("empty"));
+    // The provider's filter took all of it.
+    let filtered = r#"{"choices":[{"index":0,"finish_reason":"content_filter"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+    let read = read(filtered);
+    let splice = splicing(&fixture, &call, filtered.as_bytes());
+    assert_eq!(said(&read.out, false), said(&splice.out, false));
+    assert_eq!((read.usage, read.usage.is_some()), (splice.usage, true));
     // A stream was asked for, an answer came.
     let call = fixture.call(STREAM);
     let body = br#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#;
