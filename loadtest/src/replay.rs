@@ -3,29 +3,32 @@
 //! independent reading of the recording. It shares no code with the edge; it asserts nothing about
 //! how the edge got there except what it sent upstream.
 
+mod api;
 mod compare;
 mod corpus;
+mod format;
 mod reading;
 mod request;
 mod server;
 
+pub use api::Api;
 pub use corpus::{Case, CorpusError, load};
+pub use format::Format;
 pub use reading::{Choice, Reading};
 
-use crate::client::{CallError, Client};
+use crate::client::Client;
 use crate::cluster::{CatalogSpec, ClusterError, EndpointSpec, ModelSpec, StandaloneConfig};
-use crate::provider::Dialect;
 use crate::server::Server;
 use serde::Serialize;
-use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Which cases are played.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only this dialect; none: both that are built.
-    pub dialect: Option<Dialect>,
+    /// Only recordings in this format.
+    pub format: Option<Format>,
     /// Only cases whose name contains this.
     pub name: Option<String>,
 }
@@ -48,15 +51,8 @@ pub struct CaseReport {
     pub name: String,
     /// Right in every API that was asked.
     pub pass: bool,
-    /// By client API.
-    pub api: Apis,
-}
-
-/// The client APIs that a case is asked through.
-#[derive(Debug, Serialize)]
-pub struct Apis {
-    /// `POST /api/v1/chat/completions`.
-    pub chat: ApiReport,
+    /// By client API; one that has no words for the case is not asked.
+    pub api: BTreeMap<&'static str, ApiReport>,
 }
 
 /// What came out in one API.
@@ -64,6 +60,8 @@ pub struct Apis {
 pub struct ApiReport {
     /// As the recording says.
     pub pass: bool,
+    /// False when the API has no words for the case; `why` says for what.
+    pub asked: bool,
     /// What differs; empty when it passed.
     pub why: String,
 }
@@ -82,11 +80,11 @@ pub enum ReplayError {
     Server(#[from] std::io::Error),
 }
 
-/// Starts an edge whose providers are the recordings, and plays every case that fits the filter.
+/// Starts an edge whose providers are the recordings, and plays every case through these APIs.
 ///
 /// # Errors
 /// The corpus, the edge or the local server.
-pub async fn run(cases: Vec<Case>) -> Result<Report, ReplayError> {
+pub async fn run(cases: Vec<Case>, apis: &[Api]) -> Result<Report, ReplayError> {
     let recordings = Arc::new(server::Recordings::new(&cases));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::start(any, None, Arc::clone(&recordings)).await?;
@@ -95,18 +93,18 @@ pub async fn run(cases: Vec<Case>) -> Result<Report, ReplayError> {
     let client = edge.client();
     let mut report = Report::default();
     for case in &cases {
-        let why = play(case, &client, &recordings).await;
-        report.passed += usize::from(why.is_empty());
-        report.failed += usize::from(!why.is_empty());
+        let mut said = BTreeMap::new();
+        for api in apis {
+            let outcome = play(case, *api, &client, &recordings).await;
+            said.insert(api.as_str(), outcome);
+        }
+        let pass = said.values().all(|outcome| outcome.pass);
+        report.passed += usize::from(pass);
+        report.failed += usize::from(!pass);
         report.cases.push(CaseReport {
             name: case.name.clone(),
-            pass: why.is_empty(),
-            api: Apis {
-                chat: ApiReport {
-                    pass: why.is_empty(),
-                    why: why.join("; "),
-                },
-            },
+            pass,
+            api: said,
         });
     }
     server.stop().await;
@@ -123,7 +121,7 @@ fn catalog(cases: &[Case], addr: SocketAddr) -> CatalogSpec {
             provider.stall_ms = 10_000;
             provider.quirks = request::quirks(case);
         };
-        catalog = catalog.provider_with(&case.key, case.dialect, &url, patient);
+        catalog = catalog.provider_of(&case.key, case.format.dialect(), &url, patient);
         catalog.models.push(ModelSpec {
             id: request::model(case),
             context_length: 1_000_000,
@@ -141,38 +139,34 @@ fn catalog(cases: &[Case], addr: SocketAddr) -> CatalogSpec {
     catalog
 }
 
-/// Asks one case and tells what is wrong with the answer.
-async fn play(case: &Case, client: &Client, recordings: &server::Recordings) -> Vec<String> {
-    let body = request::chat(case);
-    let (status, reading) = match ask(client, &body).await {
-        Ok(answer) => answer,
-        Err(error) => return vec![format!("no answer: {error}")],
-    };
+/// Asks one case through one API and tells what is wrong with the answer.
+async fn play(
+    case: &Case,
+    api: Api,
+    client: &Client,
+    recordings: &server::Recordings,
+) -> ApiReport {
     let expected = reading::recorded(case);
-    let mut why = compare::answers(case, &expected, status, &reading);
+    if let Some(lack) = api.lacks(case, &expected) {
+        return ApiReport {
+            pass: true,
+            asked: false,
+            why: lack.to_owned(),
+        };
+    }
+    let body = request::body(case, api, &expected);
+    recordings.forget(&case.key);
+    let mut why = match api.ask(client, &body).await {
+        Err(error) => vec![format!("no answer: {error}")],
+        Ok((status, seen)) => compare::answers(case, api, &expected, (status, &seen)),
+    };
     match recordings.asked(&case.key) {
         None => why.push("nothing was sent upstream".to_owned()),
-        Some(sent) => why.extend(compare::upstream(case, &body, &sent)),
+        Some(sent) => why.extend(compare::upstream(case, api, &body, &sent)),
     }
-    why
-}
-
-async fn ask(client: &Client, body: &Value) -> Result<(u16, Reading), CallError> {
-    let path = "/api/v1/chat/completions";
-    let mut answer = client.stream(path, body).await?;
-    let status = answer.status;
-    let kind = answer.headers.get("content-type");
-    let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    if !events {
-        let bytes = answer.bytes().await?;
-        let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        return Ok((status, reading::chat_json(&json)));
+    ApiReport {
+        pass: why.is_empty(),
+        asked: true,
+        why: why.join("; "),
     }
-    let (events, end) = answer.rest().await;
-    end?;
-    let data: Vec<String> = events.into_iter().map(|event| event.data).collect();
-    Ok((
-        status,
-        reading::chat_stream(data.iter().map(String::as_str)),
-    ))
 }

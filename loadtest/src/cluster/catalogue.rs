@@ -79,15 +79,27 @@ impl CatalogSpec {
     /// Adds a provider and lets `change` adjust its row.
     #[must_use]
     pub fn provider_with(
-        mut self,
+        self,
         slug: &str,
         dialect: Dialect,
         base_url: &str,
         change: impl FnOnce(&mut ProviderSpec),
     ) -> Self {
+        self.provider_of(slug, dialect.as_str(), base_url, change)
+    }
+
+    /// Adds a provider of any of the catalogue's dialects.
+    #[must_use]
+    pub fn provider_of(
+        mut self,
+        slug: &str,
+        dialect: &str,
+        base_url: &str,
+        change: impl FnOnce(&mut ProviderSpec),
+    ) -> Self {
         let mut provider = ProviderSpec {
             slug: slug.to_owned(),
-            dialect: dialect.as_str().to_owned(),
+            dialect: dialect.to_owned(),
             base_url: base_url.to_owned(),
             api_key_env: None,
             connect_ms: 500,

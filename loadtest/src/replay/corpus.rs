@@ -2,7 +2,7 @@
 //! is described in its own README.
 
 use super::Filter;
-use crate::provider::Dialect;
+use super::format::Format;
 use bytes::Bytes;
 use serde_json::Value;
 use std::fs;
@@ -15,8 +15,8 @@ pub struct Case {
     pub name: String,
     /// The number at its beginning, e.g. `d011`: unique, and a slug.
     pub key: String,
-    /// The provider's wire format.
-    pub dialect: Dialect,
+    /// What it is written in.
+    pub format: Format,
     /// Who answered.
     pub provider: String,
     /// The model that was asked, as the provider calls it.
@@ -41,7 +41,7 @@ pub struct CorpusError {
     reason: String,
 }
 
-/// Reads the cases of the dialects that are built and that fit the filter, by name.
+/// Reads the conversations that fit the filter, by name.
 ///
 /// # Errors
 /// A file is missing or is not what it should be.
@@ -59,7 +59,7 @@ pub fn load(folder: &Path, filter: &Filter) -> Result<Vec<Case>, CorpusError> {
             continue;
         }
         if let Some(case) = read(&entry.path(), name)?
-            && filter.dialect.is_none_or(|only| only == case.dialect)
+            && filter.format.is_none_or(|only| only == case.format)
         {
             found.push(case);
         }
@@ -76,7 +76,7 @@ fn read(folder: &Path, name: String) -> Result<Option<Case>, CorpusError> {
             .unwrap_or("")
             .to_owned()
     };
-    let Some(dialect) = Dialect::parse(&text("dialect")) else {
+    let Some(format) = Format::parse(&text("dialect")) else {
         return Ok(None);
     };
     let request = json(&folder.join("request.json"))?;
@@ -92,7 +92,7 @@ fn read(folder: &Path, name: String) -> Result<Option<Case>, CorpusError> {
         model: model.unwrap_or_else(|| key.clone()),
         key,
         name,
-        dialect,
+        format,
         provider: text("provider"),
         status: u16::try_from(status).unwrap_or(200),
         stream,

@@ -1,9 +1,12 @@
-//! The chat request of a case: the recorded body with our model's name, or one derived from an
-//! Anthropic body, or a plain one where nothing was recorded. Preferences for another gateway's
-//! providers are left out, because they would exclude ours.
+//! The request of a case in each client API: the recorded body with our model's name where the
+//! recording is of that API, else one derived from it, else a plain one with the tools that the
+//! answer calls. Preferences for another gateway's providers are left out, because they would
+//! exclude ours.
 
+use super::api::Api;
 use super::corpus::Case;
-use crate::provider::Dialect;
+use super::format::Format;
+use super::reading::Reading;
 use serde_json::{Map, Value, json};
 
 /// Members that speak to a gateway, not to a provider.
@@ -14,6 +17,13 @@ const GATEWAY_MEMBERS: [&str; 6] = [
     "plugins",
     "transforms",
     "preset",
+];
+/// Members of a Responses request that need a state which no gateway keeps.
+const STATE_MEMBERS: [&str; 4] = [
+    "previous_response_id",
+    "conversation",
+    "background",
+    "store",
 ];
 
 /// The model's id in the generated catalogue.
@@ -31,21 +41,77 @@ pub(super) fn quirks(case: &Case) -> Vec<String> {
     quirks.iter().map(|quirk| (*quirk).to_owned()).collect()
 }
 
-/// The chat body of a case.
-pub(super) fn chat(case: &Case) -> Value {
-    let mut body = match (&case.request, case.dialect) {
-        (Some(recorded), Dialect::OpenaiChat) => recorded.clone(),
-        (Some(recorded), Dialect::AnthropicMessages) => from_messages(recorded),
-        (None, _) => json!({"messages": [{"role": "user", "content": "Hello."}]}),
+/// The body that asks a case through an API.
+pub(super) fn body(case: &Case, api: Api, expected: &Reading) -> Value {
+    let plain = || plain(api, expected);
+    let mut body = match (api, case.format, &case.request) {
+        (Api::Chat, Format::Chat | Format::Azure, Some(recorded)) => recorded.clone(),
+        (Api::Chat, Format::Messages | Format::VertexMessages, Some(recorded)) => {
+            from_messages(recorded)
+        }
+        (Api::Messages, Format::Messages | Format::VertexMessages, Some(recorded)) => {
+            recorded.clone()
+        }
+        (Api::Responses, Format::Responses | Format::AzureResponses, Some(recorded))
+            if is_stateless(recorded) =>
+        {
+            recorded.clone()
+        }
+        _ => plain(),
     };
     if let Some(members) = body.as_object_mut() {
-        for name in GATEWAY_MEMBERS {
-            members.shift_remove(name);
+        for name in GATEWAY_MEMBERS.iter().chain(&["anthropic_version"]) {
+            members.shift_remove(*name);
+        }
+        if api == Api::Responses {
+            for name in STATE_MEMBERS {
+                members.shift_remove(name);
+            }
         }
         members.insert("model".into(), model(case).into());
         if case.stream {
             members.insert("stream".into(), true.into());
         }
+    }
+    body
+}
+
+/// True when nothing in it refers to what a provider has kept or runs itself.
+fn is_stateless(recorded: &Value) -> bool {
+    let tools = recorded.get("tools").and_then(Value::as_array);
+    let mut tools = tools.into_iter().flatten();
+    let refers = recorded
+        .get("previous_response_id")
+        .is_some_and(Value::is_string);
+    tools.all(|tool| text(tool, "type") == "function") && !refers
+}
+
+/// A greeting, and the tools that the answer calls.
+fn plain(api: Api, expected: &Reading) -> Value {
+    let calls = expected.choices.values().flat_map(|choice| &choice.calls);
+    let mut names: Vec<&str> = calls.map(|call| call.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let schema = json!({"type": "object"});
+    let tool = |name: &&str| match api {
+        Api::Messages => json!({"name": name, "input_schema": schema}),
+        Api::Responses => json!({"type": "function", "name": name, "parameters": schema}),
+        Api::Chat | Api::Completions => {
+            json!({"type": "function", "function": {"name": name, "parameters": schema}})
+        }
+    };
+    let tools: Vec<Value> = names.iter().map(tool).collect();
+    let turn = json!([{"role": "user", "content": "Hello."}]);
+    let mut body = match api {
+        Api::Chat => json!({"messages": turn}),
+        Api::Messages => json!({"messages": turn, "max_tokens": 1024}),
+        Api::Responses => json!({"input": "Hello."}),
+        Api::Completions => json!({"prompt": "Hello."}),
+    };
+    if let Some(members) = body.as_object_mut()
+        && !tools.is_empty()
+    {
+        members.insert("tools".into(), tools.into());
     }
     body
 }

@@ -54,6 +54,11 @@ impl Recordings {
     pub(super) fn asked(&self, key: &str) -> Option<Value> {
         lock(&self.asked).get(key).cloned()
     }
+
+    /// Forgets what a case was asked.
+    pub(super) fn forget(&self, key: &str) {
+        lock(&self.asked).remove(key);
+    }
 }
 
 fn recorded(case: &Case) -> Recorded {

@@ -1,0 +1,107 @@
+//! The client APIs that a case is asked through: what each can carry, where it is asked, and how
+//! its answer is read.
+
+use super::corpus::Case;
+use super::reading::{self, Reading};
+use crate::client::{CallError, Client};
+use serde_json::Value;
+
+/// A client API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Api {
+    /// OpenAI's chat.
+    Chat,
+    /// Anthropic's messages.
+    Messages,
+    /// OpenAI's Responses.
+    Responses,
+    /// OpenAI's text completions.
+    Completions,
+}
+
+impl Api {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Chat,
+        Self::Messages,
+        Self::Responses,
+        Self::Completions,
+    ];
+
+    /// How reports and commands write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Messages => "messages",
+            Self::Responses => "responses",
+            Self::Completions => "completions",
+        }
+    }
+
+    /// By name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|api| api.as_str() == name)
+    }
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/api/v1/chat/completions",
+            Self::Messages => "/api/v1/messages",
+            Self::Responses => "/api/v1/responses",
+            Self::Completions => "/api/v1/completions",
+        }
+    }
+
+    /// Why this API has no words for what the recording says; none when it has.
+    #[must_use]
+    pub(super) fn lacks(self, case: &Case, expected: &Reading) -> Option<&'static str> {
+        if self == Self::Chat || case.status >= 400 || expected.error {
+            return None;
+        }
+        if expected.choices.len() > 1 {
+            return Some("it has one choice");
+        }
+        let choice = expected.choices.values().next()?;
+        let wordless = self == Self::Completions && !choice.calls.is_empty();
+        wordless.then_some("it has no tool calls")
+    }
+
+    /// Asks, and reads the answer.
+    pub(super) async fn ask(
+        self,
+        client: &Client,
+        body: &Value,
+    ) -> Result<(u16, Reading), CallError> {
+        let mut answer = client.stream(self.path(), body).await?;
+        let status = answer.status;
+        let kind = answer.headers.get("content-type");
+        let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        if !events {
+            let bytes = answer.bytes().await?;
+            let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let mut reading = match self {
+                Self::Chat => reading::chat::json(&json),
+                Self::Messages => reading::messages::json(&json),
+                Self::Responses => reading::responses::json(&json),
+                Self::Completions => reading::completions::json(&json),
+            };
+            if status >= 400 {
+                reading.error = true;
+            }
+            return Ok((status, reading));
+        }
+        let (events, end) = answer.rest().await;
+        end?;
+        let data: Vec<String> = events.into_iter().map(|event| event.data).collect();
+        let data = data.iter().map(String::as_str);
+        let reading = match self {
+            Self::Chat => reading::chat::stream(data),
+            Self::Messages => reading::messages::stream(data),
+            Self::Responses => reading::responses::stream(data),
+            Self::Completions => reading::completions::stream(data),
+        };
+        Ok((status, reading))
+    }
+}

@@ -1,0 +1,79 @@
+//! The wire formats that are recorded, and the catalogue's dialects that speak them.
+
+/// What a recording is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// OpenAI's chat, and its lookalikes.
+    Chat,
+    /// Azure's chat.
+    Azure,
+    /// Mistral's chat.
+    Mistral,
+    /// OpenAI's Responses.
+    Responses,
+    /// Azure's Responses.
+    AzureResponses,
+    /// Anthropic's messages.
+    Messages,
+    /// The same at Google Vertex.
+    VertexMessages,
+    /// Gemini at AI Studio.
+    Gemini,
+    /// Gemini at Vertex.
+    VertexGemini,
+    /// Bedrock's Converse.
+    Bedrock,
+    /// Its stream of binary frames.
+    BedrockStream,
+    /// Cohere's v2 chat.
+    Cohere,
+    /// Ollama's own chat.
+    Ollama,
+}
+
+/// The corpus' name, the format, the catalogue's dialect.
+const ALL: [(&str, Format, &str); 13] = [
+    ("openai-chat", Format::Chat, "openai-chat"),
+    ("azure-openai-chat", Format::Azure, "azure-openai"),
+    ("mistral-chat", Format::Mistral, "mistral-chat"),
+    ("openai-responses", Format::Responses, "openai-responses"),
+    (
+        "azure-openai-responses",
+        Format::AzureResponses,
+        "openai-responses",
+    ),
+    ("anthropic-messages", Format::Messages, "anthropic-messages"),
+    (
+        "vertex-anthropic",
+        Format::VertexMessages,
+        "vertex-anthropic",
+    ),
+    ("gemini", Format::Gemini, "gemini"),
+    ("vertex-gemini", Format::VertexGemini, "vertex-gemini"),
+    ("bedrock-converse", Format::Bedrock, "bedrock-converse"),
+    (
+        "bedrock-converse-stream",
+        Format::BedrockStream,
+        "bedrock-converse",
+    ),
+    ("cohere-v2-chat", Format::Cohere, "cohere-v2"),
+    ("ollama-native", Format::Ollama, "ollama"),
+];
+
+impl Format {
+    /// By the corpus' name; none for what is no conversation.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut all = ALL.iter();
+        all.find(|(known, ..)| *known == name)
+            .map(|(_, format, _)| *format)
+    }
+
+    /// The catalogue's dialect of a provider that answers in it.
+    #[must_use]
+    pub fn dialect(self) -> &'static str {
+        let mut all = ALL.iter();
+        all.find(|(_, format, _)| *format == self)
+            .map_or("openai-chat", |(.., dialect)| dialect)
+    }
+}
