@@ -5,6 +5,7 @@
 mod anthropic_messages;
 mod calls;
 mod classify;
+mod cohere_v2;
 mod finish;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -13,6 +14,7 @@ mod reader;
 mod retry_after;
 mod scrub;
 mod shape;
+mod single;
 mod translate;
 mod write;
 
@@ -110,7 +112,10 @@ pub trait Translator: Send {
 /// True when this build speaks the dialect.
 #[must_use]
 pub const fn is_built(dialect: Dialect) -> bool {
-    matches!(dialect, Dialect::OpenaiChat | Dialect::AnthropicMessages)
+    matches!(
+        dialect,
+        Dialect::OpenaiChat | Dialect::AnthropicMessages | Dialect::CohereV2
+    )
 }
 
 /// The call as the target wants it, with the translator of the answer.
@@ -122,6 +127,7 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     match target.provider.dialect {
         Dialect::OpenaiChat => openai_chat::prepare(call, target),
         Dialect::AnthropicMessages => anthropic_messages::prepare(call, target),
+        Dialect::CohereV2 => cohere_v2::prepare(call, target),
         _ => Err(not_built(target.provider)),
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod golden {
+    pub(crate) mod cohere;
     pub(crate) mod recording;
     pub(crate) mod said;
 }

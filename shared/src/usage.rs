@@ -21,6 +21,8 @@ pub struct Usage {
     pub cache_write_1h: u64,
     /// Of these: audio.
     pub prompt_audio: u64,
+    /// Of these: not charged, such as a provider's own template; cached ones first.
+    pub prompt_free: u64,
     /// All completion tokens.
     pub completion: u64,
     /// Of these: reasoning.
@@ -29,6 +31,8 @@ pub struct Usage {
     pub completion_audio: u64,
     /// Of these: images.
     pub completion_image: u64,
+    /// Of these: not charged; reasoning first.
+    pub completion_free: u64,
     /// Calls of the provider's own web search.
     pub web_searches: u64,
     /// True when the provider reported nothing and the counts are our estimate.
@@ -61,10 +65,12 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
     let price = pricing.at(usage.prompt);
     let mut prompt_left = usage.prompt;
     let mut prompt = Amount::ZERO;
+    let free = Price::default();
+    prompt += take(&mut prompt_left, usage.prompt_free, free);
     let write = price.input_cache_write.unwrap_or(price.prompt);
     for (part, rate) in [
         (
-            usage.cache_read,
+            usage.cache_read.saturating_sub(usage.prompt_free),
             price.input_cache_read.unwrap_or(price.prompt),
         ),
         (
@@ -80,9 +86,10 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
 
     let mut completion_left = usage.completion;
     let mut completion = Amount::ZERO;
+    completion += take(&mut completion_left, usage.completion_free, free);
     for (part, rate) in [
         (
-            usage.reasoning,
+            usage.reasoning.saturating_sub(usage.completion_free),
             price.internal_reasoning.unwrap_or(price.completion),
         ),
         (
@@ -144,6 +151,23 @@ mod tests {
         assert_eq!(cost.prompt.to_string(), "0.001455");
         assert_eq!(cost.completion.to_string(), "0.00075");
         assert_eq!(cost.total().to_string(), "0.002205");
+    }
+
+    #[test]
+    fn what_is_not_charged_costs_nothing() {
+        // A template of 1,516 tokens, cached for the most part, around a prompt of 47.
+        let usage = Usage {
+            prompt: 1563,
+            cache_read: 1376,
+            prompt_free: 1516,
+            completion: 22,
+            completion_free: 14,
+            reasoning: 10,
+            ..Usage::default()
+        };
+        let cost = cost(&usage, &pricing());
+        assert_eq!(cost.prompt.to_string(), "0.000141");
+        assert_eq!(cost.completion.to_string(), "0.00012");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::message::Finish;
 #[must_use]
 pub(crate) fn finish(word: &str) -> Option<Finish> {
     Some(match word {
-        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "STOP" | "COMPLETE"
-        | "complete" | "completed" | "done" => Finish::Stop,
+        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "STOP" | "STOP_SEQUENCE"
+        | "COMPLETE" | "complete" | "completed" | "done" => Finish::Stop,
         // The loop of a server tool paused; what was said stands.
         "pause_turn" => Finish::Stop,
         "length"
@@ -24,6 +24,7 @@ pub(crate) fn finish(word: &str) -> Option<Finish> {
         | "sensitive"
         | "safety"
         | "SAFETY"
+        | "ERROR_TOXIC"
         | "guardrail_intervened" => Finish::ContentFilter,
         "error"
         | "ERROR"
@@ -31,6 +32,8 @@ pub(crate) fn finish(word: &str) -> Option<Finish> {
         | "network_error"
         | "abort"
         | "aborted"
+        | "malformed_model_output"
+        | "malformed_tool_use"
         | "cancelled"
         | "TIMEOUT" => Finish::Error,
         _ => return None,

@@ -48,6 +48,19 @@ pub(crate) fn refuse(place: &str, why: &str) -> Failure {
     Failure::invalid(place, message).with_retry(Retry::OtherEndpoint)
 }
 
+/// A number as written, or the bound that it is beyond.
+pub(crate) fn clamped<'a>(raw: &'a str, (low, high): (&'a str, &'a str)) -> &'a str {
+    let number = |raw: &str| raw.parse::<f64>().unwrap_or(f64::NAN);
+    let value = number(raw);
+    if value < number(low) {
+        low
+    } else if value > number(high) {
+        high
+    } else {
+        raw
+    }
+}
+
 /// For dialects that give one choice only.
 ///
 /// # Errors

@@ -21,11 +21,11 @@ pub(crate) struct Said {
     pub(crate) error: bool,
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }
 
-fn number(value: &Value) -> Option<u64> {
+pub(crate) fn number(value: &Value) -> Option<u64> {
     value.as_u64()
 }
 
@@ -72,10 +72,10 @@ impl Said {
             "message"
         };
         for value in &values {
-            if recording.dialect == Dialect::AnthropicMessages {
-                said.anthropic(value);
-            } else {
-                said.chat(value, body);
+            match recording.dialect {
+                Dialect::AnthropicMessages => said.anthropic(value),
+                Dialect::CohereV2 => said.cohere(value),
+                _ => said.chat(value, body),
             }
         }
         said.tidy()

@@ -86,6 +86,8 @@ impl From<&UsageRecord> for ledger::UsageRecord {
             completion_audio_tokens: usage.completion_audio,
             completion_image_tokens: usage.completion_image,
             web_searches: usage.web_searches,
+            prompt_free_tokens: usage.prompt_free,
+            completion_free_tokens: usage.completion_free,
         }
     }
 }
@@ -141,10 +143,12 @@ fn usage_of(record: &ledger::UsageRecord) -> Usage {
         cache_write: record.cache_write_tokens,
         cache_write_1h: record.cache_write_1h_tokens,
         prompt_audio: record.prompt_audio_tokens,
+        prompt_free: record.prompt_free_tokens,
         completion: record.completion_tokens,
         reasoning: record.reasoning_tokens,
         completion_audio: record.completion_audio_tokens,
         completion_image: record.completion_image_tokens,
+        completion_free: record.completion_free_tokens,
         web_searches: record.web_searches,
         estimated: record.estimated,
     }
