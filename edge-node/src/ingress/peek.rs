@@ -1,6 +1,6 @@
 //! One pass over a body: checks the grammar, notes where each top-level member stands, and reads
 //! those that routing, money and the answer's form depend on. What an API has for itself is in its
-//! [`Grammar`]. Members that nobody here knows are left alone; a known one may stand only once.
+//! `Grammar`. Members that nobody here knows are left alone; a known one may stand only once.
 
 use crate::failure::Failure;
 use crate::ingress::preferences;
