@@ -10,6 +10,7 @@ mod finish;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod openai_chat;
+mod openai_responses;
 mod reader;
 mod retry_after;
 mod scrub;
@@ -114,7 +115,10 @@ pub trait Translator: Send {
 pub const fn is_built(dialect: Dialect) -> bool {
     matches!(
         dialect,
-        Dialect::OpenaiChat | Dialect::AnthropicMessages | Dialect::CohereV2
+        Dialect::OpenaiChat
+            | Dialect::OpenaiResponses
+            | Dialect::AnthropicMessages
+            | Dialect::CohereV2
     )
 }
 
@@ -126,6 +130,7 @@ pub const fn is_built(dialect: Dialect) -> bool {
 pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     match target.provider.dialect {
         Dialect::OpenaiChat => openai_chat::prepare(call, target),
+        Dialect::OpenaiResponses => openai_responses::prepare(call, target),
         Dialect::AnthropicMessages => anthropic_messages::prepare(call, target),
         Dialect::CohereV2 => cohere_v2::prepare(call, target),
         _ => Err(not_built(target.provider)),

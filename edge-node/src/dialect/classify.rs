@@ -101,6 +101,7 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
         } else if named(&[
             "content_filter",
             "content_policy_violation",
+            "image_content_policy_violation",
             "moderation_blocked",
         ]) {
             caller(400, ErrorType::ContentPolicyViolation, "content_policy")
@@ -188,7 +189,21 @@ fn plain(code: &str) -> String {
 /// The status that goes with a type or code, where an error comes without one.
 fn status_of(name: &str) -> Option<u16> {
     Some(match name {
-        "invalid_request_error" | "invalid_request" | "bad_request" => 400,
+        "invalid_request_error" | "invalid_request" | "bad_request" | "invalid_prompt" => 400,
+        // Pictures that OpenAI's Responses could not use.
+        "invalid_image"
+        | "invalid_image_format"
+        | "invalid_image_mode"
+        | "invalid_image_url"
+        | "invalid_base64_image"
+        | "image_too_large"
+        | "image_too_small"
+        | "image_file_too_large"
+        | "image_parse_error"
+        | "empty_image_file"
+        | "unsupported_image_media_type"
+        | "failed_to_download_image"
+        | "image_file_not_found" => 400,
         "authentication_error" => 401,
         "billing_error" => 402,
         "permission_error" | "permission_denied" => 403,

@@ -14,6 +14,8 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub(super) use request::{effort, takes_effort};
+
 use crate::dialect::{Outgoing, Target, Translator, translate};
 use crate::failure::Failure;
 use crate::ingress::{self, Api, Call};

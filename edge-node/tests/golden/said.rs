@@ -75,6 +75,7 @@ impl Said {
             match recording.dialect {
                 Dialect::AnthropicMessages => said.anthropic(value),
                 Dialect::CohereV2 => said.cohere(value),
+                Dialect::OpenaiResponses => said.responses(value),
                 _ => said.chat(value, body),
             }
         }
@@ -99,6 +100,7 @@ impl Said {
             let body = &choice[body];
             let said = self.texts.entry(index).or_default();
             said.push_str(text(&body["content"]));
+            said.push_str(text(&body["refusal"]));
             let said = self.reasoning.entry(index).or_default();
             let reasoning = body
                 .get("reasoning")
@@ -170,6 +172,78 @@ impl Said {
             }
             _ => {}
         }
+    }
+
+    /// An event of a Responses stream, or a whole response.
+    pub(crate) fn responses(&mut self, value: &Value) {
+        let delta = text(&value["delta"]);
+        match text(&value["type"]) {
+            "error" | "response.failed" => self.error = true,
+            "response.output_text.delta" | "response.refusal.delta" => {
+                self.texts.entry(0).or_default().push_str(delta);
+            }
+            "response.reasoning_text.delta" | "response.reasoning_summary_text.delta" => {
+                self.reasoning.entry(0).or_default().push_str(delta);
+            }
+            "response.output_item.done" if value["item"]["type"] == "function_call" => {
+                self.responses_call(&value["item"]);
+            }
+            "response.completed" | "response.incomplete" => {
+                self.responses_end(&value["response"]);
+            }
+            _ if value["object"] == "response" => {
+                for item in value["output"].as_array().unwrap() {
+                    self.responses_item(item);
+                }
+                self.responses_end(value);
+            }
+            _ => {}
+        }
+    }
+
+    fn responses_item(&mut self, item: &Value) {
+        if item["type"] == "function_call" {
+            self.responses_call(item);
+        }
+        for part in item["summary"].as_array().into_iter().flatten() {
+            let said = self.reasoning.entry(0).or_default();
+            said.push_str(text(&part["text"]));
+        }
+        for part in item["content"].as_array().into_iter().flatten() {
+            let all = match text(&part["type"]) {
+                "reasoning_text" => &mut self.reasoning,
+                _ => &mut self.texts,
+            };
+            let said = all.entry(0).or_default();
+            said.push_str(text(&part["text"]));
+            said.push_str(text(&part["refusal"]));
+        }
+    }
+
+    fn responses_call(&mut self, item: &Value) {
+        let calls = self.calls.entry(0).or_default();
+        let member = |name: &str| text(&item[name]).to_owned();
+        let at = calls.len() as u64;
+        calls.push((at, member("call_id"), member("name"), member("arguments")));
+    }
+
+    fn responses_end(&mut self, response: &Value) {
+        let word = match text(&response["incomplete_details"]["reason"]) {
+            "max_output_tokens" => "length",
+            "content_filter" => "content_filter",
+            _ if self.calls.is_empty() => "stop",
+            _ => "tool_calls",
+        };
+        self.finish.insert(0, word.to_owned());
+        let at = |path: &str| response.pointer(path).and_then(number);
+        self.usage = at("/usage/input_tokens").map(|prompt| {
+            (
+                prompt,
+                at("/usage/input_tokens_details/cached_tokens").unwrap_or(0),
+                at("/usage/output_tokens").unwrap_or(0),
+                at("/usage/output_tokens_details/reasoning_tokens").unwrap_or(0),
+            )
+        });
     }
 
     fn block(&mut self, block: &Value) {

@@ -217,7 +217,7 @@ impl<'a> Request<'a> {
 }
 
 /// True when the endpoint may be told how hard to think.
-pub(super) fn takes_effort(target: &Target<'_>) -> bool {
+pub(in crate::dialect) fn takes_effort(target: &Target<'_>) -> bool {
     target.supports(Parameter::ReasoningEffort) || target.supports(Parameter::Reasoning)
 }
 
@@ -239,7 +239,7 @@ pub(super) fn limit_name(target: &Target<'_>) -> Option<&'static str> {
 }
 
 /// The effort; a budget becomes the effort whose share of the answer it reaches.
-pub(super) fn effort(wish: &Reasoning, max_tokens: Option<u64>) -> Option<Effort> {
+pub(in crate::dialect) fn effort(wish: &Reasoning, max_tokens: Option<u64>) -> Option<Effort> {
     if wish.effort.is_some() {
         return wish.effort;
     }
