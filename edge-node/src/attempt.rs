@@ -5,6 +5,7 @@
 pub mod deadline;
 mod verdict;
 
+use crate::credential::Unsigned;
 use crate::dialect::{self, Outgoing, Target, Translator};
 use crate::failure::{FailedAttempt, Failure, Fault, Retry};
 use crate::ingress::Call;
@@ -247,7 +248,14 @@ impl Job<'_> {
             body,
             translator,
         } = outgoing;
-        headers.extend(self.node.credentials.header(&candidate.provider));
+        let credentials = &self.node.credentials;
+        let unsigned = Unsigned {
+            path: &path,
+            headers: &headers,
+            body: &body,
+        };
+        let signed = credentials.headers(&candidate.provider, &unsigned);
+        headers.extend(signed);
         // The provider's logs and our usage records can then be matched.
         if let Ok(id) = http::HeaderValue::from_str(self.generation.as_str()) {
             headers.push((http::HeaderName::from_static("x-client-request-id"), id));

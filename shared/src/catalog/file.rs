@@ -8,7 +8,10 @@
 //!
 //! # The format
 //! `[[providers]]`: `slug`, `dialect`, `base_url` are required. Defaults: `name` the slug; `auth`
-//! the dialect's; `data_policy` unknown (trains, keeps); `timeouts` as in [`Timeouts`].
+//! the dialect's; `data_policy` unknown (trains, keeps); `timeouts` as in [`Timeouts`]. `auth` is
+//! one of [`Auth`]: for `aws-sigv4` the variable that `api_key_env` names holds
+//! `ACCESS_KEY_ID:SECRET` or `ACCESS_KEY_ID:SECRET:SESSION_TOKEN`, and the region is taken from
+//! the host of `base_url`.
 //!
 //! `[[models]]`: `id`, `context_length` are required. Defaults: `name` the id; `created` 0;
 //! modalities `["text"]`; `tokenizer` `Other`.
@@ -17,6 +20,7 @@
 //! `completion` are required. Defaults: `tag` the provider's slug; `context_length` the model's;
 //! `quantization` `unknown`; no parameters.
 //!
+//! [`Auth`]: crate::catalog::Auth
 //! [`Timeouts`]: crate::catalog::Timeouts
 
 mod endpoint;

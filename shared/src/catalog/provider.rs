@@ -43,6 +43,9 @@ text_enum! {
         ApiKey = "api-key",
         /// `x-goog-api-key: KEY`.
         XGoogApiKey = "x-goog-api-key",
+        /// AWS Signature Version 4. The key is `ACCESS_KEY_ID:SECRET`, or with a session's token
+        /// `ACCESS_KEY_ID:SECRET:TOKEN`; the region stands in the host's name.
+        AwsSigv4 = "aws-sigv4",
         /// No key at all: a server of one's own.
         None = "none",
     }
