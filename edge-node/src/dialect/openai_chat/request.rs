@@ -17,7 +17,7 @@ use shared::catalog::{Parameter, Quirk};
 /// The body to send.
 pub(crate) fn body(call: &Call, target: &Target<'_>) -> Bytes {
     let text = call.text();
-    let mut request = Request::new(call, target);
+    let mut request = Request::new(call, text, target);
     let first = call.members.first();
     let mut members = Members::new(first.map_or(0, |member| member.key.start));
     for member in &call.members {
@@ -40,6 +40,8 @@ pub(crate) fn body(call: &Call, target: &Target<'_>) -> Bytes {
 
 struct Request<'a> {
     call: &'a Call,
+    /// The call's body.
+    text: &'a str,
     target: &'a Target<'a>,
     splices: Splices,
     /// What `max_tokens` is to be called; none leaves the client's word.
@@ -50,9 +52,10 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn new(call: &'a Call, target: &'a Target<'a>) -> Self {
+    fn new(call: &'a Call, text: &'a str, target: &'a Target<'a>) -> Self {
         Self {
             call,
+            text,
             target,
             splices: Splices::default(),
             limit_name: limit_name(target),
@@ -134,7 +137,7 @@ impl<'a> Request<'a> {
     /// `max_tokens` by its right name and within the clamp. Of two only the first stays where both
     /// would get one name.
     fn limit(&mut self, parameter: Parameter, member: &Member) -> bool {
-        let raw = self.call.text().get(member.value.start..member.value.end);
+        let raw = self.text.get(member.value.start..member.value.end);
         let Some(own) = raw.and_then(json::count) else {
             // Null: as if it were not there.
             return false;
@@ -167,7 +170,7 @@ impl<'a> Request<'a> {
     }
 
     fn force_usage(&mut self, value: Span) -> Result<(), SyntaxError> {
-        let mut scanner = Scanner::starting(self.call.text(), value.start);
+        let mut scanner = Scanner::starting(self.text, value.start);
         if scanner.kind()? != Kind::Object {
             self.splices.replace(value, "{\"include_usage\":true}");
             return Ok(());

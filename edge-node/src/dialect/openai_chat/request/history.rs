@@ -25,8 +25,7 @@ impl Request<'_> {
         if !renames && !gives_back {
             return Ok(());
         }
-        let text = self.call.text();
-        let mut scanner = Scanner::starting(text, start);
+        let mut scanner = Scanner::starting(self.text, start);
         scanner.begin_array()?;
         while scanner.element()? {
             let mut message = Message::default();
@@ -50,7 +49,7 @@ impl Request<'_> {
             }
             // A call without its reasoning is refused, one with none of it is not.
             let told = match message.details {
-                Some(start) => texts(Scanner::starting(text, start))?,
+                Some(start) => texts(Scanner::starting(self.text, start))?,
                 None => String::new(),
             };
             let mut tail = members.finish(&mut self.splices);
