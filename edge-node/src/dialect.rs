@@ -9,6 +9,7 @@ mod cohere_v2;
 mod finish;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod gemini;
 mod openai_chat;
 mod openai_responses;
 mod reader;
@@ -17,6 +18,7 @@ mod scrub;
 mod shape;
 mod single;
 mod translate;
+mod vertex_anthropic;
 mod write;
 
 use crate::failure::{ErrorType, Failure, Fault, Retry};
@@ -118,6 +120,9 @@ pub const fn is_built(dialect: Dialect) -> bool {
         Dialect::OpenaiChat
             | Dialect::OpenaiResponses
             | Dialect::AnthropicMessages
+            | Dialect::Gemini
+            | Dialect::VertexGemini
+            | Dialect::VertexAnthropic
             | Dialect::CohereV2
     )
 }
@@ -132,6 +137,9 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         Dialect::OpenaiChat => openai_chat::prepare(call, target),
         Dialect::OpenaiResponses => openai_responses::prepare(call, target),
         Dialect::AnthropicMessages => anthropic_messages::prepare(call, target),
+        Dialect::Gemini => gemini::prepare(call, target, gemini::Host::Studio),
+        Dialect::VertexGemini => gemini::prepare(call, target, gemini::Host::Vertex),
+        Dialect::VertexAnthropic => vertex_anthropic::prepare(call, target),
         Dialect::CohereV2 => cohere_v2::prepare(call, target),
         _ => Err(not_built(target.provider)),
     }

@@ -11,6 +11,7 @@
 
 mod golden {
     pub(crate) mod cohere;
+    pub(crate) mod gemini;
     pub(crate) mod recording;
     pub(crate) mod said;
 }

@@ -107,7 +107,7 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
             caller(400, ErrorType::ContentPolicyViolation, "content_policy")
         } else if matches!(status, 401 | 403)
             || named(&["invalid_api_key"])
-            || (status == 400 && says(&["api key not valid", "invalid api key"]))
+            || (status == 400 && says(&["api key not valid", "invalid api key", "api key expired"]))
         {
             key(
                 "provider_auth",
@@ -118,6 +118,9 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
             failure.error_type = ErrorType::NotFound;
             failure.availability = Some("model_unavailable_upstream");
             failure
+        } else if status == 400 && says(&["user location is not supported"]) {
+            // Where our node stands, not what the caller asked.
+            Failure::provider(502, "location", "")
         } else if named(&["tool_use_failed"]) {
             // The model's own tool call broke the schema.
             Failure::provider(502, "tool_use_failed", "")
@@ -128,7 +131,7 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
 }
 
 /// Words for a prompt that is too long, where there is no code for it.
-const CONTEXT_WORDS: [&str; 7] = [
+const CONTEXT_WORDS: [&str; 8] = [
     "maximum context length",
     "context length exceeded",
     "context_length_exceeded",
@@ -136,6 +139,7 @@ const CONTEXT_WORDS: [&str; 7] = [
     "prompt is too long",
     "exceed context limit",
     "input is too long",
+    "exceeds the maximum number of tokens",
 ];
 
 fn by_status(status: u16) -> Failure {
@@ -279,6 +283,9 @@ impl Said {
             &mut self.code,
             text("code").filter(|code| code.parse::<u16>().is_err()),
         );
+        // Google's word for it, beside a `code` that is a number.
+        let is_word = |text: &&str| text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        fill(&mut self.code, text("status").filter(is_word));
         // Anthropic's envelope is of type "error".
         fill(&mut self.kind, text("type").filter(|kind| *kind != "error"));
         if let Some(param) = text("param") {

@@ -73,7 +73,8 @@ impl Said {
         };
         for value in &values {
             match recording.dialect {
-                Dialect::AnthropicMessages => said.anthropic(value),
+                Dialect::AnthropicMessages | Dialect::VertexAnthropic => said.anthropic(value),
+                Dialect::Gemini | Dialect::VertexGemini => said.gemini(value),
                 Dialect::CohereV2 => said.cohere(value),
                 Dialect::OpenaiResponses => said.responses(value),
                 _ => said.chat(value, body),

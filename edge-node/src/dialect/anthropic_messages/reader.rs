@@ -73,6 +73,8 @@ impl Reader for Answer {
             return Err(classify::in_band(&self.notes.name, data));
         }
         let read = match &*kind {
+            // Vertex, where the body did not ask for a stream too.
+            "message" if outline.content.is_some() => return self.whole(data, sink),
             "message_start" => self.start(data, &outline, sink),
             "content_block_start" => self.block_start(data, &outline, sink),
             "content_block_delta" => self.block_delta(data, &outline, sink),

@@ -5,7 +5,6 @@ use crate::dialect::Target;
 use crate::dialect::anthropic_messages::messages;
 use crate::dialect::anthropic_messages::thinking::{self, Thinking};
 use crate::dialect::write::{List, member, one_choice, put};
-use crate::egress::quoted;
 use crate::failure::Failure;
 use crate::message::{Format, Part, Request, Tool, ToolChoice};
 use shared::catalog::Parameter;
@@ -16,17 +15,21 @@ const MAX_TOKENS: u64 = 4096;
 const JSON_OBJECT: &str = "\"Answer with one JSON object and nothing else.\"";
 const NO_PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{}}";
 
-/// The body to send.
+/// The body to send. `head` is its beginning, up to the comma before `max_tokens`: hosts differ in
+/// whether the model stands there.
 ///
 /// # Errors
 /// The request has something that this dialect can't carry.
-pub(crate) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn body(
+    request: &Request<'_>,
+    target: &Target<'_>,
+    head: &str,
+) -> Result<Vec<u8>, Failure> {
     one_choice(request)?;
     let max_tokens = max_tokens(request, target);
     let thinking = thinking::choose(request, target, max_tokens);
     let mut out = Vec::with_capacity(4096);
-    put(&mut out, &["{\"model\":"]);
-    put(&mut out, &[&quoted(&target.endpoint.provider_model)]);
+    put(&mut out, &[head]);
     put(&mut out, &[&format!(",\"max_tokens\":{max_tokens}")]);
     system(request, &mut out);
     messages::write(&request.turns, &mut out)?;

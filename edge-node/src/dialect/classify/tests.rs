@@ -221,3 +221,28 @@ fn pauses_and_codes_are_kept() {
         (Retry::OtherEndpoint, None)
     );
 }
+
+#[test]
+fn googles_words_are_understood() {
+    let status = r#"{"error":{"code":429,"message":"x","status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"48s"}]}}"#;
+    let failure = of(429, status);
+    assert_eq!(failure.provider_code.as_deref(), Some("RESOURCE_EXHAUSTED"));
+    assert_eq!(failure.retry_after, Some(Duration::from_secs(48)));
+    let of = |message: &str| {
+        let status = "INVALID_ARGUMENT";
+        let error = serde_json::json!({"code": 400, "message": message, "status": status});
+        of(400, &serde_json::json!([{ "error": error }]).to_string())
+    };
+    let failure = of("API key not valid. Please pass a valid API key.");
+    assert_eq!(failure.fault, Fault::ProviderKey);
+    let failure = of(
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+    );
+    assert_eq!(failure.reason, "context_length");
+    let failure = of("User location is not supported for the API use.");
+    assert_eq!(
+        (failure.fault, failure.retry),
+        (Fault::Provider, Retry::OtherEndpoint)
+    );
+    assert_eq!(of("bad").fault, Fault::Caller);
+}
