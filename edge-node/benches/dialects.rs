@@ -148,7 +148,7 @@ fn stream(bencher: Bencher<'_, '_>, name: &str) {
     let all = recordings();
     let recording = all.iter().find(|recording| recording.name == name).unwrap();
     let way = Way::to(recording.dialect);
-    let call = call(recording.client_request());
+    let call = call(recording.client_request(Api::Chat));
     bencher
         .counter(ItemsCount::new(events(recording)))
         .with_inputs(|| dialect::prepare(&call, &way.target()).unwrap().translator)

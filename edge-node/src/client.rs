@@ -173,7 +173,8 @@ impl<'a> Client<'a> {
         if let Some(after) = failure.retry_after {
             headers.push((header::RETRY_AFTER, HeaderValue::from(seconds_up(after))));
         }
-        let body = serde_json::to_vec(&egress::error_body(self.api, failure)).unwrap_or_default();
+        let body = serde_json::to_vec(&egress::error_body(self.api, failure, &self.generation))
+            .unwrap_or_default();
         self.whole(failure.status, headers, body.into()).await
     }
 

@@ -78,6 +78,17 @@ impl std::fmt::Debug for Outgoing {
     }
 }
 
+/// What to send to have tokens counted; the answer is a small JSON object.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// Appended to the provider's `base_url`.
+    pub path: String,
+    /// Without `host`, `content-length` and authorisation.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The request's body.
+    pub body: Bytes,
+}
+
 /// What the answer costs, for its last words.
 #[derive(Clone, Copy, Debug)]
 pub struct Bill<'a> {
@@ -142,6 +153,15 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         Dialect::VertexAnthropic => vertex_anthropic::prepare(call, target),
         Dialect::CohereV2 => cohere_v2::prepare(call, target),
         _ => Err(not_built(target.provider)),
+    }
+}
+
+/// How the target counts the tokens of a Messages call; none where it can't.
+#[must_use]
+pub fn count(call: &Call, target: &Target<'_>) -> Option<Count> {
+    match target.provider.dialect {
+        Dialect::AnthropicMessages => anthropic_messages::count(call, target),
+        _ => None,
     }
 }
 

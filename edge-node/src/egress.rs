@@ -2,6 +2,8 @@
 //! usage and its errors. Which upstream it came from is not known here.
 
 mod chat;
+pub(crate) mod messages;
+pub(crate) mod seal;
 pub(crate) mod usage;
 
 use crate::dialect::{Bill, Target};
@@ -29,15 +31,18 @@ pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
     match (call.api, call.stream) {
         (Api::Chat, true) => Box::new(chat::Chunks::new(call, target)),
         (Api::Chat, false) => Box::new(chat::Answer::new(call, target)),
+        (Api::Messages, true) => Box::new(messages::Events::new(call, target)),
+        (Api::Messages, false) => Box::new(messages::Answer::new(call, target)),
     }
 }
 
 /// The body of an error answer. Without an API, which is so for routes that run no model, it is
 /// OpenRouter's.
 #[must_use]
-pub fn error_body(api: Option<Api>, failure: &Failure) -> Value {
+pub fn error_body(api: Option<Api>, failure: &Failure, generation: &GenerationId) -> Value {
     match api {
         None | Some(Api::Chat) => failure.body(),
+        Some(Api::Messages) => messages::error_body(failure, generation),
     }
 }
 
@@ -52,6 +57,7 @@ pub fn error_event(
 ) -> Bytes {
     match api {
         Api::Chat => chat::error_event(failure, generation, model, created),
+        Api::Messages => messages::error_event(failure, generation),
     }
 }
 

@@ -2,6 +2,7 @@
 //! a module, and types keep the order. `serve` wraps it: routes, renders a failure in the
 //! client's terms, and always reports.
 
+mod count;
 pub mod explain;
 pub mod quote;
 mod refuse;
@@ -40,6 +41,10 @@ pub async fn serve(node: &Node, exchange: &mut dyn Exchange) {
         Ok(Route::Infer(api, surface)) => {
             client.speaks(api);
             Box::pin(steps(node, &mut client, (api, surface), &mut story)).await
+        }
+        Ok(Route::CountTokens(surface)) => {
+            client.speaks(Api::Messages);
+            Box::pin(count::serve(node, &mut client, surface, &mut story)).await
         }
         Ok(other) => catalogue::answer(node, &mut client, &other).await,
         Err(failure) => {

@@ -4,6 +4,7 @@
 
 mod chat;
 pub mod later;
+mod messages;
 pub mod peek;
 pub mod preferences;
 pub(crate) mod read;
@@ -13,6 +14,7 @@ pub mod survey;
 #[cfg(test)]
 mod tests;
 
+use crate::egress::seal::Seal;
 use crate::failure::Failure;
 use crate::message::Request;
 use crate::wire::json::Scanner;
@@ -31,6 +33,8 @@ pub const EXPLAIN_HEADER: &str = "x-godwit-explain";
 pub enum Api {
     /// `POST …/chat/completions`
     Chat,
+    /// `POST …/messages`
+    Messages,
 }
 
 impl Api {
@@ -39,12 +43,14 @@ impl Api {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Messages => "messages",
         }
     }
 
     const fn grammar(self) -> &'static Grammar {
         match self {
             Self::Chat => &chat::GRAMMAR,
+            Self::Messages => &messages::GRAMMAR,
         }
     }
 }
@@ -84,6 +90,8 @@ pub struct Call {
     /// Anthropic's opt-ins, for providers of its dialect.
     pub anthropic_beta: Option<HeaderValue>,
     pub(crate) members: Vec<Member>,
+    /// Thoughts of other makers that the client gives back in Anthropic's form.
+    pub(crate) sealed: Vec<Seal>,
 }
 
 impl Call {
@@ -102,6 +110,7 @@ impl Call {
 pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
     match call.api {
         Api::Chat => chat::request(call),
+        Api::Messages => messages::request(call),
     }
 }
 
@@ -190,6 +199,7 @@ fn assemble(
         reasoning,
         anthropic_beta,
         members: peek.members,
+        sealed: peek.survey.sealed,
     })
 }
 

@@ -119,10 +119,10 @@ fn differ<T: PartialEq + std::fmt::Debug>(faults: &mut Vec<String>, what: &str, 
     }
 }
 
-fn check(recording: &Recording) -> Vec<String> {
+fn check(recording: &Recording, api: Api) -> Vec<String> {
     let mut faults = Vec::new();
-    let body = recording.client_request().into();
-    let call = match parse(Api::Chat, Surface::OpenRouter, &HeaderMap::new(), body) {
+    let body = recording.client_request(api).into();
+    let call = match parse(api, Surface::OpenRouter, &HeaderMap::new(), body) {
         Ok(call) => call,
         Err(failure) => return vec![failure.message],
     };
@@ -134,9 +134,9 @@ fn check(recording: &Recording) -> Vec<String> {
         differ(&mut faults, &failure.message, &clean, &true);
         return faults;
     }
-    let expected = Said::in_recording(recording);
+    let expected = Said::in_recording(recording).told_to(api);
     let played = play(&call, recording.dialect, &recording.body, usize::MAX);
-    let said = Said::to_client(&played.out, call.stream);
+    let said = Said::to_client(&played.out, api, call.stream);
     let failed = played.failure.is_some();
     differ(&mut faults, "error", &failed, &expected.error);
     differ(&mut faults, "texts", &said.texts, &expected.texts);
@@ -169,8 +169,10 @@ fn what_the_client_reads_is_what_the_provider_said() {
     assert!(all.len() >= 12, "{} recordings", all.len());
     let mut faults = Vec::new();
     for recording in &all {
-        for fault in check(recording) {
-            faults.push(format!("{}: {fault}", recording.name));
+        for api in [Api::Chat, Api::Messages] {
+            let name = format!("{} as {}", recording.name, api.as_str());
+            let found = check(recording, api);
+            faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

@@ -1,22 +1,26 @@
-//! Anthropic's Messages as an upstream: requests are written from the canonical request, answers
+//! Anthropic's Messages as an upstream. For clients that speak the same, bytes pass both ways but
+//! for declared splices; for others requests are written from the canonical request, and answers
 //! are read as canonical events.
 
 mod counts;
 mod fields;
 mod messages;
+mod pass;
 mod reader;
 mod request;
+mod splice;
 mod thinking;
 
 #[cfg(test)]
 mod tests;
 
 pub(super) use request::body;
+pub(super) use splice::body as spliced;
 
-use crate::dialect::{Outgoing, Target, Translator, translate};
+use crate::dialect::{Count, Outgoing, Target, Translator, translate};
 use crate::egress::quoted;
 use crate::failure::Failure;
-use crate::ingress::{self, Call};
+use crate::ingress::{self, Api, Call};
 use crate::wire::sse;
 use http::{HeaderName, HeaderValue, header};
 
@@ -25,23 +29,51 @@ const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
-    let request = ingress::request(call)?;
-    let head = format!("{{\"model\":{}", quoted(&target.endpoint.provider_model));
-    let body = body(&request, target, &head)?;
-    let mut headers = headers(call);
-    headers.push((VERSION, HeaderValue::from_static("2023-06-01")));
-    // Base URLs are written with and without the version.
-    let path = if target.provider.base_url.ends_with("/v1") {
-        "/messages"
+    let model = quoted(&target.endpoint.provider_model);
+    let body = if passes(call) {
+        spliced(call, target, ("model", &model), true)
     } else {
-        "/v1/messages"
+        let request = ingress::request(call)?;
+        body(&request, target, &format!("{{\"model\":{model}"))?.into()
     };
     Ok(Outgoing {
-        path: path.to_owned(),
-        headers,
-        body: body.into(),
+        path: path(target, ""),
+        headers: versioned(call),
+        body,
         translator: translator(call, target),
     })
+}
+
+/// What to send to count the tokens of a Messages call, and where; none unless its bytes may pass.
+pub(crate) fn count(call: &Call, target: &Target<'_>) -> Option<Count> {
+    let model = quoted(&target.endpoint.provider_model);
+    passes(call).then(|| Count {
+        path: path(target, "/count_tokens"),
+        headers: versioned(call),
+        body: spliced(call, target, ("model", &model), false),
+    })
+}
+
+/// True when the client's own bytes can go upstream: it speaks this dialect, and gives no other
+/// makers' thoughts back, which would be refused.
+pub(super) fn passes(call: &Call) -> bool {
+    call.api == Api::Messages && call.sealed.is_empty()
+}
+
+/// Base URLs are written with and without the version.
+fn path(target: &Target<'_>, rest: &str) -> String {
+    let version = if target.provider.base_url.ends_with("/v1") {
+        ""
+    } else {
+        "/v1"
+    };
+    format!("{version}/messages{rest}")
+}
+
+fn versioned(call: &Call) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = headers(call);
+    headers.push((VERSION, HeaderValue::from_static("2023-06-01")));
+    headers
 }
 
 /// The headers that are the same wherever this dialect is spoken.
@@ -54,8 +86,14 @@ pub(super) fn headers(call: &Call) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-/// Reads the answer to a call, streamed as Anthropic itself does it.
+/// Carries the answer to a call, streamed as Anthropic itself does it.
 pub(super) fn translator(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {
-    let reader = reader::Answer::new(&target.provider.name);
-    translate::translator::<sse::Parser, _>(reader, call, target)
+    match (passes(call), call.stream) {
+        (true, true) => Box::new(pass::Stream::new(call, target)),
+        (true, false) => Box::new(pass::Whole::new(call, target)),
+        (false, _) => {
+            let reader = reader::Answer::new(&target.provider.name);
+            translate::translator::<sse::Parser, _>(reader, call, target)
+        }
+    }
 }

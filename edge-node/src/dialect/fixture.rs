@@ -17,6 +17,7 @@ use shared::usage::{Usage, cost};
 pub(crate) struct Fixture {
     pub(crate) provider: Provider,
     pub(crate) endpoint: Endpoint,
+    pub(crate) api: Api,
     pub(crate) surface: Surface,
     pub(crate) clamp: Option<u64>,
     pub(crate) explain: Option<Value>,
@@ -71,6 +72,7 @@ impl Fixture {
                     ..Pricing::default()
                 },
             },
+            api: Api::Chat,
             surface: Surface::OpenRouter,
             clamp: None,
             explain: None,
@@ -82,6 +84,11 @@ impl Fixture {
         self
     }
 
+    pub(crate) fn api(mut self, api: Api) -> Self {
+        self.api = api;
+        self
+    }
+
     pub(crate) fn supporting(mut self, parameters: &[Parameter]) -> Self {
         self.endpoint.supported_parameters = parameters.to_vec();
         self
@@ -89,7 +96,7 @@ impl Fixture {
 
     pub(crate) fn call(&self, body: &str) -> Call {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        parse(Api::Chat, self.surface, &HeaderMap::new(), body).unwrap()
+        parse(self.api, self.surface, &HeaderMap::new(), body).unwrap()
     }
 
     /// The body that goes upstream.

@@ -27,9 +27,9 @@ where
 }
 
 /// Writes what a reader gives.
-struct Out<'a> {
-    writer: &'a mut dyn Writer,
-    out: &'a mut BytesMut,
+pub(super) struct Out<'a> {
+    pub(super) writer: &'a mut dyn Writer,
+    pub(super) out: &'a mut BytesMut,
 }
 
 impl Sink for Out<'_> {

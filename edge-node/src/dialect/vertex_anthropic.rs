@@ -10,12 +10,20 @@ use crate::message::{Media, Part, Request};
 
 /// How the body begins; the rest is as anywhere.
 const HEAD: &str = "{\"anthropic_version\":\"vertex-2023-10-16\"";
+/// What stands in a passing body in place of its model.
+const VERSION: (&str, &str) = ("anthropic_version", "\"vertex-2023-10-16\"");
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
-    let request = ingress::request(call)?;
-    has_no_links(&request)?;
-    let body = anthropic_messages::body(&request, target, HEAD)?;
+    let request = ingress::request(call);
+    if let Ok(request) = &request {
+        has_no_links(request)?;
+    }
+    let body = if anthropic_messages::passes(call) {
+        anthropic_messages::spliced(call, target, VERSION, true)
+    } else {
+        anthropic_messages::body(&request?, target, HEAD)?.into()
+    };
     let name = &target.endpoint.provider_model;
     let collection = if name.starts_with("publishers/") {
         ""
@@ -30,7 +38,7 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
     Ok(Outgoing {
         path: format!("/{collection}{name}:{verb}"),
         headers: anthropic_messages::headers(call),
-        body: body.into(),
+        body,
         translator: anthropic_messages::translator(call, target),
     })
 }
@@ -56,6 +64,7 @@ mod tests {
     use crate::dialect::fixture::Fixture;
     use crate::dialect::prepare;
     use crate::failure::Retry;
+    use crate::ingress::Api;
     use serde_json::{Value, json};
     use shared::catalog::Dialect;
 
@@ -95,6 +104,14 @@ mod tests {
         let failure = fixture.body(request).unwrap_err();
         assert_eq!(failure.param.as_deref(), Some("messages[0].content[0]"));
         assert_eq!(failure.retry, Retry::OtherEndpoint);
+    }
+
+    #[test]
+    fn bodies_of_the_same_dialect_pass() {
+        let fixture = Fixture::new(Dialect::VertexAnthropic).api(Api::Messages);
+        let request = r#"{ "messages":[{"role":"user","content":"x"}], "model" : "a/b", "anthropic_version":"y","z":1e400,"max_tokens":9}"#;
+        let expected = r#"{ "messages":[{"role":"user","content":"x"}], "anthropic_version" : "vertex-2023-10-16","z":1e400,"max_tokens":9}"#;
+        assert_eq!(fixture.body(request).unwrap(), expected);
     }
 
     #[test]

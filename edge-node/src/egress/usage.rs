@@ -79,3 +79,19 @@ pub(crate) fn end_answer(bill: &Bill<'_>, comma: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(explain.to_string().as_bytes());
     }
 }
+
+/// The members `cost`, `is_byok` and `cost_details`.
+pub(crate) fn cost(bill: &Bill<'_>) -> String {
+    let cost = bill.cost;
+    format!(
+        concat!(
+            "\"cost\":{},\"is_byok\":false,\"cost_details\":{{\"upstream_inference_cost\":{},",
+            "\"upstream_inference_prompt_cost\":{},",
+            "\"upstream_inference_completions_cost\":{}}}",
+        ),
+        cost.total(),
+        cost.total(),
+        cost.prompt,
+        cost.completion,
+    )
+}

@@ -9,6 +9,8 @@ use http::Method;
 pub enum Route {
     /// An inference API.
     Infer(Api, Surface),
+    /// How many tokens a Messages request has.
+    CountTokens(Surface),
     /// All models.
     Models(Surface),
     /// How many models there are.
@@ -33,6 +35,7 @@ impl Route {
     pub const fn api(&self) -> &'static str {
         match self {
             Self::Infer(api, _) => api.as_str(),
+            Self::CountTokens(_) => "count_tokens",
             Self::Models(_) | Self::ModelCount | Self::Model(..) => "models",
             Self::Endpoints(_) => "endpoints",
             Self::Providers => "providers",
@@ -45,7 +48,6 @@ impl Route {
 const LATER: &[(&str, &str)] = &[
     ("completions", "text completions"),
     ("responses", "the Responses API"),
-    ("messages", "the Anthropic Messages API"),
     ("embeddings", "embeddings"),
     ("rerank", "rerank"),
     ("images", "image generation"),
@@ -85,7 +87,11 @@ pub fn of(method: &Method, path: &str) -> Route {
     };
     match segments.as_slice() {
         ["chat", "completions"] if method == Method::POST => Route::Infer(Api::Chat, surface),
-        ["chat", "completions"] => Route::Method("POST"),
+        ["messages"] if method == Method::POST => Route::Infer(Api::Messages, surface),
+        ["messages", "count_tokens"] if method == Method::POST => Route::CountTokens(surface),
+        ["chat", "completions"] | ["messages"] | ["messages", "count_tokens"] => {
+            Route::Method("POST")
+        }
         ["models"] => get(Route::Models(surface)),
         ["models", "count"] => get(Route::ModelCount),
         ["models", author, slug, "endpoints"] => get(Route::Endpoints(format!("{author}/{slug}"))),
@@ -113,6 +119,13 @@ mod tests {
         assert_eq!(post("/api/v1/chat/completions"), chat(Surface::OpenRouter));
         assert_eq!(post("/v1/chat/completions/"), chat(Surface::OpenAi));
         assert_eq!(get("/v1/chat/completions"), Route::Method("POST"));
+        let messages = Route::Infer(Api::Messages, Surface::OpenRouter);
+        assert_eq!(post("/api/v1/messages"), messages);
+        assert_eq!(
+            post("/v1/messages/count_tokens"),
+            Route::CountTokens(Surface::OpenAi)
+        );
+        assert_eq!(get("/v1/messages"), Route::Method("POST"));
         assert_eq!(get("/api/v1/models"), Route::Models(Surface::OpenRouter));
         assert_eq!(
             get("/api/v1/models/meta-llama/llama-3.3-70b-instruct/endpoints"),

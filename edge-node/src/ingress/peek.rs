@@ -456,7 +456,7 @@ fn include_usage(scanner: &mut Scanner<'_>) -> Result<bool, Refused> {
     Ok(wanted)
 }
 
-fn model_id(place: &str, name: Str<'_>) -> Result<String, Failure> {
+pub(crate) fn model_id(place: &str, name: Str<'_>) -> Result<String, Failure> {
     let id = name.decode();
     if id.is_empty() {
         return Err(Failure::invalid(place, format!("{place} is empty")));

@@ -1,6 +1,7 @@
 //! What messages and tools amount to: sizes for the estimate of prompt tokens, kinds of content for
 //! the choice of endpoints. Roles and the types of parts are checked, their contents are not.
 
+use crate::egress::seal::Seal;
 use crate::failure::Failure;
 use crate::ingress::later;
 use crate::ingress::peek::{Refused, expect};
@@ -25,6 +26,8 @@ pub(crate) struct Survey {
     pub(crate) tools: u64,
     /// With repetitions; text is not among them.
     pub(crate) input: Vec<Modality>,
+    /// Thoughts that came through here under a seal.
+    pub(crate) sealed: Vec<Seal>,
 }
 
 impl Survey {

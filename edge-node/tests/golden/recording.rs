@@ -1,5 +1,6 @@
 //! A recorded exchange on disk.
 
+use edge_node::ingress::Api;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use shared::catalog::Dialect;
@@ -54,14 +55,18 @@ impl Recording {
         !self.body.trim_ascii_start().starts_with(b"{")
     }
 
-    /// The recorded request where a chat client could have made it, else the least that asks for
-    /// an answer of the same form.
-    pub(crate) fn client_request(&self) -> String {
+    /// The recorded request where a client of this API could have made it, else the least that
+    /// asks for an answer of the same form.
+    pub(crate) fn client_request(&self, api: Api) -> String {
         let recorded = &self.request["body"];
-        let mut request = if self.dialect == Dialect::OpenaiChat && recorded.is_object() {
+        let own = match api {
+            Api::Chat => Dialect::OpenaiChat,
+            Api::Messages => Dialect::AnthropicMessages,
+        };
+        let mut request = if self.dialect == own && recorded.is_object() {
             recorded.clone()
         } else {
-            json!({ "messages": [{ "role": "user", "content": "hello" }] })
+            json!({ "messages": [{ "role": "user", "content": "hello" }], "max_tokens": 1000 })
         };
         request["model"] = json!("test/model");
         if self.status == 200 {

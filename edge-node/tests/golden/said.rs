@@ -2,6 +2,7 @@
 //! client's.
 
 use crate::golden::recording::Recording;
+use edge_node::ingress::Api;
 use serde_json::Value;
 use shared::catalog::Dialect;
 use std::collections::BTreeMap;
@@ -45,17 +46,33 @@ fn events(body: &[u8]) -> Vec<Value> {
 }
 
 impl Said {
-    /// What our answer says to a chat client.
-    pub(crate) fn to_client(out: &[u8], stream: bool) -> Self {
+    /// What our answer says to a client of an API.
+    pub(crate) fn to_client(out: &[u8], api: Api, stream: bool) -> Self {
         let mut said = Self::default();
-        if stream {
+        let values = if stream {
             events(out)
-                .iter()
-                .for_each(|chunk| said.chat(chunk, "delta"));
         } else {
-            said.chat(&serde_json::from_slice(out).unwrap(), "message");
+            vec![serde_json::from_slice(out).unwrap()]
+        };
+        let body = if stream { "delta" } else { "message" };
+        for value in &values {
+            match api {
+                Api::Chat => said.chat(value, body),
+                Api::Messages => said.anthropic(value),
+            }
         }
         said.tidy()
+    }
+
+    /// The same as far as an API has words for it: Messages has one choice.
+    pub(crate) fn told_to(mut self, api: Api) -> Self {
+        if api == Api::Messages {
+            self.texts.retain(|choice, _| *choice == 0);
+            self.reasoning.retain(|choice, _| *choice == 0);
+            self.calls.retain(|choice, _| *choice == 0);
+            self.finish.retain(|choice, _| *choice == 0);
+        }
+        self
     }
 
     /// What the provider said.
@@ -86,6 +103,7 @@ impl Said {
     fn tidy(mut self) -> Self {
         self.texts.retain(|_, text| !text.is_empty());
         self.reasoning.retain(|_, text| !text.is_empty());
+        self.calls.retain(|_, calls| !calls.is_empty());
         for call in self.calls.values_mut().flatten() {
             if call.3.is_empty() {
                 "{}".clone_into(&mut call.3);

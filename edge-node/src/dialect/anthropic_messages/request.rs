@@ -26,7 +26,7 @@ pub(crate) fn body(
     head: &str,
 ) -> Result<Vec<u8>, Failure> {
     one_choice(request)?;
-    let max_tokens = max_tokens(request, target);
+    let max_tokens = max_tokens(request.max_tokens, target);
     let thinking = thinking::choose(request, target, max_tokens);
     let mut out = Vec::with_capacity(4096);
     put(&mut out, &[head]);
@@ -59,9 +59,9 @@ pub(crate) fn body(
 }
 
 /// The client's wish, at most what the model gives and what may be spent.
-fn max_tokens(request: &Request<'_>, target: &Target<'_>) -> u64 {
+pub(super) fn max_tokens(wish: Option<u64>, target: &Target<'_>) -> u64 {
     let most = target.endpoint.max_completion_tokens;
-    let wish = request.max_tokens.or(most).unwrap_or(MAX_TOKENS);
+    let wish = wish.or(most).unwrap_or(MAX_TOKENS);
     let bounds = [most, target.max_tokens_clamp];
     bounds.into_iter().flatten().fold(wish, u64::min).max(1)
 }

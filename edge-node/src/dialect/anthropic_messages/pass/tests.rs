@@ -1,0 +1,158 @@
+use crate::dialect::fixture::Fixture;
+use crate::ingress::Api;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use shared::catalog::Dialect;
+
+const STREAM: &str =
+    r#"{"model":"a/b","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+const WHOLE: &str = r#"{"model":"a/b","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+
+fn fixture() -> Fixture {
+    Fixture::new(Dialect::AnthropicMessages).api(Api::Messages)
+}
+
+fn event(name: &str, data: &str) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
+}
+
+fn start() -> String {
+    event(
+        "message_start",
+        r#"{"type":"message_start","message":{"model":"theirs","id":"msg_1","type":"message","usage":{"input_tokens":5,"output_tokens":1}}}"#,
+    )
+}
+
+fn told() -> String {
+    [
+        event("content_block_start", r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"","new":[1.0]}}"#),
+        event("ping", r#"{"type": "ping"}"#),
+        event("content_block_delta", r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"h\u00e9"} }"#),
+        event("content_block_stop", r#"{"type":"content_block_stop","index":0}"#),
+        event("brand_new", r#"{"type":"brand_new","x":{"y":1e400}}"#),
+    ]
+    .concat()
+}
+
+const END: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":3}}"#;
+
+fn stop() -> String {
+    event("message_stop", r#"{"type":"message_stop"}"#)
+}
+
+#[test]
+fn events_pass_but_for_what_is_declared() {
+    let all = [start(), told(), event("message_delta", END), stop()].concat();
+    let played = fixture().play(STREAM, all.as_bytes(), 7);
+    assert!(played.failure.is_none(), "{:?}", played.failure);
+    let marked = start()
+        .replace("\"theirs\"", "\"author/model\"")
+        .replace("msg_1", "gen-1");
+    let rest = played.out.strip_prefix(&marked).unwrap();
+    let rest = rest.strip_prefix(&told()).unwrap();
+    let cost = concat!(
+        r#""output_tokens":3,"cost":0.000011,"is_byok":false,"cost_details":{"#,
+        r#""upstream_inference_cost":0.000011,"upstream_inference_prompt_cost":0.000005,"#,
+        r#""upstream_inference_completions_cost":0.000006}}"#,
+    );
+    let end = event("message_delta", &END.replace(r#""output_tokens":3}"#, cost));
+    assert_eq!(rest, end + &stop());
+    let usage = played.usage.unwrap();
+    assert_eq!((usage.prompt, usage.completion), (5, 3));
+}
+
+#[test]
+fn a_stream_that_breaks_off_says_so() {
+    let cut = [start(), told()].concat();
+    let played = fixture().play(STREAM, cut.as_bytes(), 64);
+    assert_eq!(played.reason(), "truncated");
+    let overloaded =
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let played = fixture().play(STREAM, event("error", overloaded).as_bytes(), 64);
+    assert_eq!(played.failure.unwrap().status, 529);
+    assert!(!played.owed);
+    let empty = fixture().play(STREAM, stop().as_bytes(), 64);
+    assert_eq!(empty.reason(), "empty");
+}
+
+#[test]
+fn a_server_tool_is_owed_at_once() {
+    let tool = event(
+        "content_block_start",
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}"#,
+    );
+    let played = fixture().play(STREAM, [start(), tool.clone()].concat().as_bytes(), 999);
+    assert!(played.owed && played.out.ends_with(&tool));
+}
+
+#[test]
+fn a_whole_message_passes_but_for_what_is_declared() {
+    let answer = r#"{ "id": "msg_1", "model":"theirs", "type":"message", "new": 1.50,
+        "content":[{"type":"text","text":"x"},{"type":"brand_new"}], "stop_reason":"end_turn",
+        "stop_sequence":null, "usage":{"input_tokens":5,"output_tokens":3} }"#;
+    let played = fixture().play(WHOLE, answer.as_bytes(), 5);
+    let start = r#"{ "id": "gen-1", "model":"author/model", "type":"message", "new": 1.50,"#;
+    assert!(played.out.starts_with(start), "{}", played.out);
+    assert_eq!(played.answer()["usage"]["cost"], json!(0.000_011));
+    assert_eq!(played.answer()["content"][1]["type"], "brand_new");
+}
+
+#[test]
+fn a_message_in_place_of_a_stream_becomes_one() {
+    let answer = r#"{"id":"msg_1","model":"theirs","type":"message","role":"assistant",
+        "content":[{"type":"text","text":"x"}],"stop_reason":"max_tokens",
+        "usage":{"input_tokens":5,"output_tokens":3}}"#;
+    let played = fixture().play(STREAM, answer.as_bytes(), 5);
+    assert!(played.failure.is_none());
+    assert!(played.out.starts_with("event: message_start\n"));
+    assert!(played.out.contains("\"stop_reason\":\"max_tokens\""));
+}
+
+#[test]
+fn the_request_passes_but_for_what_is_declared() {
+    let body = |request: &str| fixture().body(request).unwrap();
+    let odd = r#"{ "messages" : [ {"role":"user","content":"h\u0069"} ],"x":1e400,
+        "model":"a/b", "provider":{"only":["acme"]},"max_tokens":  77 ,"models":["c/d"],
+        "cache_control":{"type":"ephemeral"},"x":2,"fallbacks":null}"#;
+    let expected = r#"{ "messages" : [ {"role":"user","content":"h\u0069"} ],"x":1e400,
+        "model":"theirs","max_tokens":  77,
+        "cache_control":{"type":"ephemeral"},"x":2}"#;
+    assert_eq!(body(odd), expected);
+    let listed = WHOLE.replace(r#""model":"a/b""#, r#""models":["a/b"]"#);
+    assert!(body(&listed).ends_with(r#","model":"theirs"}"#));
+    let without = WHOLE.replace("\"max_tokens\":9,", "");
+    let sent: Value = serde_json::from_str(&body(&without)).unwrap();
+    assert_eq!(sent["max_tokens"], 4096);
+    let mut tight = fixture();
+    tight.clamp = Some(5);
+    let sent: Value = serde_json::from_str(&tight.body(WHOLE).unwrap()).unwrap();
+    assert_eq!(sent["max_tokens"], 5);
+}
+
+#[test]
+fn thoughts_of_other_makers_do_not_go_to_anthropic() {
+    let request = r#"{"model":"a/b","max_tokens":9,"messages":[{"role":"user","content":"hi"},
+        {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},
+        {"type":"text","text":"ok"}]},{"role":"user","content":"go"}]}"#;
+    let sent: Value = serde_json::from_str(&fixture().body(request).unwrap()).unwrap();
+    let said = &sent["messages"][1]["content"];
+    assert_eq!(said, &json!([{ "type": "text", "text": "ok" }]));
+}
+
+proptest! {
+    #[test]
+    fn any_chunking_gives_the_same_bytes(cuts in prop::collection::vec(1usize..40, 1..80)) {
+        let all = [start(), told(), event("message_delta", END), stop()].concat();
+        let expected = fixture().play(STREAM, all.as_bytes(), usize::MAX).out;
+        let mut rest = all.as_bytes();
+        let mut pieces = Vec::new();
+        for cut in cuts {
+            let (piece, more) = rest.split_at(cut.min(rest.len()));
+            pieces.push(piece);
+            rest = more;
+        }
+        pieces.push(rest);
+        let played = fixture().play_pieces(STREAM, pieces.into_iter());
+        prop_assert_eq!(played.out, expected);
+    }
+}

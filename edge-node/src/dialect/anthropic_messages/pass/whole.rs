@@ -1,0 +1,74 @@
+//! A whole message: collected, read, and spliced when its cost is known.
+
+use super::{Mute, Spots};
+use crate::dialect::anthropic_messages::reader::Answer;
+use crate::dialect::reader::Reader;
+use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
+use crate::egress::Envelope;
+use crate::failure::Failure;
+use crate::ingress::Call;
+use crate::message::Progress;
+use crate::wire::splice::Splices;
+use bytes::BytesMut;
+
+/// The translator of a whole message.
+pub(in crate::dialect::anthropic_messages) struct Whole {
+    reader: Answer,
+    envelope: Envelope,
+    body: Vec<u8>,
+}
+
+impl Whole {
+    pub(in crate::dialect::anthropic_messages) fn new(call: &Call, target: &Target<'_>) -> Self {
+        Self {
+            reader: Answer::new(&target.provider.name),
+            envelope: Envelope::new(call, target),
+            body: Vec::new(),
+        }
+    }
+}
+
+impl Translator for Whole {
+    fn feed(&mut self, chunk: &[u8], _out: &mut BytesMut) -> Result<(), Failure> {
+        if self.body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(classify::too_large(&self.reader.notes().name, "64 MiB"));
+        }
+        // Blank lines keep the connection alive.
+        let chunk = if self.body.is_empty() {
+            chunk.trim_ascii_start()
+        } else {
+            chunk
+        };
+        self.body.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    fn end(&mut self, _out: &mut BytesMut) -> Result<(), Failure> {
+        let name = &self.reader.notes().name;
+        let length = self.body.trim_ascii_end().len();
+        self.body.truncate(length);
+        if self.body.is_empty() {
+            return Err(classify::empty(name));
+        }
+        let text = std::str::from_utf8(&self.body)
+            .map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
+        self.reader.whole(text, &mut Mute)
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.reader.notes().progress
+    }
+
+    fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        let text = std::str::from_utf8(&self.body).unwrap_or("{}");
+        let spots = Spots::read(text);
+        let mut splices = Splices::default();
+        spots.mark(&self.envelope, &mut splices);
+        spots.charge(text, bill, &mut splices);
+        if let Some(explain) = bill.explain {
+            splices.insert(spots.end, format!(",\"godwit_explain\":{explain}"));
+        }
+        out.reserve(self.body.len() + 512);
+        splices.pieces(text.as_bytes(), |piece| out.extend_from_slice(piece));
+    }
+}
