@@ -3,6 +3,7 @@
 //! [`crate::message`]. Sockets, credentials and retries are not here.
 
 mod anthropic_messages;
+mod bedrock_converse;
 mod calls;
 mod classify;
 mod cohere_v2;
@@ -134,6 +135,7 @@ pub const fn is_built(dialect: Dialect) -> bool {
             | Dialect::Gemini
             | Dialect::VertexGemini
             | Dialect::VertexAnthropic
+            | Dialect::BedrockConverse
             | Dialect::CohereV2
     )
 }
@@ -151,6 +153,7 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         Dialect::Gemini => gemini::prepare(call, target, gemini::Host::Studio),
         Dialect::VertexGemini => gemini::prepare(call, target, gemini::Host::Vertex),
         Dialect::VertexAnthropic => vertex_anthropic::prepare(call, target),
+        Dialect::BedrockConverse => bedrock_converse::prepare(call, target),
         Dialect::CohereV2 => cohere_v2::prepare(call, target),
         _ => Err(not_built(target.provider)),
     }

@@ -10,6 +10,7 @@
 )]
 
 mod golden {
+    pub(crate) mod bedrock;
     pub(crate) mod cohere;
     pub(crate) mod gemini;
     pub(crate) mod recording;

@@ -114,7 +114,7 @@ pub(super) fn region(base_url: &str) -> Option<&str> {
         country.len() == 2
             && is_word(country)
             && !middle.is_empty()
-            && middle.iter().all(|word| is_word(word))
+            && middle.iter().all(is_word)
             && !number.is_empty()
             && number.bytes().all(|b| b.is_ascii_digit())
     };

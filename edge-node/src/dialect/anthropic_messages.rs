@@ -9,11 +9,12 @@ mod pass;
 mod reader;
 mod request;
 mod splice;
-mod thinking;
+pub(crate) mod thinking;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use messages::{is_blank, is_own};
 pub(super) use request::body;
 pub(super) use splice::body as spliced;
 

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use serde_json::Value;
 use std::time::Duration;
 
+mod aws;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,11 @@ struct Said {
 
 /// The verdict on an HTTP error.
 pub(crate) fn response(provider: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
-    let said = read(body.get(..ERROR_BYTES_MAX).unwrap_or(body));
+    let mut said = read(body.get(..ERROR_BYTES_MAX).unwrap_or(body));
+    if let Some(name) = aws::name(headers) {
+        name.clone_into(&mut said.code);
+    }
+    let status = aws::status(&said.code).unwrap_or(status);
     let after = retry_after::read(headers).or(said.retry_after);
     let mut failure = verdict(provider, status, &said);
     failure.retry_after = after.filter(|_| failure.fault == Fault::Provider);
@@ -51,10 +56,19 @@ pub(crate) fn response(provider: &str, status: u16, headers: &HeaderMap, body: &
 pub(crate) fn in_band(provider: &str, body: &str) -> Failure {
     let said = read(body.as_bytes());
     let named = status_of(&said.kind).or_else(|| status_of(&said.code));
+    let named = named.or_else(|| aws::status(&said.code));
     let status = said.status.or(named).unwrap_or(502);
     let mut failure = verdict(provider, status, &said);
     failure.retry_after = said.retry_after;
     failure
+}
+
+/// As [`in_band`], where the framing names the error.
+pub(crate) fn in_frame(provider: &str, name: &str, body: &str) -> Failure {
+    let mut said = read(body.as_bytes());
+    name.clone_into(&mut said.code);
+    let status = aws::status(name).or(said.status).unwrap_or(502);
+    verdict(provider, status, &said)
 }
 
 /// Something came that is no answer in the provider's dialect.
@@ -113,7 +127,10 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
                 "provider_auth",
                 format!("{provider} refused our credentials"),
             )
-        } else if matches!(status, 404 | 410) || named(&["model_not_found", "not_found_error"]) {
+        } else if matches!(status, 404 | 410)
+            || named(&["model_not_found", "not_found_error"])
+            || (status == 400 && says(&aws::GONE_WORDS))
+        {
             let mut failure = Failure::provider(404, "model_gone", "");
             failure.error_type = ErrorType::NotFound;
             failure.availability = Some("model_unavailable_upstream");
@@ -131,7 +148,7 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
 }
 
 /// Words for a prompt that is too long, where there is no code for it.
-const CONTEXT_WORDS: [&str; 8] = [
+const CONTEXT_WORDS: [&str; 9] = [
     "maximum context length",
     "context length exceeded",
     "context_length_exceeded",
@@ -140,6 +157,7 @@ const CONTEXT_WORDS: [&str; 8] = [
     "exceed context limit",
     "input is too long",
     "exceeds the maximum number of tokens",
+    "input tokens exceeded",
 ];
 
 fn by_status(status: u16) -> Failure {
@@ -278,7 +296,9 @@ impl Said {
                 text.clone_into(place);
             }
         };
-        fill(&mut self.message, text("message").or_else(|| text("msg")));
+        let message = text("message").or_else(|| text("msg"));
+        fill(&mut self.message, message.or_else(|| text("Message")));
+        fill(&mut self.code, text("__type").map(aws::bare));
         fill(
             &mut self.code,
             text("code").filter(|code| code.parse::<u16>().is_err()),

@@ -4,7 +4,7 @@
 use crate::dialect::shape::Stop;
 use crate::failure::Failure;
 use crate::message::{Event, Progress};
-use crate::wire::{lines, sse};
+use crate::wire::{eventstream, json, lines, sse};
 
 /// Takes the steps of an answer, in order.
 pub(crate) trait Sink {
@@ -118,6 +118,39 @@ impl Framing for lines::Parser {
 
     fn finish(&mut self, give: &mut Give<'_>) -> Result<(), Stop> {
         Self::finish(self, |line| give(plain(line)))
+    }
+}
+
+impl Framing for eventstream::Parser {
+    // No message is so long that its length begins with one of these.
+    const IS_TEXT: bool = true;
+
+    fn feed(&mut self, piece: &[u8], give: &mut Give<'_>) -> Result<(), Stop> {
+        Self::feed(self, piece, |message| {
+            let data = std::str::from_utf8(message.payload);
+            let data = data.map_err(|_| eventstream::Error::Utf8)?;
+            let is_error = !matches!(message.kind, "" | "event");
+            // Not every error has a body.
+            let mut told = Vec::new();
+            if is_error && data.is_empty() {
+                told.extend_from_slice(b"{\"message\":");
+                json::write_string(&mut told, message.error);
+                told.push(b'}');
+            }
+            give(Frame {
+                name: message.name,
+                data: if told.is_empty() {
+                    data
+                } else {
+                    std::str::from_utf8(&told).unwrap_or("{}")
+                },
+                is_error,
+            })
+        })
+    }
+
+    fn finish(&mut self, _give: &mut Give<'_>) -> Result<(), Stop> {
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::dialect::{ANSWER_BYTES_MAX, classify};
 use crate::failure::Failure;
-use crate::wire::sse;
+use crate::wire::{eventstream, sse};
 
 /// What a body is.
 #[derive(Debug)]
@@ -22,6 +22,13 @@ pub(crate) struct Stop(pub(crate) Box<Failure>);
 
 impl From<sse::Error> for Stop {
     fn from(error: sse::Error) -> Self {
+        let message = format!("the provider's stream can't be read: {error}");
+        Self(Box::new(Failure::provider(502, "unreadable", message)))
+    }
+}
+
+impl From<eventstream::Error> for Stop {
+    fn from(error: eventstream::Error) -> Self {
         let message = format!("the provider's stream can't be read: {error}");
         Self(Box::new(Failure::provider(502, "unreadable", message)))
     }

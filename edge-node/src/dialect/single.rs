@@ -6,7 +6,7 @@ use crate::dialect::reader::{Notes, Sink};
 use crate::dialect::{Target, classify, finish};
 use crate::failure::Failure;
 use crate::message::{Detail, Escaped, Event, Finish};
-use crate::wire::json::{Str, SyntaxError};
+use crate::wire::json::{self, Str, SyntaxError};
 
 /// An answer with one choice.
 #[derive(Debug)]
@@ -91,6 +91,13 @@ impl Single {
             let text = Escaped(piece);
             self.notes.give(Event::Arguments { index, text }, sink);
         }
+    }
+
+    /// A call's arguments, whole, as a JSON text.
+    pub(crate) fn argue_with(&mut self, index: usize, raw: &str, sink: &mut dyn Sink) {
+        let mut piece = Vec::with_capacity(raw.len());
+        json::write_escaped(&mut piece, raw);
+        self.argue(index, std::str::from_utf8(&piece).unwrap_or(""), sink);
     }
 
     /// The answer ends, with the provider's word for why and the stop sequence that was met, as

@@ -28,6 +28,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
 /// The corpus has names of its own for some.
 fn dialect(name: &str) -> Dialect {
     match name {
+        "bedrock-converse-stream" => Dialect::BedrockConverse,
         "cohere-v2-chat" => Dialect::CohereV2,
         name => Dialect::parse(name).unwrap(),
     }

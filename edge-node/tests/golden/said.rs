@@ -1,6 +1,7 @@
 //! What an answer says: read from a recording in the provider's dialect, or from our answer in the
 //! client's.
 
+use crate::golden::bedrock;
 use crate::golden::recording::Recording;
 use edge_node::ingress::Api;
 use serde_json::Value;
@@ -78,10 +79,10 @@ impl Said {
     /// What the provider said.
     pub(crate) fn in_recording(recording: &Recording) -> Self {
         let mut said = Self::default();
-        let values = if recording.is_stream() {
-            events(&recording.body)
-        } else {
-            vec![serde_json::from_slice(&recording.body).unwrap()]
+        let values = match (recording.is_stream(), recording.dialect) {
+            (false, _) => vec![serde_json::from_slice(&recording.body).unwrap()],
+            (true, Dialect::BedrockConverse) => bedrock::frames(&recording.body),
+            (true, _) => events(&recording.body),
         };
         let body = if recording.is_stream() {
             "delta"
@@ -92,6 +93,7 @@ impl Said {
             match recording.dialect {
                 Dialect::AnthropicMessages | Dialect::VertexAnthropic => said.anthropic(value),
                 Dialect::Gemini | Dialect::VertexGemini => said.gemini(value),
+                Dialect::BedrockConverse => said.bedrock(value),
                 Dialect::CohereV2 => said.cohere(value),
                 Dialect::OpenaiResponses => said.responses(value),
                 _ => said.chat(value, body),

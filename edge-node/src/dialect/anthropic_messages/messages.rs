@@ -69,7 +69,7 @@ pub(super) fn cache(mark: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn is_blank(text: Str<'_>) -> bool {
+pub(crate) fn is_blank(text: Str<'_>) -> bool {
     // Most texts tell by their first byte.
     let may_be_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\\' || *byte >= 0x80;
     text.inner().as_bytes().first().is_none_or(may_be_blank) && text.decode().trim().is_empty()
@@ -231,7 +231,7 @@ fn thinking(thought: &Thought<'_>, list: &mut List) {
 }
 
 /// True for a thought that this dialect's providers take back.
-pub(super) fn is_own(thought: &Thought<'_>) -> bool {
+pub(crate) fn is_own(thought: &Thought<'_>) -> bool {
     let whole = match thought.kind {
         DetailKind::Text => thought.signature.is_some(),
         DetailKind::Encrypted => true,

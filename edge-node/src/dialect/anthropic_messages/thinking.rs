@@ -69,15 +69,23 @@ impl Thinking {
 
     /// Appends the member `thinking`.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
-        let member = match self {
-            Self::Unsaid => return,
-            Self::Disabled => ",\"thinking\":{\"type\":\"disabled\"}".to_owned(),
-            Self::Adaptive(_) => ",\"thinking\":{\"type\":\"adaptive\"}".to_owned(),
+        let member = self.member();
+        if !member.is_empty() {
+            out.push(b',');
+            out.extend_from_slice(member.as_bytes());
+        }
+    }
+
+    /// The member `thinking`; empty for none.
+    pub(crate) fn member(self) -> String {
+        match self {
+            Self::Unsaid => String::new(),
+            Self::Disabled => "\"thinking\":{\"type\":\"disabled\"}".to_owned(),
+            Self::Adaptive(_) => "\"thinking\":{\"type\":\"adaptive\"}".to_owned(),
             Self::Budget(tokens) => {
-                format!(",\"thinking\":{{\"type\":\"enabled\",\"budget_tokens\":{tokens}}}")
+                format!("\"thinking\":{{\"type\":\"enabled\",\"budget_tokens\":{tokens}}}")
             }
-        };
-        out.extend_from_slice(member.as_bytes());
+        }
     }
 }
 
