@@ -64,6 +64,9 @@ impl Api {
             return Some("it has one choice");
         }
         let choice = expected.choices.values().next()?;
+        if choice.images > 0 {
+            return Some("it has no pictures in answers");
+        }
         let wordless = self == Self::Completions && !choice.calls.is_empty();
         wordless.then_some("it has no tool calls")
     }

@@ -42,6 +42,8 @@ pub struct Choice {
     pub reasoning: String,
     /// The refusal.
     pub refusal: String,
+    /// How many pictures.
+    pub images: usize,
     /// Tool calls in order: name and arguments.
     pub calls: Vec<Call>,
     /// The finish reason in OpenAI's words, `None` when there is none.

@@ -54,6 +54,7 @@ fn error(body: &Value, into: &mut Reading) {
 fn part(part: &Value, into: &mut Choice) {
     content(part.get("content"), into);
     into.refusal.push_str(string(part.get("refusal")));
+    into.images += list(part.get("images")).len();
     let reasoning = string(part.get("reasoning"));
     let reasoning = if reasoning.is_empty() {
         string(part.get("reasoning_content"))

@@ -62,6 +62,8 @@ fn take(part: &Value, choice: &mut Choice) {
     } else {
         choice.text.push_str(text);
     }
+    let kind = string(part.pointer("/inlineData/mimeType"));
+    choice.images += usize::from(kind.starts_with("image/"));
     if let Some(call) = part.get("functionCall") {
         let arguments = call.get("args").map(Value::to_string);
         choice.calls.push(Call {

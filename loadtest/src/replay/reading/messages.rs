@@ -41,6 +41,8 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
     for data in data {
         let event = parse(data);
         match string(event.get("type")) {
+            // Vertex may answer a stream by one event with everything in it.
+            "message" => return json(&event),
             "message_start" => counts.take(event.pointer("/message/usage")),
             "content_block_start"
                 if event.pointer("/content_block/type") == Some(&"tool_use".into()) =>

@@ -19,6 +19,9 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
                     choice.refusal.push_str(string(part.get("refusal")));
                 }
             }
+            "image_generation_call" => {
+                choice.images += usize::from(!string(item.get("result")).is_empty());
+            }
             "reasoning" => choice.reasoning.push_str(&thoughts(item)),
             "function_call" => choice.calls.push(Call {
                 index: choice.calls.len() as u64,
@@ -57,6 +60,12 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
                     name: string(event.pointer("/item/name")).to_owned(),
                     arguments: String::new(),
                 });
+            }
+            "response.output_item.done"
+                if event.pointer("/item/type") == Some(&"image_generation_call".into()) =>
+            {
+                let is_made = !string(event.pointer("/item/result")).is_empty();
+                choice.images += usize::from(is_made);
             }
             "response.function_call_arguments.delta" => {
                 if let Some(call) = choice.calls.iter_mut().find(|call| call.index == place) {

@@ -101,6 +101,11 @@ impl Answer {
         if let Some(start) = body.calls {
             each(starting(start), |small| self.call(spot, &small, sink))?;
         }
+        if let Some(start) = body.function_call {
+            let mut small = Small::read(&mut starting(start))?;
+            small.index = Some(0);
+            self.call(spot, &small, sink)?;
+        }
         if let Some(start) = body.annotations {
             each(starting(start), |small| {
                 self.citation(&small, sink);

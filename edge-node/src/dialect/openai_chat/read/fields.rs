@@ -138,6 +138,8 @@ pub(super) struct Body<'a> {
     pub(super) refusal: Option<Str<'a>>,
     pub(super) details: Option<usize>,
     pub(super) calls: Option<usize>,
+    /// OpenAI's older word for the only call.
+    pub(super) function_call: Option<usize>,
     pub(super) annotations: Option<usize>,
     pub(super) images: Option<usize>,
     pub(super) audio: Option<usize>,
@@ -162,6 +164,7 @@ impl<'a> Body<'a> {
                         ("content", Kind::Array | Kind::Object) => body.parts = start,
                         ("reasoning_details", Kind::Array) => body.details = start,
                         ("tool_calls", Kind::Array) => body.calls = start,
+                        ("function_call", Kind::Object) => body.function_call = start,
                         ("annotations", Kind::Array) => body.annotations = start,
                         ("images", Kind::Array) => body.images = start,
                         ("audio", Kind::Object) => body.audio = start,
