@@ -2,6 +2,7 @@
 //! usage and its errors. Which upstream it came from is not known here.
 
 mod chat;
+mod completions;
 pub(crate) mod messages;
 pub(crate) mod seal;
 pub(crate) mod usage;
@@ -31,6 +32,8 @@ pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
     match (call.api, call.stream) {
         (Api::Chat, true) => Box::new(chat::Chunks::new(call, target)),
         (Api::Chat, false) => Box::new(chat::Answer::new(call, target)),
+        (Api::Completions, true) => Box::new(completions::Chunks::new(call, target)),
+        (Api::Completions, false) => Box::new(completions::Answer::new(call, target)),
         (Api::Messages, true) => Box::new(messages::Events::new(call, target)),
         (Api::Messages, false) => Box::new(messages::Answer::new(call, target)),
     }
@@ -41,7 +44,7 @@ pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
 #[must_use]
 pub fn error_body(api: Option<Api>, failure: &Failure, generation: &GenerationId) -> Value {
     match api {
-        None | Some(Api::Chat) => failure.body(),
+        None | Some(Api::Chat | Api::Completions) => failure.body(),
         Some(Api::Messages) => messages::error_body(failure, generation),
     }
 }
@@ -57,6 +60,7 @@ pub fn error_event(
 ) -> Bytes {
     match api {
         Api::Chat => chat::error_event(failure, generation, model, created),
+        Api::Completions => completions::error_event(failure, generation, model, created),
         Api::Messages => messages::error_event(failure, generation),
     }
 }
@@ -64,6 +68,8 @@ pub fn error_event(
 /// The marks of one answer, as JSON texts made once.
 #[derive(Clone, Debug)]
 pub struct Envelope {
+    /// What a chunk calls itself.
+    pub(crate) object: &'static str,
     /// `"gen-…"`
     pub(crate) id: String,
     /// The model that serves, as the client knows it.
@@ -82,7 +88,12 @@ impl Envelope {
     /// For an answer of `target` to `call`.
     #[must_use]
     pub fn new(call: &Call, target: &Target<'_>) -> Self {
+        let object = match call.api {
+            Api::Completions => "text_completion",
+            _ => "chat.completion.chunk",
+        };
         Self {
+            object,
             id: quoted(target.generation.as_str()),
             model: quoted(target.endpoint.model.as_str()),
             provider: quoted(&target.provider.name),
@@ -95,7 +106,7 @@ impl Envelope {
     /// Appends the beginning of a chunk, up to the comma before `choices`.
     pub(crate) fn begin_chunk(&self, out: &mut BytesMut) {
         out.extend_from_slice(b"data: ");
-        self.head("chat.completion.chunk", out);
+        self.head(self.object, out);
     }
 
     /// Appends the beginning of an object, up to the comma before `choices`.

@@ -3,6 +3,7 @@
 //! the body's size and the rate of requests are not here.
 
 mod chat;
+mod completions;
 pub mod later;
 mod messages;
 pub mod peek;
@@ -33,6 +34,8 @@ pub const EXPLAIN_HEADER: &str = "x-godwit-explain";
 pub enum Api {
     /// `POST …/chat/completions`
     Chat,
+    /// `POST …/completions`
+    Completions,
     /// `POST …/messages`
     Messages,
 }
@@ -43,6 +46,7 @@ impl Api {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Completions => "completions",
             Self::Messages => "messages",
         }
     }
@@ -50,6 +54,7 @@ impl Api {
     const fn grammar(self) -> &'static Grammar {
         match self {
             Self::Chat => &chat::GRAMMAR,
+            Self::Completions => &completions::GRAMMAR,
             Self::Messages => &messages::GRAMMAR,
         }
     }
@@ -110,6 +115,7 @@ impl Call {
 pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
     match call.api {
         Api::Chat => chat::request(call),
+        Api::Completions => completions::request(call),
         Api::Messages => messages::request(call),
     }
 }

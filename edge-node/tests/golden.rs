@@ -170,7 +170,7 @@ fn what_the_client_reads_is_what_the_provider_said() {
     assert!(all.len() >= 12, "{} recordings", all.len());
     let mut faults = Vec::new();
     for recording in &all {
-        for api in [Api::Chat, Api::Messages] {
+        for api in [Api::Chat, Api::Completions, Api::Messages] {
             let name = format!("{} as {}", recording.name, api.as_str());
             let found = check(recording, api);
             faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));

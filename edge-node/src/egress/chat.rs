@@ -65,7 +65,7 @@ fn detail(detail: &Detail<'_>, members: &[(&str, &str)], out: &mut BytesMut) {
 
 /// Appends the annotation of a citation. Places that nobody knows are 0, because clients demand
 /// numbers.
-fn annotation(event: &Event<'_>, out: &mut BytesMut) {
+pub(super) fn annotation(event: &Event<'_>, out: &mut BytesMut) {
     let Event::Citation {
         url,
         title,
@@ -95,7 +95,7 @@ fn annotation(event: &Event<'_>, out: &mut BytesMut) {
 }
 
 /// Appends a picture of an answer.
-fn image(url: &str, index: usize, out: &mut BytesMut) {
+pub(super) fn image(url: &str, index: usize, out: &mut BytesMut) {
     let index = index.to_string();
     put(
         out,

@@ -154,6 +154,18 @@ fn put(out: &mut BytesMut, texts: &[&str]) {
     }
 }
 
+/// The members of an image block; Anthropic's own answers have none, its requests do.
+fn image(url: &str) -> String {
+    let inline = url.strip_prefix("data:").and_then(|rest| {
+        let (media, data) = rest.split_once(";base64,")?;
+        Some(format!(
+            r#""type":"base64","media_type":"{media}","data":"{data}""#
+        ))
+    });
+    let source = inline.unwrap_or_else(|| format!(r#""type":"url","url":"{url}""#));
+    format!(r#""type":"image","source":{{{source}}}"#)
+}
+
 /// Appends a citation of a source on the web.
 fn citation(event: &Event<'_>, out: &mut BytesMut) {
     let Event::Citation {

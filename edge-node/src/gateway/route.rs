@@ -46,7 +46,6 @@ impl Route {
 
 /// Routes whose whole family comes with later issues: first path segment and what it is.
 const LATER: &[(&str, &str)] = &[
-    ("completions", "text completions"),
     ("responses", "the Responses API"),
     ("embeddings", "embeddings"),
     ("rerank", "rerank"),
@@ -87,9 +86,10 @@ pub fn of(method: &Method, path: &str) -> Route {
     };
     match segments.as_slice() {
         ["chat", "completions"] if method == Method::POST => Route::Infer(Api::Chat, surface),
+        ["completions"] if method == Method::POST => Route::Infer(Api::Completions, surface),
         ["messages"] if method == Method::POST => Route::Infer(Api::Messages, surface),
         ["messages", "count_tokens"] if method == Method::POST => Route::CountTokens(surface),
-        ["chat", "completions"] | ["messages"] | ["messages", "count_tokens"] => {
+        ["chat", "completions"] | ["completions" | "messages"] | ["messages", "count_tokens"] => {
             Route::Method("POST")
         }
         ["models"] => get(Route::Models(surface)),

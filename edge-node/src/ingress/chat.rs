@@ -156,7 +156,7 @@ fn tool_choice<'a>(scanner: &mut Scanner<'a>) -> Result<ToolChoice<'a>, Refused>
     Ok(ToolChoice::Function(name))
 }
 
-fn format<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Format<'a>>, Refused> {
+pub(super) fn format<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Format<'a>>, Refused> {
     const PLACE: &str = "response_format.json_schema";
     let (mut kind, mut form) = (None, None);
     scanner.begin_object()?;

@@ -61,11 +61,14 @@ impl Recording {
     pub(crate) fn client_request(&self, api: Api) -> String {
         let recorded = &self.request["body"];
         let own = match api {
-            Api::Chat => Dialect::OpenaiChat,
-            Api::Messages => Dialect::AnthropicMessages,
+            Api::Chat => Some(Dialect::OpenaiChat),
+            Api::Messages => Some(Dialect::AnthropicMessages),
+            Api::Completions => None,
         };
-        let mut request = if self.dialect == own && recorded.is_object() {
+        let mut request = if own == Some(self.dialect) && recorded.is_object() {
             recorded.clone()
+        } else if api == Api::Completions {
+            json!({ "prompt": "hello" })
         } else {
             json!({ "messages": [{ "role": "user", "content": "hello" }], "max_tokens": 1000 })
         };

@@ -60,13 +60,21 @@ impl Said {
             match api {
                 Api::Chat => said.chat(value, body),
                 Api::Messages => said.anthropic(value),
+                Api::Completions => said.completions(value),
             }
         }
         said.tidy()
     }
 
-    /// The same as far as an API has words for it: Messages has one choice.
+    /// The same as far as an API has words for it: Messages has one choice, text completions have no calls.
     pub(crate) fn told_to(mut self, api: Api) -> Self {
+        if api == Api::Completions {
+            self.calls.clear();
+            let words = self.finish.values_mut();
+            for word in words.filter(|word| *word == "tool_calls" || *word == "function_call") {
+                "stop".clone_into(word);
+            }
+        }
         if api == Api::Messages {
             self.texts.retain(|choice, _| *choice == 0);
             self.reasoning.retain(|choice, _| *choice == 0);
@@ -112,6 +120,21 @@ impl Said {
             }
         }
         self
+    }
+
+    fn completions(&mut self, value: &Value) {
+        self.error |= !value["error"].is_null();
+        for choice in value["choices"].as_array().into_iter().flatten() {
+            let index = number(&choice["index"]).unwrap_or(0);
+            let said = self.texts.entry(index).or_default();
+            said.push_str(text(&choice["text"]));
+            let said = self.reasoning.entry(index).or_default();
+            said.push_str(text(&choice["reasoning"]));
+            if let Some(word) = choice["finish_reason"].as_str() {
+                self.finish.insert(index, word.to_owned());
+            }
+        }
+        self.chat_usage(&value["usage"]);
     }
 
     fn chat(&mut self, value: &Value, body: &str) {

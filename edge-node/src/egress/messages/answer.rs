@@ -1,7 +1,7 @@
 //! Canonical events as one whole message.
 
 use crate::dialect::{Bill, Target};
-use crate::egress::messages::{Ending, citation, put, used};
+use crate::egress::messages::{Ending, citation, image, put, used};
 use crate::egress::{Envelope, Writer, seal};
 use crate::ingress::Call as ClientCall;
 use crate::message::{Detail, DetailKind, Escaped, Event};
@@ -32,6 +32,8 @@ enum Block {
         signature: String,
     },
     Redacted(String),
+    /// Its members.
+    Image(String),
     Call {
         index: usize,
         id: String,
@@ -144,8 +146,7 @@ impl Writer for Answer {
             }),
             Event::Arguments { index, text } => self.arguments(*index, text.0),
             Event::Citation { .. } => self.cite(event),
-            // There is no block for it: the picture as text that shows it.
-            Event::Image { url } => self.text(&["![](", url.0, ")"].concat()),
+            Event::Image { url } => self.blocks.push(Block::Image(image(url.0))),
             Event::Audio { transcript, .. } => self.text(transcript.0),
             Event::Start | Event::Choice(_) | Event::Logprobs { .. } | Event::Finish { .. } => {}
         }
@@ -191,6 +192,7 @@ impl Block {
                 put(out, &["{\"type\":\"thinking\",\"thinking\":\"", text]);
                 put(out, &["\",\"signature\":\"", signature, "\"}"]);
             }
+            Self::Image(members) => put(out, &["{", members, "}"]),
             Self::Redacted(data) => {
                 put(out, &["{\"type\":\"redacted_thinking\",\"data\":\"", data]);
                 put(out, &["\"}"]);

@@ -3,7 +3,7 @@
 
 use crate::dialect::{Bill, Target};
 use crate::egress::messages::depth::Depth;
-use crate::egress::messages::{Ending, citation, put, used};
+use crate::egress::messages::{Ending, citation, image, put, used};
 use crate::egress::{Envelope, Writer, seal};
 use crate::ingress::Call;
 use crate::message::{Detail, DetailKind, Escaped, Event};
@@ -218,8 +218,11 @@ impl Writer for Events {
                 citation(event, out);
                 put(out, &["}}\n\n"]);
             }
-            // There is no block for it: the picture as text that shows it.
-            Event::Image { url } => self.text(&["![](", url.0, ")"].concat(), out),
+            Event::Image { url } => {
+                self.shut(out);
+                let block = self.open(&[&image(url.0)], out);
+                stop(block, out);
+            }
             Event::Audio { transcript, .. } if !transcript.is_empty() => {
                 self.text(transcript.0, out);
             }

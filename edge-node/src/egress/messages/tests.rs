@@ -261,6 +261,21 @@ fn sources_are_citations_of_the_text() {
 }
 
 #[test]
+fn pictures_are_blocks_as_in_requests() {
+    let images = r#""images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,QQ=="}},{"type":"image_url","image_url":{"url":"https://x"}}]"#;
+    let answer = both(&[images], images, "stop");
+    assert_eq!(
+        answer["content"],
+        json!([
+            { "type": "image", "source": {
+                "type": "base64", "media_type": "image/png", "data": "QQ=="
+            } },
+            { "type": "image", "source": { "type": "url", "url": "https://x" } },
+        ])
+    );
+}
+
+#[test]
 fn errors_have_anthropics_form() {
     let id = GenerationId::from("gen-1");
     let overloaded = Failure::provider(529, "overloaded", "too busy");
