@@ -8,12 +8,13 @@ use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
 use crate::config::Config;
 use crate::control::{ControlClient, ControlError};
-use crate::credential::Credentials;
+use crate::credential::{Credentials, Refresher};
 use crate::exchange::Exchange;
 use crate::listen::{self, Handler, InFlight, Listener, Service, TlsError};
 use crate::node::{Identity, Node};
 use crate::report::{Reporter, Sender};
 use crate::sync::{self, Sync};
+use crate::upstream::Upstream;
 use crate::upstream::pooled::Pooled;
 use crate::{gateway, metrics};
 use arc_swap::ArcSwap;
@@ -191,6 +192,9 @@ async fn build(
     );
     let sender = Sender::new(told.0, told.1, told.2, told.3, told.4);
     tasks.spawn("report", sender.run(tasks.stop_signal()));
+    let pool = Pooled::new(config.upstream_ca_file.as_deref(), clock.clone());
+    let upstream: Arc<dyn Upstream> = Arc::new(pool);
+    let credentials = credentials(clock, tasks, &view, &upstream);
     Ok(Node {
         identity,
         view,
@@ -198,11 +202,8 @@ async fn build(
         keys,
         accounts,
         reporter,
-        upstream: Arc::new(Pooled::new(
-            config.upstream_ca_file.as_deref(),
-            clock.clone(),
-        )),
-        credentials: Credentials::default(),
+        upstream,
+        credentials,
         admission: Admission::new(config.limits),
         rendered: Rendered::default(),
         meters: metrics::Meters::default(),
@@ -210,6 +211,20 @@ async fn build(
         timers: config.path_timers,
         seeds: AtomicU64::new(0),
     })
+}
+
+/// Our keys at the providers; tokens among them are kept fresh.
+fn credentials(
+    clock: &Clock,
+    tasks: &Tasks,
+    view: &Arc<ArcSwap<View>>,
+    upstream: &Arc<dyn Upstream>,
+) -> Arc<Credentials> {
+    let credentials = Arc::new(Credentials::at(clock.clone()));
+    let refresher = Refresher::new(Arc::clone(&credentials), Arc::clone(upstream));
+    let fresh = refresher.run(Arc::clone(view), tasks.stop_signal());
+    tasks.spawn("tokens", fresh);
+    credentials
 }
 
 fn serve(tasks: &Tasks, name: &'static str, listener: Listener, service: Service) {

@@ -19,6 +19,7 @@ use futures::stream::FuturesUnordered;
 use shared::id::GenerationId;
 use shared::routing::{Candidate, Plan};
 use shared::window::Observation;
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// Endpoints that one request may try.
@@ -262,7 +263,9 @@ impl Job<'_> {
         }
         let timeouts = &candidate.provider.timeouts;
         let request = Request {
-            base_url: candidate.provider.base_url.clone(),
+            base_url: credentials
+                .base_url(&candidate.provider)
+                .map_or_else(|| candidate.provider.base_url.clone(), Cow::into_owned),
             path,
             headers,
             body,
@@ -317,7 +320,7 @@ async fn first_content(
                 }
             }
         }
-        if pending.len() > HELD_BACK_MAX {
+        if pending.len() > HELD_BACK_MAX && !translator.progress().owed {
             metrics::shed("held_back");
             return Err(verdict::empty());
         }

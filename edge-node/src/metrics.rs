@@ -44,6 +44,8 @@ pub const OUTBOX: &str = "godwit_usage_outbox_records";
 pub const LEASE_AVAILABLE: &str = "godwit_lease_available_usd";
 /// Streams being relayed.
 pub const OPEN_STREAMS: &str = "godwit_open_streams";
+/// Tokens fetched for accounts at providers, by outcome.
+pub const TOKEN_REFRESHES: &str = "godwit_token_refreshes_total";
 /// Work refused because a limit was reached, by limit.
 pub const SHED: &str = "godwit_shed_total";
 
@@ -79,6 +81,7 @@ pub fn describe() {
         "what this node may spend without asking, in USD"
     );
     describe_gauge!(OPEN_STREAMS, "streams being relayed");
+    describe_counter!(TOKEN_REFRESHES, "tokens fetched for accounts at providers");
     describe_counter!(SHED, "work refused because a limit was reached");
 }
 

@@ -75,7 +75,7 @@ pub struct Node {
     /// The way to the providers.
     pub upstream: Arc<dyn Upstream>,
     /// Our keys at the providers.
-    pub credentials: Credentials,
+    pub credentials: Arc<Credentials>,
     /// Limits.
     pub admission: Arc<Admission>,
     /// The long listings, rendered.

@@ -42,7 +42,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         Simulate::Auto => !real
             .providers
             .iter()
-            .any(|provider| provider.api_key_env.is_some() && credentials.usable(provider)),
+            .any(|provider| provider.api_key_env.is_some() && credentials.is_set(provider)),
     };
     let simulation = if simulated {
         let folder = config.data_dir.join("simulated-catalog");
@@ -196,7 +196,7 @@ impl Told<'_> {
                 .provider(endpoint.provider.as_str())
                 .is_some_and(|provider| {
                     edge_node::dialect::is_built(provider.dialect)
-                        && node.credentials.usable(provider)
+                        && node.credentials.is_set(provider)
                 })
         };
         let usable: Vec<_> = snapshot.endpoints().iter().filter(|e| usable(e)).collect();

@@ -3,8 +3,8 @@
 
 use memchr::memchr2;
 
-/// The longest event, its name and data together.
-pub const EVENT_BYTES_MAX: usize = 4 << 20;
+/// The longest event, its name and data together: pictures come whole in one.
+pub const EVENT_BYTES_MAX: usize = 32 << 20;
 
 /// One event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,19 +1,21 @@
 //! Reads an answer, streamed or whole, as canonical events. Every frame is a whole response; the
 //! end of a choice is told at the end of the body, because older models say STOP on every frame.
 
-use crate::dialect::calls::{CALLS_MAX, Calls};
-use crate::dialect::gemini::REASONING_FORMAT;
 use crate::dialect::gemini::counts::Counts;
-use crate::dialect::gemini::fields::{Candidate, FunctionCall, Outline, Piece, each_of};
+use crate::dialect::gemini::fields::{Candidate, Outline, Piece, each_of};
 use crate::dialect::gemini::model::Model;
-use crate::dialect::gemini::sources::{self, Cited, Grounding, Text};
+use crate::dialect::gemini::sources::{self, Grounding};
 use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{Target, classify, finish};
 use crate::failure::Failure;
 use crate::ingress::peek::CHOICES_MAX;
-use crate::message::{Detail, DetailKind, Escaped, Event, Finish};
-use crate::wire::json::{Kind, Scanner, Str, SyntaxError};
+use crate::message::{Escaped, Event, Finish};
+use crate::wire::json::{Kind, Scanner, SyntaxError};
+use cite::citation;
+use parts::Choice;
 
+mod cite;
+mod parts;
 mod probabilities;
 
 /// State over one answer.
@@ -29,19 +31,6 @@ pub(super) struct Answer {
     /// What ids of calls that came without one begin with.
     call_id: String,
     model: Model,
-}
-
-/// State of one choice.
-#[derive(Debug, Default)]
-struct Choice {
-    index: usize,
-    calls: Calls,
-    text: Text,
-    /// Details of reasoning so far.
-    details: usize,
-    /// The detail that a further thought continues.
-    thought: Option<usize>,
-    finish: Option<(Finish, String)>,
 }
 
 /// What goes wrong while a frame is read.
@@ -207,10 +196,7 @@ impl Answer {
             .filter(|_| index < CHOICES_MAX)?;
         let known = self.choices.iter().position(|c| c.index == index);
         Some(known.unwrap_or_else(|| {
-            self.choices.push(Choice {
-                index,
-                ..Choice::default()
-            });
+            self.choices.push(Choice::new(index));
             self.choices.len() - 1
         }))
     }
@@ -268,96 +254,6 @@ impl Answer {
         }
     }
 
-    fn part(&mut self, at: usize, piece: &Piece<'_>, sink: &mut dyn Sink) -> Result<(), Failure> {
-        let Some(choice) = self.choices.get_mut(at) else {
-            return Ok(());
-        };
-        choice.text.begin_part();
-        let text = piece.text.filter(|text| !text.is_empty());
-        let signature = piece.signature.filter(|text| !text.is_empty());
-        if piece.is_thought {
-            choice.think(text, signature, &mut self.notes, sink);
-            return Ok(());
-        }
-        if let Some(call) = &piece.call {
-            return self.call(at, call, signature, sink);
-        }
-        if let Some(text) = text {
-            choice.thought = None;
-            choice.text.push(text);
-            self.notes.give(Event::Text(text.into()), sink);
-        }
-        if let Some((media, data)) = piece.inline {
-            let id = self.notes.progress.upstream_id.clone();
-            give_media(media, data, &id, &mut self.notes, sink);
-        }
-        if let Some((media, url)) = piece.link
-            && media.inner().starts_with("image")
-        {
-            self.notes.give(Event::Image { url: url.into() }, sink);
-        }
-        if let Some(signature) = signature {
-            choice.encrypted("", signature, &mut self.notes, sink);
-        }
-        Ok(())
-    }
-
-    /// A call comes whole. Its signature is told before it, under its id.
-    fn call(
-        &mut self,
-        at: usize,
-        call: &FunctionCall<'_>,
-        signature: Option<Str<'_>>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Failure> {
-        let Some(choice) = self.choices.get_mut(at) else {
-            return Ok(());
-        };
-        if choice.calls.len() == CALLS_MAX {
-            return Err(classify::too_large(&self.notes.name, "512 tool calls"));
-        }
-        let index = choice.calls.open();
-        let made_up = match choice.index {
-            0 => format!("{}{index}", self.call_id),
-            other => format!("{}{other}_{index}", self.call_id),
-        };
-        let id = call.id.filter(|id| !id.is_empty());
-        let id = id.map_or(made_up.as_str(), Str::inner);
-        if let Some(signature) = signature {
-            choice.encrypted(id, signature, &mut self.notes, sink);
-        }
-        choice.thought = None;
-        let name = call.name.map(Escaped::from).unwrap_or_default();
-        let id = Escaped(id);
-        self.notes.give(Event::Call { index, id, name }, sink);
-        let arguments = compact(call.arguments.unwrap_or("{}"));
-        choice.calls.argue(index, &arguments);
-        let text = Escaped(&arguments);
-        self.notes.give(Event::Arguments { index, text }, sink);
-        Ok(())
-    }
-
-    fn grounding(&mut self, at: usize, grounding: &Grounding<'_>, sink: &mut dyn Sink) {
-        // Before Gemini 3 a grounded prompt is one search, however many queries it took.
-        let most = if self.model.is_third() { u64::MAX } else { 1 };
-        self.counts.searched(grounding.searches.min(most));
-        let parts = self.choices.get(at).map(|choice| choice.text.parts.clone());
-        self.cite(at, &grounding.sources(&parts.unwrap_or_default()), sink);
-    }
-
-    fn cite(&mut self, at: usize, all: &[Cited<'_>], sink: &mut dyn Sink) {
-        let Some(choice) = self.choices.get_mut(at) else {
-            return;
-        };
-        for source in all {
-            if choice.text.is_news(source) && choice.text.reaches(source) {
-                let place = choice.text.characters(source.bytes);
-                let (url, title) = (source.url.into(), source.title.into());
-                self.notes.give(citation(url, title, place), sink);
-            }
-        }
-    }
-
     /// The provider says that a choice has ended; that may be said again.
     fn ended(&mut self, at: usize, word: &str) -> Result<(), Failure> {
         let has_output = self.notes.progress.output_bytes > 0;
@@ -403,118 +299,5 @@ impl Answer {
             stop: Escaped(""),
         };
         self.notes.give(event, sink);
-    }
-}
-
-impl Choice {
-    /// A thought; its signature ends it.
-    fn think(
-        &mut self,
-        text: Option<Str<'_>>,
-        signature: Option<Str<'_>>,
-        notes: &mut Notes,
-        sink: &mut dyn Sink,
-    ) {
-        if text.is_none() && signature.is_none() {
-            return;
-        }
-        let index = self.thought.unwrap_or_else(|| self.next_detail());
-        let detail = detail(index, DetailKind::Text, "");
-        if let Some(text) = text {
-            let text = text.into();
-            notes.give(Event::Reasoning { detail, text }, sink);
-        }
-        self.thought = Some(index).filter(|_| signature.is_none());
-        if let Some(signature) = signature {
-            let signature = signature.into();
-            notes.give(Event::Signature { detail, signature }, sink);
-        }
-    }
-
-    /// The signature of a call, or, without an id, of the text or picture before it.
-    fn encrypted(&mut self, id: &str, data: Str<'_>, notes: &mut Notes, sink: &mut dyn Sink) {
-        self.thought = None;
-        let index = self.next_detail();
-        let detail = detail(index, DetailKind::Encrypted, id);
-        let data = data.into();
-        notes.give(Event::Encrypted { detail, data }, sink);
-    }
-
-    const fn next_detail(&mut self) -> usize {
-        self.details += 1;
-        self.details - 1
-    }
-}
-
-fn citation<'a>(url: Escaped<'a>, title: Escaped<'a>, place: Option<(usize, usize)>) -> Event<'a> {
-    Event::Citation {
-        url,
-        title,
-        content: Escaped(""),
-        start: place.map(|(start, _)| start),
-        end: place.map(|(_, end)| end),
-    }
-}
-
-const fn detail(index: usize, kind: DetailKind, id: &str) -> Detail<'_> {
-    Detail {
-        index,
-        kind,
-        id: Escaped(id),
-        format: Escaped(REASONING_FORMAT),
-    }
-}
-
-/// Pictures and speech; the client's API has no word for anything else.
-fn give_media(media: Str<'_>, data: Str<'_>, id: &str, notes: &mut Notes, sink: &mut dyn Sink) {
-    if media.inner().starts_with("image") {
-        let url = format!("data:{};base64,{}", media.inner(), data.inner());
-        notes.give(Event::Image { url: Escaped(&url) }, sink);
-    } else if media.inner().starts_with("audio") {
-        let event = Event::Audio {
-            id: Escaped(id),
-            data: data.into(),
-            transcript: Escaped(""),
-            expires_at: None,
-        };
-        notes.give(event, sink);
-    } else {
-        tracing::warn!(media = media.inner(), "output of a kind that has no word");
-    }
-}
-
-/// A JSON text as the inside of a JSON string, without the white space between its tokens.
-fn compact(raw: &str) -> String {
-    let mut out = String::with_capacity(raw.len() + 16);
-    let (mut inside, mut escaped) = (false, false);
-    for character in raw.chars() {
-        match character {
-            ' ' | '\n' | '\r' | '\t' if !inside => continue,
-            '"' => {
-                inside ^= !escaped;
-                out.push('\\');
-            }
-            '\\' => out.push('\\'),
-            _ => {}
-        }
-        escaped = inside && character == '\\' && !escaped;
-        out.push(character);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::compact;
-
-    #[test]
-    fn arguments_keep_everything_but_white_space() {
-        let raw =
-            "{ \"a b\" : [1.0,\n 12345678901234567890123], \"q\": \"x \\\" \\\\\" , \"é\":{ } }";
-        let text: String = serde_json::from_str(&format!("\"{}\"", compact(raw))).unwrap();
-        assert_eq!(
-            text,
-            r#"{"a b":[1.0,12345678901234567890123],"q":"x \" \\","é":{}}"#
-        );
     }
 }

@@ -1,0 +1,114 @@
+//! Accounts at Google Cloud: where a provider's variable names an account's file instead of holding
+//! a token, tokens are fetched by a task, ahead of their end. Requests only read the one in use.
+
+mod grant;
+mod refresh;
+
+#[cfg(test)]
+mod tests;
+
+pub use refresh::Refresher;
+
+use arc_swap::ArcSwapOption;
+use grant::{File, Grant};
+use http::HeaderValue;
+use shared::clock::Moment;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+
+/// How long before its end a token is replaced; shorter for tokens that do not live twice as long.
+pub const REFRESH_MARGIN: Duration = Duration::from_mins(5);
+/// The longest account file.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// An account, never printed.
+pub(super) struct Account {
+    source: Source,
+    current: ArcSwapOption<Current>,
+}
+
+/// Where the account is described.
+enum Source {
+    File(PathBuf),
+    /// In the variable itself.
+    Inline(String),
+}
+
+/// A token in use.
+struct Current {
+    project: Option<String>,
+    header: HeaderValue,
+    /// When to fetch the next.
+    renew: Moment,
+    /// When it is of no use any more.
+    end: Moment,
+}
+
+impl Account {
+    /// The account that a variable's text describes or names; none for a token. Reads nothing.
+    pub(super) fn of(text: &str) -> Option<Arc<Self>> {
+        let text = text.trim();
+        let source = if text.starts_with('{') {
+            Source::Inline(text.to_owned())
+        } else if text.starts_with('/') || text.ends_with(".json") {
+            Source::File(text.into())
+        } else {
+            return None;
+        };
+        Some(Arc::new(Self {
+            source,
+            current: ArcSwapOption::empty(),
+        }))
+    }
+
+    /// The header with the token; none while there is none that is good.
+    pub(super) fn header(&self, now: Moment) -> Option<HeaderValue> {
+        let current = self.current.load();
+        let current = current.as_ref().filter(|current| now < current.end)?;
+        Some(current.header.clone())
+    }
+
+    /// The account's project, once it is known.
+    pub(super) fn project(&self) -> Option<String> {
+        self.current.load().as_ref()?.project.clone()
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        let current = self.current.load();
+        current.as_ref().is_none_or(|current| now >= current.renew)
+    }
+
+    /// The file anew each time: it may have been replaced.
+    async fn file(&self) -> Result<File, String> {
+        let text = match &self.source {
+            Source::Inline(text) => text.clone(),
+            Source::File(path) => {
+                let opened = tokio::fs::File::open(path).await;
+                let opened = opened.map_err(|error| format!("{}: {error}", path.display()))?;
+                let mut text = String::new();
+                let read = opened.take(FILE_BYTES_MAX).read_to_string(&mut text).await;
+                read.map_err(|error| format!("{}: {error}", path.display()))?;
+                text
+            }
+        };
+        // What is wrong with a secret's text is not told: the message might quote it.
+        serde_json::from_str(&text).map_err(|_| "not an account file".to_owned())
+    }
+
+    /// Takes a token into use.
+    fn put(&self, grant: &Grant, project: Option<String>, now: Moment) -> Result<(), String> {
+        let header = HeaderValue::from_str(&format!("Bearer {}", grant.token));
+        let mut header = header.map_err(|_| "the token is not a header value".to_owned())?;
+        header.set_sensitive(true);
+        let margin = REFRESH_MARGIN.min(grant.life / 2);
+        self.current.store(Some(Arc::new(Current {
+            project,
+            header,
+            renew: now.plus(grant.life.saturating_sub(margin)),
+            end: now.plus(grant.life),
+        })));
+        Ok(())
+    }
+}
