@@ -29,6 +29,8 @@ pub struct Client<'a> {
     /// True when the answer is to be a stream.
     streaming: bool,
     begun: bool,
+    /// Events sent so far, where the API numbers them.
+    events: u64,
 }
 
 impl<'a> Client<'a> {
@@ -49,6 +51,7 @@ impl<'a> Client<'a> {
             keep_alive,
             streaming: false,
             begun: false,
+            events: 0,
         }
     }
 
@@ -119,6 +122,11 @@ impl<'a> Client<'a> {
                 .await
                 .map_err(gone)?;
         }
+        if self.api == Some(Api::Responses) {
+            // A line end inside of an event's data is escaped.
+            let events = memchr::memmem::find_iter(&data, b"\ndata: ").count();
+            self.events += events as u64;
+        }
         self.exchange.send(data).await.map_err(gone)
     }
 
@@ -141,7 +149,9 @@ impl<'a> Client<'a> {
         created: u64,
     ) -> Result<(), Failure> {
         if let Some(api) = self.api {
-            let event = egress::error_event(api, failure, &self.generation, model, created);
+            let generation = &self.generation;
+            let event =
+                egress::error_event(api, failure, generation, (model, created), self.events);
             self.send(event).await?;
         }
         self.end().await

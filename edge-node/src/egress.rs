@@ -4,6 +4,7 @@
 mod chat;
 mod completions;
 pub(crate) mod messages;
+pub(crate) mod responses;
 pub(crate) mod seal;
 pub(crate) mod usage;
 
@@ -36,6 +37,7 @@ pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
         (Api::Completions, false) => Box::new(completions::Answer::new(call, target)),
         (Api::Messages, true) => Box::new(messages::Events::new(call, target)),
         (Api::Messages, false) => Box::new(messages::Answer::new(call, target)),
+        (Api::Responses, _) => Box::new(responses::Response::new(call, target)),
     }
 }
 
@@ -46,22 +48,24 @@ pub fn error_body(api: Option<Api>, failure: &Failure, generation: &GenerationId
     match api {
         None | Some(Api::Chat | Api::Completions) => failure.body(),
         Some(Api::Messages) => messages::error_body(failure, generation),
+        Some(Api::Responses) => responses::error_body(failure),
     }
 }
 
-/// The error event that ends a stream which has begun; nothing follows it.
+/// The error event that ends a stream which has begun; nothing follows it. `events` went before it.
 #[must_use]
 pub fn error_event(
     api: Api,
     failure: &Failure,
     generation: &GenerationId,
-    model: &str,
-    created: u64,
+    (model, created): (&str, u64),
+    events: u64,
 ) -> Bytes {
     match api {
         Api::Chat => chat::error_event(failure, generation, model, created),
         Api::Completions => completions::error_event(failure, generation, model, created),
         Api::Messages => messages::error_event(failure, generation),
+        Api::Responses => responses::error_event(failure, generation, (model, created), events),
     }
 }
 

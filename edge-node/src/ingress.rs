@@ -10,6 +10,7 @@ pub mod peek;
 pub mod preferences;
 pub(crate) mod read;
 pub mod reasoning;
+mod responses;
 pub mod survey;
 
 #[cfg(test)]
@@ -38,6 +39,8 @@ pub enum Api {
     Completions,
     /// `POST …/messages`
     Messages,
+    /// `POST …/responses`
+    Responses,
 }
 
 impl Api {
@@ -48,6 +51,7 @@ impl Api {
             Self::Chat => "chat",
             Self::Completions => "completions",
             Self::Messages => "messages",
+            Self::Responses => "responses",
         }
     }
 
@@ -56,6 +60,7 @@ impl Api {
             Self::Chat => &chat::GRAMMAR,
             Self::Completions => &completions::GRAMMAR,
             Self::Messages => &messages::GRAMMAR,
+            Self::Responses => &responses::GRAMMAR,
         }
     }
 }
@@ -117,6 +122,7 @@ pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
         Api::Chat => chat::request(call),
         Api::Completions => completions::request(call),
         Api::Messages => messages::request(call),
+        Api::Responses => responses::request(call),
     }
 }
 

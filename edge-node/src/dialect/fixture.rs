@@ -169,6 +169,17 @@ impl Played {
             .collect()
     }
 
+    /// The typed events of a stream, which names each by its type.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let events = self.out.split_terminator("\n\n").map(|event| {
+            let (name, data) = event.split_once("\ndata: ").unwrap();
+            let data: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(name.strip_prefix("event: "), data["type"].as_str());
+            data
+        });
+        events.collect()
+    }
+
     /// A whole answer.
     pub(crate) fn answer(&self) -> Value {
         assert!(self.failure.is_none(), "{:?}", self.failure);

@@ -1,37 +1,45 @@
 //! OpenAI's Responses as an upstream, stateless: nothing is stored at the provider, reasoning goes
-//! back and forth encrypted. Requests are written from the canonical request, answers are read as
-//! canonical events.
+//! back and forth encrypted. For clients that speak the same, bytes pass both ways but for declared
+//! splices; for others requests are written from the canonical request, answers are read as events.
 
 mod counts;
 mod fields;
 mod input;
 mod items;
+mod pass;
 mod reader;
 mod request;
+mod splice;
 
 #[cfg(test)]
 mod tests;
 
 use crate::dialect::{Outgoing, Target, translate};
 use crate::failure::Failure;
-use crate::ingress::{self, Call};
+use crate::ingress::{self, Api, Call};
 use crate::wire::sse;
 use http::{HeaderValue, header};
 use shared::catalog::Dialect;
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
-    let request = ingress::request(call)?;
-    let body = request::body(&request, target)?;
-    let reader = reader::Answer::new(target);
+    let (body, translator) = if call.api == Api::Responses {
+        (splice::body(call, target), pass::translator(call, target))
+    } else {
+        let request = ingress::request(call)?;
+        let body = request::body(&request, target)?.into();
+        let reader = reader::Answer::new(target);
+        let translator = translate::translator::<sse::Parser, _>(reader, call, target);
+        (body, translator)
+    };
     Ok(Outgoing {
         path: "/responses".to_owned(),
         headers: vec![(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         )],
-        body: body.into(),
-        translator: translate::translator::<sse::Parser, _>(reader, call, target),
+        body,
+        translator,
     })
 }
 

@@ -46,7 +46,6 @@ impl Route {
 
 /// Routes whose whole family comes with later issues: first path segment and what it is.
 const LATER: &[(&str, &str)] = &[
-    ("responses", "the Responses API"),
     ("embeddings", "embeddings"),
     ("rerank", "rerank"),
     ("images", "image generation"),
@@ -89,9 +88,10 @@ pub fn of(method: &Method, path: &str) -> Route {
         ["completions"] if method == Method::POST => Route::Infer(Api::Completions, surface),
         ["messages"] if method == Method::POST => Route::Infer(Api::Messages, surface),
         ["messages", "count_tokens"] if method == Method::POST => Route::CountTokens(surface),
-        ["chat", "completions"] | ["completions" | "messages"] | ["messages", "count_tokens"] => {
-            Route::Method("POST")
-        }
+        ["responses"] if method == Method::POST => Route::Infer(Api::Responses, surface),
+        ["chat", "completions"]
+        | ["completions" | "messages" | "responses"]
+        | ["messages", "count_tokens"] => Route::Method("POST"),
         ["models"] => get(Route::Models(surface)),
         ["models", "count"] => get(Route::ModelCount),
         ["models", author, slug, "endpoints"] => get(Route::Endpoints(format!("{author}/{slug}"))),
@@ -132,7 +132,10 @@ mod tests {
             Route::Endpoints("meta-llama/llama-3.3-70b-instruct".into())
         );
         assert_eq!(get("/api/v1/providers"), Route::Providers);
-        assert!(matches!(post("/v1/responses"), Route::Later(_)));
+        let responses = Route::Infer(Api::Responses, Surface::OpenAi);
+        assert_eq!(post("/v1/responses"), responses);
+        assert_eq!(get("/api/v1/responses"), Route::Method("POST"));
+        assert!(matches!(post("/v1/embeddings"), Route::Later(_)));
         for unknown in [
             "/",
             "/api/v2/models",

@@ -29,7 +29,6 @@ pub(crate) fn recordings() -> Vec<Recording> {
 fn dialect(name: &str) -> Dialect {
     match name {
         "bedrock-converse-stream" => Dialect::BedrockConverse,
-        "ollama-native" => Dialect::Ollama,
         "cohere-v2-chat" => Dialect::CohereV2,
         name => Dialect::parse(name).unwrap(),
     }
@@ -65,14 +64,24 @@ impl Recording {
             Api::Chat => Some(Dialect::OpenaiChat),
             Api::Messages => Some(Dialect::AnthropicMessages),
             Api::Completions => None,
+            Api::Responses => Some(Dialect::OpenaiResponses),
         };
         let mut request = if own == Some(self.dialect) && recorded.is_object() {
             recorded.clone()
         } else if api == Api::Completions {
             json!({ "prompt": "hello" })
+        } else if api == Api::Responses {
+            json!({ "input": "hello" })
         } else {
             json!({ "messages": [{ "role": "user", "content": "hello" }], "max_tokens": 1000 })
         };
+        if api == Api::Responses {
+            // Tools of the provider's own and tiers at other prices are refused.
+            if let Some(tools) = request["tools"].as_array_mut() {
+                tools.retain(|tool| tool["type"] == "function");
+            }
+            request["service_tier"] = Value::Null;
+        }
         request["model"] = json!("test/model");
         if self.status == 200 {
             request["stream"] = json!(self.is_stream());

@@ -61,12 +61,14 @@ impl Said {
                 Api::Chat => said.chat(value, body),
                 Api::Messages => said.anthropic(value),
                 Api::Completions => said.completions(value),
+                Api::Responses => said.responses(value),
             }
         }
         said.tidy()
     }
 
-    /// The same as far as an API has words for it: Messages has one choice, text completions have no calls.
+    /// The same as far as an API has words for it: Messages and Responses have one
+    /// choice, text completions have no calls.
     pub(crate) fn told_to(mut self, api: Api) -> Self {
         if api == Api::Completions {
             self.calls.clear();
@@ -75,17 +77,11 @@ impl Said {
                 "stop".clone_into(word);
             }
         }
-        if api == Api::Messages {
+        if matches!(api, Api::Messages | Api::Responses) {
             self.texts.retain(|choice, _| *choice == 0);
             self.reasoning.retain(|choice, _| *choice == 0);
             self.calls.retain(|choice, _| *choice == 0);
             self.finish.retain(|choice, _| *choice == 0);
-            // A whole answer has arguments as an object: its blanks are nobody's.
-            for call in self.calls.values_mut().flatten() {
-                if let Ok(value) = serde_json::from_str::<Value>(&call.3) {
-                    call.3 = value.to_string();
-                }
-            }
         }
         self
     }
@@ -109,7 +105,6 @@ impl Said {
                 Dialect::Gemini | Dialect::VertexGemini => said.gemini(value),
                 Dialect::BedrockConverse => said.bedrock(value),
                 Dialect::CohereV2 => said.cohere(value),
-                Dialect::Ollama => said.ollama(value),
                 Dialect::OpenaiResponses => said.responses(value),
                 _ => said.chat(value, body),
             }
@@ -152,11 +147,7 @@ impl Said {
             let said = self.texts.entry(index).or_default();
             said.push_str(text(&body["content"]));
             said.push_str(text(&body["refusal"]));
-            let parts = || body["content"].as_array().into_iter().flatten();
-            said.extend(parts().map(|part| text(&part["text"])));
             let said = self.reasoning.entry(index).or_default();
-            let thoughts = parts().filter_map(|part| part["thinking"].as_array());
-            said.extend(thoughts.flatten().map(|thought| text(&thought["text"])));
             let reasoning = body
                 .get("reasoning")
                 .or_else(|| body.get("reasoning_content"));

@@ -1,0 +1,225 @@
+//! The pieces of a response: which item each belongs to, and the events that tell of it.
+
+use super::Response;
+use crate::egress::responses::items::{Call, Item, Part, join};
+use crate::egress::responses::reasoning::Reasoning;
+use crate::egress::responses::stream::Spot;
+use crate::egress::responses::{OWN_IDS, put};
+use crate::message::{Detail, DetailKind, Escaped, Event};
+use bytes::BytesMut;
+
+impl Response {
+    /// The message that grows and its last part, which is of the wanted kind.
+    fn speak(&mut self, refuses: bool, out: &mut BytesMut) -> usize {
+        let is_message = |item: &Item| matches!(item, Item::Message { .. });
+        let open = self
+            .open
+            .filter(|at| self.items.get(*at).is_some_and(is_message));
+        let place = open.unwrap_or_else(|| {
+            self.close_open("completed", out);
+            let id = self.next_id("msg_");
+            let parts = Vec::new();
+            self.push(Item::Message { id, parts }, out)
+        });
+        self.open = Some(place);
+        if let Some(Item::Message { id, parts }) = self.items.get_mut(place) {
+            let is_fit = |part: &Part| matches!(part, Part::Refusal(_)) == refuses;
+            if !parts.last().is_some_and(is_fit) {
+                if let Some(part) = parts.last() {
+                    let spot = Spot::new(id, place, parts.len() - 1);
+                    self.stream.part_done(&spot, part, out);
+                    if let Part::Text { text, .. } = part {
+                        self.characters += Escaped(text).decode().chars().count();
+                    }
+                }
+                let part = if refuses {
+                    Part::Refusal(String::new())
+                } else {
+                    Part::text()
+                };
+                let spot = Spot::new(id, place, parts.len());
+                self.stream.part_added(&spot, &part, out);
+                parts.push(part);
+            }
+        }
+        place
+    }
+
+    pub(super) fn say(&mut self, piece: &str, refuses: bool, out: &mut BytesMut) {
+        let place = self.speak(refuses, out);
+        let Some(Item::Message { id, parts }) = self.items.get_mut(place) else {
+            return;
+        };
+        let index = parts.len() - 1;
+        let spot = Spot::new(id, place, index);
+        match parts.last_mut() {
+            Some(Part::Text { text, .. }) => {
+                text.push_str(piece);
+                self.stream.event("output_text.delta", out, |out| {
+                    spot.write("content_index", out);
+                    put(out, &[",\"delta\":\"", piece, "\",\"logprobs\":[]"]);
+                });
+            }
+            Some(Part::Refusal(text)) => {
+                text.push_str(piece);
+                self.stream.event("refusal.delta", out, |out| {
+                    spot.write("content_index", out);
+                    put(out, &[",\"delta\":\"", piece, "\""]);
+                });
+            }
+            None => {}
+        }
+    }
+
+    /// Probabilities follow their text in a delta of their own.
+    pub(super) fn probable(&mut self, tokens: &str, out: &mut BytesMut) {
+        let Some(place) = self.open else {
+            return;
+        };
+        if let Some(Item::Message { id, parts }) = self.items.get_mut(place) {
+            let index = parts.len().saturating_sub(1);
+            if let Some(Part::Text { logprobs, .. }) = parts.last_mut() {
+                join(logprobs, tokens);
+                let spot = Spot::new(id, place, index);
+                self.stream.event("output_text.delta", out, |out| {
+                    spot.write("content_index", out);
+                    put(out, &[",\"delta\":\"\",\"logprobs\":[", tokens, "]"]);
+                });
+            }
+        }
+    }
+
+    /// A source belongs to the last text, also when that has ended.
+    pub(super) fn cite(&mut self, event: &Event<'_>, out: &mut BytesMut) {
+        let Event::Citation {
+            url,
+            title,
+            content,
+            start,
+            end,
+        } = event
+        else {
+            return;
+        };
+        let mut all = self.items.iter_mut().enumerate().rev();
+        let message = all.find(|(_, item)| matches!(item, Item::Message { .. }));
+        let Some((place, Item::Message { id, parts })) = message else {
+            return;
+        };
+        let is_open = self.open == Some(place);
+        let before = if is_open { self.characters } else { 0 };
+        let index = parts.len().saturating_sub(1);
+        let Some(Part::Text {
+            annotations, count, ..
+        }) = parts.last_mut()
+        else {
+            return;
+        };
+        let at = |at: &Option<usize>| at.unwrap_or(0).saturating_sub(before);
+        let mut written = format!(
+            "{{\"type\":\"url_citation\",\"url\":\"{}\",\"title\":\"{}\",\"start_index\":{},\"end_index\":{}",
+            url.0,
+            title.0,
+            at(start),
+            at(end)
+        );
+        if !content.is_empty() {
+            written.push_str(",\"content\":\"");
+            written.push_str(content.0);
+            written.push('"');
+        }
+        written.push('}');
+        join(annotations, &written);
+        let number = count.to_string();
+        *count += 1;
+        if is_open {
+            let spot = Spot::new(id, place, index);
+            self.stream
+                .event("output_text.annotation.added", out, |out| {
+                    spot.write("content_index", out);
+                    put(out, &[",\"annotation_index\":", &number]);
+                    put(out, &[",\"annotation\":", &written]);
+                });
+        }
+    }
+
+    /// The item of reasoning that a detail belongs to.
+    fn reasoning(&mut self, detail: &Detail<'_>, out: &mut BytesMut) -> usize {
+        if let Some(place) = self.open
+            && let Some(Item::Reasoning(reasoning)) = self.items.get(place)
+            && reasoning.takes(detail)
+        {
+            return place;
+        }
+        self.close_open("completed", out);
+        let id = self.next_id(OWN_IDS);
+        let item = Item::Reasoning(Reasoning::new(detail, id));
+        let place = self.push(item, out);
+        self.open = Some(place);
+        place
+    }
+
+    pub(super) fn think(&mut self, detail: &Detail<'_>, text: &str, out: &mut BytesMut) {
+        let place = self.reasoning(detail, out);
+        if let Some(Item::Reasoning(reasoning)) = self.items.get_mut(place) {
+            let (part, is_new) = reasoning.part(detail);
+            let id = reasoning.id.clone();
+            let spot = Spot::new(&id, place, part);
+            if is_new {
+                self.stream.thought_added(&spot, detail.kind, out);
+            }
+            reasoning.add(detail.kind, part, text);
+            self.stream.thought(&spot, (detail.kind, text), out);
+        }
+    }
+
+    /// What proves reasoning or hides it has no event of its own: it comes with the item's end.
+    pub(super) fn seal(&mut self, detail: &Detail<'_>, sealed: &str, out: &mut BytesMut) {
+        let place = self.reasoning(detail, out);
+        if let Some(Item::Reasoning(reasoning)) = self.items.get_mut(place) {
+            let field = match detail.kind {
+                DetailKind::Encrypted => &mut reasoning.encrypted,
+                DetailKind::Text | DetailKind::Summary => &mut reasoning.signature,
+            };
+            sealed.clone_into(field);
+        }
+    }
+
+    pub(super) fn call(&mut self, call_id: &str, name: &str, out: &mut BytesMut) {
+        self.close_open("completed", out);
+        let call = Call {
+            id: self.next_id("fc_"),
+            call_id: call_id.to_owned(),
+            name: name.to_owned(),
+            arguments: String::new(),
+        };
+        let place = self.push(Item::Call(call), out);
+        self.calls.push(place);
+    }
+
+    pub(super) fn argue(&mut self, index: usize, piece: &str, out: &mut BytesMut) {
+        let Some(place) = self.calls.get(index).copied() else {
+            return;
+        };
+        if let Some(Item::Call(call)) = self.items.get_mut(place) {
+            call.arguments.push_str(piece);
+            let spot = Spot::new(&call.id, place, 0);
+            self.stream
+                .event("function_call_arguments.delta", out, |out| {
+                    spot.begin(out);
+                    put(out, &[",\"delta\":\"", piece, "\""]);
+                });
+        }
+    }
+
+    pub(super) fn picture(&mut self, url: Escaped<'_>, out: &mut BytesMut) {
+        self.close_open("completed", out);
+        let data = url.0.split_once(";base64,").map_or(url.0, |(_, data)| data);
+        let item = Item::Image {
+            id: self.next_id("ig_"),
+            data: data.to_owned(),
+        };
+        self.open = Some(self.push(item, out));
+        self.close_open("completed", out);
+    }
+}

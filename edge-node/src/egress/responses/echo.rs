@@ -1,0 +1,98 @@
+//! What a response object says of itself and of its request, which it repeats.
+
+use crate::egress::Envelope;
+use crate::egress::responses::put;
+use crate::ingress::Call;
+use bytes::BytesMut;
+
+/// Settings that every response object has, and what they are when the client did not say.
+const SETTINGS: [(&str, &str); 20] = [
+    ("instructions", "null"),
+    ("max_output_tokens", "null"),
+    ("max_tool_calls", "null"),
+    ("metadata", "{}"),
+    ("parallel_tool_calls", "true"),
+    ("previous_response_id", "null"),
+    ("prompt_cache_key", "null"),
+    ("reasoning", "{\"effort\":null,\"summary\":null}"),
+    ("safety_identifier", "null"),
+    ("service_tier", "\"auto\""),
+    ("store", "false"),
+    ("temperature", "null"),
+    ("text", "{\"format\":{\"type\":\"text\"}}"),
+    ("tool_choice", "\"auto\""),
+    ("tools", "[]"),
+    ("top_logprobs", "0"),
+    ("top_p", "null"),
+    ("frequency_penalty", "null"),
+    ("presence_penalty", "null"),
+    ("truncation", "\"disabled\""),
+];
+
+/// The members that stay the same while an answer comes.
+#[derive(Debug)]
+pub(super) struct Echo {
+    /// Up to the comma before `status`.
+    head: String,
+    /// From the comma before `instructions`.
+    settings: String,
+}
+
+impl Echo {
+    pub(super) fn new(call: &Call, envelope: &Envelope) -> Self {
+        let Envelope {
+            id,
+            model,
+            provider,
+            created,
+            ..
+        } = envelope;
+        let mut settings = String::new();
+        for (name, unsaid) in SETTINGS {
+            let said = said(call, name).filter(|raw| *raw != "null");
+            let raw = said.unwrap_or(unsaid);
+            settings.push_str(",\"");
+            settings.push_str(name);
+            settings.push_str("\":");
+            // Line ends between members would end an event.
+            settings.extend(
+                raw.chars()
+                    .map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }),
+            );
+        }
+        if let Some(user) = said(call, "user") {
+            settings.push_str(",\"user\":");
+            settings.push_str(user);
+        }
+        Self {
+            head: format!(
+                "{{\"id\":{id},\"object\":\"response\",\"created_at\":{created},\"model\":{model},\"provider\":{provider}"
+            ),
+            settings,
+        }
+    }
+
+    /// Appends a response object; `more` are further members, each with a comma before it.
+    pub(super) fn write(&self, (status, reason): (&str, &str), more: &str, out: &mut BytesMut) {
+        put(out, &[&self.head, ",\"status\":\"", status]);
+        put(out, &["\",\"background\":false,\"completed_at\":null"]);
+        put(out, &[",\"error\":null,\"incomplete_details\":"]);
+        if reason.is_empty() {
+            put(out, &["null"]);
+        } else {
+            put(out, &["{\"reason\":\"", reason, "\"}"]);
+        }
+        put(out, &[&self.settings, more, "}"]);
+    }
+}
+
+/// The value of a member of the request, as written.
+fn said<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
+    let text = call.text();
+    let mut members = call.members.iter();
+    let member = members.find(|member| {
+        let key = text.get(member.key.start + 1..member.key.end - 1);
+        key == Some(name)
+    })?;
+    text.get(member.value.start..member.value.end)
+}

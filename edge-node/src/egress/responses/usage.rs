@@ -1,0 +1,53 @@
+//! The usage object with its cost, an exact decimal.
+
+use crate::dialect::Bill;
+use std::fmt::Write;
+
+/// The usage object.
+pub(crate) fn object(bill: &Bill<'_>) -> String {
+    let usage = bill.usage;
+    let total = usage.prompt.saturating_add(usage.completion);
+    let cache_write = usage.cache_write.saturating_add(usage.cache_write_1h);
+    let mut text = format!(
+        concat!(
+            "{{\"input_tokens\":{},",
+            "\"input_tokens_details\":{{\"cached_tokens\":{},\"cache_write_tokens\":{}}},",
+            "\"output_tokens\":{},\"output_tokens_details\":{{\"reasoning_tokens\":{}}},",
+            "\"total_tokens\":{},{}",
+        ),
+        usage.prompt,
+        usage.cache_read,
+        cache_write,
+        usage.completion,
+        usage.reasoning,
+        total,
+        cost(bill),
+    );
+    if usage.web_searches > 0 {
+        let searches = usage.web_searches;
+        // Writing to a string can't fail.
+        let _ = write!(
+            text,
+            ",\"server_tool_use_details\":{{\"web_search_requests\":{searches}}}"
+        );
+    }
+    text.push('}');
+    text
+}
+
+/// The members that say what it cost.
+pub(crate) fn cost(bill: &Bill<'_>) -> String {
+    let cost = bill.cost;
+    format!(
+        concat!(
+            "\"cost\":{},\"is_byok\":false,",
+            "\"cost_details\":{{\"upstream_inference_cost\":{},",
+            "\"upstream_inference_input_cost\":{},",
+            "\"upstream_inference_output_cost\":{}}}",
+        ),
+        cost.total(),
+        cost.total(),
+        cost.prompt,
+        cost.completion,
+    )
+}
