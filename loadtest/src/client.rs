@@ -1,20 +1,27 @@
-//! The client side of tests and tools: JSON calls and event streams over hyper with a pool, and
-//! bare sockets for bytes that no client library would send. It decodes nothing silently: an
-//! unexpected status, a cut stream or bad JSON come back as what they are.
+//! The client side of tests and tools: JSON calls and event streams over hyper with a pool, in
+//! clear and over TLS, and bare sockets for bytes that no client library would send. It decodes
+//! nothing silently: an unexpected status, a cut stream or bad JSON come back as what they are.
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, Method, Request};
+mod connector;
+mod events;
+
+pub use events::{Event, Events};
+
+use bytes::Bytes;
+use connector::Connector;
+use http::{HeaderMap, Method, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::rustls::ClientConfig;
 
 /// How long a call may take as a whole.
 pub const CALL_MAX: Duration = Duration::from_secs(60);
@@ -51,7 +58,7 @@ pub enum CallError {
 pub struct Client {
     base: String,
     headers: HeaderMap,
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<Connector, Full<Bytes>>,
 }
 
 /// A whole answer.
@@ -59,6 +66,8 @@ pub struct Client {
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
+    /// The protocol that was spoken.
+    pub version: Version,
     /// Headers.
     pub headers: HeaderMap,
     /// Body.
@@ -90,22 +99,26 @@ impl Client {
     /// A client that speaks HTTP/1.1 to `base` (scheme and authority).
     #[must_use]
     pub fn new(base: &str) -> Self {
-        Self::build(base, false)
+        Self::build(base, false, None)
     }
 
     /// A client that speaks HTTP/2 in clear.
     #[must_use]
     pub fn h2c(base: &str) -> Self {
-        Self::build(base, true)
+        Self::build(base, true, None)
     }
 
-    fn build(base: &str, h2: bool) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+    /// A client over TLS (`https` in `base`) that speaks what ALPN settles on.
+    #[must_use]
+    pub fn over_tls(base: &str, tls: Arc<ClientConfig>) -> Self {
+        Self::build(base, false, Some(tls))
+    }
+
+    fn build(base: &str, h2: bool, tls: Option<Arc<ClientConfig>>) -> Self {
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .http2_only(h2)
-            .build(connector);
+            .build(Connector::new(tls));
         Self {
             base: base.trim_end_matches('/').to_owned(),
             headers: HeaderMap::new(),
@@ -164,6 +177,7 @@ impl Client {
             })?;
             Ok(Reply {
                 status: head.status.as_u16(),
+                version: head.version,
                 headers: head.headers,
                 body: body.to_bytes(),
             })
@@ -181,14 +195,7 @@ impl Client {
         let opening = self.open(Method::POST, path, body.to_string().into());
         let opened = tokio::time::timeout(CALL_MAX, opening).await;
         let (head, body) = opened.unwrap_or(Err(CallError::TimedOut))?.into_parts();
-        Ok(Events {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            started,
-            comments: 0,
-            body,
-            buffer: BytesMut::new(),
-        })
+        Ok(Events::new(head, body, started))
     }
 
     async fn open(
@@ -210,130 +217,6 @@ impl Client {
         let request = request.body(Full::new(body))?;
         Ok(self.pool.request(request).await?)
     }
-}
-
-/// One server-sent event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The `event:` line; empty when there is none.
-    pub name: String,
-    /// The `data:` lines, joined.
-    pub data: String,
-    /// Since the request was sent.
-    pub at: Duration,
-}
-
-impl Event {
-    /// The data as JSON; null when it is none.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.data).unwrap_or_default()
-    }
-}
-
-/// An event stream that is being read. Dropping it hangs up.
-pub struct Events {
-    /// HTTP status.
-    pub status: u16,
-    /// Headers.
-    pub headers: HeaderMap,
-    /// Comment lines seen so far.
-    pub comments: u64,
-    started: Instant,
-    body: Incoming,
-    buffer: BytesMut,
-}
-
-impl Events {
-    /// The next event; none at the proper end of the body.
-    ///
-    /// # Errors
-    /// The body was cut, or nothing came for [`CALL_MAX`].
-    pub async fn next(&mut self) -> Result<Option<Event>, CallError> {
-        loop {
-            if let Some((event, length)) = self.take_event() {
-                self.buffer.advance(length);
-                match event {
-                    Some(event) => return Ok(Some(event)),
-                    None => continue,
-                }
-            }
-            if self.buffer.len() > EVENT_BYTES_MAX {
-                return Err(CallError::TooLarge);
-            }
-            let frame = tokio::time::timeout(CALL_MAX, self.body.frame()).await;
-            match frame.map_err(|_| CallError::TimedOut)? {
-                None => return Ok(None),
-                Some(frame) => {
-                    if let Ok(bytes) = frame?.into_data() {
-                        self.buffer.extend_from_slice(&bytes);
-                    }
-                }
-            }
-        }
-    }
-
-    /// All events to the end, and whether the body ended properly.
-    pub async fn rest(&mut self) -> (Vec<Event>, Result<(), CallError>) {
-        let mut events = Vec::new();
-        loop {
-            match self.next().await {
-                Ok(Some(event)) => events.push(event),
-                Ok(None) => return (events, Ok(())),
-                Err(error) => return (events, Err(error)),
-            }
-        }
-    }
-
-    /// The rest of the body as it is: for answers that are no stream.
-    ///
-    /// # Errors
-    /// The body was cut.
-    pub async fn bytes(self) -> Result<Bytes, CallError> {
-        let mut all = self.buffer;
-        let body = http_body_util::Limited::new(self.body, ANSWER_BYTES_MAX);
-        let rest = body.collect().await.map_err(|error| {
-            let broken = error.downcast::<hyper::Error>();
-            broken.map_or(CallError::TooLarge, |error| CallError::Body(*error))
-        })?;
-        all.extend_from_slice(&rest.to_bytes());
-        Ok(all.freeze())
-    }
-
-    fn take_event(&mut self) -> Option<(Option<Event>, usize)> {
-        let (block, length) = first_block(&self.buffer)?;
-        let text = String::from_utf8_lossy(block);
-        let (mut name, mut data) = (String::new(), Vec::new());
-        let mut comments = 0;
-        for line in text.lines() {
-            if line.starts_with(':') {
-                comments += 1;
-            } else if let Some(value) = line.strip_prefix("event:") {
-                value.trim().clone_into(&mut name);
-            } else if let Some(value) = line.strip_prefix("data:") {
-                data.push(value.strip_prefix(' ').unwrap_or(value).to_owned());
-            }
-        }
-        self.comments += comments;
-        let seen = !(data.is_empty() && name.is_empty());
-        let event = seen.then(|| Event {
-            name,
-            data: data.join("\n"),
-            at: self.started.elapsed(),
-        });
-        Some((event, length))
-    }
-}
-
-/// The first event's bytes and the length with its blank line.
-fn first_block(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    let lf = memchr::memmem::find(bytes, b"\n\n").map(|at| (at, 2));
-    let crlf = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| (at, 4));
-    let (at, gap) = match (lf, crlf) {
-        (Some(lf), Some(crlf)) => lf.min(crlf),
-        (lf, crlf) => lf.or(crlf)?,
-    };
-    Some((bytes.get(..at)?, at + gap))
 }
 
 /// Sends bytes as they are and reads what comes until the other side closes or `patience` ends.

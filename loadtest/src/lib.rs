@@ -1,6 +1,7 @@
 //! Everything that needs a second process: simulated providers, fault proxy, load, replay, bench.
 
 pub mod bench;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod cluster;

@@ -124,7 +124,7 @@ impl Running {
         self.server.addr()
     }
 
-    /// The base URL for a catalogue: `http://ADDR/v1`.
+    /// The base URL for a catalogue: `http://ADDR/v1`, with TLS `https`.
     #[must_use]
     pub fn base_url(&self) -> String {
         let scheme = if self.desk.config.tls.is_some() {
@@ -133,6 +133,12 @@ impl Running {
             "http"
         };
         format!("{scheme}://{}/v1", self.addr())
+    }
+
+    /// Connections that it has accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.server.accepted()
     }
 
     /// Replaces the faults in force.

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -51,6 +51,7 @@ pub trait Answer: Send + Sync + 'static {
 /// A running server.
 pub struct Server {
     addr: SocketAddr,
+    accepted: Arc<AtomicU64>,
     tasks: Tasks,
 }
 
@@ -68,8 +69,24 @@ impl Server {
         let addr = listener.local_addr()?;
         let tasks = Tasks::new();
         let acceptor = tls.map(TlsAcceptor::from);
-        tasks.spawn("accept", accept(listener, acceptor, answer, tasks.clone()));
-        Ok(Self { addr, tasks })
+        let accepted = Arc::new(AtomicU64::new(0));
+        let door = Door {
+            acceptor,
+            accepted: Arc::clone(&accepted),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn("accept", door.accept(listener, answer));
+        Ok(Self {
+            addr,
+            accepted,
+            tasks,
+        })
+    }
+
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Where it listens.
@@ -84,35 +101,41 @@ impl Server {
     }
 }
 
-async fn accept<A: Answer>(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    answer: Arc<A>,
+/// What every connection comes through.
+struct Door {
+    acceptor: Option<TlsAcceptor>,
+    accepted: Arc<AtomicU64>,
     tasks: Tasks,
-) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut stop = tasks.stop_signal();
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            () = stop.wait() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
-        };
-        let (tls, answer, executor) = (tls.clone(), Arc::clone(&answer), tasks.clone());
-        tasks.spawn("connection", async move {
-            connection(stream, tls, answer, TaskExecutor(executor)).await;
-            drop(permit);
-        });
+}
+
+impl Door {
+    async fn accept<A: Answer>(self, listener: TcpListener, answer: Arc<A>) {
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut stop = self.tasks.stop_signal();
+        loop {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                return;
+            };
+            let accepted = tokio::select! {
+                () = stop.wait() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+            };
+            self.accepted.fetch_add(1, Ordering::Relaxed);
+            let (tls, answer) = (self.acceptor.clone(), Arc::clone(&answer));
+            let executor = TaskExecutor(self.tasks.clone());
+            self.tasks.spawn("connection", async move {
+                connection(stream, tls, answer, executor).await;
+                drop(permit);
+            });
+        }
     }
 }
 
@@ -269,18 +292,28 @@ impl AsyncWrite for Cuttable {
 /// # Errors
 /// A file cannot be read or holds no certificate or key.
 pub fn tls_config(cert: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
-    let certs: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_file_iter(cert)
-        .map_err(io::Error::other)?
-        .collect();
-    let certs = certs.map_err(io::Error::other)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
+    tls_of(
+        &std::fs::read(cert)?,
+        &std::fs::read(key)?,
+        &["h2", "http/1.1"],
+    )
+}
+
+/// TLS with this certificate chain and key (PEM), for these protocols by ALPN, best first.
+///
+/// # Errors
+/// A text holds no certificate or key, or they do not fit.
+pub fn tls_of(chain: &[u8], key: &[u8], alpn: &[&str]) -> io::Result<Arc<ServerConfig>> {
+    let chain: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(chain).collect();
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(io::Error::other)?;
     let provider = tokio_rustls::rustls::crypto::ring::default_provider();
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_no_client_auth()
-        .with_single_cert(certs, key)
+        .with_single_cert(chain.map_err(io::Error::other)?, key)
         .map_err(io::Error::other)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))
 }

@@ -200,18 +200,6 @@ async fn usage_is_streamed_as_each_surface_promises() {
     }
 }
 
-#[tokio::test]
-async fn http2_in_clear_is_served() {
-    let scene = Scene::start().await.unwrap();
-    let client = Client::h2c(&scene.godwit.addresses().url("api"));
-    let client = client.with_key(loadtest::cluster::DEV_KEY);
-    let body = chat(BOTH, "hello");
-    let calls = (0..20).map(|_| client.post(CHAT, &body));
-    for reply in futures::future::join_all(calls).await {
-        assert_answer(&reply.unwrap(), &expected_answer(&body));
-    }
-}
-
 /// Faults before any content, after which another endpoint must answer.
 fn early_faults() -> Vec<Rule> {
     let status = |status| Rule {

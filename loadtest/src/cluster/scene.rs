@@ -2,7 +2,7 @@
 //! misbehave, and three models: one at each provider alone, one at both.
 
 use super::{CatalogSpec, ClusterError, ProviderSpec, Standalone, StandaloneConfig, eventually};
-use crate::client::Client;
+use crate::client::{Client, Event};
 use crate::provider::{Answer, Config, Dialect, Provider, Rule, Running};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -157,6 +157,18 @@ pub fn with_tool(mut body: Value) -> Value {
         members.insert("tools".into(), json!([tool]));
     }
     body
+}
+
+/// What a stream of chat completions said, and whether it ended as it should.
+#[must_use]
+pub fn spoken(events: &[Event]) -> (String, bool) {
+    let piece = |event: &Event| {
+        let chunk = event.json();
+        let delta = chunk.pointer("/choices/0/delta/content")?.as_str()?;
+        Some(delta.to_owned())
+    };
+    let done = events.last().is_some_and(|event| event.data == "[DONE]");
+    (events.iter().filter_map(piece).collect(), done)
 }
 
 /// What an answer costs at the scene's prices, in pico-dollars.
