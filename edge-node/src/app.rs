@@ -32,6 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+/// How long clients may take to hang up once every request has ended.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// How long the rest may take once every request has ended.
 const FLUSH_MAX: Duration = Duration::from_secs(10);
 
@@ -73,6 +75,9 @@ pub struct Running {
     /// The node.
     pub node: Arc<Node>,
     in_flight: Arc<InFlight>,
+    /// The client API's listener and connections: the first to stop.
+    front: Tasks,
+    /// What stands behind them: requests need it to their end.
     tasks: Tasks,
     /// The admin interface outlives the rest: it tells that the node is draining.
     admin_tasks: Tasks,
@@ -112,9 +117,9 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         timers: config.path_timers,
         in_flight: Arc::clone(&in_flight),
     };
-    serve(&tasks, "api", api, service);
-    let admin_tasks = Tasks::new();
-    let stop = tasks.stop_signal();
+    let (front, admin_tasks) = (Tasks::new(), Tasks::new());
+    let stop = front.stop_signal();
+    serve(&front, "api", api, service);
     let service = Service {
         handler: Arc::new(AdminHandler {
             node: Arc::clone(&node),
@@ -133,6 +138,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         admin: admin_address,
         node,
         in_flight,
+        front,
         tasks,
         admin_tasks,
     })
@@ -247,15 +253,15 @@ impl Running {
     }
 
     /// Stops accepting, lets requests finish until `deadline`, settles, flushes. Gives the number
-    /// of requests that had to be cut.
+    /// of requests that had to be cut; they settle what they have given out.
     pub async fn drain(self, deadline: Duration) -> usize {
-        self.tasks.request_stop();
+        self.front.request_stop();
         let finished = tokio::time::timeout(deadline, self.in_flight.idle()).await;
-        let cut = if finished.is_ok() {
-            0
-        } else {
-            self.in_flight.count()
+        let (cut, farewell) = match finished {
+            Ok(()) => (0, FAREWELL_MAX),
+            Err(_) => (self.in_flight.count(), Duration::ZERO),
         };
+        self.front.drain(farewell).await;
         self.tasks.drain(FLUSH_MAX).await;
         self.admin_tasks.drain(Duration::from_millis(100)).await;
         cut

@@ -12,13 +12,16 @@ use shared::proto::admin::admin_server::AdminServer;
 use shared::proto::discovery::discovery_server::DiscoveryServer;
 use shared::proto::ledger::ledger_server::LedgerServer;
 use shared::proto::telemetry::telemetry_server::TelemetryServer;
-use shared::task::Tasks;
+use shared::task::{Stop, Tasks};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 /// How often an edge's connection is probed, and how long the answer may take: a dead one is
 /// noticed within their sum.
@@ -33,17 +36,30 @@ const CONSOLE_CONNECTIONS_MAX: usize = 256;
 /// Streams that one connection may have open.
 const STREAMS_MAX: u32 = 256;
 
+/// Every name under which health answers; the empty one is the server as a whole.
+const HEALTH_NAMES: [&str; 5] = [
+    "",
+    <DiscoveryServer<DiscoveryService> as NamedService>::NAME,
+    <TelemetryServer<TelemetryService> as NamedService>::NAME,
+    <LedgerServer<LedgerService> as NamedService>::NAME,
+    <AdminServer<AdminService> as NamedService>::NAME,
+];
+
 /// What serves, and whether it still does.
 pub(super) struct Serving {
     tasks: Tasks,
     ended: watch::Sender<bool>,
+    /// Becomes true when the last gRPC stream has ended.
+    drained: watch::Sender<bool>,
 }
 
 impl Serving {
     pub(super) fn new(tasks: &Tasks) -> Self {
-        let (ended, _) = watch::channel(false);
-        let tasks = tasks.clone();
-        Self { tasks, ended }
+        Self {
+            tasks: tasks.clone(),
+            ended: watch::Sender::new(false),
+            drained: watch::Sender::new(false),
+        }
     }
 
     /// Becomes true when a listener has ended.
@@ -51,14 +67,19 @@ impl Serving {
         self.ended.subscribe()
     }
 
-    /// Serves HTTP until the program stops.
+    /// Serves HTTP until the program stops and gRPC is drained: until then it tells that the
+    /// program is draining.
     pub(super) fn console(&self, listener: TcpListener, router: axum::Router) {
         let mut stop = self.tasks.stop_signal();
+        let mut drained = self.drained.subscribe();
         let ended = self.ended.clone();
         let listener = Limited::new(listener, CONSOLE_CONNECTIONS_MAX);
         self.tasks.spawn("console", async move {
-            let serving = axum::serve(listener, router)
-                .with_graceful_shutdown(async move { stop.wait().await });
+            let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+                stop.wait().await;
+                // When nobody is left who could tell, there is nothing to wait for.
+                let _ = drained.wait_for(|drained| *drained).await;
+            });
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the console's listener ended");
             }
@@ -74,7 +95,15 @@ impl Serving {
         token: &AdminToken,
         parts: &Parts,
     ) -> Result<(), StartError> {
-        let routes = routes(parts, token, &self.tasks).await?;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        for name in HEALTH_NAMES {
+            health
+                .set_service_status(name, ServingStatus::Serving)
+                .await;
+        }
+        let routes = routes(parts, token, &self.tasks)?.add_service(health_service);
+        self.tasks
+            .spawn("health", not_serving(health, self.tasks.stop_signal()));
         let server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_DEADLINE))
@@ -82,13 +111,14 @@ impl Serving {
             .add_routes(routes);
         let connections = incoming(listener, tls, &self.tasks);
         let mut stop = self.tasks.stop_signal();
-        let ended = self.ended.clone();
+        let (ended, drained) = (self.ended.clone(), self.drained.clone());
         self.tasks.spawn("control", async move {
             let stopping = async move { stop.wait().await };
             let serving = server.serve_with_incoming_shutdown(connections, stopping);
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the control listener ended");
             }
+            drained.send_replace(true);
             ended.send_replace(true);
         });
         Ok(())
@@ -96,7 +126,7 @@ impl Serving {
 }
 
 /// Every service behind its door.
-async fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, StartError> {
+fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, StartError> {
     let guard = Guard::new(Some(token));
     let guard = guard.map_err(|error| StartError::set_up("admin token", &error))?;
     let sources = Sources {
@@ -125,19 +155,21 @@ async fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Rout
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| StartError::set_up("reflection", &error))?;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_serving::<DiscoveryServer<DiscoveryService>>()
-        .await;
-    health
-        .set_serving::<TelemetryServer<TelemetryService>>()
-        .await;
-    health.set_serving::<LedgerServer<LedgerService>>().await;
-    health.set_serving::<AdminServer<AdminService>>().await;
-    Ok(Routes::new(health_service)
-        .add_service(reflection)
+    Ok(Routes::new(reflection)
         .add_service(InterceptedService::new(discovery, guard.edges()))
         .add_service(InterceptedService::new(telemetry, guard.edges()))
         .add_service(ledger.server(guard.edges()))
         .add_service(admin.server(guard.operators())))
+}
+
+/// Once the program stops, tells everybody who asks or watches that nothing is served any more.
+/// Watches end with that: they would hold the drain to its deadline.
+async fn not_serving(mut health: HealthReporter, mut stop: Stop) {
+    stop.wait().await;
+    for name in HEALTH_NAMES {
+        let not = ServingStatus::NotServing;
+        health.set_service_status(name, not).await;
+        health.clear_service_status(name).await;
+        health.set_service_status(name, not).await;
+    }
 }

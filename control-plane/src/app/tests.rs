@@ -10,6 +10,7 @@ use shared::policy::{KeyKind, KeyPolicy};
 use shared::proto::discovery as wire;
 use shared::window::Report;
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 const AUTHOR: Author<'static> = Author {
     actor: "operator/ada",
@@ -214,6 +215,50 @@ async fn http_tells_health_and_metrics() {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }
     assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
+async fn who_watches_is_told_that_it_drains() {
+    let bench = Bench::start(&["acme"]).await;
+    let mut edge = bench.edge().await;
+    let mut watched = Vec::new();
+    for service in ["", "godwit.discovery.v1.Discovery"] {
+        let mut health = edge.watch(service).await;
+        let first = health.message().await.unwrap().unwrap();
+        assert_eq!(first.status(), ServingStatus::Serving, "{service}");
+        watched.push(health);
+    }
+    // An edge's open streams do not hold the drain, and neither do watches.
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    line.authority().await;
+    let console = bench.running.console;
+    assert_eq!(bench.stop().await, 0);
+    for mut health in watched {
+        let last = health.message().await.unwrap().unwrap();
+        assert_eq!(last.status(), ServingStatus::NotServing);
+        assert_eq!(health.message().await.unwrap(), None);
+    }
+    assert!(tokio::net::TcpStream::connect(console).await.is_err());
+}
+
+#[tokio::test]
+async fn the_console_tells_that_it_drains() {
+    let readiness = Readiness::default();
+    readiness.set(true);
+    let tasks = Tasks::new();
+    let recorder = observe::metrics().unwrap();
+    let router = console_http::router(readiness, recorder, tasks.stop_signal());
+    let serving = serve::Serving::new(&tasks);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    serving.console(listener, router);
+    assert_eq!(testing::get(address, "/readyz").await.0, 200);
+    tasks.request_stop();
+    // gRPC is not drained yet: it has not even begun.
+    let (status, page) = testing::get(address, "/readyz").await;
+    assert_eq!((status, page.contains("draining")), (503, true));
+    drop(serving);
+    assert_eq!(tasks.drain(testing::PATIENCE).await, 0);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Status, Streaming};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 /// How a node introduces itself that holds nothing.
 pub(crate) fn hello(node: &str) -> wire::Hello {
@@ -37,6 +39,7 @@ pub(crate) fn hello(node: &str) -> wire::Hello {
 pub(crate) struct EdgeClient {
     discovery: DiscoveryClient<Channel>,
     telemetry: TelemetryClient<Channel>,
+    health: HealthClient<Channel>,
 }
 
 /// Its discovery stream.
@@ -57,8 +60,16 @@ impl EdgeClient {
         let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
         Self {
             discovery: DiscoveryClient::new(channel.clone()),
-            telemetry: TelemetryClient::new(channel),
+            telemetry: TelemetryClient::new(channel.clone()),
+            health: HealthClient::new(channel),
         }
+    }
+
+    /// Follows the health of a service; the empty name is the server as a whole.
+    pub(crate) async fn watch(&mut self, service: &str) -> Streaming<HealthCheckResponse> {
+        let service = service.to_owned();
+        let watched = self.health.watch(HealthCheckRequest { service }).await;
+        watched.unwrap().into_inner()
     }
 
     pub(crate) async fn subscribe(&mut self, hello: wire::Hello) -> Line {

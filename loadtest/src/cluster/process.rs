@@ -148,6 +148,11 @@ impl Process {
     /// Sends TERM and waits for the end; none when it did not end in time.
     pub async fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
         self.signal("TERM");
+        self.end(patience).await
+    }
+
+    /// Waits for the end; none when it did not end in time.
+    pub async fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             if let Some(status) = self.exited() {
