@@ -5,6 +5,9 @@
 use crate::failure::{ErrorType, Failure, Fault};
 use http::{Method, Version, header};
 
+/// Bytes of a head that are read as a request. The parser reads up to 1 MiB before this says no.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+
 /// Refuses heads that are ambiguous or ask for another protocol.
 ///
 /// # Errors
@@ -55,31 +58,61 @@ pub fn check(head: &http::request::Parts) -> Result<(), Failure> {
         // follow, so the connection is not used any further.
         return Err(refuse("upgrade", "no protocol upgrade"));
     }
-    if headers.get_all(header::HOST).iter().count() > 1 {
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        // RFC 9112 section 3.2: neither can be served.
         return Err(refuse("host", "one host header"));
     }
     Ok(())
 }
 
-/// Refuses a head that came with both a length and a transfer encoding. The parser keeps only the
-/// encoding (RFC 9112 section 6.3 lets it), so this looks at the bytes: whoever sent both may have
-/// another request hidden behind the one that is read.
+/// Refuses a head by its bytes, for what the parser lets pass: more than [`HEAD_BYTES_MAX`]; a line
+/// that ends in a bare line feed, which another reader may not take for an end; both a length and
+/// a transfer encoding. Of the latter the parser keeps only the encoding (RFC 9112 section 6.3
+/// lets it), but whoever sent both may have another request hidden behind the one that is read.
 ///
 /// # Errors
-/// 400; the connection must be closed after it.
+/// 400 or 431; the connection must be closed after it.
 pub fn check_raw(head: &[u8]) -> Result<(), Failure> {
-    let named = |name: &[u8]| {
-        head.split(|byte| *byte == b'\n')
-            .filter_map(|line| line.split(|byte| *byte == b':').next())
-            .any(|found| found.trim_ascii().eq_ignore_ascii_case(name))
-    };
-    if named(b"content-length") && named(b"transfer-encoding") {
+    if head.len() > HEAD_BYTES_MAX {
+        return Err(too_large());
+    }
+    let (mut length, mut encoding) = (false, false);
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        if !line.ends_with(b"\r\n") {
+            return Err(refuse("", "lines that end in CRLF"));
+        }
+        let name = line.split(|byte| *byte == b':').next().unwrap_or(line);
+        let name = name.trim_ascii();
+        length |= name.eq_ignore_ascii_case(b"content-length");
+        encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
+    }
+    if length && encoding {
         return Err(refuse(
             "transfer-encoding",
             "content-length or transfer-encoding, not both",
         ));
     }
     Ok(())
+}
+
+/// The answer to a head that the parser could not read, by what it says.
+#[must_use]
+pub fn unreadable(reason: &str) -> Failure {
+    let reason = reason.to_ascii_lowercase();
+    if ["header larger than", "too many headers"]
+        .iter()
+        .any(|sign| reason.contains(sign))
+    {
+        return too_large();
+    }
+    Failure::invalid("", "malformed HTTP request")
+}
+
+fn too_large() -> Failure {
+    let text = "the request's head is too large";
+    let kind = ErrorType::InvalidRequest;
+    Failure::new(Fault::Caller, 431, kind, "head_too_large", text)
 }
 
 fn is_plain_number(value: &[u8]) -> bool {
@@ -99,7 +132,10 @@ mod tests {
             .method("POST")
             .uri("/x")
             .version(version);
-        for (name, value) in headers {
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "x");
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| *value != "(none)") {
             request = request.header(*name, *value);
         }
         check(&request.body(()).unwrap().into_parts().0).is_ok()
@@ -111,6 +147,27 @@ mod tests {
         assert!(check_raw(head).is_err());
         assert!(check_raw(b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").is_ok());
         assert!(check_raw(b"POST /x HTTP/1.1\r\nX: content-length: 3\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn heads_are_bounded_and_lines_end_properly() {
+        for head in [
+            &b"POST /x HTTP/1.1\nHost: x\r\n\r\n"[..],
+            b"POST /x HTTP/1.1\r\nHost: x\n\r\n",
+            b"POST /x HTTP/1.1\r\nHost: x\r\n\n",
+            b"\nPOST /x HTTP/1.1\r\nHost: x\r\n\r\n",
+        ] {
+            assert_eq!(check_raw(head).unwrap_err().status, 400);
+        }
+        let long = format!(
+            "GET / HTTP/1.1\r\nX: {}\r\n\r\n",
+            "x".repeat(HEAD_BYTES_MAX)
+        );
+        assert_eq!(check_raw(long.as_bytes()).unwrap_err().status, 431);
+        let told = "InvalidHTTPHeader context: Request header larger than 1048575";
+        assert_eq!(unreadable(told).status, 431);
+        assert_eq!(unreadable("cause: too many headers").status, 431);
+        assert_eq!(unreadable("cause: invalid token").status, 400);
     }
 
     #[test]
@@ -134,6 +191,7 @@ mod tests {
             ],
             &[("upgrade", "h2c")],
             &[("host", "a"), ("host", "b")],
+            &[("host", "(none)")],
         ] {
             assert!(!verdict(v, headers), "{headers:?}");
         }

@@ -3,6 +3,7 @@
 
 use super::{Handler, InFlight, Service, guard};
 use crate::exchange::PingoraExchange;
+use crate::failure::Failure;
 use crate::node::Timers;
 use async_trait::async_trait;
 use http::header::TRANSFER_ENCODING;
@@ -61,7 +62,7 @@ impl HttpApp {
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "no valid request head");
                     if !session.is_http2() {
-                        respond_malformed(session).await;
+                        refuse(session, &guard::unreadable(&error.to_string())).await;
                     }
                     false
                 }
@@ -77,11 +78,10 @@ async fn stopping(stop: &mut ShutdownWatch) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
-/// Tells a client that what it sent is not HTTP, and closes.
-async fn respond_malformed(session: &mut ServerSession) {
-    let failure = crate::failure::Failure::invalid("", "malformed HTTP request");
+/// Tells a client what is wrong with the head that it sent, and closes.
+async fn refuse(session: &mut ServerSession, failure: &Failure) {
     let body = serde_json::to_vec(&failure.body()).unwrap_or_default();
-    let Ok(mut head) = pingora_http::ResponseHeader::build(400, Some(3)) else {
+    let Ok(mut head) = pingora_http::ResponseHeader::build(failure.status, Some(3)) else {
         return;
     };
     let _ = head.insert_header("content-type", "application/json");
@@ -105,13 +105,19 @@ impl HttpServerApp for HttpApp {
         if !self.read_head(&mut session, &mut stop).await {
             return None;
         }
-        let chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
-        if chunked && !session.is_http2() && guard::check_raw(&session.to_h1_raw()).is_err() {
-            respond_malformed(&mut session).await;
-            return None;
+        let mut chunked = false;
+        if !session.is_http2() {
+            if let Err(failure) = guard::check_raw(&session.to_h1_raw()) {
+                refuse(&mut session, &failure).await;
+                return None;
+            }
+            chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
         }
         let _guard = self.in_flight.enter();
-        let keep = (!*shutdown.borrow()).then(|| self.timers.idle.as_secs());
+        // The parser takes chunk sizes that RFC 9112 section 7.1 does not know (no digit at all, a
+        // line feed in an extension): what follows a chunked body is not read as a request.
+        let keep = !chunked && !*shutdown.borrow();
+        let keep = keep.then(|| self.timers.idle.as_secs());
         session.set_keepalive(keep);
         let mut exchange = PingoraExchange::new(session, self.timers.write_stall);
         self.handler.serve(&mut exchange).await;
