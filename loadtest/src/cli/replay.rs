@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct ReplayArguments {
-    /// The folder with `cases/`.
+    /// The folder with `cases/`, or with the cases themselves.
     #[arg(long)]
     corpus: PathBuf,
     /// Only recordings of this dialect, as the corpus names it.

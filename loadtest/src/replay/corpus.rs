@@ -41,15 +41,19 @@ pub struct CorpusError {
     reason: String,
 }
 
-/// Reads the conversations that fit the filter, by name.
+/// Reads the conversations that fit the filter, by name: the folders in `cases/`, or in the folder
+/// itself when it has none.
 ///
 /// # Errors
 /// A file is missing or is not what it should be.
 pub fn load(folder: &Path, filter: &Filter) -> Result<Vec<Case>, CorpusError> {
-    let cases = folder.join("cases");
+    let mut cases = folder.join("cases");
+    if !cases.is_dir() {
+        folder.clone_into(&mut cases);
+    }
     let entries = fs::read_dir(&cases).map_err(|error| wrong(&cases, &error.to_string()))?;
     let mut found = Vec::new();
-    for entry in entries.flatten() {
+    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if filter
             .name
