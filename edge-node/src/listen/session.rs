@@ -4,6 +4,7 @@
 use super::{Handler, InFlight, Service, guard};
 use crate::exchange::PingoraExchange;
 use crate::failure::Failure;
+use crate::metrics;
 use crate::node::Timers;
 use async_trait::async_trait;
 use http::header::TRANSFER_ENCODING;
@@ -80,6 +81,9 @@ async fn stopping(stop: &mut ShutdownWatch) {
 
 /// Tells a client what is wrong with the head that it sent, and closes.
 async fn refuse(session: &mut ServerSession, failure: &Failure) {
+    if failure.status == 431 {
+        metrics::shed("head_bytes");
+    }
     let body = serde_json::to_vec(&failure.body()).unwrap_or_default();
     let Ok(mut head) = pingora_http::ResponseHeader::build(failure.status, Some(3)) else {
         return;
