@@ -255,8 +255,8 @@ async fn many_large_bodies_at_once_are_shed_and_memory_stays_bounded() {
     }
     assert!(shed >= BODIES / 2, "{served} served, {shed} shed");
     let peak = account(pid).unwrap().rss_peak >> 20;
-    // The bodies, as much again while one is resent, and what 40 sockets hold.
-    let bound = before + 3 * LIMIT_MIB;
+    // A body grows by doubling and is written anew for its endpoint; all of them would be 1,240.
+    let bound = before + 5 * LIMIT_MIB;
     assert!(
         peak < bound,
         "{peak} MiB after {before} MiB with {BODIES} bodies of 31 MiB and a limit of {LIMIT_MIB}"

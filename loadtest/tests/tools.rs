@@ -44,12 +44,16 @@ async fn recorded_traffic_is_replayed_as_it_was_recorded() {
     let cases = std::fs::read_dir(&folder).unwrap();
     let cases = cases.filter(|entry| entry.as_ref().unwrap().path().is_dir());
     let cases = cases.count();
-    let output = loadtest(&["replay", "--corpus", &folder, "--api", "chat"]).await;
+    let mut words = vec!["replay", "--corpus", &folder];
+    for api in ["chat", "messages", "completions"] {
+        words.extend(["--api", api]);
+    }
+    let output = loadtest(&words).await;
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    let failed = lines.lines().skip_while(|line| !line.starts_with("FAIL"));
-    let failed: Vec<&str> = failed.take(20).collect();
-    assert!(failed.is_empty(), "{failed:#?}");
-    printed(&output);
+    // What fails is followed by the reasons.
+    let told = |line: &&str| line.starts_with("FAIL") || line.starts_with(' ');
+    let failed: Vec<&str> = lines.lines().filter(told).collect();
+    assert_eq!(output.status.code(), Some(0), "{failed:#?}");
     let passed = lines.lines().filter(|line| line.starts_with("pass "));
     // Not every recording that is kept is of a conversation.
     let passed = passed.count();
