@@ -20,7 +20,7 @@ pub(super) struct Model {
     /// Of the smallest ones.
     pub(super) is_lite: bool,
     /// Makes pictures or speech.
-    pub(super) is_artist: bool,
+    is_artist: bool,
 }
 
 impl Model {
@@ -56,6 +56,16 @@ impl Model {
     /// Takes plain JSON Schema; older ones take OpenAPI's subset only.
     pub(super) fn takes_json_schema(self) -> bool {
         self.generation >= (2, 5)
+    }
+
+    /// May be told how to think; others refuse every word of it.
+    pub(super) fn can_think(self) -> bool {
+        self.generation >= (2, 5) && !self.is_artist
+    }
+
+    /// Thinks although nobody says so; others refuse to tell thoughts unless told to think.
+    pub(super) fn thinks_unasked(self) -> bool {
+        self.is_third() || !self.is_lite
     }
 
     /// Has a level between low and high.

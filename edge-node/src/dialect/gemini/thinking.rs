@@ -45,7 +45,8 @@ pub(super) fn choose(
 ) -> Thinking {
     let wish = &request.reasoning;
     let known = [Parameter::Reasoning, Parameter::IncludeReasoning];
-    if !known.iter().any(|parameter| target.supports(*parameter)) {
+    let knows = known.iter().any(|parameter| target.supports(*parameter));
+    if !knows || !model.can_think() {
         return Thinking::default();
     }
     if wish.effort.is_none() && wish.max_tokens.is_none() {
@@ -54,7 +55,7 @@ pub(super) fn choose(
         let thinks = known.iter().any(|parameter| listed.contains(parameter));
         return Thinking {
             amount: None,
-            shown: thinks && !wish.exclude,
+            shown: thinks && model.thinks_unasked() && !wish.exclude,
         };
     }
     let most = max_tokens.or(target.endpoint.max_completion_tokens);
@@ -69,7 +70,7 @@ pub(super) fn choose(
         Amount::Budget(budget(wish.effort, wish.max_tokens, model, answer))
     };
     Thinking {
-        amount: Some(amount).filter(|_| !model.is_artist),
+        amount: Some(amount),
         shown: !wish.exclude && wish.effort != Some(Effort::None),
     }
 }

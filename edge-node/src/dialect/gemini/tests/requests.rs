@@ -358,6 +358,16 @@ fn thinking_is_a_level_or_a_budget() {
         config(&thinker, &json!({})),
         json!({"thinkingConfig": {"includeThoughts": true}})
     );
+    for name in [
+        "gemini-2.5-flash-lite",
+        "gemini-2.5-flash-image",
+        "gemini-2.0-flash",
+    ] {
+        let silent = model(name).supporting(&[Parameter::Reasoning]);
+        assert_eq!(config(&silent, &json!({})), Value::Null, "{name}");
+    }
+    assert_eq!(of("gemini-2.5-flash-lite", effort("low")), budget(2000));
+    assert_eq!(of("gemini-2.5-flash-image", effort("low")), Value::Null);
     let unable = gemini().supporting(&[Parameter::Temperature]);
     assert_eq!(
         config(&unable, &json!({"reasoning": {"effort": "high"}})),
