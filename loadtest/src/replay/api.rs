@@ -77,6 +77,14 @@ impl Api {
         client: &Client,
         body: &Value,
     ) -> Result<(u16, Reading), CallError> {
+        let (status, mut reading) = self.answer(client, body).await?;
+        for choice in reading.choices.values_mut() {
+            reading::settle(&mut choice.proofs);
+        }
+        Ok((status, reading))
+    }
+
+    async fn answer(self, client: &Client, body: &Value) -> Result<(u16, Reading), CallError> {
         let mut answer = client.stream(self.path(), body).await?;
         let status = answer.status;
         let kind = answer.headers.get("content-type");

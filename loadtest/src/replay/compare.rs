@@ -79,6 +79,10 @@ fn said_in(api: Api, choice: &Choice) -> Choice {
     if api == Api::Completions {
         said.reasoning.clear();
     }
+    if matches!(api, Api::Completions | Api::Responses) {
+        // Responses has a word for one encrypted text for each item of reasoning.
+        said.proofs.clear();
+    }
     said.finish = match (api, said.finish.as_deref()) {
         (Api::Responses, Some("tool_calls" | "stop")) => Some("stop".to_owned()),
         (Api::Messages | Api::Responses, Some("error")) => None,
@@ -96,6 +100,13 @@ fn compare_choice(index: u64, want: &Choice, seen: &Choice, cut: bool, why: &mut
         if want != seen {
             why.push(format!("choice {index}: {what} {}", difference(want, seen)));
         }
+    }
+    // In another API a proof may stand in an envelope that says whose it is.
+    let is_in = |proof: &str| seen.proofs.iter().any(|it| it.contains(proof));
+    let lost = want.proofs.iter().filter(|proof| !is_in(proof));
+    for proof in lost {
+        let proof: String = proof.chars().take(EXCERPT_CHARS).collect();
+        why.push(format!("choice {index}: signature {proof:?} is lost"));
     }
     if want.images != seen.images {
         let (want, seen) = (want.images, seen.images);

@@ -42,6 +42,8 @@ pub struct Choice {
     pub reasoning: String,
     /// The refusal.
     pub refusal: String,
+    /// What proves or hides reasoning, whole: signatures and encrypted blocks, sorted.
+    pub proofs: Vec<String>,
     /// How many pictures.
     pub images: usize,
     /// Tool calls in order: name and arguments.
@@ -97,7 +99,17 @@ pub(super) fn recorded(case: &Case) -> Reading {
         (Format::Ollama, _) => ollama::lines(&text),
     };
     reading.error |= case.status >= 400;
+    for choice in reading.choices.values_mut() {
+        settle(&mut choice.proofs);
+    }
     reading
+}
+
+/// Puts proofs into an order, so that sets can be compared: some stand on the reasoning, some on
+/// the call or the text after it.
+pub(super) fn settle(proofs: &mut Vec<String>) {
+    proofs.retain(|proof| !proof.is_empty());
+    proofs.sort();
 }
 
 fn parse(text: &str) -> Value {

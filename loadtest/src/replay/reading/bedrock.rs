@@ -14,6 +14,13 @@ pub(super) fn json(body: &Value) -> Reading {
         choice.text.push_str(string(block.get("text")));
         let thought = string(block.pointer("/reasoningContent/reasoningText/text"));
         choice.reasoning.push_str(thought);
+        for path in [
+            "/reasoningContent/reasoningText/signature",
+            "/reasoningContent/redactedContent",
+        ] {
+            let proof = string(block.pointer(path));
+            choice.proofs.push(proof.to_owned());
+        }
         if let Some(call) = block.get("toolUse") {
             let mut call = opened(call, choice.calls.len() as u64);
             let input = block.pointer("/toolUse/input").map(Value::to_string);
@@ -51,6 +58,13 @@ pub(super) fn stream(body: &[u8]) -> Reading {
                 choice.text.push_str(string(event.pointer("/delta/text")));
                 let thought = string(event.pointer("/delta/reasoningContent/text"));
                 choice.reasoning.push_str(thought);
+                for path in [
+                    "/delta/reasoningContent/signature",
+                    "/delta/reasoningContent/redactedContent",
+                ] {
+                    let proof = string(event.pointer(path));
+                    choice.proofs.push(proof.to_owned());
+                }
                 let piece = string(event.pointer("/delta/toolUse/input"));
                 if let Some(call) = choice.calls.iter_mut().find(|call| call.index == place) {
                     call.arguments.push_str(piece);

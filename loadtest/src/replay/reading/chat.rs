@@ -55,6 +55,11 @@ fn part(part: &Value, into: &mut Choice) {
     content(part.get("content"), into);
     into.refusal.push_str(string(part.get("refusal")));
     into.images += list(part.get("images")).len();
+    for detail in list(part.get("reasoning_details")) {
+        for name in ["signature", "data"] {
+            into.proofs.push(string(detail.get(name)).to_owned());
+        }
+    }
     let reasoning = string(part.get("reasoning"));
     let reasoning = if reasoning.is_empty() {
         string(part.get("reasoning_content"))

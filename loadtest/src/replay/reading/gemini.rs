@@ -62,6 +62,8 @@ fn take(part: &Value, choice: &mut Choice) {
     } else {
         choice.text.push_str(text);
     }
+    let signature = string(part.get("thoughtSignature"));
+    choice.proofs.push(signature.to_owned());
     let kind = string(part.pointer("/inlineData/mimeType"));
     choice.images += usize::from(kind.starts_with("image/"));
     if let Some(call) = part.get("functionCall") {

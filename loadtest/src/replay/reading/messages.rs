@@ -18,7 +18,13 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
     for block in list(body.get("content")) {
         match string(block.get("type")) {
             "text" => choice.text.push_str(string(block.get("text"))),
-            "thinking" => choice.reasoning.push_str(string(block.get("thinking"))),
+            "thinking" => {
+                choice.reasoning.push_str(string(block.get("thinking")));
+                choice
+                    .proofs
+                    .push(string(block.get("signature")).to_owned());
+            }
+            "redacted_thinking" => choice.proofs.push(string(block.get("data")).to_owned()),
             "tool_use" => choice.calls.push(Call {
                 index: choice.calls.len() as u64,
                 id: string(block.get("id")).to_owned(),
@@ -54,7 +60,15 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
                     arguments: String::new(),
                 });
             }
+            "content_block_start"
+                if event.pointer("/content_block/type") == Some(&"redacted_thinking".into()) =>
+            {
+                let data = string(event.pointer("/content_block/data"));
+                choice.proofs.push(data.to_owned());
+            }
             "content_block_delta" => {
+                let signature = string(event.pointer("/delta/signature"));
+                choice.proofs.push(signature.to_owned());
                 choice.text.push_str(string(event.pointer("/delta/text")));
                 choice
                     .reasoning

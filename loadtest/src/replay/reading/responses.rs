@@ -22,7 +22,11 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
             "image_generation_call" => {
                 choice.images += usize::from(!string(item.get("result")).is_empty());
             }
-            "reasoning" => choice.reasoning.push_str(&thoughts(item)),
+            "reasoning" => {
+                choice.reasoning.push_str(&thoughts(item));
+                let hidden = string(item.get("encrypted_content"));
+                choice.proofs.push(hidden.to_owned());
+            }
             "function_call" => choice.calls.push(Call {
                 index: choice.calls.len() as u64,
                 id: string(item.get("call_id")).to_owned(),
@@ -60,6 +64,12 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
                     name: string(event.pointer("/item/name")).to_owned(),
                     arguments: String::new(),
                 });
+            }
+            "response.output_item.done"
+                if event.pointer("/item/type") == Some(&"reasoning".into()) =>
+            {
+                let hidden = string(event.pointer("/item/encrypted_content"));
+                choice.proofs.push(hidden.to_owned());
             }
             "response.output_item.done"
                 if event.pointer("/item/type") == Some(&"image_generation_call".into()) =>
