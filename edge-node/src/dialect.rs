@@ -11,6 +11,8 @@ mod finish;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gemini;
+mod mistral_chat;
+mod ollama;
 mod openai_chat;
 mod openai_responses;
 mod reader;
@@ -137,6 +139,8 @@ pub const fn is_built(dialect: Dialect) -> bool {
             | Dialect::VertexAnthropic
             | Dialect::BedrockConverse
             | Dialect::CohereV2
+            | Dialect::MistralChat
+            | Dialect::Ollama
     )
 }
 
@@ -155,7 +159,9 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         Dialect::VertexAnthropic => vertex_anthropic::prepare(call, target),
         Dialect::BedrockConverse => bedrock_converse::prepare(call, target),
         Dialect::CohereV2 => cohere_v2::prepare(call, target),
-        _ => Err(not_built(target.provider)),
+        Dialect::MistralChat => mistral_chat::prepare(call, target),
+        Dialect::Ollama => ollama::prepare(call, target),
+        Dialect::AzureOpenai => Err(not_built(target.provider)),
     }
 }
 

@@ -13,6 +13,7 @@ mod golden {
     pub(crate) mod bedrock;
     pub(crate) mod cohere;
     pub(crate) mod gemini;
+    pub(crate) mod ollama;
     pub(crate) mod recording;
     pub(crate) mod said;
 }
@@ -137,7 +138,7 @@ fn check(recording: &Recording, api: Api) -> Vec<String> {
     }
     let expected = Said::in_recording(recording).told_to(api);
     let played = play(&call, recording.dialect, &recording.body, usize::MAX);
-    let said = Said::to_client(&played.out, api, call.stream);
+    let said = Said::to_client(&played.out, api, call.stream).told_to(api);
     let failed = played.failure.is_some();
     differ(&mut faults, "error", &failed, &expected.error);
     differ(&mut faults, "texts", &said.texts, &expected.texts);

@@ -14,6 +14,7 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub(super) use read::Answer;
 pub(super) use request::{effort, takes_effort};
 
 use crate::dialect::{Outgoing, Target, Translator, translate};

@@ -101,7 +101,7 @@ impl Single {
     }
 
     /// The answer ends, with the provider's word for why and the stop sequence that was met, as
-    /// the inside of a JSON string. A plain end behind calls is a call.
+    /// the inside of a JSON string. A plain end behind calls is a call; no word is a plain end.
     ///
     /// # Errors
     /// The word is that the provider gave up.
@@ -112,7 +112,11 @@ impl Single {
         sink: &mut dyn Sink,
     ) -> Result<(), Failure> {
         let said = word.decode();
-        let mut finish = finish::finish_or_guess(&said, self.notes.progress.owed);
+        let mut finish = if said.is_empty() {
+            Finish::Stop
+        } else {
+            finish::finish_or_guess(&said, self.notes.progress.owed)
+        };
         if finish == Finish::Error {
             let message = format!("{} gave up: {said}", self.notes.name);
             let failure = Failure::provider(502, "finish_error", message);

@@ -213,6 +213,13 @@ impl<'a> Thought<'a> {
         }
     }
 
+    /// True when it can be read and no maker claims it.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        let is_unclaimed = |format: Str<'_>| format.decode() == "unknown";
+        self.kind != DetailKind::Encrypted && self.format.is_none_or(is_unclaimed)
+    }
+
     /// True when it has the form of this maker, or of nobody: makers refuse what others signed.
     #[must_use]
     pub fn is_of(&self, maker: &str) -> bool {

@@ -29,6 +29,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
 fn dialect(name: &str) -> Dialect {
     match name {
         "bedrock-converse-stream" => Dialect::BedrockConverse,
+        "ollama-native" => Dialect::Ollama,
         "cohere-v2-chat" => Dialect::CohereV2,
         name => Dialect::parse(name).unwrap(),
     }

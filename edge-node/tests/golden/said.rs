@@ -82,6 +82,12 @@ impl Said {
             self.reasoning.retain(|choice, _| *choice == 0);
             self.calls.retain(|choice, _| *choice == 0);
             self.finish.retain(|choice, _| *choice == 0);
+            // A whole answer has arguments as an object: its blanks are nobody's.
+            for call in self.calls.values_mut().flatten() {
+                if let Ok(value) = serde_json::from_str::<Value>(&call.3) {
+                    call.3 = value.to_string();
+                }
+            }
         }
         self
     }
@@ -105,6 +111,7 @@ impl Said {
                 Dialect::Gemini | Dialect::VertexGemini => said.gemini(value),
                 Dialect::BedrockConverse => said.bedrock(value),
                 Dialect::CohereV2 => said.cohere(value),
+                Dialect::Ollama => said.ollama(value),
                 Dialect::OpenaiResponses => said.responses(value),
                 _ => said.chat(value, body),
             }
@@ -147,7 +154,11 @@ impl Said {
             let said = self.texts.entry(index).or_default();
             said.push_str(text(&body["content"]));
             said.push_str(text(&body["refusal"]));
+            let parts = || body["content"].as_array().into_iter().flatten();
+            said.extend(parts().map(|part| text(&part["text"])));
             let said = self.reasoning.entry(index).or_default();
+            let thoughts = parts().filter_map(|part| part["thinking"].as_array());
+            said.extend(thoughts.flatten().map(|thought| text(&thought["text"])));
             let reasoning = body
                 .get("reasoning")
                 .or_else(|| body.get("reasoning_content"));

@@ -3,7 +3,7 @@
 
 use crate::dialect::write::{List, put, refuse};
 use crate::failure::Failure;
-use crate::message::{DetailKind, Part, Role, Thought, Turn};
+use crate::message::{Part, Role, Turn};
 use crate::wire::json::Str;
 
 /// Appends the member `messages`.
@@ -97,7 +97,7 @@ fn assistant(turns: &[Turn<'_>], out: &mut Vec<u8>) {
     for part in parts() {
         match part {
             Part::Text { text, .. } | Part::Refusal(text) => texts.push_str(text.inner()),
-            Part::Reasoning(thought) if is_plain(thought) => {
+            Part::Reasoning(thought) if thought.is_free() => {
                 plan.extend(thought.texts.iter().map(|text| text.inner()));
             }
             Part::Call { .. } => call(part, calls.item()),
@@ -123,14 +123,6 @@ fn assistant(turns: &[Turn<'_>], out: &mut Vec<u8>) {
         out.push(b']');
     }
     out.push(b'}');
-}
-
-/// True for a thought that can be read and that no other maker claims.
-fn is_plain(thought: &Thought<'_>) -> bool {
-    let is_free = thought
-        .format
-        .is_none_or(|format| format.decode() == "unknown");
-    is_free && thought.kind != DetailKind::Encrypted
 }
 
 fn call(part: &Part<'_>, out: &mut Vec<u8>) {

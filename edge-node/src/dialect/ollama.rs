@@ -1,0 +1,42 @@
+//! Ollama's native chat as an upstream: requests are written from the canonical request, answers,
+//! one JSON text a line, are read as canonical events. How long a model stays loaded is left to the
+//! server.
+
+mod fields;
+mod messages;
+mod reader;
+mod request;
+
+#[cfg(test)]
+mod tests;
+
+use crate::dialect::{Outgoing, Target, translate};
+use crate::failure::Failure;
+use crate::ingress::{self, Call};
+use crate::wire::lines;
+use http::{HeaderValue, header};
+
+/// The call for an upstream of this dialect.
+pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
+    let request = ingress::request(call)?;
+    let body = request::body(&request, target)?;
+    // Base URLs are written with and without the prefix.
+    let path = if target.provider.base_url.ends_with("/api") {
+        "/chat"
+    } else {
+        "/api/chat"
+    };
+    Ok(Outgoing {
+        path: path.to_owned(),
+        headers: vec![(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )],
+        body: body.into(),
+        translator: translate::translator::<lines::Parser, _>(
+            reader::Answer::new(target),
+            call,
+            target,
+        ),
+    })
+}
