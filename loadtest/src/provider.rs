@@ -1,13 +1,11 @@
-//! A simulated provider: speaks both dialects, answers deterministically ([`expected_answer`]),
+//! A simulated provider: speaks every dialect, answers deterministically ([`expected_answer`]),
 //! misbehaves on request (`PUT /_fault`), keeps its own bill (`GET /_bill`). It promises bounded
 //! memory and that every request it began to serve is on the bill; it knows nothing of Godwit.
 
 mod answer;
-mod anthropic;
 mod bill;
+mod dialect;
 mod fault;
-mod openai;
-mod render;
 mod reply;
 mod stream;
 
@@ -16,8 +14,8 @@ pub use answer::{
     answer, expected_answer,
 };
 pub use bill::{BILL_ENTRIES_MAX, Bill, Entry, Totals};
+pub use dialect::Dialect;
 pub use fault::{FAULT_RULES_MAX, Kind, Rule, read_rules};
-pub use render::Dialect;
 
 use crate::server::Server;
 use bill::Book;
@@ -48,7 +46,7 @@ pub struct Config {
     pub ttft: Duration,
     /// The pace after it; 0 is as fast as the reader takes them.
     pub tokens_per_second: f64,
-    /// The key that requests must carry (bearer or `x-api-key`); none takes any.
+    /// The key that requests must carry, in the dialect's header; none takes any.
     pub api_key: Option<String>,
     /// Certificate and key for TLS; none is clear text.
     pub tls: Option<Arc<ServerConfig>>,
@@ -124,15 +122,18 @@ impl Running {
         self.server.addr()
     }
 
-    /// The base URL for a catalogue: `http://ADDR/v1`, with TLS `https`.
+    /// The base URL for a catalogue, shaped as the real provider's: `http://ADDR/v1` for most, with
+    /// TLS `https`.
     #[must_use]
     pub fn base_url(&self) -> String {
+        let dialect = self.desk.config.dialect.unwrap_or(Dialect::OpenaiChat);
+        let path = dialect.base_path();
         let scheme = if self.desk.config.tls.is_some() {
             "https"
         } else {
             "http"
         };
-        format!("{scheme}://{}/v1", self.addr())
+        format!("{scheme}://{}{path}", self.addr())
     }
 
     /// Connections that it has accepted so far.

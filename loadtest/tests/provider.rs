@@ -46,7 +46,7 @@ fn with_tool(mut body: Value, dialect: Dialect) -> Value {
     body["tools"] = match dialect {
         Dialect::OpenaiChat => json!([{"type": "function",
             "function": {"name": "weather", "parameters": schema}}]),
-        Dialect::AnthropicMessages => json!([{"name": "weather", "input_schema": schema}]),
+        _ => json!([{"name": "weather", "input_schema": schema}]),
     };
     body
 }

@@ -14,7 +14,8 @@ pub(super) struct ProviderArguments {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9101")]
     listen: SocketAddr,
-    /// openai-chat or anthropic-messages; left out: each at its own path.
+    /// A dialect's name as in the catalogue; left out: each at its own path, or behind its name
+    /// (/mistral-chat/v1/chat/completions).
     #[arg(long)]
     dialect: Option<String>,
     /// Milliseconds to the first token.

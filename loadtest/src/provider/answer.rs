@@ -36,7 +36,7 @@ pub struct Prompt {
     pub choice: Choice,
     /// True when the answer is to be streamed.
     pub stream: bool,
-    /// openai-chat: true when a usage chunk was asked for.
+    /// openai-chat and azure-openai: true when a usage chunk was asked for.
     pub include_usage: bool,
 }
 
@@ -190,7 +190,7 @@ impl Answer {
 /// not matter.
 #[must_use]
 pub fn expected_answer(chat_body: &Value) -> Answer {
-    answer(&super::openai::prompt(chat_body).unwrap_or_default())
+    answer(&super::dialect::chat_prompt(chat_body).unwrap_or_default())
 }
 
 /// The answer to a request.

@@ -1,15 +1,15 @@
 //! One request at the simulated provider: control interface, checks, the fault that strikes, the
 //! answer. The order is that of a real API: authentication, size, syntax, then the work.
 
-use super::answer::{Answer, answer};
+use super::answer::Answer;
 use super::bill::{Entry, Open};
+use super::dialect::{Dialect, Head, Place, Refusal, Script, Wire};
 use super::fault::{Kind, Rule, read_rules};
-use super::render::{Dialect, Head, Refusal};
 use super::stream::{Body, Ending, How, Mishap, Paced, Plan};
 use super::{BODY_BYTES_MAX, Desk};
 use crate::server::{self, Cut};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -23,30 +23,32 @@ use tokio::time::Instant;
 /// Longest id that is taken over from a request.
 const CLIENT_ID_MAX: usize = 128;
 const JSON: &str = "application/json";
-const EVENTS: &str = "text/event-stream; charset=utf-8";
 
 impl server::Answer for Desk {
     type Body = Body;
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, cut: Cut) -> Response<Body> {
-        let path = request.uri().path().to_owned();
+        let place = Place {
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or("").to_owned(),
+        };
+        let path = &place.path;
         if path.starts_with("/_") || path == "/healthz" {
-            return self.control(&path, request).await;
+            return self.control(path, request).await;
         }
-        let spoken = Dialect::of_path(&path);
-        let spoken = spoken.filter(|it| self.config.dialect.is_none_or(|only| only == *it));
-        match spoken {
-            Some(dialect) if request.method() == Method::POST => {
-                match self.serve(dialect, request, cut).await {
-                    Ok(response) => response,
-                    Err(refusal) => refuse(dialect, &refusal),
-                }
-            }
-            Some(dialect) => refuse(dialect, &Refusal::new(405, "method not allowed")),
-            None => {
-                let dialect = self.config.dialect.unwrap_or(Dialect::OpenaiChat);
-                refuse(dialect, &Refusal::new(404, &format!("unknown path {path}")))
-            }
+        let only = self.config.dialect;
+        let spoken = only.map_or_else(|| Dialect::of_path(path), |only| only.spoken_at(path));
+        let Some(dialect) = spoken else {
+            let wire = only.unwrap_or(Dialect::OpenaiChat).wire();
+            return refuse(wire, &Refusal::new(404, &format!("unknown path {path}")));
+        };
+        let wire = dialect.wire();
+        if request.method() != Method::POST {
+            return refuse(wire, &Refusal::new(405, "method not allowed"));
+        }
+        match self.serve(wire, &place, request, cut).await {
+            Ok(response) => response,
+            Err(refusal) => refuse(wire, &refusal),
         }
     }
 }
@@ -64,7 +66,7 @@ impl Desk {
             (&Method::PUT, "/_fault") => {
                 let body = match read_body(request).await {
                     Ok(body) => body,
-                    Err(refusal) => return refuse(Dialect::OpenaiChat, &refusal),
+                    Err(refusal) => return refuse(Dialect::OpenaiChat.wire(), &refusal),
                 };
                 match read_rules(&body) {
                     Ok(rules) => {
@@ -94,19 +96,20 @@ impl Desk {
 
     async fn serve(
         &self,
-        dialect: Dialect,
+        wire: &'static dyn Wire,
+        place: &Place,
         request: Request<Incoming>,
         cut: Cut,
     ) -> Result<Response<Body>, Refusal> {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             return Err(Refusal::new(503, "too many requests in flight"));
         };
-        self.check_head(dialect, request.headers())?;
-        let id = self.answer_id(dialect, request.headers());
+        self.check_head(wire, request.headers())?;
+        let id = self.answer_id(wire, request.headers());
         let body = read_body(request).await?;
         let body: Value = serde_json::from_slice(&body)
             .map_err(|error| Refusal::new(400, &format!("invalid JSON: {error}")))?;
-        let prompt = dialect.prompt(&body)?;
+        let prompt = wire.prompt(place, &body)?;
         let strike = self.faults.draw(&prompt.model);
         let entry = Entry {
             id: id.clone(),
@@ -116,14 +119,14 @@ impl Desk {
             ..Entry::default()
         };
         let open = self.book.open(entry, room);
+        let head = Head {
+            id,
+            model: prompt.model.clone(),
+            created: self.started_s,
+        };
         let call = Exchange {
-            dialect,
-            head: Head {
-                id,
-                model: prompt.model.clone(),
-                created: self.started_s,
-            },
-            answer: answer(&prompt),
+            wire,
+            answer: wire.answer(&prompt),
             rate: self.config.tokens_per_second,
             first_at: Instant::now() + self.config.ttft + strike.latency,
             rule: strike.rule,
@@ -132,32 +135,30 @@ impl Desk {
             open,
         };
         if prompt.stream {
-            Ok(call.stream(prompt.include_usage).await)
+            Ok(call.stream(wire.script(place, head, &prompt)).await)
         } else {
-            Ok(call.whole().await)
+            Ok(call.whole(head).await)
         }
     }
 
-    fn check_head(&self, dialect: Dialect, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_head(&self, wire: &dyn Wire, headers: &HeaderMap) -> Result<(), Refusal> {
         if let Some(key) = &self.config.api_key {
-            let text = |value: &HeaderValue| value.to_str().unwrap_or("").to_owned();
-            let given = headers
-                .get("x-api-key")
-                .map(text)
-                .or_else(|| headers.get(AUTHORIZATION).map(text))
-                .unwrap_or_default();
-            if given.strip_prefix("Bearer ").unwrap_or(&given) != key {
-                return Err(Refusal::new(401, "incorrect API key provided"));
+            let given = wire.key_headers().iter().find_map(|name| {
+                let value = headers.get(*name)?.to_str().ok()?;
+                if *name == "authorization" {
+                    return value.strip_prefix("Bearer ");
+                }
+                Some(value)
+            });
+            if given != Some(key) {
+                return Err(wire.bad_key());
             }
         }
-        if dialect == Dialect::AnthropicMessages && !headers.contains_key("anthropic-version") {
-            return Err(Refusal::new(400, "anthropic-version: header is required"));
-        }
-        Ok(())
+        wire.check_head(headers)
     }
 
     /// The caller's own id where it gives one, so that both sides' books can be joined.
-    fn answer_id(&self, dialect: Dialect, headers: &HeaderMap) -> String {
+    fn answer_id(&self, wire: &dyn Wire, headers: &HeaderMap) -> String {
         let given = headers
             .get("x-client-request-id")
             .and_then(|id| id.to_str().ok());
@@ -168,7 +169,7 @@ impl Desk {
         let port = self.config.seed;
         format!(
             "{}{:x}{port:04x}{number:010x}",
-            dialect.id_prefix(),
+            wire.id_prefix(),
             self.started_s
         )
     }
@@ -176,8 +177,7 @@ impl Desk {
 
 /// One request whose answer is known.
 struct Exchange {
-    dialect: Dialect,
-    head: Head,
+    wire: &'static dyn Wire,
     answer: Answer,
     rate: f64,
     first_at: Instant,
@@ -218,12 +218,9 @@ impl Exchange {
             }
             Kind::Status => {
                 self.open.entry.status = rule.status;
-                let refusal = Refusal::new(rule.status, "the simulated provider refuses");
-                let mut response = refuse(self.dialect, &refusal);
-                if let Some(seconds) = rule.retry_after {
-                    response.headers_mut().insert(RETRY_AFTER, seconds.into());
-                }
-                Err(response)
+                let mut refusal = Refusal::new(rule.status, "the simulated provider refuses");
+                refusal.retry_after = rule.retry_after;
+                Err(refuse(self.wire, &refusal))
             }
             Kind::Html => {
                 self.open.entry.status = 200;
@@ -237,31 +234,32 @@ impl Exchange {
         }
     }
 
-    async fn stream(self, include_usage: bool) -> Response<Body> {
+    async fn stream(self, script: Box<dyn Script>) -> Response<Body> {
         wait_until(self.first_at).await;
         let mut this = match self.early().await {
             Ok(this) => this,
             Err(response) => return response,
         };
         let interval = this.interval();
+        let content_type = script.content_type();
         this.open.entry.status = 200;
         if this.kind() == Some(Kind::EmptyStream) {
-            return events(Body::bytes(Bytes::new()));
+            return response(200, content_type, Body::bytes(Bytes::new()));
         }
         let cut = this.cut;
         let rule = this.rule.filter(|rule| rule.kind != Kind::SlowDrip);
         let plan = Plan {
-            script: this.dialect.script(this.head, include_usage),
+            script,
             answer: this.answer,
             interval,
             mishap: rule.map(|rule| Mishap { rule, cut }),
             stamps: this.stamps,
             open: this.open,
         };
-        events(Body::Paced(Box::new(Paced::new(plan))))
+        response(200, content_type, Body::Paced(Box::new(Paced::new(plan))))
     }
 
-    async fn whole(self) -> Response<Body> {
+    async fn whole(self, head: Head) -> Response<Body> {
         wait_until(self.first_at).await;
         let mut this = match self.early().await {
             Ok(this) => this,
@@ -271,7 +269,7 @@ impl Exchange {
         this.open.entry.cached_tokens = this.answer.cached_tokens;
         this.work().await;
         this.open.entry.status = 200;
-        let text = this.dialect.whole(&this.head, &this.answer).to_string();
+        let text = this.wire.whole(&head, &this.answer).to_string();
         let half = Bytes::from(text.get(..text.len() / 2).unwrap_or("{").to_owned());
         let how = match this.rule.as_ref().map(|rule| (rule.kind, rule.clean)) {
             None | Some((Kind::SlowDrip, _)) => {
@@ -280,7 +278,7 @@ impl Exchange {
             Some((Kind::ErrorEvent, _)) => {
                 let status = this.rule.map_or(500, |rule| rule.status);
                 let refusal = Refusal::new(status, "the simulated provider failed");
-                return json_response(200, &this.dialect.error(&refusal));
+                return json_response(200, &this.wire.error(&refusal));
             }
             Some((Kind::Garbage, _)) => {
                 return response(200, JSON, Body::bytes("%PDF-1.7 {garbage"));
@@ -344,16 +342,14 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
     }
 }
 
-fn refuse(dialect: Dialect, refusal: &Refusal) -> Response<Body> {
-    json_response(refusal.status, &dialect.error(refusal))
+fn refuse(wire: &dyn Wire, refusal: &Refusal) -> Response<Body> {
+    let mut response = json_response(refusal.status, &wire.error(refusal));
+    wire.error_headers(refusal, response.headers_mut());
+    response
 }
 
 fn json_response(status: u16, body: &Value) -> Response<Body> {
     response(status, JSON, Body::bytes(body.to_string()))
-}
-
-fn events(body: Body) -> Response<Body> {
-    response(200, EVENTS, body)
 }
 
 fn response(status: u16, content_type: &'static str, body: Body) -> Response<Body> {

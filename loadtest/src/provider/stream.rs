@@ -4,8 +4,8 @@
 
 use super::answer::{Answer, Piece};
 use super::bill::Open;
+use super::dialect::{Refusal, Script};
 use super::fault::{Kind, Rule};
-use super::render::{Refusal, Script};
 use crate::server::Cut;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
@@ -100,7 +100,7 @@ impl Ending {
 /// A stream that gives out one token per frame, each at its time.
 pub(crate) struct Paced {
     answer: Answer,
-    script: Script,
+    script: Box<dyn Script>,
     /// When the first token is due.
     first_at: Instant,
     /// Between two tokens; zero gives them out as fast as they are taken.
@@ -131,7 +131,7 @@ pub(crate) struct Mishap {
 /// What a paced stream is made of.
 pub(crate) struct Plan {
     pub(crate) answer: Answer,
-    pub(crate) script: Script,
+    pub(crate) script: Box<dyn Script>,
     pub(crate) interval: Duration,
     pub(crate) mishap: Option<Mishap>,
     pub(crate) stamps: Option<Instant>,
@@ -187,7 +187,7 @@ impl Paced {
             .is_some_and(|mishap| self.next >= after(mishap).min(left))
     }
 
-    fn begin(&mut self, out: &mut String) {
+    fn begin(&mut self, out: &mut Vec<u8>) {
         if self.state == State::Fresh {
             self.state = State::Begun;
             self.script.start(&self.answer, out);
@@ -199,9 +199,8 @@ impl Paced {
     }
 
     /// The next frame: a token, or the end.
-    fn step(&mut self) -> String {
-        let mut out = String::with_capacity(512);
-        self.unflushed = true;
+    fn step(&mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
         self.begin(&mut out);
         if let Some(piece) = self.answer.pieces.get(self.next) {
             match (piece, self.stamps) {
@@ -223,13 +222,14 @@ impl Paced {
                 open.complete();
             }
         }
+        self.unflushed = !out.is_empty();
         out
     }
 
     /// Turns into the bytes of the mishap and the ending behind it.
     fn strike(&mut self) -> Option<Body> {
         let mishap = self.mishap.take()?;
-        let mut out = String::new();
+        let mut out = Vec::new();
         let how = match mishap.rule.kind {
             Kind::Reset => How::Reset(mishap.cut),
             Kind::Truncate => {
@@ -241,13 +241,12 @@ impl Paced {
                 }
             }
             Kind::Garbage => {
-                out.push_str(
-                    "data: {\"choices\":[{\"delta\":{\"content\":\"ab\u{1}\n\n%PDF-1.7 garbage\n\n",
-                );
+                self.script.garbage(&mut out);
                 How::Clean
             }
             Kind::ErrorEvent => {
-                let refusal = Refusal::new(mishap.rule.status, "the simulated provider failed");
+                let mut refusal = Refusal::new(mishap.rule.status, "the simulated provider failed");
+                refusal.retry_after = mishap.rule.retry_after;
                 self.script.error(&refusal, &mut out);
                 How::Clean
             }
@@ -292,12 +291,22 @@ impl hyper::body::Body for Body {
                 };
             }
             Self::Paced(paced) => {
-                if paced.state == State::Done {
-                    return Poll::Ready(None);
-                }
-                std::task::ready!(paced.poll_due(context));
-                if !paced.struck() {
-                    return Poll::Ready(Some(Ok(Frame::data(Bytes::from(paced.step())))));
+                // Some dialects say nothing until several tokens make a whole.
+                let bytes = loop {
+                    if paced.state == State::Done {
+                        return Poll::Ready(None);
+                    }
+                    std::task::ready!(paced.poll_due(context));
+                    if paced.struck() {
+                        break None;
+                    }
+                    let bytes = paced.step();
+                    if !bytes.is_empty() {
+                        break Some(bytes);
+                    }
+                };
+                if let Some(bytes) = bytes {
+                    return Poll::Ready(Some(Ok(Frame::data(Bytes::from(bytes)))));
                 }
                 paced.strike()
             }

@@ -2,18 +2,53 @@
 //! wrong translation, writes answers as JSON or as chunks. Usage is streamed only when asked for,
 //! as OpenAI does.
 
-use super::answer::{Answer, Choice, Finish, Piece, Prompt, Tool};
-use super::render::{Head, Refusal};
+use super::write::quoted;
+use super::{Head, Place, Refusal, Script, Wire, flag, invalid, word};
+use crate::provider::answer::{Answer, Choice, Finish, Piece, Prompt, Tool};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// `POST …/chat/completions`.
+pub(super) struct Chat;
+
+impl Wire for Chat {
+    fn owns(&self, path: &str) -> bool {
+        path.ends_with("/chat/completions")
+    }
+
+    fn id_prefix(&self) -> &'static str {
+        "chatcmpl-"
+    }
+
+    fn prompt(&self, _at: &Place, body: &Value) -> Result<Prompt, Refusal> {
+        prompt(body)
+    }
+
+    fn error(&self, refusal: &Refusal) -> Value {
+        error(refusal)
+    }
+
+    fn whole(&self, head: &Head, answer: &Answer) -> Value {
+        whole(head, answer)
+    }
+
+    fn script(&self, _at: &Place, head: Head, prompt: &Prompt) -> Box<dyn Script> {
+        Box::new(Chunks::new(&head, prompt.include_usage))
+    }
+}
 
 /// Reads a body.
 ///
 /// # Errors
 /// A refusal in OpenAI's words, status 400.
-pub(crate) fn prompt(body: &Value) -> Result<Prompt, Refusal> {
-    let model = body.get("model").and_then(Value::as_str);
+pub(super) fn prompt(body: &Value) -> Result<Prompt, Refusal> {
+    let model = word(body, "model");
     let model = model.ok_or_else(|| invalid("you must provide a model parameter"))?;
+    prompt_for(model, body)
+}
+
+/// Reads a body whose model stands elsewhere.
+pub(super) fn prompt_for(model: &str, body: &Value) -> Result<Prompt, Refusal> {
     let messages = body.get("messages").and_then(Value::as_array);
     let messages = messages.filter(|messages| !messages.is_empty());
     let messages = messages.ok_or_else(|| invalid("'messages' must be a non-empty array"))?;
@@ -60,7 +95,8 @@ fn read_message(message: &Value, prompt: &mut Prompt) -> Result<(), Refusal> {
     }
 }
 
-fn each_text(content: &Value, mut take: impl FnMut(&str)) -> Result<(), Refusal> {
+/// Gives each text of a message's content.
+pub(super) fn each_text(content: &Value, mut take: impl FnMut(&str)) -> Result<(), Refusal> {
     match content {
         Value::Null => {}
         Value::String(text) => take(text),
@@ -76,7 +112,8 @@ fn each_text(content: &Value, mut take: impl FnMut(&str)) -> Result<(), Refusal>
     Ok(())
 }
 
-fn tools(body: &Value) -> Result<Vec<Tool>, Refusal> {
+/// Reads the tools.
+pub(super) fn tools(body: &Value) -> Result<Vec<Tool>, Refusal> {
     let list = body.get("tools").and_then(Value::as_array);
     let read = |tool: &Value| {
         let function = tool.get("function").unwrap_or(&Value::Null);
@@ -91,7 +128,8 @@ fn tools(body: &Value) -> Result<Vec<Tool>, Refusal> {
     list.into_iter().flatten().map(read).collect()
 }
 
-fn choice(body: &Value) -> Result<Choice, Refusal> {
+/// Reads `tool_choice`.
+pub(super) fn choice(body: &Value) -> Result<Choice, Refusal> {
     match body.get("tool_choice") {
         None | Some(Value::Null) => Ok(Choice::Auto),
         Some(Value::String(word)) => match word.as_str() {
@@ -108,16 +146,8 @@ fn choice(body: &Value) -> Result<Choice, Refusal> {
     }
 }
 
-fn flag(value: &Value, name: &str) -> bool {
-    value.get(name).and_then(Value::as_bool).unwrap_or(false)
-}
-
-fn invalid(message: &str) -> Refusal {
-    Refusal::new(400, message)
-}
-
 /// An error body.
-pub(crate) fn error(refusal: &Refusal) -> Value {
+pub(super) fn error(refusal: &Refusal) -> Value {
     let (kind, code) = match refusal.status {
         400 => ("invalid_request_error", None),
         401 => ("invalid_request_error", Some("invalid_api_key")),
@@ -130,7 +160,7 @@ pub(crate) fn error(refusal: &Refusal) -> Value {
 }
 
 /// The whole answer as JSON.
-pub(crate) fn whole(head: &Head, answer: &Answer) -> Value {
+pub(super) fn whole(head: &Head, answer: &Answer) -> Value {
     let text = answer.text();
     let calls: Vec<Value> = answer
         .tool_calls()
@@ -164,7 +194,8 @@ pub(crate) fn whole(head: &Head, answer: &Answer) -> Value {
     })
 }
 
-fn usage(answer: &Answer) -> Value {
+/// Usage as OpenAI counts.
+pub(super) fn usage(answer: &Answer) -> Value {
     json!({
         "prompt_tokens": answer.input_tokens,
         "completion_tokens": answer.output_tokens(),
@@ -174,7 +205,8 @@ fn usage(answer: &Answer) -> Value {
     })
 }
 
-fn finish_word(finish: Finish) -> &'static str {
+/// Why the answer ended.
+pub(super) fn finish_word(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "stop",
         Finish::Length => "length",
@@ -184,14 +216,14 @@ fn finish_word(finish: Finish) -> &'static str {
 
 /// The chunks of one answer. The part before `choices` is the same in all of them, so it is
 /// written once.
-pub(crate) struct Chunks {
+pub(super) struct Chunks {
     prefix: String,
     usage_null: &'static str,
     include_usage: bool,
 }
 
 impl Chunks {
-    pub(crate) fn new(head: &Head, include_usage: bool) -> Self {
+    pub(super) fn new(head: &Head, include_usage: bool) -> Self {
         let model = Value::from(head.model.as_str());
         let id = Value::from(head.id.as_str());
         Self {
@@ -205,8 +237,23 @@ impl Chunks {
         }
     }
 
-    /// The role chunk.
-    pub(crate) fn start(&self, out: &mut String) {
+    /// The part that all chunks begin with, up to the value of `choices`.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn chunk(&self, delta: &str, finish: Option<&str>, out: &mut Vec<u8>) {
+        let finish = finish.map_or_else(|| "null".to_owned(), |word| format!("\"{word}\""));
+        let _ = write!(
+            out,
+            "{}[{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}]{}}}\n\n",
+            self.prefix, self.usage_null
+        );
+    }
+}
+
+impl Script for Chunks {
+    fn start(&mut self, _answer: &Answer, out: &mut Vec<u8>) {
         self.chunk(
             "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}",
             None,
@@ -214,8 +261,7 @@ impl Chunks {
         );
     }
 
-    /// One token.
-    pub(crate) fn piece(&self, piece: &Piece, out: &mut String) {
+    fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>) {
         let delta = match piece {
             Piece::Reasoning(text) => format!("{{\"reasoning_content\":{}}}", quoted(text)),
             Piece::Text(text) => format!("{{\"content\":{}}}", quoted(text)),
@@ -237,29 +283,15 @@ impl Chunks {
     }
 
     /// The finish chunk, the usage chunk if asked for, the terminal event.
-    pub(crate) fn finish(&self, answer: &Answer, out: &mut String) {
+    fn finish(&mut self, answer: &Answer, out: &mut Vec<u8>) {
         self.chunk("{}", Some(finish_word(answer.finish)), out);
         if self.include_usage {
             let _ = write!(out, "{}[],\"usage\":{}}}\n\n", self.prefix, usage(answer));
         }
-        out.push_str("data: [DONE]\n\n");
+        out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// An error inside the stream.
-    pub(crate) fn error(refusal: &Refusal, out: &mut String) {
+    fn error(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
         let _ = write!(out, "data: {}\n\n", error(refusal));
     }
-
-    fn chunk(&self, delta: &str, finish: Option<&str>, out: &mut String) {
-        let finish = finish.map_or_else(|| "null".to_owned(), |word| format!("\"{word}\""));
-        let _ = write!(
-            out,
-            "{}[{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}]{}}}\n\n",
-            self.prefix, self.usage_null
-        );
-    }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
 }

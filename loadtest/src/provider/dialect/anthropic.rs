@@ -2,18 +2,58 @@
 //! API does (roles, required `max_tokens`, no empty text, results before text), writes answers as
 //! JSON or as typed events with a `ping` and thinking blocks that end in a signature.
 
-use super::answer::{Answer, Choice, Finish, Piece, Prompt, Tool};
-use super::render::{Head, Refusal};
-use serde_json::{Map, Value, json};
-use std::fmt::Write as _;
+use super::write::{event, object_or_empty};
+use super::{Head, Place, Refusal, Script, Wire, invalid, word};
+use crate::provider::answer::{Answer, Choice, Finish, Piece, Prompt, Tool};
+use http::HeaderMap;
+use serde_json::{Value, json};
 
-/// Reads a body.
+/// `POST …/messages`.
+pub(super) struct Messages;
+
+impl Wire for Messages {
+    fn owns(&self, path: &str) -> bool {
+        path.ends_with("/messages")
+    }
+
+    fn id_prefix(&self) -> &'static str {
+        "msg_"
+    }
+
+    fn key_headers(&self) -> &'static [&'static str] {
+        &["x-api-key", "authorization"]
+    }
+
+    fn check_head(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if headers.contains_key("anthropic-version") {
+            return Ok(());
+        }
+        Err(invalid("anthropic-version: header is required"))
+    }
+
+    fn prompt(&self, _at: &Place, body: &Value) -> Result<Prompt, Refusal> {
+        let model = word(body, "model").ok_or_else(|| invalid("model: Field required"))?;
+        prompt_for(model, body)
+    }
+
+    fn error(&self, refusal: &Refusal) -> Value {
+        error(refusal)
+    }
+
+    fn whole(&self, head: &Head, answer: &Answer) -> Value {
+        whole(head, answer)
+    }
+
+    fn script(&self, _at: &Place, head: Head, _prompt: &Prompt) -> Box<dyn Script> {
+        Box::new(Events::new(head))
+    }
+}
+
+/// Reads a body whose model is known.
 ///
 /// # Errors
 /// A refusal in Anthropic's words, status 400.
-pub(crate) fn prompt(body: &Value) -> Result<Prompt, Refusal> {
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let model = text("model").ok_or_else(|| invalid("model: Field required"))?;
+pub(super) fn prompt_for(model: &str, body: &Value) -> Result<Prompt, Refusal> {
     let max_tokens = body.get("max_tokens").and_then(Value::as_u64);
     let max_tokens = max_tokens.ok_or_else(|| invalid("max_tokens: Field required"))?;
     if max_tokens == 0 {
@@ -54,7 +94,7 @@ fn read_message(message: &Value, prompt: &mut Prompt) -> Result<(), Refusal> {
     };
     match message.get("content") {
         Some(Value::String(text)) => {
-            said(prompt, user, text);
+            prompt.said(user, text);
             Ok(())
         }
         Some(Value::Array(blocks)) => blocks
@@ -68,7 +108,7 @@ fn read_message(message: &Value, prompt: &mut Prompt) -> Result<(), Refusal> {
 
 fn read_block(block: &Value, user: bool, prompt: &mut Prompt) -> Result<(), Refusal> {
     match (block.get("type").and_then(Value::as_str), user) {
-        (Some("text"), _) => said(prompt, user, text_of(block)?),
+        (Some("text"), _) => prompt.said(user, text_of(block)?),
         (Some("tool_result"), true) => {
             if block.get("tool_use_id").is_none_or(|id| !id.is_string()) {
                 return Err(invalid("tool_result: tool_use_id: Field required"));
@@ -99,14 +139,6 @@ fn read_block(block: &Value, user: bool, prompt: &mut Prompt) -> Result<(), Refu
     Ok(())
 }
 
-fn said(prompt: &mut Prompt, user: bool, text: &str) {
-    prompt.conversation.push_str(text);
-    prompt.answers_tools = false;
-    if user {
-        text.clone_into(&mut prompt.last_user);
-    }
-}
-
 fn text_of(block: &Value) -> Result<&str, Refusal> {
     let text = block.get("text").and_then(Value::as_str).unwrap_or("");
     if text.is_empty() {
@@ -129,7 +161,9 @@ fn tools(body: &Value) -> Result<Vec<Tool>, Refusal> {
                 .clone(),
         })
     };
-    list.into_iter().flatten().map(read).collect()
+    // Tools that the provider runs itself have a type of their own and no schema.
+    let own = |tool: &&Value| matches!(word(tool, "type"), None | Some("custom"));
+    list.into_iter().flatten().filter(own).map(read).collect()
 }
 
 fn choice(body: &Value) -> Result<Choice, Refusal> {
@@ -149,12 +183,8 @@ fn choice(body: &Value) -> Result<Choice, Refusal> {
     }
 }
 
-fn invalid(message: &str) -> Refusal {
-    Refusal::new(400, message)
-}
-
 /// An error body.
-pub(crate) fn error(refusal: &Refusal) -> Value {
+pub(super) fn error(refusal: &Refusal) -> Value {
     let kind = match refusal.status {
         400 => "invalid_request_error",
         401 => "authentication_error",
@@ -171,7 +201,7 @@ pub(crate) fn error(refusal: &Refusal) -> Value {
 }
 
 /// The whole answer as JSON.
-pub(crate) fn whole(head: &Head, answer: &Answer) -> Value {
+pub(super) fn whole(head: &Head, answer: &Answer) -> Value {
     let mut content = Vec::new();
     let reasoning = answer.reasoning();
     if !reasoning.is_empty() {
@@ -183,8 +213,7 @@ pub(crate) fn whole(head: &Head, answer: &Answer) -> Value {
     }
     for call in answer.tool_calls() {
         // Cut off by max_tokens, the arguments may be no JSON: the real API gives an object always.
-        let empty = || Value::Object(Map::new());
-        let input = serde_json::from_str(&call.arguments).unwrap_or_else(|_| empty());
+        let input = object_or_empty(&call.arguments);
         let id = format!("toolu_{}", call.id);
         content.push(json!({"type": "tool_use", "id": id, "name": call.name, "input": input}));
     }
@@ -203,6 +232,7 @@ fn usage(answer: &Answer, output_tokens: u64) -> Value {
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": answer.cached_tokens,
         "output_tokens": output_tokens,
+        "output_tokens_details": {"thinking_tokens": answer.reasoning_tokens().min(output_tokens)},
         "service_tier": "standard",
     })
 }
@@ -223,14 +253,14 @@ enum Block {
 }
 
 /// The events of one answer: opens and closes blocks as the kind of token changes.
-pub(crate) struct Events {
+pub(super) struct Events {
     head: Head,
     open: Option<Block>,
     index: usize,
 }
 
 impl Events {
-    pub(crate) fn new(head: Head) -> Self {
+    pub(super) fn new(head: Head) -> Self {
         Self {
             head,
             open: None,
@@ -238,8 +268,28 @@ impl Events {
         }
     }
 
+    fn close(&mut self, out: &mut Vec<u8>) {
+        let Some(open) = self.open.take() else { return };
+        if open == Block::Thinking {
+            self.delta(
+                &json!({"type": "signature_delta", "signature": SIGNATURE}),
+                out,
+            );
+        }
+        let stop = json!({"type": "content_block_stop", "index": self.index});
+        event("content_block_stop", &stop, out);
+        self.index += 1;
+    }
+
+    fn delta(&self, delta: &Value, out: &mut Vec<u8>) {
+        let data = json!({"type": "content_block_delta", "index": self.index, "delta": delta});
+        event("content_block_delta", &data, out);
+    }
+}
+
+impl Script for Events {
     /// `message_start` and a `ping`.
-    pub(crate) fn start(&self, answer: &Answer, out: &mut String) {
+    fn start(&mut self, answer: &Answer, out: &mut Vec<u8>) {
         let message = json!({
             "id": self.head.id, "type": "message", "role": "assistant", "model": self.head.model,
             "content": [], "stop_reason": null, "stop_sequence": null,
@@ -253,8 +303,7 @@ impl Events {
         event("ping", &json!({"type": "ping"}), out);
     }
 
-    /// One token.
-    pub(crate) fn piece(&mut self, piece: &Piece, out: &mut String) {
+    fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>) {
         let (block, empty) = match piece {
             Piece::Reasoning(_) => (
                 Block::Thinking,
@@ -295,7 +344,7 @@ impl Events {
     }
 
     /// Closes the open block, gives the totals, ends the message.
-    pub(crate) fn finish(&mut self, answer: &Answer, out: &mut String) {
+    fn finish(&mut self, answer: &Answer, out: &mut Vec<u8>) {
         self.close(out);
         let delta = json!({"stop_reason": finish_word(answer.finish), "stop_sequence": null});
         let usage = usage(answer, answer.output_tokens());
@@ -307,30 +356,7 @@ impl Events {
         event("message_stop", &json!({"type": "message_stop"}), out);
     }
 
-    /// An error inside the stream.
-    pub(crate) fn error(refusal: &Refusal, out: &mut String) {
+    fn error(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
         event("error", &error(refusal), out);
     }
-
-    fn close(&mut self, out: &mut String) {
-        let Some(open) = self.open.take() else { return };
-        if open == Block::Thinking {
-            self.delta(
-                &json!({"type": "signature_delta", "signature": SIGNATURE}),
-                out,
-            );
-        }
-        let stop = json!({"type": "content_block_stop", "index": self.index});
-        event("content_block_stop", &stop, out);
-        self.index += 1;
-    }
-
-    fn delta(&self, delta: &Value, out: &mut String) {
-        let data = json!({"type": "content_block_delta", "index": self.index, "delta": delta});
-        event("content_block_delta", &data, out);
-    }
-}
-
-fn event(name: &str, data: &Value, out: &mut String) {
-    let _ = write!(out, "event: {name}\ndata: {data}\n\n");
 }
