@@ -4,6 +4,7 @@
 
 mod anthropic_messages;
 mod bedrock_converse;
+mod bedrock_invoke;
 mod calls;
 mod classify;
 mod cohere_v2;
@@ -16,6 +17,7 @@ mod ollama;
 mod openai_chat;
 mod openai_responses;
 mod reader;
+mod redacted;
 mod retry_after;
 mod scrub;
 mod shape;
@@ -138,6 +140,7 @@ pub const fn is_built(dialect: Dialect) -> bool {
             | Dialect::VertexGemini
             | Dialect::VertexAnthropic
             | Dialect::BedrockConverse
+            | Dialect::BedrockInvoke
             | Dialect::CohereV2
             | Dialect::MistralChat
             | Dialect::Ollama
@@ -158,6 +161,7 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         Dialect::VertexGemini => gemini::prepare(call, target, gemini::Host::Vertex),
         Dialect::VertexAnthropic => vertex_anthropic::prepare(call, target),
         Dialect::BedrockConverse => bedrock_converse::prepare(call, target),
+        Dialect::BedrockInvoke => bedrock_invoke::prepare(call, target),
         Dialect::CohereV2 => cohere_v2::prepare(call, target),
         Dialect::MistralChat => mistral_chat::prepare(call, target),
         Dialect::Ollama => ollama::prepare(call, target),

@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use messages::{is_blank, is_own};
 pub(super) use request::body;
-pub(super) use splice::body as spliced;
+pub(super) use splice::{Host, body as spliced};
 
 use crate::dialect::{Count, Outgoing, Target, Translator, translate};
 use crate::egress::quoted;
@@ -32,7 +32,7 @@ const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     let model = quoted(&target.endpoint.provider_model);
     let body = if passes(call) {
-        spliced(call, target, ("model", &model), true)
+        spliced(call, target, &Host::own(&model))
     } else {
         let request = ingress::request(call)?;
         body(&request, target, &format!("{{\"model\":{model}"))?.into()
@@ -51,7 +51,14 @@ pub(crate) fn count(call: &Call, target: &Target<'_>) -> Option<Count> {
     passes(call).then(|| Count {
         path: path(target, "/count_tokens"),
         headers: versioned(call),
-        body: spliced(call, target, ("model", &model), false),
+        body: spliced(
+            call,
+            target,
+            &Host {
+                with_limit: false,
+                ..Host::own(&model)
+            },
+        ),
     })
 }
 

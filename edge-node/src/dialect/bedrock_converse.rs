@@ -50,7 +50,7 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
 }
 
 /// A segment of a path: ids have colons, and some are ARNs with slashes.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

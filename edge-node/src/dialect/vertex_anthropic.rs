@@ -1,7 +1,7 @@
 //! Anthropic's models on Vertex: their own bodies but for the version, which stands inside, and the
 //! model, which stands in the path. Answers are read by the dialect that they are of.
 
-use crate::dialect::anthropic_messages;
+use crate::dialect::anthropic_messages::{self, Host};
 use crate::dialect::write::refuse;
 use crate::dialect::{Outgoing, Target};
 use crate::failure::Failure;
@@ -11,7 +11,12 @@ use crate::message::{Media, Part, Request};
 /// How the body begins; the rest is as anywhere.
 const HEAD: &str = "{\"anthropic_version\":\"vertex-2023-10-16\"";
 /// What stands in a passing body in place of its model.
-const VERSION: (&str, &str) = ("anthropic_version", "\"vertex-2023-10-16\"");
+const VERSION: Host<'_> = Host {
+    head: ("anthropic_version", "\"vertex-2023-10-16\""),
+    with_limit: true,
+    streams: true,
+    more: "",
+};
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
@@ -20,7 +25,7 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
         has_no_links(request)?;
     }
     let body = if anthropic_messages::passes(call) {
-        anthropic_messages::spliced(call, target, VERSION, true)
+        anthropic_messages::spliced(call, target, &VERSION)
     } else {
         anthropic_messages::body(&request?, target, HEAD)?.into()
     };
@@ -44,7 +49,10 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
 }
 
 /// Only Anthropic itself fetches links and keeps files.
-fn has_no_links(request: &Request<'_>) -> Result<(), Failure> {
+///
+/// # Errors
+/// A picture or a document is a link.
+pub(super) fn has_no_links(request: &Request<'_>) -> Result<(), Failure> {
     for turn in &request.turns {
         for (index, part) in turn.parts.iter().enumerate() {
             let (Part::Image { source, .. } | Part::File { source, .. }) = part else {

@@ -1,6 +1,8 @@
 //! What an answer of Bedrock's Converse says, and how its frames are cut.
 
 use crate::golden::said::{Said, number, text};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// The frames of a body: `{NAME: payload}`, as in AWS's own SDKs, or `{"error": …}`.
@@ -23,6 +25,15 @@ pub(crate) fn frames(body: &[u8]) -> Vec<Value> {
         at += total;
     }
     all
+}
+
+/// The events that the frames of the invoke API hold.
+pub(crate) fn chunks(body: &[u8]) -> Vec<Value> {
+    let frames = frames(body);
+    let bytes = frames.iter().map(|frame| text(&frame["chunk"]["bytes"]));
+    bytes
+        .map(|bytes| serde_json::from_slice(&STANDARD.decode(bytes).unwrap()).unwrap())
+        .collect()
 }
 
 impl Said {

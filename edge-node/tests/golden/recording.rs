@@ -28,6 +28,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
 /// The corpus has names of its own for some.
 fn dialect(name: &str) -> Dialect {
     match name {
+        "bedrock-invoke-stream" => Dialect::BedrockInvoke,
         "bedrock-converse-stream" => Dialect::BedrockConverse,
         "ollama-native" => Dialect::Ollama,
         "cohere-v2-chat" => Dialect::CohereV2,

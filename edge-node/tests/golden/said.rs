@@ -97,6 +97,7 @@ impl Said {
         let mut said = Self::default();
         let values = match (recording.is_stream(), recording.dialect) {
             (false, _) => vec![serde_json::from_slice(&recording.body).unwrap()],
+            (true, Dialect::BedrockInvoke) => bedrock::chunks(&recording.body),
             (true, Dialect::BedrockConverse) => bedrock::frames(&recording.body),
             (true, _) => events(&recording.body),
         };
@@ -107,7 +108,9 @@ impl Said {
         };
         for value in &values {
             match recording.dialect {
-                Dialect::AnthropicMessages | Dialect::VertexAnthropic => said.anthropic(value),
+                Dialect::AnthropicMessages | Dialect::VertexAnthropic | Dialect::BedrockInvoke => {
+                    said.anthropic(value);
+                }
                 Dialect::Gemini | Dialect::VertexGemini => said.gemini(value),
                 Dialect::BedrockConverse => said.bedrock(value),
                 Dialect::CohereV2 => said.cohere(value),

@@ -23,6 +23,8 @@ text_enum! {
         VertexAnthropic = "vertex-anthropic",
         /// Amazon Bedrock's `POST /model/{id}/converse`.
         BedrockConverse = "bedrock-converse",
+        /// Anthropic on Amazon Bedrock: `POST /model/{id}/invoke`.
+        BedrockInvoke = "bedrock-invoke",
         /// Cohere's `POST /v2/chat`.
         CohereV2 = "cohere-v2",
         /// Mistral's `POST /v1/chat/completions`, which refuses unknown fields.
@@ -65,6 +67,7 @@ impl Dialect {
             | Self::VertexGemini
             | Self::VertexAnthropic
             | Self::BedrockConverse
+            | Self::BedrockInvoke
             | Self::CohereV2
             | Self::MistralChat => Auth::Bearer,
         }

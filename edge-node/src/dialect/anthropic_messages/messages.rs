@@ -1,6 +1,7 @@
 //! Writes the messages: user and assistant in turn, neighbours merged, results of tools first, no
 //! empty blocks.
 
+use crate::dialect::redacted;
 use crate::dialect::write::{List, put, refuse};
 use crate::failure::Failure;
 use crate::message::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
@@ -210,16 +211,15 @@ fn thinking(thought: &Thought<'_>, list: &mut List) {
     if !is_own(thought) {
         return;
     }
-    let encrypted = thought.kind == DetailKind::Encrypted;
     let out = list.item();
-    put(
-        out,
-        &[if encrypted {
-            "{\"type\":\"redacted_thinking\",\"data\":\""
-        } else {
-            "{\"type\":\"thinking\",\"thinking\":\""
-        }],
-    );
+    if thought.kind == DetailKind::Encrypted {
+        let data: String = thought.texts.iter().map(|text| text.decode()).collect();
+        put(out, &["{\"type\":\"redacted_thinking\",\"data\":"]);
+        json::write_string(out, &redacted::bare(&data));
+        out.push(b'}');
+        return;
+    }
+    put(out, &["{\"type\":\"thinking\",\"thinking\":\""]);
     for text in &thought.texts {
         put(out, &[text.inner()]);
     }

@@ -11,15 +11,34 @@ use crate::wire::splice::{Members, Splices};
 use bytes::Bytes;
 use shared::catalog::Parameter;
 
-/// The body to send. `head`, a name and its value as written, stands in the place of the client's
-/// model, because hosts differ in whether that stands there; `with_limit` adds the longest answer,
-/// which this dialect demands, where the client left it out.
-pub(crate) fn body(
-    call: &Call,
-    target: &Target<'_>,
-    head: (&str, &str),
-    with_limit: bool,
-) -> Bytes {
+/// In what the bodies of this dialect's hosts differ.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host<'a> {
+    /// A name and its value as written: what stands in the place of the client's model.
+    pub(crate) head: (&'a str, &'a str),
+    /// The longest answer, which this dialect demands, is added where the client left it out.
+    pub(crate) with_limit: bool,
+    /// The body says whether the answer is streamed.
+    pub(crate) streams: bool,
+    /// Members to add, as written; empty for none.
+    pub(crate) more: &'a str,
+}
+
+impl<'a> Host<'a> {
+    /// Anthropic itself.
+    pub(crate) const fn own(model: &'a str) -> Self {
+        Self {
+            head: ("model", model),
+            with_limit: true,
+            streams: true,
+            more: "",
+        }
+    }
+}
+
+/// The body to send.
+pub(crate) fn body(call: &Call, target: &Target<'_>, host: &Host<'_>) -> Bytes {
+    let head = host.head;
     let text = call.text();
     let mut splices = Splices::default();
     let first = call.members.first();
@@ -27,7 +46,8 @@ pub(crate) fn body(
     let (mut has_head, mut has_limit) = (false, false);
     for member in &call.members {
         let (start, end) = (member.key.start, member.value.end);
-        if !stays(member, text) {
+        let is_said = host.streams || !matches!(member.field, Field::Stream);
+        if !is_said || !stays(member, text) {
             members.remove(&mut splices, start, end);
             continue;
         }
@@ -56,7 +76,10 @@ pub(crate) fn body(
     if !has_head {
         tail.add(&mut splices, format!("\"{}\":{}", head.0, head.1));
     }
-    if with_limit && !has_limit {
+    if !host.more.is_empty() {
+        tail.add(&mut splices, host.more);
+    }
+    if host.with_limit && !has_limit {
         let limit = request::max_tokens(call.max_tokens, target);
         tail.add(&mut splices, format!("\"max_tokens\":{limit}"));
     }

@@ -4,6 +4,7 @@
 use crate::dialect::anthropic_messages::{is_blank, is_own};
 use crate::dialect::bedrock_converse::family::Family;
 use crate::dialect::bedrock_converse::media::{document, image, video};
+use crate::dialect::redacted;
 use crate::dialect::write::{List, put, refuse};
 use crate::failure::Failure;
 use crate::message::{DetailKind, Json, Part, Place, Role, Thought, Turn};
@@ -211,11 +212,10 @@ impl Writer {
         }
         let out = list.item();
         if thought.kind == DetailKind::Encrypted {
-            put(out, &["{\"reasoningContent\":{\"redactedContent\":\""]);
-            for text in &thought.texts {
-                put(out, &[text.inner()]);
-            }
-            put(out, &["\"}}"]);
+            let data: String = thought.texts.iter().map(|text| text.decode()).collect();
+            put(out, &["{\"reasoningContent\":{\"redactedContent\":"]);
+            json::write_string(out, &redacted::wrapped(&data));
+            put(out, &["}}"]);
             return;
         }
         put(

@@ -101,7 +101,7 @@ fn guessed(can: Abilities) -> BTreeSet<P> {
 
 fn says(dialect: Dialect, parameter: P) -> bool {
     let own = match dialect {
-        Dialect::AnthropicMessages | Dialect::VertexAnthropic => ANTHROPIC,
+        Dialect::AnthropicMessages | Dialect::VertexAnthropic | Dialect::BedrockInvoke => ANTHROPIC,
         Dialect::Gemini | Dialect::VertexGemini => GEMINI,
         Dialect::BedrockConverse => BEDROCK,
         Dialect::CohereV2 => COHERE,

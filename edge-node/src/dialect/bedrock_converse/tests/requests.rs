@@ -95,7 +95,7 @@ fn media_come_as_bytes() {
 fn thoughts_go_back_to_their_maker_only() {
     let turn = json!({"role": "assistant", "content": "x", "reasoning_details": [
         {"type": "reasoning.text", "text": "Hm", "signature": "sig", "format": "anthropic-claude-v1", "index": 0},
-        {"type": "reasoning.encrypted", "data": "QQ==", "format": "anthropic-claude-v1", "index": 1},
+        {"type": "reasoning.encrypted", "data": "EtkECkgIBxABGAIqQJTfqS/PYuAF", "format": "anthropic-claude-v1", "index": 1},
         {"type": "reasoning.text", "text": "unsigned", "format": "unknown", "index": 2},
     ]});
     let messages =
@@ -108,7 +108,7 @@ fn thoughts_go_back_to_their_maker_only() {
         of("eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
         json!([
             {"reasoningContent": {"reasoningText": {"text": "Hm", "signature": "sig"}}},
-            {"reasoningContent": {"redactedContent": "QQ=="}},
+            {"reasoningContent": {"redactedContent": "RXRrRUNrZ0lCeEFCR0FJcVFKVGZxUy9QWXVBRg=="}},
             {"text": "x"},
         ])
     );
