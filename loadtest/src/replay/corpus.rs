@@ -83,6 +83,11 @@ fn read(folder: &Path, name: String) -> Result<Option<Case>, CorpusError> {
     let Some(format) = Format::parse(&text("dialect")) else {
         return Ok(None);
     };
+    // Through the invoke API each family speaks its own way; we speak Anthropic's.
+    let invokes = matches!(format, Format::Invoke | Format::InvokeStream);
+    if invokes && !text("model").contains("anthropic") {
+        return Ok(None);
+    }
     let request = json(&folder.join("request.json"))?;
     let headers = json(&folder.join("response.headers.json"))?;
     let body_file = folder.join("response.body");

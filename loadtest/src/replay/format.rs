@@ -25,6 +25,10 @@ pub enum Format {
     Bedrock,
     /// Its stream of binary frames.
     BedrockStream,
+    /// Bedrock's invoke API: the model's own format, here Anthropic's.
+    Invoke,
+    /// Its stream of binary frames.
+    InvokeStream,
     /// Cohere's v2 chat.
     Cohere,
     /// Ollama's own chat.
@@ -32,7 +36,7 @@ pub enum Format {
 }
 
 /// The corpus' name, the format, the catalogue's dialect.
-const ALL: [(&str, Format, &str); 13] = [
+const ALL: [(&str, Format, &str); 15] = [
     ("openai-chat", Format::Chat, "openai-chat"),
     ("azure-openai-chat", Format::Azure, "azure-openai"),
     ("mistral-chat", Format::Mistral, "mistral-chat"),
@@ -55,6 +59,12 @@ const ALL: [(&str, Format, &str); 13] = [
         "bedrock-converse-stream",
         Format::BedrockStream,
         "bedrock-converse",
+    ),
+    ("bedrock-invoke", Format::Invoke, "bedrock-invoke"),
+    (
+        "bedrock-invoke-stream",
+        Format::InvokeStream,
+        "bedrock-invoke",
     ),
     ("cohere-v2-chat", Format::Cohere, "cohere-v2"),
     ("ollama-native", Format::Ollama, "ollama"),

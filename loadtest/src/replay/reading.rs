@@ -94,6 +94,8 @@ pub(super) fn recorded(case: &Case) -> Reading {
         (Format::Gemini | Format::VertexGemini, true) => gemini::stream(data()),
         (Format::Bedrock, _) => bedrock::json(&parse(&text)),
         (Format::BedrockStream, _) => bedrock::stream(&case.body),
+        (Format::Invoke, _) => messages::json(&parse(&text)),
+        (Format::InvokeStream, _) => bedrock::invoked(&case.body),
         (Format::Cohere, false) => cohere::json(&parse(&text)),
         (Format::Cohere, true) => cohere::stream(data()),
         (Format::Ollama, _) => ollama::lines(&text),

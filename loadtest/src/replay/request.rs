@@ -46,9 +46,11 @@ pub(super) fn body(case: &Case, api: Api, expected: &Reading) -> Value {
     let plain = || plain(api, expected);
     let mut body = match (api, case.format, &case.request) {
         (Api::Chat, Format::Chat | Format::Azure, Some(recorded)) => recorded.clone(),
-        (Api::Chat, Format::Messages | Format::VertexMessages, Some(recorded)) => {
-            from_messages(recorded)
-        }
+        (
+            Api::Chat,
+            Format::Messages | Format::VertexMessages | Format::Invoke | Format::InvokeStream,
+            Some(recorded),
+        ) => from_messages(recorded),
         (Api::Messages, Format::Messages | Format::VertexMessages, Some(recorded)) => {
             recorded.clone()
         }

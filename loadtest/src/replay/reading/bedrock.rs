@@ -1,6 +1,9 @@
-//! Bedrock's Converse: a JSON answer, or frames of AWS's event stream.
+//! Bedrock's Converse: a JSON answer, or frames of AWS's event stream; and the frames of its invoke
+//! API, with Anthropic's events in them.
 
-use super::{Call, Choice, Reading, Tokens, list, number, string};
+use super::{Call, Choice, Reading, Tokens, list, messages, number, string};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 pub(super) fn json(body: &Value) -> Reading {
@@ -79,6 +82,26 @@ pub(super) fn stream(body: &[u8]) -> Reading {
         }
     }
     reading.choices.insert(0, choice);
+    reading
+}
+
+/// Reads Anthropic's events out of the frames of an invoke stream.
+pub(super) fn invoked(body: &[u8]) -> Reading {
+    let (mut events, mut broken) = (Vec::new(), None);
+    let mut rest = body;
+    while let Some((frame, after)) = frame(rest) {
+        rest = after;
+        if let Some(name) = frame.header(":exception-type") {
+            broken = Some(format!("{name}: {}", string(frame.json().get("message"))));
+        }
+        let bytes = STANDARD.decode(string(frame.json().get("bytes")));
+        events.extend(bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok()));
+    }
+    let mut reading = messages::stream(events.iter().map(String::as_str));
+    if let Some(message) = broken {
+        reading.error = true;
+        reading.message = message;
+    }
     reading
 }
 
