@@ -23,11 +23,12 @@ mod scrub;
 mod shape;
 mod single;
 mod translate;
+mod vectors;
 mod vertex_anthropic;
 mod write;
 
 use crate::failure::{ErrorType, Failure, Fault, Retry};
-use crate::ingress::Call;
+use crate::ingress::{Api, Call};
 use crate::message::Progress;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -153,6 +154,11 @@ pub const fn is_built(dialect: Dialect) -> bool {
 /// The call has something that the target's dialect can't say (fault: caller; another endpoint may
 /// help), or the dialect is not built.
 pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
+    match call.api {
+        Api::Embeddings => return vectors::embed(call, target),
+        Api::Rerank => return vectors::rerank(call, target),
+        _ => {}
+    }
     match target.provider.dialect {
         Dialect::OpenaiChat => openai_chat::prepare(call, target),
         Dialect::OpenaiResponses => openai_responses::prepare(call, target),

@@ -7,6 +7,7 @@ pub(crate) mod messages;
 pub(crate) mod responses;
 pub(crate) mod seal;
 pub(crate) mod usage;
+pub(crate) mod vectors;
 
 use crate::dialect::{Bill, Target};
 use crate::failure::Failure;
@@ -31,8 +32,13 @@ pub trait Writer: Send {
 #[must_use]
 pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
     match (call.api, call.stream) {
-        (Api::Chat, true) => Box::new(chat::Chunks::new(call, target)),
-        (Api::Chat, false) => Box::new(chat::Answer::new(call, target)),
+        (Api::Chat | Api::Embeddings | Api::Rerank, true) => {
+            Box::new(chat::Chunks::new(call, target))
+        }
+        // Embeddings and rankings are no conversations: their translators write themselves.
+        (Api::Chat | Api::Embeddings | Api::Rerank, false) => {
+            Box::new(chat::Answer::new(call, target))
+        }
         (Api::Completions, true) => Box::new(completions::Chunks::new(call, target)),
         (Api::Completions, false) => Box::new(completions::Answer::new(call, target)),
         (Api::Messages, true) => Box::new(messages::Events::new(call, target)),
@@ -46,7 +52,7 @@ pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
 #[must_use]
 pub fn error_body(api: Option<Api>, failure: &Failure, generation: &GenerationId) -> Value {
     match api {
-        None | Some(Api::Chat | Api::Completions) => failure.body(),
+        None | Some(Api::Chat | Api::Completions | Api::Embeddings | Api::Rerank) => failure.body(),
         Some(Api::Messages) => messages::error_body(failure, generation),
         Some(Api::Responses) => responses::error_body(failure),
     }
@@ -62,7 +68,9 @@ pub fn error_event(
     events: u64,
 ) -> Bytes {
     match api {
-        Api::Chat => chat::error_event(failure, generation, model, created),
+        Api::Chat | Api::Embeddings | Api::Rerank => {
+            chat::error_event(failure, generation, model, created)
+        }
         Api::Completions => completions::error_event(failure, generation, model, created),
         Api::Messages => messages::error_event(failure, generation),
         Api::Responses => responses::error_event(failure, generation, (model, created), events),

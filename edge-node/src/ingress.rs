@@ -4,12 +4,14 @@
 
 mod chat;
 mod completions;
+mod embeddings;
 pub mod later;
 mod messages;
 pub mod peek;
 pub mod preferences;
 pub(crate) mod read;
 pub mod reasoning;
+mod rerank;
 mod responses;
 pub mod survey;
 
@@ -18,7 +20,7 @@ mod tests;
 
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
-use crate::message::Request;
+use crate::message::{Embed, Request, Rerank};
 use crate::wire::json::Scanner;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -37,6 +39,10 @@ pub enum Api {
     Chat,
     /// `POST …/completions`
     Completions,
+    /// `POST …/embeddings`
+    Embeddings,
+    /// `POST …/rerank`
+    Rerank,
     /// `POST …/messages`
     Messages,
     /// `POST …/responses`
@@ -50,8 +56,19 @@ impl Api {
         match self {
             Self::Chat => "chat",
             Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
             Self::Messages => "messages",
             Self::Responses => "responses",
+        }
+    }
+
+    /// What a model must give to serve it.
+    const fn output(self) -> &'static [Modality] {
+        match self {
+            Self::Embeddings => &[Modality::Embeddings],
+            Self::Rerank => &[Modality::Rerank],
+            _ => &[Modality::Text, Modality::Image, Modality::Audio],
         }
     }
 
@@ -59,6 +76,8 @@ impl Api {
         match self {
             Self::Chat => &chat::GRAMMAR,
             Self::Completions => &completions::GRAMMAR,
+            Self::Embeddings => &embeddings::GRAMMAR,
+            Self::Rerank => &rerank::GRAMMAR,
             Self::Messages => &messages::GRAMMAR,
             Self::Responses => &responses::GRAMMAR,
         }
@@ -123,7 +142,27 @@ pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
         Api::Completions => completions::request(call),
         Api::Messages => messages::request(call),
         Api::Responses => responses::request(call),
+        Api::Embeddings | Api::Rerank => {
+            let message = "this is no conversation";
+            Err(Failure::invalid("", message))
+        }
     }
+}
+
+/// The full parse of a call for embeddings.
+///
+/// # Errors
+/// 400 with the place, for what is malformed.
+pub fn embed(call: &Call) -> Result<Embed<'_>, Failure> {
+    embeddings::request(call)
+}
+
+/// The full parse of a call for a ranking of documents.
+///
+/// # Errors
+/// 400 with the place, for what is malformed.
+pub fn rerank(call: &Call) -> Result<Rerank<'_>, Failure> {
+    rerank::request(call)
 }
 
 /// Reads a body.
@@ -163,6 +202,9 @@ fn assemble(
     peek: Peek,
     body: Bytes,
 ) -> Result<Call, Failure> {
+    if api == Api::Rerank {
+        rerank::check(&peek)?;
+    }
     let (model, fallback_models) = models(peek.model, peek.models)?;
     if !peek.has_turns {
         let turns = api.grammar().turns;
@@ -199,6 +241,8 @@ fn assemble(
             prompt_tokens,
             max_tokens,
             input,
+            output: api.output().to_vec(),
+            longest_text: peek.survey.longest_text,
             parameters,
             preferences: peek.preferences,
             needs_tools: peek.survey.tools > 0,

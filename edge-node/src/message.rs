@@ -5,10 +5,12 @@
 mod event;
 mod media;
 mod part;
+mod vectors;
 
 pub use event::{Detail, Event, Finish, Progress, Spoken};
 pub use media::{Json, Media, Source};
 pub use part::{DetailKind, Part, Place, Role, Thought, Turn};
+pub use vectors::{Document, Embed, Input, Rerank};
 
 use crate::ingress::reasoning::Reasoning;
 use crate::wire::json::{Scanner, Str};

@@ -21,6 +21,8 @@ pub struct Usage {
     pub cache_write_1h: u64,
     /// Of these: audio.
     pub prompt_audio: u64,
+    /// Of these: pictures.
+    pub prompt_image: u64,
     /// Of these: not charged, such as a provider's own template; cached ones first.
     pub prompt_free: u64,
     /// All completion tokens.
@@ -35,6 +37,8 @@ pub struct Usage {
     pub completion_free: u64,
     /// Calls of the provider's own web search.
     pub web_searches: u64,
+    /// In how many units the fixed price of a request is charged (Cohere's search units); 0 is one.
+    pub search_units: u64,
     /// True when the provider reported nothing and the counts are our estimate.
     pub estimated: bool,
 }
@@ -79,6 +83,10 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
         ),
         (usage.cache_write, write),
         (usage.prompt_audio, price.audio.unwrap_or(price.prompt)),
+        (
+            usage.prompt_image,
+            price.image_token.unwrap_or(price.prompt),
+        ),
     ] {
         prompt += take(&mut prompt_left, part, rate);
     }
@@ -109,10 +117,11 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
         .web_search
         .unwrap_or_default()
         .cost(usage.web_searches);
+    let units = usage.search_units.max(1);
     Cost {
         prompt,
         completion,
-        request: price.request.unwrap_or_default().cost(1) + searches,
+        request: price.request.unwrap_or_default().cost(units) + searches,
     }
 }
 
@@ -168,6 +177,18 @@ mod tests {
         let cost = cost(&usage, &pricing());
         assert_eq!(cost.prompt.to_string(), "0.000141");
         assert_eq!(cost.completion.to_string(), "0.00012");
+    }
+
+    #[test]
+    fn a_request_is_charged_by_its_units() {
+        let mut pricing = pricing();
+        pricing.request = Some("0.002".parse().unwrap());
+        let with = |search_units| Usage {
+            search_units,
+            ..Usage::default()
+        };
+        assert_eq!(cost(&with(0), &pricing).total().to_string(), "0.002");
+        assert_eq!(cost(&with(3), &pricing).total().to_string(), "0.006");
     }
 
     #[test]

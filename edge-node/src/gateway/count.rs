@@ -54,7 +54,7 @@ pub(super) async fn serve(
     story.asked(&call);
     let candidates = match node.plan(&view, &principal, &call.demand, story.seed) {
         Ok(plan) => plan.candidates,
-        Err(refusal @ Refusal::ModelNotFound { .. }) => {
+        Err(refusal @ (Refusal::ModelNotFound { .. } | Refusal::WrongOutput { .. })) => {
             return Err(refuse::no_plan(&refusal, &call.demand));
         }
         // It may be counted all the same.

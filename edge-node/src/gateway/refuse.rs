@@ -2,6 +2,7 @@
 
 use crate::failure::{ErrorType, Failure, Fault};
 use serde_json::Value;
+use shared::catalog::Modality;
 use shared::routing::{Demand, Exclude, Exclusion, Refusal, View};
 use std::collections::BTreeMap;
 
@@ -34,8 +35,31 @@ pub(crate) fn no_plan(refusal: &Refusal, demand: &Demand) -> Failure {
             failure.availability = Some("model_not_found");
             failure
         }
+        Refusal::WrongOutput { model, gives } => wrong_output(model.as_str(), gives),
         Refusal::NoEndpoints { excluded } => no_endpoints(excluded, demand),
     }
+}
+
+/// The model is for another API.
+fn wrong_output(model: &str, gives: &[Modality]) -> Failure {
+    let path = |kind: &Modality| match kind {
+        Modality::Text | Modality::Image | Modality::Audio => Some("chat/completions"),
+        Modality::Embeddings => Some("embeddings"),
+        Modality::Rerank => Some("rerank"),
+        Modality::File | Modality::Video | Modality::Speech | Modality::Transcription => None,
+    };
+    let words: Vec<&str> = gives.iter().map(|kind| kind.as_str()).collect();
+    let mut text = format!(
+        "{model} gives {}, not what this path is for",
+        words.join(", ")
+    );
+    if let Some(path) = gives.iter().find_map(path) {
+        text.push_str(&format!("; use /{path}"));
+    }
+    let mut failure = Failure::invalid("model", text);
+    failure.reason = "wrong_endpoint";
+    failure.availability = Some("wrong_endpoint");
+    failure
 }
 
 fn no_endpoints(excluded: &[Exclusion], demand: &Demand) -> Failure {

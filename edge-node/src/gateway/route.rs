@@ -46,8 +46,6 @@ impl Route {
 
 /// Routes whose whole family comes with later issues: first path segment and what it is.
 const LATER: &[(&str, &str)] = &[
-    ("embeddings", "embeddings"),
-    ("rerank", "rerank"),
     ("images", "image generation"),
     ("videos", "video generation"),
     ("audio", "audio"),
@@ -86,11 +84,13 @@ pub fn of(method: &Method, path: &str) -> Route {
     match segments.as_slice() {
         ["chat", "completions"] if method == Method::POST => Route::Infer(Api::Chat, surface),
         ["completions"] if method == Method::POST => Route::Infer(Api::Completions, surface),
+        ["embeddings"] if method == Method::POST => Route::Infer(Api::Embeddings, surface),
+        ["rerank"] if method == Method::POST => Route::Infer(Api::Rerank, surface),
         ["messages"] if method == Method::POST => Route::Infer(Api::Messages, surface),
         ["messages", "count_tokens"] if method == Method::POST => Route::CountTokens(surface),
         ["responses"] if method == Method::POST => Route::Infer(Api::Responses, surface),
         ["chat", "completions"]
-        | ["completions" | "messages" | "responses"]
+        | ["completions" | "embeddings" | "messages" | "rerank" | "responses"]
         | ["messages", "count_tokens"] => Route::Method("POST"),
         ["models"] => get(Route::Models(surface)),
         ["models", "count"] => get(Route::ModelCount),
@@ -135,7 +135,7 @@ mod tests {
         let responses = Route::Infer(Api::Responses, Surface::OpenAi);
         assert_eq!(post("/v1/responses"), responses);
         assert_eq!(get("/api/v1/responses"), Route::Method("POST"));
-        assert!(matches!(post("/v1/embeddings"), Route::Later(_)));
+        assert!(matches!(post("/v1/images"), Route::Later(_)));
         for unknown in [
             "/",
             "/api/v2/models",

@@ -5,6 +5,8 @@
 mod thoughts;
 mod turn;
 
+pub(super) use turn::parts;
+
 use crate::failure::Failure;
 use crate::ingress::peek::{Field, Grammar, Refused};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};

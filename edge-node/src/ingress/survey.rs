@@ -26,6 +26,8 @@ pub(crate) struct Survey {
     pub(crate) tools: u64,
     /// With repetitions; text is not among them.
     pub(crate) input: Vec<Modality>,
+    /// The longest of several texts, in tokens, where each stands for itself.
+    pub(crate) longest_text: Option<u64>,
     /// Thoughts that came through here under a seal.
     pub(crate) sealed: Vec<Seal>,
 }

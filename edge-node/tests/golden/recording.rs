@@ -20,7 +20,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let entries = std::fs::read_dir(&folder).unwrap();
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|path| path.is_dir());
+    folders.retain(|path| path.join("meta.json").is_file());
     folders.sort();
     folders.iter().map(|path| Recording::read(path)).collect()
 }
@@ -65,8 +65,8 @@ impl Recording {
         let own = match api {
             Api::Chat => Some(Dialect::OpenaiChat),
             Api::Messages => Some(Dialect::AnthropicMessages),
-            Api::Completions => None,
             Api::Responses => Some(Dialect::OpenaiResponses),
+            Api::Completions | Api::Embeddings | Api::Rerank => None,
         };
         let mut request = if own == Some(self.dialect) && recorded.is_object() {
             recorded.clone()

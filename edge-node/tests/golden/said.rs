@@ -60,8 +60,8 @@ impl Said {
             match api {
                 Api::Chat => said.chat(value, body),
                 Api::Messages => said.anthropic(value),
-                Api::Completions => said.completions(value),
                 Api::Responses => said.responses(value),
+                Api::Completions | Api::Embeddings | Api::Rerank => said.completions(value),
             }
         }
         said.tidy()

@@ -98,6 +98,8 @@ text_enum! {
         ReasoningDetails = "reasoning-details",
         /// openai-chat: takes `cache_control` marks on content and tools.
         CacheControl = "cache-control",
+        /// openai-chat: embeds and reranks in Voyage's own form.
+        Voyage = "voyage",
     }
 }
 

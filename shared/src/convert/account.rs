@@ -88,6 +88,8 @@ impl From<&UsageRecord> for ledger::UsageRecord {
             web_searches: usage.web_searches,
             prompt_free_tokens: usage.prompt_free,
             completion_free_tokens: usage.completion_free,
+            prompt_image_tokens: usage.prompt_image,
+            search_units: usage.search_units,
         }
     }
 }
@@ -149,7 +151,9 @@ fn usage_of(record: &ledger::UsageRecord) -> Usage {
         completion_audio: record.completion_audio_tokens,
         completion_image: record.completion_image_tokens,
         completion_free: record.completion_free_tokens,
+        prompt_image: record.prompt_image_tokens,
         web_searches: record.web_searches,
+        search_units: record.search_units,
         estimated: record.estimated,
     }
 }

@@ -18,6 +18,11 @@ pub struct Demand {
     pub max_tokens: Option<u64>,
     /// Kinds of content in the messages; sorted, without repetitions.
     pub input: Vec<Modality>,
+    /// What the model must give, one of these; empty is anything.
+    pub output: Vec<Modality>,
+    /// The longest text by itself, in tokens, where a request has several and each must fit the
+    /// context alone.
+    pub longest_text: Option<u64>,
     /// Parameters that the request sets; sorted, without repetitions.
     pub parameters: Vec<Parameter>,
     /// What the client prefers and forbids.

@@ -28,6 +28,11 @@ impl Refusal {
                 "model": model,
                 "nearest": nearest,
             }),
+            Self::WrongOutput { model, gives } => json!({
+                "refused": "wrong_output",
+                "model": model.as_str(),
+                "gives": gives.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+            }),
             Self::NoEndpoints { excluded } => json!({
                 "refused": "no_endpoints",
                 "excluded": excluded.iter().map(exclusion).collect::<Vec<_>>(),

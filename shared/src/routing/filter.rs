@@ -168,7 +168,7 @@ fn includes(wanted: Quantization, served: Quantization) -> bool {
 fn by_size(demand: &Demand, endpoint: &Endpoint) -> Option<Exclude> {
     // The count is an estimate: only what is surely too long is refused here, the rest by the
     // provider, whose refusal moves the request on.
-    let prompt = demand.prompt_tokens / 5 * 4;
+    let prompt = demand.longest_text.unwrap_or(demand.prompt_tokens) / 5 * 4;
     let longest_prompt = endpoint.max_prompt_tokens.unwrap_or(u64::MAX);
     let longest_answer = endpoint.max_completion_tokens.unwrap_or(u64::MAX);
     let answer = demand.max_tokens.unwrap_or(0);

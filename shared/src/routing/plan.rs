@@ -1,7 +1,7 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
-use crate::catalog::{Endpoint, Provider, text_enum};
-use crate::id::{EndpointId, Version};
+use crate::catalog::{Endpoint, Modality, Provider, text_enum};
+use crate::id::{EndpointId, ModelId, Version};
 use crate::ranking::Mode;
 use std::sync::Arc;
 
@@ -127,6 +127,13 @@ pub enum Refusal {
         model: String,
         /// What it may have meant, nearest first.
         nearest: Vec<String>,
+    },
+    /// The models give something else than what is asked for.
+    WrongOutput {
+        /// The first of them.
+        model: ModelId,
+        /// What it gives.
+        gives: Vec<Modality>,
     },
     /// There are models, but every endpoint is excluded.
     NoEndpoints {

@@ -24,7 +24,8 @@ pub(super) struct Wanted {
 }
 
 /// The models asked for, in order, without repetitions. Unknown ones are passed over as long as
-/// there is a known one: a fallback is for that, too.
+/// there is a known one, and so are those that give something else than is asked for: a fallback is
+/// for that, too.
 pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Vec<Wanted>, Refusal> {
     let mut all: Vec<Wanted> = Vec::with_capacity(1 + demand.fallback_models.len());
     let names = std::iter::once(&demand.model).chain(&demand.fallback_models);
@@ -42,6 +43,19 @@ pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Vec<Wanted
             nearest: nearest(snapshot, &demand.model),
         });
     }
+    let gives = |wanted: &Wanted| {
+        let mut given = wanted.model.output_modalities.iter();
+        demand.output.is_empty() || given.any(|kind| demand.output.contains(kind))
+    };
+    if let Some(first) = all.first()
+        && !all.iter().any(gives)
+    {
+        return Err(Refusal::WrongOutput {
+            model: first.model.id.clone(),
+            gives: first.model.output_modalities.clone(),
+        });
+    }
+    all.retain(gives);
     Ok(all)
 }
 

@@ -467,6 +467,35 @@ fn an_unknown_model_gets_suggestions() {
     assert_eq!(plan_of(&view, &demand, 1).unwrap().candidates.len(), 1);
 }
 
+#[test]
+fn a_model_must_give_what_is_asked_for() {
+    let mut catalog = catalog(1, 2, 1);
+    Arc::make_mut(&mut catalog.models[0]).output_modalities = vec![Modality::Embeddings];
+    let view = view_of(&catalog, vec![]);
+    let mut demand = demand();
+    assert!(plan_of(&view, &demand, 1).is_ok());
+    demand.output = vec![Modality::Text, Modality::Image];
+    let wrong = Refusal::WrongOutput {
+        model: demand.model.as_str().into(),
+        gives: vec![Modality::Embeddings],
+    };
+    assert_eq!(plan_of(&view, &demand, 1), Err(wrong));
+    demand.fallback_models = vec!["m1/x".to_owned()];
+    let plan = plan_of(&view, &demand, 1).unwrap();
+    assert!(
+        plan.candidates
+            .iter()
+            .all(|c| c.endpoint.model.as_str() == "m1/x")
+    );
+    demand.output = vec![Modality::Embeddings];
+    let plan = plan_of(&view, &demand, 1).unwrap();
+    assert!(
+        plan.candidates
+            .iter()
+            .all(|c| c.endpoint.model.as_str() == "m0/x")
+    );
+}
+
 fn some_rows() -> impl Strategy<Value = Vec<(usize, f64, State)>> {
     let states = prop::sample::select(State::ALL);
     prop::collection::vec((0_usize..10, 0.0_f64..1.0, states), 0..10)

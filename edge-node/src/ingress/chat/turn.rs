@@ -98,7 +98,7 @@ fn spoken<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Part<'a>>, Refused> {
     Ok(id.map(Part::Spoken))
 }
 
-fn parts<'a>(
+pub(in crate::ingress) fn parts<'a>(
     scanner: &mut Scanner<'a>,
     turn: Place,
     all: &mut Vec<Part<'a>>,
