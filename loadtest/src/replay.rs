@@ -161,6 +161,8 @@ async fn play(
         Ok((status, seen)) => compare::answers(case, api, &expected, (status, &seen)),
     };
     match recordings.asked(&case.key) {
+        // What its provider refuses may be refused before it is sent.
+        None if case.status >= 400 => {}
         None => why.push("nothing was sent upstream".to_owned()),
         Some(sent) => why.extend(compare::upstream(case, api, &body, &sent)),
     }
