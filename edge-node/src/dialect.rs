@@ -3,6 +3,7 @@
 //! [`crate::message`]. Sockets, credentials and retries are not here.
 
 mod anthropic_messages;
+mod azure_openai;
 mod bedrock_converse;
 mod bedrock_invoke;
 mod calls;
@@ -32,7 +33,7 @@ use crate::ingress::{Api, Call};
 use crate::message::Progress;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use shared::catalog::{Dialect, Endpoint, Parameter, Provider};
+use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
 use shared::id::GenerationId;
 use shared::usage::{Cost, Usage};
 
@@ -136,6 +137,7 @@ pub const fn is_built(dialect: Dialect) -> bool {
         dialect,
         Dialect::OpenaiChat
             | Dialect::OpenaiResponses
+            | Dialect::AzureOpenai
             | Dialect::AnthropicMessages
             | Dialect::Gemini
             | Dialect::VertexGemini
@@ -160,8 +162,10 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         _ => {}
     }
     match target.provider.dialect {
+        Dialect::OpenaiChat if responds(call, target) => openai_responses::prepare(call, target),
         Dialect::OpenaiChat => openai_chat::prepare(call, target),
         Dialect::OpenaiResponses => openai_responses::prepare(call, target),
+        Dialect::AzureOpenai => azure_openai::prepare(call, target),
         Dialect::AnthropicMessages => anthropic_messages::prepare(call, target),
         Dialect::Gemini => gemini::prepare(call, target, gemini::Host::Studio),
         Dialect::VertexGemini => gemini::prepare(call, target, gemini::Host::Vertex),
@@ -173,6 +177,11 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         Dialect::Ollama => ollama::prepare(call, target),
         Dialect::AzureOpenai => Err(not_built(target.provider)),
     }
+}
+
+/// True when the client's API is Responses and the provider, whatever its dialect, has it too.
+fn responds(call: &Call, target: &Target<'_>) -> bool {
+    call.api == Api::Responses && target.provider.quirks.contains(&Quirk::ResponsesApi)
 }
 
 /// How the target counts the tokens of a Messages call; none where it can't.

@@ -14,12 +14,12 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
+use crate::dialect::write::segment;
 use crate::dialect::{Outgoing, Target, translate};
 use crate::failure::Failure;
 use crate::ingress::{self, Call};
 use crate::wire::eventstream;
 use http::{HeaderValue, header};
-use std::fmt::Write;
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
@@ -30,7 +30,7 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
     } else {
         ("converse", "application/json")
     };
-    let model = encoded(&target.endpoint.provider_model);
+    let model = segment(&target.endpoint.provider_model);
     Ok(Outgoing {
         path: format!("/model/{model}/{verb}"),
         headers: vec![
@@ -47,18 +47,4 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
             target,
         ),
     })
-}
-
-/// A segment of a path: ids have colons, and some are ARNs with slashes.
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string can't fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }

@@ -3,9 +3,9 @@
 //! a frame. Other makers' bodies go through Converse.
 
 use crate::dialect::anthropic_messages::{self, Host};
-use crate::dialect::bedrock_converse::encoded;
 use crate::dialect::shape::{Shape, Stop};
 use crate::dialect::vertex_anthropic::has_no_links;
+use crate::dialect::write::segment;
 use crate::dialect::{Bill, Outgoing, Target, Translator, classify};
 use crate::egress::quoted;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
     };
     let translator = anthropic_messages::translator(call, target);
     Ok(Outgoing {
-        path: format!("/model/{}/{verb}", encoded(&target.endpoint.provider_model)),
+        path: format!("/model/{}/{verb}", segment(&target.endpoint.provider_model)),
         headers: vec![
             (
                 header::CONTENT_TYPE,

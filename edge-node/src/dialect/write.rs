@@ -3,6 +3,7 @@
 
 use crate::failure::{Failure, Retry};
 use crate::message::Request;
+use std::fmt::Write;
 
 /// Items of a JSON list or object, with commas between them.
 #[derive(Debug, Default)]
@@ -40,6 +41,20 @@ pub(crate) fn member(out: &mut Vec<u8>, name: &str, list: &List) {
         out.extend_from_slice(list.as_bytes());
         out.push(b']');
     }
+}
+
+/// A name as one segment of a path: some have colons or slashes.
+pub(crate) fn segment(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 8);
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string can't fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// A 400: what stands at `place` can't be said to this provider. Another endpoint may take it.

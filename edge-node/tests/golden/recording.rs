@@ -31,6 +31,8 @@ fn dialect(name: &str) -> Dialect {
         "bedrock-invoke-stream" => Dialect::BedrockInvoke,
         "bedrock-converse-stream" => Dialect::BedrockConverse,
         "ollama-native" => Dialect::Ollama,
+        "azure-openai-chat" => Dialect::AzureOpenai,
+        "azure-openai-responses" => Dialect::OpenaiResponses,
         "cohere-v2-chat" => Dialect::CohereV2,
         name => Dialect::parse(name).unwrap(),
     }

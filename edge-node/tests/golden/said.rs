@@ -206,7 +206,9 @@ impl Said {
         } else {
             said
         };
-        self.usage = Some((prompt, cached.unwrap_or(0), completion, reasoning));
+        // Some report more cached tokens than there were.
+        let cached = cached.unwrap_or(0).min(prompt);
+        self.usage = Some((prompt, cached, completion, reasoning));
     }
 
     fn anthropic(&mut self, value: &Value) {

@@ -96,6 +96,9 @@ text_enum! {
         ReasoningContentBack = "reasoning-content-back",
         /// openai-chat: takes `reasoning_details` back (OpenRouter, Vercel).
         ReasoningDetails = "reasoning-details",
+        /// openai-chat, azure-openai: has OpenAI's Responses too, under the same base URL, for all of
+        /// its models; clients of that API are served by it.
+        ResponsesApi = "responses-api",
         /// openai-chat: takes `cache_control` marks on content and tools.
         CacheControl = "cache-control",
         /// openai-chat: embeds and reranks in Voyage's own form.
