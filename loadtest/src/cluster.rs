@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod fleet;
+mod heard;
 mod process;
 mod programs;
 pub mod scene;
@@ -12,6 +13,7 @@ mod standalone;
 
 pub use catalogue::{CatalogSpec, EndpointSpec, ModelSpec, ProviderSpec};
 pub use fleet::{EdgeNode, Fleet, FleetConfig};
+pub use heard::Heard;
 pub use process::{Process, Spawn};
 pub use programs::Programs;
 pub use standalone::{DEV_KEY, Standalone, StandaloneConfig};

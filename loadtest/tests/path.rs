@@ -7,7 +7,8 @@
     reason = "a test may panic"
 )]
 
-use loadtest::client::{Client, Event, Reply};
+use loadtest::client::{Client, Reply};
+use loadtest::cluster::Heard;
 use loadtest::cluster::scene::{
     ALPHA, BETA, BOTH, CHAT, OPENAI_CHAT, PATIENCE_MS, Scene, chat, cost_pico, fault, ordered,
     streamed, with_tool,
@@ -15,58 +16,6 @@ use loadtest::cluster::scene::{
 use loadtest::provider::{Answer, Kind, Rule, Running, expected_answer};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-/// What a stream said.
-#[derive(Debug, Default)]
-struct Heard {
-    text: String,
-    reasoning: String,
-    calls: Vec<(String, String)>,
-    finish: Vec<String>,
-    usage: Vec<Value>,
-    error: Option<Value>,
-    done: bool,
-}
-
-fn heard(events: &[Event]) -> Heard {
-    let mut heard = Heard::default();
-    for event in events {
-        assert!(!heard.done, "an event after [DONE]: {event:?}");
-        if event.data == "[DONE]" {
-            heard.done = true;
-            continue;
-        }
-        let chunk = event.json();
-        assert!(chunk.is_object(), "no JSON: {event:?}");
-        if !chunk["error"].is_null() {
-            heard.error = Some(chunk["error"].clone());
-        }
-        if !chunk["usage"].is_null() {
-            heard.usage.push(chunk["usage"].clone());
-        }
-        for choice in chunk["choices"].as_array().unwrap() {
-            let delta = &choice["delta"];
-            heard.text.push_str(delta["content"].as_str().unwrap_or(""));
-            let reasoning = delta["reasoning"]
-                .as_str()
-                .or_else(|| delta["reasoning_content"].as_str());
-            heard.reasoning.push_str(reasoning.unwrap_or(""));
-            for call in delta["tool_calls"].as_array().into_iter().flatten() {
-                let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
-                if heard.calls.len() <= index {
-                    let name = call["function"]["name"].as_str().unwrap().to_owned();
-                    heard.calls.push((name, String::new()));
-                }
-                let arguments = call["function"]["arguments"].as_str().unwrap_or("");
-                heard.calls[index].1.push_str(arguments);
-            }
-            if let Some(finish) = choice["finish_reason"].as_str() {
-                heard.finish.push(finish.to_owned());
-            }
-        }
-    }
-    heard
-}
 
 async fn listen(client: &Client, path: &str, body: &Value) -> Heard {
     let mut stream = client.stream(path, body).await.unwrap();
@@ -79,7 +28,9 @@ async fn listen(client: &Client, path: &str, body: &Value) -> Heard {
     }
     let (events, end) = stream.rest().await;
     end.unwrap();
-    heard(&events)
+    let heard = Heard::of(&events);
+    assert!(heard.odd.is_empty(), "{heard:?}");
+    heard
 }
 
 fn wanted_calls(answer: &Answer) -> Vec<(String, String)> {
@@ -165,7 +116,7 @@ async fn tools_and_length_come_through_both_dialects() {
         }
         assert_eq!(json["choices"][0]["finish_reason"], "tool_calls");
         let heard = listen(&client, CHAT, &streamed(body.clone())).await;
-        assert_eq!(heard.calls, wanted, "{model}");
+        assert_eq!(heard.called(), wanted, "{model}");
         assert_eq!(heard.finish.last().unwrap(), "tool_calls");
 
         let mut followed = body.clone();
@@ -391,7 +342,7 @@ async fn a_waiting_client_gets_comments() {
     assert!(stream.comments >= 2, "{} comments", stream.comments);
     assert!(first.at >= Duration::from_millis(PATIENCE_MS - 100));
     let (events, _) = stream.rest().await;
-    assert!(heard(&events).done);
+    assert!(Heard::of(&events).done);
 }
 
 #[tokio::test]

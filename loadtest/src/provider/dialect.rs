@@ -226,7 +226,8 @@ impl Dialect {
         }
     }
 
-    /// Tokens of the provider's own template, which it reports as read and does not charge.
+    /// Tokens of the provider's own template, which it reports as read (and as cached, where it
+    /// reports any as cached) and does not charge.
     #[must_use]
     pub const fn template_tokens(self) -> u64 {
         match self {

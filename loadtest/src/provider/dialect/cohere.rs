@@ -1,5 +1,6 @@
 //! The cohere-v2 side of the simulated provider. As the real one it reads a template of its own
-//! before every prompt: `tokens` count it, `billed_units` do not.
+//! before every prompt: `tokens` count it, `billed_units` do not. Where anything of a prompt is
+//! cached, the template before it is.
 
 use super::write::event;
 use super::{Head, Place, Refusal, Script, Wire, flag, invalid, items, only_known, openai, word};
@@ -180,11 +181,15 @@ fn finish_word(finish: Finish) -> &'static str {
 
 fn usage(answer: &Answer) -> Value {
     let output = answer.output_tokens();
+    let cached = match answer.cached_tokens {
+        0 => 0,
+        tokens => TEMPLATE_TOKENS + tokens,
+    };
     json!({
         "billed_units": {"input_tokens": answer.input_tokens, "output_tokens": output},
         "tokens": {"input_tokens": answer.input_tokens + TEMPLATE_TOKENS,
             "output_tokens": output, "reasoning_tokens": answer.reasoning_tokens()},
-        "cached_tokens": answer.cached_tokens,
+        "cached_tokens": cached,
     })
 }
 

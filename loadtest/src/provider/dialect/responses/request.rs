@@ -39,6 +39,9 @@ const FIELDS: [&str; 31] = [
     "user",
 ];
 
+/// The smallest cap that is taken.
+const OUTPUT_TOKENS_MIN: u64 = 16;
+
 /// Reads a body.
 ///
 /// # Errors
@@ -47,11 +50,17 @@ pub(super) fn read(body: &Value) -> Result<Prompt, Refusal> {
     only_known(body, &FIELDS).map_err(|name| invalid(&format!("Unknown parameter: '{name}'.")))?;
     let model = word(body, "model");
     let model = model.ok_or_else(|| invalid("Missing required parameter: 'model'."))?;
+    let cap = body.get("max_output_tokens").and_then(Value::as_u64);
+    if cap.is_some_and(|cap| cap < OUTPUT_TOKENS_MIN) {
+        let message = "Invalid 'max_output_tokens': integer below minimum value. Expected a value \
+                       >= 16.";
+        return Err(invalid(message));
+    }
     let mut prompt = Prompt {
         model: model.to_owned(),
         system: word(body, "instructions").unwrap_or("").to_owned(),
         stream: flag(body, "stream"),
-        max_tokens: body.get("max_output_tokens").and_then(Value::as_u64),
+        max_tokens: cap,
         tools: tools(body)?,
         choice: choice(body)?,
         ..Prompt::default()
