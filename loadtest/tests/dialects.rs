@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What Godwit speaks upstream.
-const SPOKEN: [Dialect; 10] = [
+const SPOKEN: [Dialect; 11] = [
     Dialect::OpenaiChat,
     Dialect::OpenaiResponses,
     Dialect::AnthropicMessages,
@@ -26,6 +26,7 @@ const SPOKEN: [Dialect; 10] = [
     Dialect::Gemini,
     Dialect::VertexAnthropic,
     Dialect::BedrockConverse,
+    Dialect::BedrockInvoke,
     Dialect::CohereV2,
     Dialect::MistralChat,
     Dialect::Ollama,

@@ -39,6 +39,8 @@ pub enum Dialect {
     VertexAnthropic,
     /// `POST …/model/ID/converse` and `/converse-stream`.
     BedrockConverse,
+    /// `POST …/model/ID/invoke` and `/invoke-with-response-stream`, Anthropic's models.
+    BedrockInvoke,
     /// `POST …/v2/chat`.
     CohereV2,
     /// `POST …/chat/completions`, strict.
@@ -182,7 +184,7 @@ pub(crate) trait Script: Send {
 
 impl Dialect {
     /// All of them; of two that share a path, the one that is spoken there unasked comes first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AzureOpenai,
         Self::OpenaiChat,
         Self::OpenaiResponses,
@@ -191,6 +193,7 @@ impl Dialect {
         Self::Gemini,
         Self::VertexAnthropic,
         Self::BedrockConverse,
+        Self::BedrockInvoke,
         Self::CohereV2,
         Self::MistralChat,
         Self::Ollama,
@@ -208,6 +211,7 @@ impl Dialect {
             Self::Gemini => "gemini",
             Self::VertexAnthropic => "vertex-anthropic",
             Self::BedrockConverse => "bedrock-converse",
+            Self::BedrockInvoke => "bedrock-invoke",
             Self::CohereV2 => "cohere-v2",
             Self::MistralChat => "mistral-chat",
             Self::Ollama => "ollama",
@@ -222,7 +226,11 @@ impl Dialect {
             Self::AzureOpenai => "/openai",
             Self::Gemini => "/v1beta",
             Self::VertexGemini | Self::VertexAnthropic => "/v1/projects/simulated/locations/global",
-            Self::BedrockConverse | Self::CohereV2 | Self::MistralChat | Self::Ollama => "",
+            Self::BedrockConverse
+            | Self::BedrockInvoke
+            | Self::CohereV2
+            | Self::MistralChat
+            | Self::Ollama => "",
         }
     }
 
@@ -274,6 +282,7 @@ impl Dialect {
             Self::Gemini => &gemini::Gemini { vertex: false },
             Self::VertexAnthropic => &vertex::VertexAnthropic,
             Self::BedrockConverse => &bedrock::Converse,
+            Self::BedrockInvoke => &bedrock::Invoke,
             Self::CohereV2 => &cohere::Cohere,
             Self::MistralChat => &mistral::Mistral,
             Self::Ollama => &ollama::Ollama,

@@ -1,8 +1,11 @@
-//! The bedrock-converse side of the simulated provider: JSON, and streams of binary messages. A
-//! signature is not checked, only that there is a key where one is asked for.
+//! The Bedrock side of the simulated provider. Here is Converse: JSON, and streams of binary
+//! messages; `invoke` is Anthropic's own format under Bedrock's paths. A signature is not checked, only that there is a key where one is asked for.
 
+mod invoke;
 mod request;
 mod stream;
+
+pub(super) use invoke::Invoke;
 
 use super::write::object_or_empty;
 use super::{Head, Place, Refusal, Script, Wire};
@@ -17,7 +20,7 @@ pub(super) struct Converse;
 
 impl Wire for Converse {
     fn owns(&self, path: &str) -> bool {
-        request::target(path).is_some()
+        request::conversed(path).is_some()
     }
 
     fn bad_key(&self) -> Refusal {
@@ -36,21 +39,7 @@ impl Wire for Converse {
     }
 
     fn error_headers(&self, refusal: &Refusal, headers: &mut HeaderMap) {
-        let kind = match refusal.status {
-            400 => "ValidationException",
-            401 => "UnrecognizedClientException",
-            403 => "AccessDeniedException",
-            404 => "ResourceNotFoundException",
-            408 => "ModelTimeoutException",
-            424 => "ModelErrorException",
-            429 => "ThrottlingException",
-            503 | 529 => "ServiceUnavailableException",
-            _ => "InternalServerException",
-        };
-        let place = "http://internal.amazon.com/coral/com.amazon.bedrock/";
-        if let Ok(value) = HeaderValue::try_from(format!("{kind}:{place}")) {
-            headers.insert("x-amzn-errortype", value);
-        }
+        error_headers(refusal, headers);
     }
 
     fn whole(&self, _head: &Head, answer: &Answer) -> Value {
@@ -76,6 +65,33 @@ impl Wire for Converse {
 
     fn script(&self, _at: &Place, _head: Head, _prompt: &Prompt) -> Box<dyn Script> {
         Box::new(stream::Messages::default())
+    }
+}
+
+/// What a wrong key is told.
+fn invalid_key() -> Refusal {
+    Refusal::new(
+        403,
+        "The security token included in the request is invalid.",
+    )
+}
+
+/// An error's name stands in a header.
+fn error_headers(refusal: &Refusal, headers: &mut HeaderMap) {
+    let kind = match refusal.status {
+        400 => "ValidationException",
+        401 => "UnrecognizedClientException",
+        403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        408 => "ModelTimeoutException",
+        424 => "ModelErrorException",
+        429 => "ThrottlingException",
+        503 | 529 => "ServiceUnavailableException",
+        _ => "InternalServerException",
+    };
+    let place = "http://internal.amazon.com/coral/com.amazon.bedrock/";
+    if let Ok(value) = HeaderValue::try_from(format!("{kind}:{place}")) {
+        headers.insert("x-amzn-errortype", value);
     }
 }
 

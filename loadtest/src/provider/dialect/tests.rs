@@ -39,6 +39,10 @@ fn paths_name_their_dialect() {
             "/model/us.anthropic.claude-v1%3A0/converse-stream".to_owned(),
             Dialect::BedrockConverse,
         ),
+        (
+            "/model/anthropic.claude-v1%3A0/invoke".to_owned(),
+            Dialect::BedrockInvoke,
+        ),
         ("/v2/chat".to_owned(), Dialect::CohereV2),
         (
             "/mistral-chat/v1/chat/completions".to_owned(),

@@ -20,11 +20,16 @@ const FIELDS: [&str; 12] = [
     "outputConfig",
 ];
 
-/// The model's id, still encoded, and true where the method streams.
-pub(super) fn target(path: &str) -> Option<(&str, bool)> {
+/// The model's id, still encoded, and the operation.
+pub(super) fn target(path: &str) -> Option<(&str, &str)> {
     let (_, behind) = path.split_once("/model/")?;
     // One segment: what stands in an id beside letters must be encoded.
-    match behind.split_once('/')? {
+    behind.split_once('/')
+}
+
+/// The model's id, still encoded, and true where the operation streams.
+pub(super) fn conversed(path: &str) -> Option<(&str, bool)> {
+    match target(path)? {
         (id, "converse") => Some((id, false)),
         (id, "converse-stream") => Some((id, true)),
         _ => None,
@@ -37,7 +42,7 @@ pub(super) fn target(path: &str) -> Option<(&str, bool)> {
 /// A refusal in Amazon's words, status 400.
 pub(super) fn read(at: &Place, body: &Value) -> Result<Prompt, Refusal> {
     let unknown = || Refusal::new(404, "unknown operation");
-    let (id, stream) = target(&at.path).ok_or_else(unknown)?;
+    let (id, stream) = conversed(&at.path).ok_or_else(unknown)?;
     only_known(body, &FIELDS).map_err(|name| invalid(&format!("Unexpected field: {name}")))?;
     let cap = body.pointer("/inferenceConfig/maxTokens");
     let mut prompt = Prompt {
@@ -190,7 +195,7 @@ fn fits(name: &str, signs: &str) -> bool {
 }
 
 /// An encoded segment of a path.
-fn decoded(segment: &str) -> Option<String> {
+pub(super) fn decoded(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {

@@ -99,39 +99,45 @@ impl Script for Messages {
     }
 
     fn error(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
-        let kind = match refusal.status {
-            400 => "validationException",
-            424 => "modelStreamErrorException",
-            429 => "throttlingException",
-            503 | 529 => "serviceUnavailableException",
-            _ => "internalServerException",
-        };
-        let payload = json!({"message": refusal.message}).to_string();
-        message(
-            &[
-                (":exception-type", kind),
-                (":content-type", JSON),
-                (":message-type", "exception"),
-            ],
-            payload.as_bytes(),
-            out,
-        );
+        exception(refusal, out);
     }
 
-    /// A message whose last checksum is wrong.
     fn garbage(&mut self, out: &mut Vec<u8>) {
-        event(
-            "contentBlockDelta",
-            &json!({"contentBlockIndex": 0, "delta": {"text": "ab"}}),
-            out,
-        );
-        if let Some(last) = out.last_mut() {
-            *last ^= 0xff;
-        }
+        broken(out);
     }
 }
 
-const JSON: &str = "application/json";
+/// An error inside a stream.
+pub(super) fn exception(refusal: &Refusal, out: &mut Vec<u8>) {
+    let kind = match refusal.status {
+        400 => "validationException",
+        424 => "modelStreamErrorException",
+        429 => "throttlingException",
+        503 | 529 => "serviceUnavailableException",
+        _ => "internalServerException",
+    };
+    let payload = json!({"message": refusal.message}).to_string();
+    message(
+        &[
+            (":exception-type", kind),
+            (":content-type", JSON),
+            (":message-type", "exception"),
+        ],
+        payload.as_bytes(),
+        out,
+    );
+}
+
+/// A message whose last checksum is wrong.
+pub(super) fn broken(out: &mut Vec<u8>) {
+    let payload = json!({"contentBlockIndex": 0, "delta": {"text": "ab"}});
+    event("contentBlockDelta", &payload, out);
+    if let Some(last) = out.last_mut() {
+        *last ^= 0xff;
+    }
+}
+
+pub(super) const JSON: &str = "application/json";
 
 fn event(kind: &str, payload: &Value, out: &mut Vec<u8>) {
     let headers = [
@@ -143,7 +149,7 @@ fn event(kind: &str, payload: &Value, out: &mut Vec<u8>) {
 }
 
 /// Lengths, their checksum, headers, payload, the checksum of all before it.
-fn message(headers: &[(&str, &str)], payload: &[u8], out: &mut Vec<u8>) {
+pub(super) fn message(headers: &[(&str, &str)], payload: &[u8], out: &mut Vec<u8>) {
     let mut block = Vec::new();
     for (name, value) in headers {
         block.extend_from_slice(&u8::try_from(name.len()).unwrap_or(0).to_be_bytes());
