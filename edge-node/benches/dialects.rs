@@ -116,18 +116,12 @@ fn call(body: String) -> Call {
     .unwrap()
 }
 
-/// The recorded streams whose dialect is built, by name.
+/// The recorded streams, by name.
 fn streams() -> Vec<String> {
-    let kept = recordings().into_iter().filter(|recording| {
-        recording.status == 200 && recording.is_stream() && dialect::is_built(recording.dialect)
-    });
+    let kept = recordings()
+        .into_iter()
+        .filter(|recording| recording.status == 200 && recording.is_stream());
     kept.map(|recording| recording.name).collect()
-}
-
-fn dialects() -> Vec<Dialect> {
-    let mut all = Dialect::ALL.to_vec();
-    all.retain(|dialect| dialect::is_built(*dialect));
-    all
 }
 
 fn events(recording: &Recording) -> usize {
@@ -183,7 +177,7 @@ fn peek(bencher: Bencher<'_, '_>, bytes: usize) {
 }
 
 /// The body that goes upstream: a splice for OpenAI's dialect, a translation for all others.
-#[divan::bench(args = dialects(), consts = SIZES)]
+#[divan::bench(args = Dialect::ALL, consts = SIZES)]
 fn request<const BYTES: usize>(bencher: Bencher<'_, '_>, dialect: Dialect) {
     let way = Way::to(dialect);
     let call = call(body(BYTES));

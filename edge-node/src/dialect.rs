@@ -28,7 +28,7 @@ mod vectors;
 mod vertex_anthropic;
 mod write;
 
-use crate::failure::{ErrorType, Failure, Fault, Retry};
+use crate::failure::Failure;
 use crate::ingress::{Api, Call};
 use crate::message::Progress;
 use bytes::{Bytes, BytesMut};
@@ -130,31 +130,11 @@ pub trait Translator: Send {
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut);
 }
 
-/// True when this build speaks the dialect.
-#[must_use]
-pub const fn is_built(dialect: Dialect) -> bool {
-    matches!(
-        dialect,
-        Dialect::OpenaiChat
-            | Dialect::OpenaiResponses
-            | Dialect::AzureOpenai
-            | Dialect::AnthropicMessages
-            | Dialect::Gemini
-            | Dialect::VertexGemini
-            | Dialect::VertexAnthropic
-            | Dialect::BedrockConverse
-            | Dialect::BedrockInvoke
-            | Dialect::CohereV2
-            | Dialect::MistralChat
-            | Dialect::Ollama
-    )
-}
-
 /// The call as the target wants it, with the translator of the answer.
 ///
 /// # Errors
 /// The call has something that the target's dialect can't say (fault: caller; another endpoint may
-/// help), or the dialect is not built.
+/// help).
 pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     match call.api {
         Api::Embeddings => return vectors::embed(call, target),
@@ -175,7 +155,6 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
         Dialect::CohereV2 => cohere_v2::prepare(call, target),
         Dialect::MistralChat => mistral_chat::prepare(call, target),
         Dialect::Ollama => ollama::prepare(call, target),
-        Dialect::AzureOpenai => Err(not_built(target.provider)),
     }
 }
 
@@ -198,10 +177,4 @@ pub fn count(call: &Call, target: &Target<'_>) -> Option<Count> {
 #[must_use]
 pub fn classify(provider: &Provider, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
     classify::response(&provider.name, status, headers, body)
-}
-
-fn not_built(provider: &Provider) -> Failure {
-    let message = format!("the dialect {} is not available yet", provider.dialect);
-    let failure = Failure::new(Fault::Gateway, 500, ErrorType::Server, "dialect", message);
-    failure.with_retry(Retry::OtherEndpoint)
 }

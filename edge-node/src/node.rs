@@ -5,7 +5,6 @@ use crate::admission::Admission;
 use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
 use crate::credential::Credentials;
-use crate::dialect;
 use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
 use crate::upstream::Upstream;
@@ -123,9 +122,7 @@ impl Node {
         demand: &Demand,
         seed: u64,
     ) -> Result<Plan, Refusal> {
-        let usable = |provider: &Provider| {
-            dialect::is_built(provider.dialect) && self.credentials.usable(provider)
-        };
+        let usable = |provider: &Provider| self.credentials.usable(provider);
         let now = self.clock.now();
         routing::plan(view, &self.health, &usable, principal, demand, now, seed)
     }

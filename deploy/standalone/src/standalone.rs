@@ -194,10 +194,7 @@ impl Told<'_> {
         let usable = |endpoint: &catalog::Endpoint| {
             snapshot
                 .provider(endpoint.provider.as_str())
-                .is_some_and(|provider| {
-                    edge_node::dialect::is_built(provider.dialect)
-                        && node.credentials.is_set(provider)
-                })
+                .is_some_and(|provider| node.credentials.is_set(provider))
         };
         let usable: Vec<_> = snapshot.endpoints().iter().filter(|e| usable(e)).collect();
         let example = self
