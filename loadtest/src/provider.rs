@@ -8,6 +8,7 @@ mod dialect;
 mod fault;
 mod reply;
 mod stream;
+mod vectors;
 
 pub use answer::{
     ANSWER_TOKENS_MAX, Answer, Choice, Finish, Piece, Prompt, TOOL_CALLS_MAX, Tool, ToolCall,
@@ -16,6 +17,7 @@ pub use answer::{
 pub use bill::{BILL_ENTRIES_MAX, Bill, Entry, Totals};
 pub use dialect::Dialect;
 pub use fault::{FAULT_RULES_MAX, Kind, Rule, read_rules};
+pub use vectors::{score, vector};
 
 use crate::server::Server;
 use bill::Book;

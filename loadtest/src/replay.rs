@@ -125,6 +125,7 @@ fn catalog(cases: &[Case], addr: SocketAddr) -> CatalogSpec {
         catalog.models.push(ModelSpec {
             id: request::model(case),
             context_length: 1_000_000,
+            gives: "text".to_owned(),
         });
         catalog.endpoints.push(EndpointSpec {
             model: request::model(case),

@@ -1,4 +1,4 @@
-//! OpenAI's official SDKs, unmodified, against a running `godwit` with a provider of each wire
+//! OpenAI's and Anthropic's official SDKs, unmodified, against a running `godwit` with a provider of each wire
 //! dialect. The SDKs are installed by `make test` from the pinned lists beside the scripts.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -83,6 +83,24 @@ async fn openai_node_is_served_on_both_paths() {
         command
             .arg(scripts().join("openai_node.mjs"))
             .arg(format!("{}/{base}", godwit.addresses().url("api")))
+            .arg(DEV_KEY)
+            .args(MODELS);
+        run(command).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropic_python_is_served_on_both_paths() {
+    let (chat, messages) = (
+        provider(Dialect::OpenaiChat).await,
+        provider(Dialect::AnthropicMessages).await,
+    );
+    let godwit = godwit(&chat, &messages).await;
+    for base in ["/api", ""] {
+        let mut command = Command::new(python());
+        command
+            .arg(scripts().join("anthropic_python.py"))
+            .arg(format!("{}{base}", godwit.addresses().url("api")))
             .arg(DEV_KEY)
             .args(MODELS);
         run(command).await;

@@ -37,6 +37,8 @@ pub struct ModelSpec {
     pub id: String,
     /// Tokens.
     pub context_length: u64,
+    /// What it gives: `text`, `embeddings`, `rerank`.
+    pub gives: String,
 }
 
 /// One endpoint row.
@@ -115,9 +117,16 @@ impl CatalogSpec {
 
     /// Adds a model with an endpoint at each of these providers, all at the same price.
     #[must_use]
-    pub fn model(mut self, id: &str, providers: &[&str]) -> Self {
+    pub fn model(self, id: &str, providers: &[&str]) -> Self {
+        self.model_giving("text", id, providers)
+    }
+
+    /// As [`CatalogSpec::model`], for a model that gives something else than text.
+    #[must_use]
+    pub fn model_giving(mut self, gives: &str, id: &str, providers: &[&str]) -> Self {
         self.models.push(ModelSpec {
             id: id.to_owned(),
+            gives: gives.to_owned(),
             // The largest body that is taken must fit.
             context_length: 16_000_000,
         });
@@ -197,13 +206,10 @@ fn model_row(model: &ModelSpec) -> Table {
     row.insert("name".into(), text(&model.id));
     row.insert("created".into(), Value::Integer(1_733_506_137));
     row.insert("context_length".into(), number(model.context_length));
-    for name in ["input_modalities", "output_modalities"] {
-        let mut modalities = vec![text("text")];
-        if name == "input_modalities" {
-            modalities.extend([text("image"), text("file")]);
-        }
-        row.insert(name.into(), Value::Array(modalities));
-    }
+    let input = ["text", "image", "file"].map(text).to_vec();
+    row.insert("input_modalities".into(), Value::Array(input));
+    let output = vec![text(&model.gives)];
+    row.insert("output_modalities".into(), Value::Array(output));
     row
 }
 

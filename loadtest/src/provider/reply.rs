@@ -6,6 +6,7 @@ use super::bill::{Entry, Open};
 use super::dialect::{Dialect, Head, Place, Refusal, Script, Wire};
 use super::fault::{Kind, Rule, read_rules};
 use super::stream::{Body, Ending, How, Mishap, Paced, Plan};
+use super::vectors::{Answered, Form};
 use super::{BODY_BYTES_MAX, Desk};
 use crate::server::{self, Cut};
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// Longest id that is taken over from a request.
@@ -38,6 +40,8 @@ impl server::Answer for Desk {
         }
         let only = self.config.dialect;
         let spoken = only.map_or_else(|| Dialect::of_path(path), |only| only.spoken_at(path));
+        let vectors = Form::of_path(path);
+        let spoken = spoken.or_else(|| vectors.map(|form| only.unwrap_or_else(|| form.dialect())));
         let Some(dialect) = spoken else {
             let wire = only.unwrap_or(Dialect::OpenaiChat).wire();
             return refuse(wire, &Refusal::new(404, &format!("unknown path {path}")));
@@ -109,6 +113,11 @@ impl Desk {
         let body = read_body(request).await?;
         let body: Value = serde_json::from_slice(&body)
             .map_err(|error| Refusal::new(400, &format!("invalid JSON: {error}")))?;
+        if let Some(form) = Form::of_path(&place.path) {
+            return self
+                .vectors((id, room), form.answer(&place.path, &body)?, wire)
+                .await;
+        }
         let prompt = wire.prompt(place, &body)?;
         let strike = self.faults.draw(&prompt.model);
         let entry = Entry {
@@ -139,6 +148,38 @@ impl Desk {
         } else {
             Ok(call.whole(head).await)
         }
+    }
+
+    /// Embeddings and rankings: of the faults they know refusals and delays.
+    async fn vectors(
+        &self,
+        (id, room): (String, OwnedSemaphorePermit),
+        answered: Answered,
+        wire: &'static dyn Wire,
+    ) -> Result<Response<Body>, Refusal> {
+        let strike = self.faults.draw(&answered.model);
+        let entry = Entry {
+            id,
+            model: answered.model,
+            input_tokens: answered.tokens,
+            fault: strike.rule.as_ref().map(fault_name).unwrap_or_default(),
+            ..Entry::default()
+        };
+        let mut open = self.book.open(entry, room);
+        wait_until(Instant::now() + self.config.ttft + strike.latency).await;
+        if let Some(rule) = strike.rule.filter(|rule| rule.kind == Kind::Status) {
+            open.entry.status = rule.status;
+            open.entry.input_tokens = 0;
+            let mut refusal = Refusal::new(rule.status, "the simulated provider refuses");
+            refusal.retry_after = rule.retry_after;
+            return Ok(refuse(wire, &refusal));
+        }
+        open.entry.status = 200;
+        Ok(response(
+            200,
+            JSON,
+            Body::billed(answered.body.to_string(), open),
+        ))
     }
 
     fn check_head(&self, wire: &dyn Wire, headers: &HeaderMap) -> Result<(), Refusal> {
