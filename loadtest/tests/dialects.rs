@@ -17,21 +17,6 @@ use loadtest::provider::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What Godwit speaks upstream.
-const SPOKEN: [Dialect; 11] = [
-    Dialect::OpenaiChat,
-    Dialect::OpenaiResponses,
-    Dialect::AnthropicMessages,
-    Dialect::VertexGemini,
-    Dialect::Gemini,
-    Dialect::VertexAnthropic,
-    Dialect::BedrockConverse,
-    Dialect::BedrockInvoke,
-    Dialect::CohereV2,
-    Dialect::MistralChat,
-    Dialect::Ollama,
-];
-
 /// One `godwit` with a provider of each dialect.
 struct Scene {
     providers: Vec<(Dialect, Running)>,
@@ -64,10 +49,10 @@ fn paired(dialect: Dialect) -> String {
 /// The other provider of that model: its dialect and its slug. The last dialect's is a second
 /// provider of the first dialect, one that never fails.
 fn next(dialect: Dialect) -> (Dialect, String) {
-    let place = SPOKEN.iter().position(|it| *it == dialect).unwrap();
-    match SPOKEN.get(place + 1) {
+    let place = Dialect::ALL.iter().position(|it| *it == dialect).unwrap();
+    match Dialect::ALL.get(place + 1) {
         Some(next) => (*next, next.as_str().to_owned()),
-        None => (SPOKEN[0], SPARE.to_owned()),
+        None => (Dialect::ALL[0], SPARE.to_owned()),
     }
 }
 
@@ -77,14 +62,14 @@ impl Scene {
     async fn start() -> Self {
         let mut providers = Vec::new();
         let mut catalog = CatalogSpec::default();
-        for dialect in SPOKEN {
+        for dialect in Dialect::ALL {
             let running = provider(dialect).await;
             catalog = catalog.provider(dialect.as_str(), dialect, &running.base_url());
             providers.push((dialect, running));
         }
-        let spare = provider(SPOKEN[0]).await;
-        catalog = catalog.provider(SPARE, SPOKEN[0], &spare.base_url());
-        for dialect in SPOKEN {
+        let spare = provider(Dialect::ALL[0]).await;
+        catalog = catalog.provider(SPARE, Dialect::ALL[0], &spare.base_url());
+        for dialect in Dialect::ALL {
             let both = [dialect.as_str(), &next(dialect).1];
             catalog = catalog
                 .model(&alone(dialect), &both[..1])
