@@ -363,12 +363,10 @@ async fn a_stop_ships_the_rest_and_gives_leases_back() {
     spend(&accounts, 2, 10, 10).await;
     open.receipt.cost = Amount(700);
     drop(open);
-    eventually("returned", || {
-        bench
-            .fake
-            .with(|state| state.balance[&org()] == 10_000 - 710)
-    })
-    .await;
+    let finished = || *accounts.finished.borrow();
+    eventually("finished", finished).await;
+    let balance = bench.fake.with(|state| state.balance[&org()]);
+    assert_eq!(balance, 10_000 - 710);
     assert_eq!((accounts.outbox_records(), bench.records()), (0, 2));
     assert_eq!(accounts.available(), Amount::ZERO);
 }
