@@ -55,6 +55,10 @@ pub fn load(folder: &Path, filter: &Filter) -> Result<Vec<Case>, CorpusError> {
     let mut found = Vec::new();
     for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
         let name = entry.file_name().to_string_lossy().into_owned();
+        // What else stands there is no recording.
+        if !entry.path().join("meta.json").is_file() {
+            continue;
+        }
         if filter
             .name
             .as_ref()

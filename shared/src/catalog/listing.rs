@@ -221,6 +221,9 @@ pub fn anthropic_model(model: &Model) -> Value {
         "id": model.id.as_str(),
         "display_name": model.name,
         "created_at": rfc3339(model.created),
+        // Its SDK demands this one.
+        "lifecycle": if model.expiration_date.is_some() { "deprecated" } else { "active" },
+        "max_input_tokens": model.context_length,
     })
 }
 
