@@ -96,7 +96,7 @@ fn no_endpoints(excluded: &[Exclusion], demand: &Demand) -> Failure {
         .iter()
         .any(|exclusion| exclusion.why == Exclude::NotServed)
     {
-        let hint = "not_served: the provider has no credential here or its dialect is not built";
+        let hint = "not_served: no credential for the provider is set on this node";
         failure.metadata.insert("hint".into(), hint.into());
     }
     let named = excluded.iter().take(NAMED_MAX);

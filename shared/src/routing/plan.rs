@@ -86,7 +86,7 @@ text_enum! {
         ServiceTier = "service_tier",
         /// An operator has taken it out of service.
         Disabled = "disabled",
-        /// No credential, or its dialect is not built.
+        /// No credential that could be used.
         NotServed = "not_served",
         /// It trains on prompts.
         Training = "data_policy:training",
