@@ -272,6 +272,7 @@ impl Relay<'_> {
             cost: charged,
             first_attempt: reply.first,
             tool_error: reply.translator.progress().tool_error,
+            noted: false,
         };
         self.node
             .observe(&reply.candidate.endpoint.id, &observation);

@@ -6,6 +6,7 @@ mod evidence;
 mod explain;
 mod fleet;
 pub mod mode;
+mod portion;
 mod score;
 mod seen;
 mod share;
@@ -19,9 +20,11 @@ mod verdict;
 pub use explain::Explanation;
 pub use fleet::{Fleet, Merged};
 pub use mode::Mode;
+pub use portion::{LEASE_MARGIN, PORTION_MODELS_MAX, Portion, PortionDelta};
 pub use state::State;
 pub use table::{
-    DeltaMismatch, ROWS_MAX, RankingDelta, RankingRow, RankingTable, drastic, share_u16,
+    DeltaMismatch, Percentiles, ProbeLease, ROWS_MAX, RankingDelta, RankingRow, RankingTable,
+    drastic, share_u16,
 };
 pub use tuning::Tuning;
 

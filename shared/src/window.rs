@@ -72,6 +72,30 @@ pub struct Observation {
     pub first_attempt: bool,
     /// A tool call that can't be parsed or doesn't fit its schema.
     pub tool_error: bool,
+    /// That it was sent and began to answer has been noted by [`Sign`]s, its first token's time
+    /// with it, and is not counted again.
+    pub noted: bool,
+}
+
+/// What is known of an attempt before it ends. A stream takes longer than the fleet may take to
+/// learn of its beginning.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Sign {
+    /// It leaves.
+    Sent {
+        /// It is its request's first.
+        first: bool,
+    },
+    /// The first content has come.
+    Answered {
+        /// After so long; none where the time says nothing, as of a whole answer.
+        ttft: Option<Duration>,
+    },
+    /// How fast it is, some time into the stream.
+    Speed {
+        /// Completion tokens per second.
+        tokens_per_second: f64,
+    },
 }
 
 impl Observation {
@@ -86,6 +110,7 @@ impl Observation {
             cost: Amount::ZERO,
             first_attempt: false,
             tool_error: false,
+            noted: false,
         }
     }
 }
@@ -117,8 +142,12 @@ pub struct Window {
     pub completion_tokens: u64,
     /// What was charged.
     pub cost: Amount,
-    /// Attempts that were their request's first.
+    /// Attempts that were their request's first, as they are sent.
     pub first_attempts: u64,
+    /// Attempts, as they are sent.
+    pub sent: u64,
+    /// Attempts that began to answer, as they do; how they end is counted apart.
+    pub answered: u64,
     /// Milliseconds.
     pub ttft: Sketch,
     /// Tokens per second.
@@ -142,15 +171,41 @@ impl Window {
             add(counter, 1);
         }
         add(&mut self.tool_errors, u64::from(seen.tool_error));
-        add(&mut self.first_attempts, u64::from(seen.first_attempt));
         add(&mut self.prompt_tokens, seen.usage.prompt);
         add(&mut self.completion_tokens, seen.usage.completion);
         self.cost += seen.cost;
-        if let Some(ttft) = seen.ttft {
-            self.ttft.add(ttft);
-        }
         if let Some(speed) = seen.tokens_per_second {
             self.throughput.add_value(speed);
+        }
+        if seen.noted {
+            return;
+        }
+        // A silence and its attempt's end are two observations of one attempt.
+        if seen.outcome != Outcome::Silence {
+            let first = seen.first_attempt;
+            self.note(&Sign::Sent { first });
+        }
+        if matches!(seen.outcome, Outcome::Ok | Outcome::Truncated) {
+            self.note(&Sign::Answered { ttft: seen.ttft });
+        } else if let Some(ttft) = seen.ttft {
+            self.ttft.add(ttft);
+        }
+    }
+
+    /// Counts a sign of an attempt that goes on.
+    pub fn note(&mut self, sign: &Sign) {
+        match sign {
+            Sign::Sent { first } => {
+                add(&mut self.sent, 1);
+                add(&mut self.first_attempts, u64::from(*first));
+            }
+            Sign::Answered { ttft } => {
+                add(&mut self.answered, 1);
+                if let Some(ttft) = ttft {
+                    self.ttft.add(*ttft);
+                }
+            }
+            Sign::Speed { tokens_per_second } => self.throughput.add_value(*tokens_per_second),
         }
     }
 
@@ -169,6 +224,8 @@ impl Window {
             (&mut self.prompt_tokens, other.prompt_tokens),
             (&mut self.completion_tokens, other.completion_tokens),
             (&mut self.first_attempts, other.first_attempts),
+            (&mut self.sent, other.sent),
+            (&mut self.answered, other.answered),
         ] {
             add(mine, theirs);
         }
@@ -185,15 +242,22 @@ impl Window {
             .saturating_add(self.truncated)
     }
 
+    /// Attempts that the provider turned away for want of capacity.
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        self.overload.saturating_add(self.rate_limited)
+    }
+
     /// Failures and all observations that say something about health. A silence is an observation
     /// of its own that is half a failure, so that an endpoint that swallows everything is known
-    /// long before its first timeout.
+    /// long before its first timeout. What was cut counts as a success when it begins and as a
+    /// failure when it breaks.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of one window")]
     pub fn health(&self) -> (f64, f64) {
-        let failed = self.failures() as f64;
-        let bad = failed + 0.5 * self.silence as f64;
-        (bad, self.ok as f64 + failed + self.silence as f64)
+        let bad = self.failures() as f64 + 0.5 * self.silence as f64;
+        let ended = self.hard_fail as f64 + self.timeout as f64;
+        (bad, self.answered as f64 + ended + self.silence as f64)
     }
 }
 
@@ -217,6 +281,15 @@ impl Windows {
             return;
         }
         self.cell(endpoint).record(seen);
+    }
+
+    /// Counts a sign of an attempt that goes on.
+    pub fn note(&mut self, endpoint: &EndpointId, sign: &Sign) {
+        if let Some(window) = self.cells.get_mut(endpoint) {
+            window.note(sign);
+            return;
+        }
+        self.cell(endpoint).note(sign);
     }
 
     /// Notes that the node leaves the endpoint alone from now on.

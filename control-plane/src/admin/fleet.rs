@@ -156,9 +156,9 @@ fn ranked(endpoint: &EndpointId, row: &RankingRow, samples: f64) -> wire::Ranked
         share_latency: row.share_of(Mode::Latency),
         share_throughput: row.share_of(Mode::Throughput),
         failure: f64::from(row.failure) / f64::from(u16::MAX),
-        ttft_ms_p50: row.ttft_ms_p50,
+        ttft_ms_p50: row.ttft_ms.p50,
         ttft_ms_p95: row.ttft_ms_p95,
-        tokens_per_second: f64::from(row.throughput_tenths) / 10.0,
+        tokens_per_second: f64::from(row.throughput_tenths.p50) / 10.0,
         samples,
     }
 }

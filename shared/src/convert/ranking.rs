@@ -3,7 +3,10 @@
 use super::{ConvertError, named, parsed, present};
 use crate::id::EndpointId;
 use crate::proto::discovery as wire;
-use crate::ranking::{ROWS_MAX, RankingDelta, RankingRow, RankingTable, State};
+use crate::ranking::{
+    PORTION_MODELS_MAX, Percentiles, Portion, PortionDelta, ProbeLease, ROWS_MAX, RankingDelta,
+    RankingRow, RankingTable, State,
+};
 
 impl From<&RankingTable> for wire::RankingUpdate {
     fn from(table: &RankingTable) -> Self {
@@ -14,6 +17,7 @@ impl From<&RankingTable> for wire::RankingUpdate {
             generated_unix_ms: table.generated_unix_ms,
             rows: rows.map(|(id, row)| to_wire(id, row)).collect(),
             removals: Vec::new(),
+            portion: portion_to_wire(&table.portion.diff(&Portion::default())),
         }
     }
 }
@@ -27,6 +31,7 @@ impl From<&RankingDelta> for wire::RankingUpdate {
             generated_unix_ms: delta.generated_unix_ms,
             rows: rows.map(|(id, row)| to_wire(id, row)).collect(),
             removals: delta.removals.iter().map(EndpointId::to_string).collect(),
+            portion: portion_to_wire(&delta.portion),
         }
     }
 }
@@ -51,12 +56,57 @@ impl TryFrom<wire::RankingUpdate> for RankingDelta {
                 .map(from_wire)
                 .collect::<Result<_, _>>()?,
             removals: update.removals.into_iter().map(Into::into).collect(),
+            portion: update
+                .portion
+                .map(portion_from_wire)
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }
 
+/// No change travels as no message.
+fn portion_to_wire(delta: &PortionDelta) -> Option<wire::Portion> {
+    if delta.is_empty() {
+        return None;
+    }
+    let models = delta.models.iter().map(|(model, part)| wire::ModelPortion {
+        model: model.to_string(),
+        part: *part,
+    });
+    Some(wire::Portion {
+        usual: delta.usual,
+        models: models.collect(),
+        removals: delta.removals.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn portion_from_wire(portion: wire::Portion) -> Result<PortionDelta, ConvertError> {
+    if portion.models.len() > PORTION_MODELS_MAX || portion.removals.len() > PORTION_MODELS_MAX {
+        let reason = format_args!("more than {PORTION_MODELS_MAX}");
+        return Err(ConvertError::new("portion.models", reason));
+    }
+    let models = portion
+        .models
+        .into_iter()
+        .map(|it| Ok((named("portion.model", &it.model)?.into(), it.part)));
+    Ok(PortionDelta {
+        usual: portion.usual,
+        models: models.collect::<Result<_, ConvertError>>()?,
+        removals: portion.removals.into_iter().map(Into::into).collect(),
+    })
+}
+
 fn to_wire(endpoint: &EndpointId, row: &RankingRow) -> wire::RankingRow {
     let [balanced, price, latency, throughput] = row.share.map(u32::from);
+    let long_run = row.long_run.map(u32::from);
+    let [
+        long_run_balanced,
+        long_run_price,
+        long_run_latency,
+        long_run_throughput,
+    ] = long_run;
+    let probe = row.probe.as_ref();
     wire::RankingRow {
         endpoint: endpoint.to_string(),
         share_balanced: balanced,
@@ -64,15 +114,24 @@ fn to_wire(endpoint: &EndpointId, row: &RankingRow) -> wire::RankingRow {
         share_latency: latency,
         share_throughput: throughput,
         state: row.state.to_string(),
-        ttft_ms_p50: row.ttft_ms_p50,
+        ttft_ms_p50: row.ttft_ms.p50,
+        ttft_ms_p75: row.ttft_ms.p75,
+        ttft_ms_p90: row.ttft_ms.p90,
+        ttft_ms_p99: row.ttft_ms.p99,
         ttft_ms_p95: row.ttft_ms_p95,
-        throughput_tenths: row.throughput_tenths,
+        throughput_tenths: row.throughput_tenths.p50,
+        throughput_tenths_p75: row.throughput_tenths.p75,
+        throughput_tenths_p90: row.throughput_tenths.p90,
+        throughput_tenths_p99: row.throughput_tenths.p99,
         failure: u32::from(row.failure),
-        probe_node: row
-            .probe
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        tool_failure: u32::from(row.tool_failure),
+        cap: row.cap,
+        probe_node: probe.map(|it| it.node.to_string()).unwrap_or_default(),
+        probe_number: probe.map(|it| it.number).unwrap_or_default(),
+        long_run_balanced,
+        long_run_price,
+        long_run_latency,
+        long_run_throughput,
     }
 }
 
@@ -93,12 +152,33 @@ fn from_wire(row: &wire::RankingRow) -> Result<(EndpointId, RankingRow), Convert
             small("share_latency", row.share_latency)?,
             small("share_throughput", row.share_throughput)?,
         ],
+        long_run: [
+            small("long_run_balanced", row.long_run_balanced)?,
+            small("long_run_price", row.long_run_price)?,
+            small("long_run_latency", row.long_run_latency)?,
+            small("long_run_throughput", row.long_run_throughput)?,
+        ],
         state: parsed("state", &row.state, State::parse)?,
-        ttft_ms_p50: row.ttft_ms_p50,
+        ttft_ms: Percentiles {
+            p50: row.ttft_ms_p50,
+            p75: row.ttft_ms_p75,
+            p90: row.ttft_ms_p90,
+            p99: row.ttft_ms_p99,
+        },
         ttft_ms_p95: row.ttft_ms_p95,
-        throughput_tenths: row.throughput_tenths,
+        throughput_tenths: Percentiles {
+            p50: row.throughput_tenths,
+            p75: row.throughput_tenths_p75,
+            p90: row.throughput_tenths_p90,
+            p99: row.throughput_tenths_p99,
+        },
         failure: small("failure", row.failure)?,
-        probe: (!row.probe_node.is_empty()).then(|| row.probe_node.as_str().into()),
+        tool_failure: small("tool_failure", row.tool_failure)?,
+        cap: row.cap,
+        probe: (!row.probe_node.is_empty()).then(|| ProbeLease {
+            node: row.probe_node.as_str().into(),
+            number: row.probe_number,
+        }),
     };
     Ok((endpoint.into(), read))
 }

@@ -84,6 +84,8 @@ fn to_wire(endpoint: &EndpointId, window: &Window) -> wire::Window {
         completion_tokens: window.completion_tokens,
         cost_pico: u64::try_from(window.cost.0.max(0)).unwrap_or(u64::MAX),
         first_attempts: window.first_attempts,
+        sent: window.sent,
+        answered: window.answered,
         ttft: filled(&window.ttft),
         throughput: filled(&window.throughput),
     }
@@ -105,6 +107,8 @@ fn from_wire(window: wire::Window) -> Result<(EndpointId, Window), ConvertError>
         completion_tokens: window.completion_tokens,
         cost: Amount(i128::from(window.cost_pico)),
         first_attempts: window.first_attempts,
+        sent: window.sent,
+        answered: window.answered,
         ttft: sketch("ttft", window.ttft)?,
         throughput: sketch("throughput", window.throughput)?,
     };

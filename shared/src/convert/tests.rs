@@ -7,7 +7,9 @@ use crate::key::KeyHash;
 use crate::money::Amount;
 use crate::policy::{KeyKind, KeyPolicy, Principal};
 use crate::proto::{discovery, ledger, telemetry};
-use crate::ranking::{RankingDelta, RankingRow, RankingTable, State};
+use crate::ranking::{
+    Percentiles, Portion, ProbeLease, RankingDelta, RankingRow, RankingTable, State,
+};
 use crate::record::{Outcome, UsageRecord};
 use crate::snapshot::Resource;
 use crate::snapshot::tests::catalog;
@@ -143,34 +145,55 @@ fn a_usage_record_round_trips() {
     assert!(UsageRecord::try_from(negative).is_err());
 }
 
+fn percentiles() -> impl Strategy<Value = Percentiles> {
+    any::<[u32; 4]>().prop_map(|[p50, p75, p90, p99]| Percentiles { p50, p75, p90, p99 })
+}
+
 pub(crate) fn row() -> impl Strategy<Value = RankingRow> {
     let states = prop::sample::select(State::ALL);
     (
-        prop::array::uniform4(any::<u16>()),
+        any::<([u16; 4], [u16; 4])>(),
         states,
-        any::<(u32, u32, u32, u16, bool)>(),
+        (percentiles(), percentiles()),
+        any::<(u32, u32, u16, u16)>(),
+        prop::option::of(any::<u32>()),
     )
         .prop_map(
-            |(share, state, (p50, p95, speed, failure, probe))| RankingRow {
+            |((share, long_run), state, speeds, numbers, probe)| RankingRow {
                 share,
+                long_run,
                 state,
-                ttft_ms_p50: p50,
-                ttft_ms_p95: p95,
-                throughput_tenths: speed,
-                failure,
-                probe: probe.then(|| "edge-1".into()),
+                ttft_ms: speeds.0,
+                ttft_ms_p95: numbers.0,
+                throughput_tenths: speeds.1,
+                failure: numbers.2,
+                tool_failure: numbers.3,
+                cap: numbers.1,
+                probe: probe.map(|number| ProbeLease {
+                    node: "edge-1".into(),
+                    number,
+                }),
             },
         )
 }
 
 fn table(number: u64) -> impl Strategy<Value = RankingTable> {
-    prop::collection::btree_map("[a-f]", row(), 0..5).prop_map(move |rows| RankingTable {
+    let rows = prop::collection::btree_map("[a-f]", row(), 0..5);
+    let models = prop::collection::btree_map("[a-f]", 1_u32..1_000_000, 0..4);
+    (rows, models, 0_u32..1_000_000).prop_map(move |(rows, models, usual)| RankingTable {
         version: Version { epoch: 1, number },
         generated_unix_ms: number,
         rows: rows
             .into_iter()
             .map(|(id, row)| (EndpointId::from(id), row))
             .collect(),
+        portion: Portion {
+            usual,
+            models: models
+                .into_iter()
+                .map(|(id, part)| (id.into(), part))
+                .collect(),
+        },
     })
 }
 

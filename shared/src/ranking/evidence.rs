@@ -100,7 +100,7 @@ impl Evidence {
         }
         observer.tool_errors += f64::from(u32::try_from(window.tool_errors).unwrap_or(u32::MAX));
         observer.last = observer.last.max(now);
-        observer.answers.ok += window.ok;
+        observer.answers.ok += window.answered;
         observer.answers.failed += window.failures();
     }
 

@@ -73,12 +73,12 @@ fn write_row(text: &mut String, subject: &Subject<'_>) -> std::fmt::Result {
     writeln!(
         text,
         "first token {} ms median, {} ms at 95 %; {} tenths of a token per second",
-        unknown(row.ttft_ms_p50),
+        unknown(row.ttft_ms.p50),
         unknown(row.ttft_ms_p95),
-        unknown(row.throughput_tenths),
+        unknown(row.throughput_tenths.p50),
     )?;
     match &row.probe {
-        Some(node) => writeln!(text, "{node} sends the next probe"),
+        Some(probe) => writeln!(text, "{} sends probe {}", probe.node, probe.number),
         None => Ok(()),
     }
 }

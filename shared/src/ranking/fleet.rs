@@ -10,7 +10,7 @@ use super::seen::Seen;
 use super::speed::Speed;
 use super::state::{Answers, Machine};
 use super::tally::Tally;
-use super::{RankingTable, State, Tuning, verdict};
+use super::{Portion, RankingTable, State, Tuning, portion, verdict};
 use crate::clock::Moment;
 use crate::id::{EndpointId, NodeId, Pop, Region, Version};
 use crate::snapshot::Snapshot;
@@ -31,6 +31,7 @@ pub struct Fleet {
     endpoints: BTreeMap<EndpointId, Memory>,
     withdrawn: BTreeMap<EndpointId, State>,
     tables: BTreeMap<Region, Arc<RankingTable>>,
+    portions: BTreeMap<NodeId, Arc<Portion>>,
     shed: u64,
 }
 
@@ -103,7 +104,7 @@ impl Fleet {
             }
             let memory = self.endpoints.entry(endpoint.clone()).or_default();
             memory.add(report, window, &self.tuning, now);
-            alarming |= window.failures() >= 3 && window.ok == 0;
+            alarming |= window.failures() >= 3 && window.answered == 0;
         }
         Merged { fresh, alarming }
     }
@@ -148,11 +149,25 @@ impl Fleet {
                     version,
                     generated_unix_ms: unix_ms,
                     rows,
+                    portion: Portion::default(),
                 };
                 (region, Arc::new(table))
             })
             .collect();
+        self.share_out(now);
         self.tables.clone()
+    }
+
+    /// Every node that is there has the same part.
+    fn share_out(&mut self, now: Moment) {
+        let nodes: Vec<NodeId> = self.live(now).map(|(node, _)| node.clone()).collect();
+        let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        let portion = Arc::new(Portion {
+            usual: portion::millionths(1.0 / f64::from(count.max(1))),
+            models: BTreeMap::new(),
+        });
+        let all = nodes.into_iter().map(|node| (node, Arc::clone(&portion)));
+        self.portions = all.collect();
     }
 
     /// Why an endpoint has the place that it has in a region, as of the last tick. `None` when
@@ -184,6 +199,13 @@ impl Fleet {
     #[must_use]
     pub fn table(&self, region: &Region) -> Option<&Arc<RankingTable>> {
         self.tables.get(region)
+    }
+
+    /// A node's part of the demand as of the last tick: an edge's own table is its region's with
+    /// this in it. Empty for a node that was never heard.
+    #[must_use]
+    pub fn portion(&self, node: &NodeId) -> Arc<Portion> {
+        self.portions.get(node).cloned().unwrap_or_default()
     }
 
     /// What was not merged because a limit was reached.

@@ -1,8 +1,8 @@
 //! The table that is pushed: rows by endpoint, and the change between two tables. A fast change:
 //! it can't add an endpoint, change a price or touch a policy, because a row has no such field.
 
-use super::{Mode, State};
-use crate::id::{EndpointId, NodeId, Version};
+use super::{Mode, Portion, PortionDelta, State};
+use crate::id::{EndpointId, ModelId, NodeId, Version};
 use std::collections::BTreeMap;
 
 /// The most rows that a table may have.
@@ -15,18 +15,66 @@ const DRASTIC: f64 = 0.3;
 pub struct RankingRow {
     /// Shares of the model's traffic, 1/65535 each, by [`Mode::index`].
     pub share: [u16; 4],
+    /// The shares that its long record deserves, whatever is the matter now: what an old table
+    /// fades to.
+    pub long_run: [u16; 4],
     /// Whether it gets traffic.
     pub state: State,
-    /// Median time to the first token; 0 is unknown.
-    pub ttft_ms_p50: u32,
-    /// 95th percentile; 0 is unknown.
+    /// Milliseconds to the first token, over the last five minutes.
+    pub ttft_ms: Percentiles,
+    /// 95th percentile: what deadlines and hedges go by; 0 is unknown.
     pub ttft_ms_p95: u32,
-    /// Median tokens per second, in tenths; 0 is unknown.
-    pub throughput_tenths: u32,
-    /// Probability that a request fails now, 1/65535.
+    /// Tenths of tokens per second, over the last five minutes.
+    pub throughput_tenths: Percentiles,
+    /// Probability that a request fails now, 1/65535; broken tool calls not among them.
     pub failure: u16,
-    /// The node that sends the next probe.
-    pub probe: Option<NodeId>,
+    /// Probability that a tool call is broken, 1/65535.
+    pub tool_failure: u16,
+    /// What the whole fleet may send it, in requests per 1000 seconds; 0 is not limited.
+    pub cap: u32,
+    /// Who sends the next probe.
+    pub probe: Option<ProbeLease>,
+}
+
+/// What that many percent of the requests do at least as well as: at most these milliseconds, at
+/// least these tokens per second. 0 is unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: u32,
+    /// Three of four.
+    pub p75: u32,
+    /// Nine of ten.
+    pub p90: u32,
+    /// All but one of a hundred.
+    pub p99: u32,
+}
+
+/// Leave for one node to send one request to an endpoint that gets none by its share.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProbeLease {
+    /// Who.
+    pub node: NodeId,
+    /// Grows with each lease for the endpoint in the region: one request for each number.
+    pub number: u32,
+}
+
+impl Default for RankingRow {
+    /// Closed, without a share and unknown in all else.
+    fn default() -> Self {
+        Self {
+            share: [0; 4],
+            long_run: [0; 4],
+            state: State::Closed,
+            ttft_ms: Percentiles::default(),
+            ttft_ms_p95: 0,
+            throughput_tenths: Percentiles::default(),
+            failure: 0,
+            tool_failure: 0,
+            cap: 0,
+            probe: None,
+        }
+    }
 }
 
 impl RankingRow {
@@ -35,6 +83,19 @@ impl RankingRow {
     pub fn share_of(&self, mode: Mode) -> f64 {
         let share = self.share.get(mode.index()).copied().unwrap_or_default();
         f64::from(share) / f64::from(u16::MAX)
+    }
+
+    /// The long-run share in a mode, 0..=1.
+    #[must_use]
+    pub fn long_run_of(&self, mode: Mode) -> f64 {
+        let share = self.long_run.get(mode.index());
+        f64::from(share.copied().unwrap_or_default()) / f64::from(u16::MAX)
+    }
+
+    /// What the whole fleet may send it, in requests per second; none is not limited.
+    #[must_use]
+    pub fn cap_per_second(&self) -> Option<f64> {
+        (self.cap > 0).then(|| f64::from(self.cap) / 1000.0)
     }
 }
 
@@ -48,6 +109,8 @@ pub struct RankingTable {
     pub generated_unix_ms: u64,
     /// By endpoint.
     pub rows: BTreeMap<EndpointId, RankingRow>,
+    /// One edge's part of the demand. Only an edge's own table has it: regions share the rest.
+    pub portion: Portion,
 }
 
 /// The change between two tables, or a whole one.
@@ -63,6 +126,8 @@ pub struct RankingDelta {
     pub rows: Vec<(EndpointId, RankingRow)>,
     /// Rows to take away.
     pub removals: Vec<EndpointId>,
+    /// What changes of the edge's part of the demand.
+    pub portion: PortionDelta,
 }
 
 /// A delta that starts from another version than the table has.
@@ -92,6 +157,7 @@ impl RankingTable {
                 .map(|(id, row)| (id.clone(), row.clone()))
                 .collect(),
             removals: older.rows.keys().filter(gone).cloned().collect(),
+            portion: self.portion.diff(&older.portion),
         }
     }
 
@@ -100,9 +166,9 @@ impl RankingTable {
     /// # Errors
     /// When the change starts from another version.
     pub fn apply(&self, delta: RankingDelta) -> Result<Self, DeltaMismatch> {
-        let mut rows = match delta.base {
-            None => BTreeMap::new(),
-            Some(base) if base == self.version => self.rows.clone(),
+        let (mut rows, mut portion) = match delta.base {
+            None => (BTreeMap::new(), Portion::default()),
+            Some(base) if base == self.version => (self.rows.clone(), self.portion.clone()),
             Some(base) => {
                 let held = self.version;
                 return Err(DeltaMismatch { base, held });
@@ -112,11 +178,20 @@ impl RankingTable {
             rows.remove(id);
         }
         rows.extend(delta.rows);
+        portion.apply(delta.portion);
         Ok(Self {
             version: delta.version,
             generated_unix_ms: delta.generated_unix_ms,
             rows,
+            portion,
         })
+    }
+
+    /// What this edge may send an endpoint of `model`, in requests per second; none is not
+    /// limited.
+    #[must_use]
+    pub fn lease(&self, model: &ModelId, row: &RankingRow) -> Option<f64> {
+        self.portion.lease(model, row.cap_per_second()?)
     }
 }
 

@@ -188,11 +188,11 @@ fn sort_key(view: &View, offer: &Offer<'_>, mode: Mode) -> f64 {
     match mode {
         Mode::Price => view.price(offer.index),
         Mode::Latency => row
-            .filter(|row| row.ttft_ms_p50 > 0)
-            .map_or(f64::INFINITY, |row| f64::from(row.ttft_ms_p50)),
+            .filter(|row| row.ttft_ms.p50 > 0)
+            .map_or(f64::INFINITY, |row| f64::from(row.ttft_ms.p50)),
         Mode::Throughput => row
-            .filter(|row| row.throughput_tenths > 0)
-            .map_or(f64::INFINITY, |row| -f64::from(row.throughput_tenths)),
+            .filter(|row| row.throughput_tenths.p50 > 0)
+            .map_or(f64::INFINITY, |row| -f64::from(row.throughput_tenths.p50)),
         Mode::Balanced => 0.0,
     }
 }

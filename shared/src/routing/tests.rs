@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, DataPolicy, Modality, Parameter, Quantization};
 use crate::id::{EndpointId, Version};
 use crate::key::KeyHash;
 use crate::policy::{KeyKind, KeyPolicy};
-use crate::ranking::{Mode, RankingRow, RankingTable, State};
+use crate::ranking::{Mode, ProbeLease, RankingRow, RankingTable, State};
 use crate::snapshot::Snapshot;
 use crate::snapshot::tests::{catalog, endpoint};
 use crate::window::Outcome;
@@ -42,11 +42,7 @@ fn row(share: f64, state: State) -> RankingRow {
     RankingRow {
         share: [crate::ranking::share_u16(share); 4],
         state,
-        ttft_ms_p50: 0,
-        ttft_ms_p95: 0,
-        throughput_tenths: 0,
-        failure: 0,
-        probe: None,
+        ..RankingRow::default()
     }
 }
 
@@ -187,7 +183,10 @@ fn an_old_ranking_gives_way_to_the_price() {
 #[test]
 fn the_probing_node_sends_some_and_no_other_does() {
     let mut probed = row(0.002, State::HalfOpen);
-    probed.probe = Some("edge-1".into());
+    probed.probe = Some(ProbeLease {
+        node: "edge-1".into(),
+        number: 1,
+    });
     let rows = vec![("m0/x@p0", probed), ("m0/x@p1", row(1.0, State::Closed))];
     let view = view_of(&catalog(2, 1, 2), rows);
     let [others, ..] = first_shares(&view, &demand());
@@ -242,7 +241,7 @@ fn sort_is_strict() {
         ("m0/x@p2", 200, 90),
     ] {
         let mut row = row(0.33, State::Closed);
-        (row.ttft_ms_p50, row.throughput_tenths) = (ttft, speed);
+        (row.ttft_ms.p50, row.throughput_tenths.p50) = (ttft, speed);
         rows.push((id, row));
     }
     let view = view_of(&catalog(3, 1, 3), rows);

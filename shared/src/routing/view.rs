@@ -23,6 +23,8 @@ pub struct View {
     pub ranking: Arc<RankingTable>,
     /// The ranking's row of each endpoint, by [`EndpointIndex`].
     rows: Vec<Option<RankingRow>>,
+    /// Requests per second, by [`EndpointIndex`].
+    leases: Vec<Option<f64>>,
     /// USD per token of a usual mix, by [`EndpointIndex`].
     prices: Vec<f64>,
     node: Option<NodeId>,
@@ -40,15 +42,20 @@ impl View {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, ranking: Arc<RankingTable>) -> Self {
         let endpoints = snapshot.endpoints().iter();
-        let rows = endpoints
-            .map(|endpoint| ranking.rows.get(&endpoint.id).cloned())
-            .collect();
+        let (rows, leases) = endpoints
+            .map(|endpoint| {
+                let row = ranking.rows.get(&endpoint.id);
+                let lease = row.and_then(|row| ranking.lease(&endpoint.model, row));
+                (row.cloned(), lease)
+            })
+            .unzip();
         let prices = snapshot.endpoints().iter();
         let prices = prices.map(|it| it.pricing.blended()).collect();
         Self {
             snapshot,
             ranking,
             rows,
+            leases,
             prices,
             node: None,
             received: None,
@@ -101,6 +108,14 @@ impl View {
     #[must_use]
     pub(super) fn probes(&self, endpoint: EndpointIndex) -> bool {
         let probe = self.row(endpoint).and_then(|row| row.probe.as_ref());
-        probe.is_some() && probe == self.node.as_ref()
+        probe.is_some_and(|probe| Some(&probe.node) == self.node.as_ref())
+    }
+
+    /// What this node may send the endpoint, in requests per second: its lease of what the
+    /// endpoint takes from the whole fleet. None is not limited.
+    #[must_use]
+    pub fn lease(&self, endpoint: EndpointIndex) -> Option<f64> {
+        let at = usize::try_from(endpoint.0).ok()?;
+        self.leases.get(at).copied().flatten()
     }
 }

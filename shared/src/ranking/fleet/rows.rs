@@ -7,7 +7,7 @@ use crate::id::{EndpointId, NodeId, Pop, Region};
 use crate::ranking::score::{self, Facts};
 use crate::ranking::share::shares;
 use crate::ranking::speed::Recent;
-use crate::ranking::{Mode, RankingRow, State, Tuning, share_u16};
+use crate::ranking::{Mode, Percentiles, ProbeLease, RankingRow, State, Tuning, share_u16};
 use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -109,11 +109,20 @@ fn model_rows(
                 share(Mode::Throughput),
             ],
             state: known.state,
-            ttft_ms_p50: whole(known.ttft),
+            long_run: [0; 4],
+            ttft_ms: Percentiles {
+                p50: whole(known.ttft),
+                ..Percentiles::default()
+            },
             ttft_ms_p95: whole(known.ttft_p95),
-            throughput_tenths: whole(known.throughput.map(|speed| speed * 10.0)),
+            throughput_tenths: Percentiles {
+                p50: whole(known.throughput.map(|speed| speed * 10.0)),
+                ..Percentiles::default()
+            },
             failure: share_u16(known.failure),
-            probe: known.probe,
+            tool_failure: share_u16(known.tool_failure),
+            cap: 0,
+            probe: known.probe.map(|node| ProbeLease { node, number: 1 }),
         };
         rows.insert(endpoint.id.clone(), row);
     }
