@@ -5,6 +5,7 @@ mod bench;
 mod load;
 mod replay;
 mod servers;
+mod sim;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 #[command(
     name = "loadtest",
     version,
-    about = "Simulated providers, fault proxy, load, replay, bench"
+    about = "Simulated providers, fault proxy, load, replay, bench, simulation of routing"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -38,6 +39,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// A bare Pingora pass-through.
     Peer(bench::PeerArguments),
+    /// The discrete-event simulation of routing.
+    Sim(sim::SimArguments),
 }
 
 /// How a command ended.
@@ -75,6 +78,7 @@ async fn run(command: Command) -> Result<Verdict, String> {
         Command::Replay(arguments) => replay::replay(arguments).await,
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Peer(arguments) => bench::peer(arguments).await,
+        Command::Sim(arguments) => sim::sim(&arguments),
     }
 }
 

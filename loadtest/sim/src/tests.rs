@@ -1,0 +1,86 @@
+use super::*;
+use crate::scenario::Kind;
+
+fn standard() -> Scenario {
+    Scenario::new(Kind::Standard, 12, 0).unwrap()
+}
+
+fn near(what: &str, got: f64, expect: f64, by: f64) {
+    assert!(
+        (got - expect).abs() <= by,
+        "{what}: {got} is not {expect} within {by}"
+    );
+}
+
+/// The same world as the reference's: what it measures for its own policy and for others, means
+/// over seeds 1 to 3, comes out here.
+#[test]
+fn statistics_are_the_references() {
+    let scenario = standard();
+    // Policy, success, goodput, median, price, extra attempts, 429s.
+    for (policy, success, goodput, median, price, extra, limited) in [
+        ("random", 99.80, 97.55, 0.55, 0.417, 5.6, 0.7),
+        ("or_doc", 94.06, 90.40, 0.82, 0.304, 29.3, 26.6),
+        ("peakewma", 99.88, 98.94, 0.51, 0.455, 2.7, 0.5),
+        ("edgerank", 99.97, 98.51, 0.76, 0.282, 4.3, 0.1),
+        ("oracle", 100.0, 98.70, 0.92, 0.257, 0.9, 0.0),
+    ] {
+        let got = run(&scenario, policy, 1).unwrap();
+        near(
+            &format!("{policy} success"),
+            got.success_pct,
+            success,
+            0.1 + 0.1 * (100.0 - success),
+        );
+        near(
+            &format!("{policy} goodput"),
+            got.goodput_pct,
+            goodput,
+            0.15 + 0.1 * (100.0 - goodput),
+        );
+        near(&format!("{policy} median"), got.ttft_p50_s, median, 0.04);
+        near(
+            &format!("{policy} price"),
+            got.usd_per_mtok,
+            price,
+            0.02 * price,
+        );
+        near(
+            &format!("{policy} extra"),
+            got.extra_attempts_per_100,
+            extra,
+            0.5 + 0.15 * extra,
+        );
+        near(
+            &format!("{policy} 429s"),
+            got.http429_per_100,
+            limited,
+            0.2 + 0.15 * limited,
+        );
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_result_to_the_byte_and_another_one_another() {
+    let scenario = standard();
+    let text = |seed| {
+        let runs = run_all(&scenario, &["ll_cost", "edgerank"], &[seed], 2);
+        report::json(&runs, &serde_json::json!({})).to_string()
+    };
+    assert_eq!(text(3), text(3));
+    assert_ne!(text(3), text(4));
+}
+
+#[test]
+fn every_policy_has_a_name_and_survives_a_short_run() {
+    for kind in [Kind::Standard, Kind::Extended] {
+        let mut scenario = Scenario::new(kind, 6, 0).unwrap();
+        scenario.end = 200.0;
+        scenario.rate = 40.0;
+        for name in policy::names() {
+            let figures = run(&scenario, name, 1).unwrap();
+            assert!(figures.success_pct > 50.0, "{name}: {figures:?}");
+        }
+        assert!(run(&scenario, "nobody", 1).is_none());
+    }
+}

@@ -1,0 +1,137 @@
+//! `loadtest sim`: which policies in which world, and a table or one JSON object of what came out.
+
+use super::{Verdict, say, say_json};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use simulation::policy::{self, BASELINES, ORACLES, OURS, REFERENCE};
+use simulation::report;
+use simulation::scenario::{Kind, Scenario};
+
+/// The most seeds of one call.
+const SEEDS_MAX: usize = 1_000;
+
+/// Flags of `loadtest sim`.
+#[derive(Args)]
+pub(super) struct SimArguments {
+    /// Names, separated by commas; or `all`, `ours`, `baselines`, `oracles`, `reference`.
+    #[arg(long, value_delimiter = ',', default_value = "balanced")]
+    policy: Vec<String>,
+    /// Seeds: `101-105`, `1,2,7` or both.
+    #[arg(long, default_value = "101-105")]
+    seeds: String,
+    /// The reference's world, or what it is too kind about, too.
+    #[arg(long, value_enum, default_value = "standard")]
+    world: WorldName,
+    /// How many edges share the load; a multiple of three.
+    #[arg(long, default_value_t = 12)]
+    edges: usize,
+    /// A held-out scenario: other providers fail, elsewhere, more or less badly. 0 is none.
+    #[arg(long, default_value_t = 0)]
+    shuffle: u32,
+    /// Runs at a time; by default as many as there are cores.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Also goodput, reaction and recovery by fault in the table (always in the JSON).
+    #[arg(long)]
+    faults: bool,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WorldName {
+    Standard,
+    Extended,
+}
+
+pub(super) fn sim(arguments: &SimArguments) -> Result<Verdict, String> {
+    let seeds = seeds(&arguments.seeds)?;
+    let policies = policies(&arguments.policy)?;
+    let (kind, world) = match arguments.world {
+        WorldName::Standard => (Kind::Standard, "standard"),
+        WorldName::Extended => (Kind::Extended, "extended"),
+    };
+    let scenario = Scenario::new(kind, arguments.edges, arguments.shuffle);
+    let scenario = scenario.map_err(|error| error.to_string())?;
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.unwrap_or_else(cores);
+    let runs = simulation::run_all(&scenario, &policies, &seeds, threads);
+    if arguments.json {
+        let about = json!({
+            "world": world,
+            "edges": arguments.edges,
+            "shuffle": arguments.shuffle,
+            "seeds": seeds,
+        });
+        say_json(&report::json(&runs, &about), true);
+        return Ok(Verdict::Pass);
+    }
+    say(report::table(&runs).trim_end());
+    if arguments.faults {
+        say(report::fault_table(&runs).trim_end());
+    }
+    Ok(Verdict::Pass)
+}
+
+fn policies(words: &[String]) -> Result<Vec<&'static str>, String> {
+    let known = policy::names();
+    let mut chosen = Vec::new();
+    for word in words {
+        let names: Vec<&'static str> = match word.as_str() {
+            "all" => known.clone(),
+            "ours" => OURS.to_vec(),
+            "baselines" => BASELINES.to_vec(),
+            "oracles" => ORACLES.to_vec(),
+            "reference" => REFERENCE.to_vec(),
+            name => known.iter().copied().filter(|it| *it == name).collect(),
+        };
+        if names.is_empty() {
+            let known = known.join(", ");
+            return Err(format!(
+                "--policy {word}: no such policy; there are {known}"
+            ));
+        }
+        chosen.extend(names);
+    }
+    Ok(chosen)
+}
+
+fn seeds(text: &str) -> Result<Vec<u64>, String> {
+    let wrong = |part: &str| format!("--seeds {part}: a number, or two with a - between");
+    let mut seeds = Vec::new();
+    for part in text.split(',') {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let from: u64 = from.trim().parse().map_err(|_| wrong(part))?;
+        let to: u64 = to.trim().parse().map_err(|_| wrong(part))?;
+        if from > to {
+            return Err(wrong(part));
+        }
+        seeds.extend((from..=to).take(SEEDS_MAX + 1));
+        if seeds.len() > SEEDS_MAX {
+            return Err(format!("--seeds {text}: more than {SEEDS_MAX}"));
+        }
+    }
+    Ok(seeds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_ranges_and_lists() {
+        assert_eq!(seeds("101-103,7"), Ok(vec![101, 102, 103, 7]));
+        for wrong in ["", "a", "3-1", "1-", "1-99999999999"] {
+            assert!(seeds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn groups_and_names_are_policies() {
+        let words = |text: &str| policies(&[text.to_owned()]);
+        assert_eq!(words("ours").map(|it| it.len()), Ok(4));
+        assert_eq!(words("envoy"), Ok(vec!["envoy"]));
+        assert!(words("bogus").is_err());
+    }
+}
