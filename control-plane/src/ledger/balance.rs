@@ -11,9 +11,9 @@ use shared::record::{Origin, Outcome, UsageRecord};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A lease gets at most one in this many of what is available, so that the first edge that asks
-/// does not take all; but never less than what its waiting request needs.
-const SHARE: i128 = 2;
+/// A lease holds at most one in this many of what is available and in it, so that the first edges
+/// that ask do not take all; but never less than what a waiting request needs.
+const SHARE: i128 = 8;
 /// Added to a lease's time here, besides a fiftieth of it: clocks run apart.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -21,14 +21,15 @@ const MARGIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Repayment(pub Amount);
 
-/// What a request for a lease gets of `available`: nothing when that does not carry `least`,
-/// otherwise what is wanted up to a share of the balance, and at least `least`.
+/// What a request for a lease that holds `holds` gets of `available`: nothing when that does not
+/// carry `least`, otherwise what is wanted up to the lease's share, and at least `least`.
 #[must_use]
-pub fn grant(available: Amount, wanted: Amount, least: Amount) -> Amount {
+pub fn grant(available: Amount, holds: Amount, wanted: Amount, least: Amount) -> Amount {
     if least > available || available <= Amount::ZERO {
         return Amount::ZERO;
     }
-    let share = Amount(available.0 / SHARE);
+    let holds = holds.at_least_zero();
+    let share = Amount((available + holds).0 / SHARE) - holds;
     wanted.min(share).max(least)
 }
 
@@ -108,22 +109,30 @@ mod tests {
 
     #[test]
     fn a_grant_is_a_share_but_enough_to_start() {
-        // available, wanted, least -> granted
-        for (available, wanted, least, granted) in [
-            (100, 10, 5, 10),
-            (100, 80, 5, 50),
-            (100, 80, 70, 70),
-            (100, 200, 100, 100),
-            (100, 10, 30, 30),
-            (100, 200, 101, 0),
-            (1, 1, 1, 1),
-            (0, 5, 0, 0),
-            (-5, 5, 0, 0),
+        // available, in the lease, wanted, least -> granted
+        for (available, holds, wanted, least, granted) in [
+            (800, 0, 10, 5, 10),
+            (800, 0, 500, 5, 100),
+            (720, 80, 500, 5, 20),
+            (700, 100, 500, 5, 5),
+            (800, 0, 500, 300, 300),
+            (800, 0, 900, 800, 800),
+            (800, 0, 10, 30, 30),
+            (800, 0, 900, 801, 0),
+            (800, -80, 500, 5, 100),
+            (1, 0, 1, 1, 1),
+            (0, 0, 5, 0, 0),
+            (-5, 0, 5, 0, 0),
         ] {
             assert_eq!(
-                grant(Amount(available), Amount(wanted), Amount(least)),
+                grant(
+                    Amount(available),
+                    Amount(holds),
+                    Amount(wanted),
+                    Amount(least)
+                ),
                 Amount(granted),
-                "{available} {wanted} {least}"
+                "{available} {holds} {wanted} {least}"
             );
         }
     }

@@ -258,11 +258,12 @@ impl Book {
         }
         let available = Account::Available(request.org.clone());
         let has = self.balance(&available).await?;
-        let granted = balance::grant(has, request.wanted, request.least);
+        let lease = Account::Lease(request.org.clone(), origin.clone());
+        let holds = self.balance(&lease).await?;
+        let granted = balance::grant(has, holds, request.wanted, request.least);
         if granted == Amount::ZERO {
             return Ok(granted);
         }
-        let lease = Account::Lease(request.org.clone(), origin.clone());
         let lines = [(available, -granted), (lease, granted)];
         self.post(Kind::Grant, &request.lease_id, &lines).await?;
         let (nano, pico_rem) = split(granted)?;

@@ -251,9 +251,11 @@ impl Bench {
             }
             None => {
                 let available = self.model.of(org).available;
+                let holds = self.model.leases.get(&holder).copied().unwrap_or_default();
                 let affordable = least <= available && available > Amount::ZERO;
                 let granted = if affordable {
-                    wanted.min(Amount(available.0 / 2)).max(least)
+                    let share = Amount((available + holds).0 / 8) - holds;
+                    wanted.min(share).max(least)
                 } else {
                     Amount::ZERO
                 };

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 /// The burn rate forgets with this time constant.
 const BURN_MEMORY: Duration = Duration::from_secs(30);
-/// A top-up asks for this long at the burn rate.
-const BURN_AHEAD_SECONDS: f64 = 30.0;
+/// A top-up asks for this long at the burn rate: as long as a lease may last without the ledger,
+/// so that an outage of the control plane is not one of the clients. The ledger gives less where
+/// the balance is small.
+const BURN_AHEAD_SECONDS: f64 = 2.0 * 3600.0;
 /// A top-up asks for at least this many times the largest recent hold.
 const HOLDS_AHEAD: i128 = 4;
 
@@ -32,6 +34,8 @@ pub(super) struct Lease {
     ttl: Duration,
     /// and at least until then.
     until: Moment,
+    /// What was available after the last grant.
+    filled: Amount,
     /// When the last hold ended.
     idle_since: Moment,
     largest: Amount,
@@ -74,6 +78,7 @@ impl Lease {
     /// Money came in: it lasts until `until`, and `ttl` from any contact.
     pub(super) fn grant(&mut self, amount: Amount, ttl: Duration, until: Moment) {
         self.left += amount;
+        self.filled = self.left - self.held;
         self.ttl = ttl;
         self.until = self.until.max(until);
     }
@@ -134,9 +139,11 @@ impl Lease {
         burn.max(holds)
     }
 
-    /// True when it is time to ask for more before anybody has to wait.
+    /// True when it is time to ask for more before anybody has to wait: half of what there should
+    /// be is gone, or half of the most that the ledger gave.
     pub(super) fn low(&self, time: Time) -> bool {
-        self.available(time).0 < self.target(time.now).0 / 2
+        let most = self.target(time.now).min(self.filled);
+        self.available(time).0 < most.0 / 2
     }
 }
 
@@ -220,10 +227,10 @@ mod tests {
             lease.end(Amount(100), Amount(100), second(now));
         }
         let target = lease.target(second(30));
-        assert!((1500..2100).contains(&target.0), "{target:?}");
-        assert!(!lease.low(at(30)));
-        lease.end(Amount(0), Amount(6500), second(30));
-        assert!(lease.low(at(30)));
+        assert!((360_000..500_000).contains(&target.0), "{target:?}");
+        assert!(!lease.low(at(30)), "the ledger gave no more than is there");
+        lease.end(Amount(0), Amount(2_500), second(30));
+        assert!(lease.low(at(30)), "half of that is gone");
         assert_eq!(lease.target(second(3000)), Amount(400), "forgotten");
     }
 
