@@ -4,6 +4,7 @@
 mod bench;
 mod load;
 mod replay;
+mod scenario;
 mod servers;
 mod sim;
 
@@ -35,6 +36,8 @@ enum Command {
     Run(load::RunArguments),
     /// Recorded exchanges through a running edge.
     Replay(replay::ReplayArguments),
+    /// Faults in a real fleet, with a verdict.
+    Scenario(scenario::ScenarioArguments),
     /// Godwit and its peers under the same loads.
     Bench(bench::BenchArguments),
     /// A bare Pingora pass-through.
@@ -76,6 +79,7 @@ async fn run(command: Command) -> Result<Verdict, String> {
         Command::Wire(arguments) => servers::wire(arguments).await,
         Command::Run(arguments) => load::run(arguments).await,
         Command::Replay(arguments) => replay::replay(arguments).await,
+        Command::Scenario(arguments) => scenario::scenario(arguments).await,
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Peer(arguments) => bench::peer(arguments).await,
         Command::Sim(arguments) => sim::sim(&arguments),

@@ -10,5 +10,6 @@ pub mod peer;
 pub mod provider;
 pub mod replay;
 pub mod run;
+pub mod scenario;
 pub mod server;
 pub mod wire;

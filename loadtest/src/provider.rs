@@ -26,7 +26,7 @@ use shared::clock::Clock;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -88,6 +88,8 @@ struct Desk {
     room: Arc<Semaphore>,
     started_s: u64,
     counter: AtomicU64,
+    /// Requests that were understood, whatever fault struck them.
+    requests: AtomicU64,
 }
 
 /// A simulated provider that runs in this process.
@@ -111,6 +113,7 @@ impl Provider {
             room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             started_s: Clock::system().unix_s(),
             counter: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
         });
         let server = Server::start(listen, tls, Arc::clone(&desk)).await?;
         Ok(Running { desk, server })
@@ -142,6 +145,12 @@ impl Running {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.server.accepted()
+    }
+
+    /// Requests that it has understood so far, whatever fault struck them.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.desk.requests.load(Ordering::Relaxed)
     }
 
     /// Replaces the faults in force.

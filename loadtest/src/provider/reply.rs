@@ -119,6 +119,7 @@ impl Desk {
                 .await;
         }
         let prompt = wire.prompt(place, &body)?;
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let strike = self.faults.draw(&prompt.model);
         let entry = Entry {
             id: id.clone(),
@@ -157,6 +158,7 @@ impl Desk {
         answered: Answered,
         wire: &'static dyn Wire,
     ) -> Result<Response<Body>, Refusal> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let strike = self.faults.draw(&answered.model);
         let entry = Entry {
             id,
