@@ -27,6 +27,7 @@ use http::{HeaderMap, HeaderValue};
 use peek::{Grammar, Member, Peek, Refused};
 use reasoning::Reasoning;
 use shared::catalog::Modality;
+use shared::ranking::Mode;
 use shared::routing::Demand;
 
 /// Ask to see the routing decision.
@@ -246,6 +247,8 @@ fn assemble(
             parameters,
             preferences: peek.preferences,
             needs_tools: peek.survey.tools > 0,
+            mode: Mode::default(),
+            sticky: Vec::new(),
         },
         stream: peek.stream,
         include_usage: peek.include_usage,

@@ -11,7 +11,7 @@ use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use shared::catalog::{Endpoint, Provider};
 use shared::clock::Clock;
-use shared::health::Board;
+use shared::health::{Board, Handle};
 use shared::id::{BootEpoch, EndpointId, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
 use shared::routing::{self, Demand, Plan, Refusal, View};
@@ -124,7 +124,7 @@ impl Node {
     ) -> Result<Plan, Refusal> {
         let usable = |provider: &Provider| self.credentials.usable(provider);
         let now = self.clock.now();
-        routing::plan(view, &self.health, &usable, principal, demand, now, seed)
+        routing::plan(view, &*self.health, &usable, principal, demand, now, seed)
     }
 
     /// The counters of an endpoint.
@@ -138,9 +138,8 @@ impl Node {
     pub fn observe(&self, endpoint: &EndpointId, observation: &Observation) {
         let now = self.clock.now();
         let draw = fastrand::f64();
-        let change = self
-            .health
-            .change(endpoint, &observation.outcome, now, draw);
+        let handle = Handle::of(endpoint);
+        let change = self.health.observe(handle, &observation.outcome, now, draw);
         self.reporter.record(endpoint, observation, change);
     }
 }

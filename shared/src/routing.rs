@@ -1,28 +1,34 @@
-//! Which endpoints a request tries, in which order, and why. Pure: the view, the node's health,
-//! the time and a seed go in, a plan comes out, and the same input gives the same plan. Sending
-//! anything is not here.
+//! Which endpoints a request tries, in which order, and why; and how long it waits for each. Pure:
+//! the view, the node's health, the time and a seed go in, a plan comes out, and the same input
+//! gives the same plan. Sending anything is not here.
 
 pub mod demand;
 mod explain;
 mod filter;
 mod order;
+mod patience;
 mod plan;
+mod price;
+mod random;
 mod resolve;
+mod tuning;
 mod view;
 
-pub use demand::{Demand, MaxPrice, Preferences};
+pub use demand::{Demand, MaxPrice, Preferences, Sticky};
+pub use patience::{Pace, Patience, Task};
 pub use plan::{Candidate, Exclude, Exclusion, Plan, Reason, Refusal};
-pub use view::{PROBE_SHARE, View};
+pub use price::effective as effective_price;
+pub use tuning::Tuning;
+pub use view::View;
 
 use crate::catalog::Provider;
 use crate::clock::Moment;
-use crate::health::Board;
+use crate::health::Evidence;
 use crate::policy::Principal;
 
 /// All that a plan is made from.
 struct Context<'a> {
     view: &'a View,
-    health: &'a Board,
     usable: &'a dyn Fn(&Provider) -> bool,
     principal: &'a Principal,
     demand: &'a Demand,
@@ -34,6 +40,7 @@ struct Context<'a> {
 /// fallback models too, so that there is always somebody left to ask.
 ///
 /// `usable` says whether a provider can be called from here at all: a credential, a dialect.
+/// `health` is the node's [`crate::health::Board`], or a record of what it said.
 ///
 /// # Errors
 /// When no model is known, or every endpoint is excluded.
@@ -43,7 +50,7 @@ struct Context<'a> {
 )]
 pub fn plan(
     view: &View,
-    health: &Board,
+    health: &dyn Evidence,
     usable: &dyn Fn(&Provider) -> bool,
     principal: &Principal,
     demand: &Demand,
@@ -53,41 +60,25 @@ pub fn plan(
     let resolved = resolve::resolve(&view.snapshot, demand)?;
     let context = Context {
         view,
-        health,
         usable,
         principal,
         demand,
         now,
     };
-    let mut excluded = Vec::new();
-    let mut random = order::Random::new(seed);
-    let (mut ready, mut last_resort) = (Vec::new(), Vec::new());
-    for wanted in &resolved {
-        let offers = filter::filter(&context, wanted, &mut excluded);
-        let mut placed = order::order(&context, wanted, offers, &mut random);
-        if !demand.preferences.allow_fallbacks {
-            order::keep_first_choice(&demand.preferences, &mut placed, &mut excluded);
-        }
-        for (candidate, is_last_resort) in placed {
-            let list = if is_last_resort {
-                &mut last_resort
-            } else {
-                &mut ready
-            };
-            list.push(candidate);
-        }
+    let mut plan = Plan::new(view, demand, now, seed);
+    for (model, wanted) in resolved.iter().enumerate() {
+        let offers = filter::filter(&context, wanted, &mut plan.excluded);
+        order::place(&context, wanted, model, &offers, &mut plan);
     }
-    ready.append(&mut last_resort);
-    if ready.is_empty() {
+    plan.arrange(view, health, now);
+    if !demand.preferences.allow_fallbacks {
+        order::keep_first_choice(&demand.preferences, &mut plan);
+    }
+    if plan.candidates.is_empty() {
+        let excluded = plan.excluded;
         return Err(Refusal::NoEndpoints { excluded });
     }
-    Ok(Plan {
-        candidates: ready,
-        excluded,
-        snapshot_version: view.snapshot.version(),
-        ranking_version: view.ranking.version,
-        seed,
-    })
+    Ok(plan)
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ struct Inner {
     endpoints: Vec<Arc<Endpoint>>,
     /// 0, 1, 2 …: endpoints are sorted by model, so that a model's are a slice of this.
     indexes: Vec<EndpointIndex>,
+    /// The place of each endpoint's provider, by [`EndpointIndex`].
+    provider_of: Vec<usize>,
     provider_at: HashMap<ProviderSlug, usize>,
     model_at: HashMap<ModelId, usize>,
     endpoint_at: HashMap<EndpointId, EndpointIndex>,
@@ -257,6 +259,13 @@ impl Snapshot {
         self.inner.endpoints.get(usize::try_from(index.0).ok()?)
     }
 
+    /// Who serves the endpoint at this place.
+    #[must_use]
+    pub fn provider_of(&self, index: EndpointIndex) -> Option<&Arc<Provider>> {
+        let at = self.inner.provider_of.get(usize::try_from(index.0).ok()?)?;
+        self.inner.providers.get(*at)
+    }
+
     /// The place of the endpoint with this id.
     #[must_use]
     pub fn index_of(&self, id: &EndpointId) -> Option<EndpointIndex> {
@@ -296,6 +305,9 @@ impl Inner {
         for (at, endpoint) in self.endpoints.iter().enumerate() {
             let index = EndpointIndex(u32::try_from(at).unwrap_or(u32::MAX));
             self.indexes.push(index);
+            // Only endpoints whose provider is there were let in.
+            let provider = self.provider_at.get(&endpoint.provider).copied();
+            self.provider_of.push(provider.unwrap_or(usize::MAX));
             self.endpoint_at.insert(endpoint.id.clone(), index);
             let range = self.of_model.entry(endpoint.model.clone());
             range.or_insert((at, at)).1 = at + 1;

@@ -1,25 +1,49 @@
-//! The health of all endpoints on one node, shared by all requests. Locks are per shard and held
-//! for arithmetic only.
+//! The health of all endpoints on one node, shared by all requests and all threads: what one sees
+//! fail, the next one avoids. Locks are per shard and held for arithmetic only. The time is passed
+//! in, so that a simulation may have as many boards as it has nodes.
 
-use super::{LocalHealth, LocalVerdict, StateChange, Tuning};
+use super::bucket::Bucket;
+use super::evidence::BuildAsItIs;
+use super::{Allowance, Ask, Evidence, Handle, Local, LocalHealth, StateChange, Tuning};
 use crate::clock::Moment;
-use crate::id::EndpointId;
 use crate::task::lock;
 use crate::window::Outcome;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The most endpoints that a board keeps; further ones count as healthy.
 pub const BOARD_MAX: usize = 65_536;
-const SHARDS: usize = 32;
+const SHARDS: usize = 64;
+
+/// A full shard looks for what it may forget no more often than this.
+const SWEEP: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+struct Shard {
+    known: HashMap<Handle, LocalHealth, BuildAsItIs>,
+    swept: Option<Moment>,
+}
 
 /// What this node knows of all its endpoints.
 #[derive(Debug)]
 pub struct Board {
     tuning: Tuning,
-    shards: Vec<Mutex<HashMap<EndpointId, LocalHealth>>>,
+    shards: Vec<Mutex<Shard>>,
+    hedges: Mutex<Bucket>,
     shed: AtomicU64,
+}
+
+/// A request that leaves for an endpoint.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Departure {
+    /// What this node may send the endpoint, in requests per second; none is not limited.
+    pub lease: Option<f64>,
+    /// It is its request's first attempt.
+    pub first: bool,
+    /// The probe lease that it uses up.
+    pub probe: Option<u32>,
 }
 
 impl Default for Board {
@@ -35,60 +59,86 @@ impl Board {
         Self {
             tuning,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hedges: Mutex::new(Bucket::with(tuning.hedge_start, Moment::default())),
             shed: AtomicU64::new(0),
         }
     }
 
-    /// Takes an outcome into account; `jitter` is random in 0..1. True when the fleet should hear
-    /// of it at once.
-    pub fn observe(
-        &self,
-        endpoint: &EndpointId,
-        outcome: &Outcome,
-        now: Moment,
-        jitter: f64,
-    ) -> bool {
-        self.change(endpoint, outcome, now, jitter).is_some()
+    /// What it goes by.
+    #[must_use]
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
-    /// As [`Board::observe`], with what has changed.
-    pub fn change(
+    /// A request for this node's endpoints has come in: the hedge budget grows.
+    pub fn arrived(&self, now: Moment) {
+        let (ratio, most) = (self.tuning.hedge_ratio, self.tuning.hedge_burst);
+        lock(&self.hedges).add(ratio, 0.0, most, now);
+    }
+
+    /// Takes from this node's hedge budget; false when there is nothing left.
+    pub fn take_hedge(&self, now: Moment) -> bool {
+        lock(&self.hedges).take(0.0, self.tuning.hedge_burst, now)
+    }
+
+    /// Takes from the endpoint's retry budget; false when there is nothing left.
+    pub fn take_retry(&self, endpoint: Handle, now: Moment) -> bool {
+        self.with(endpoint, now, |it| it.take_retry(&self.tuning, now))
+            .unwrap_or(true)
+    }
+
+    /// An attempt leaves for the endpoint. Each must be followed by one [`Board::ended`].
+    pub fn departed(&self, endpoint: Handle, departure: &Departure, now: Moment) {
+        self.with(endpoint, now, |it| {
+            it.departed(&self.tuning, departure, now);
+        });
+    }
+
+    /// An attempt has ended, however.
+    pub fn ended(&self, endpoint: Handle, now: Moment) {
+        self.with(endpoint, now, LocalHealth::ended);
+    }
+
+    /// An attempt's first content has come, after so long where the time says something; what has
+    /// changed by it. Its end counts only when it is a failure.
+    pub fn answered(
         &self,
-        endpoint: &EndpointId,
+        endpoint: Handle,
+        ttft: Option<Duration>,
+        now: Moment,
+    ) -> Option<StateChange> {
+        self.with(endpoint, now, |it| it.answered(&self.tuning, ttft, now))?
+    }
+
+    /// Takes an outcome into account; what has changed by it. `jitter` is random in 0..1.
+    pub fn observe(
+        &self,
+        endpoint: Handle,
         outcome: &Outcome,
         now: Moment,
         jitter: f64,
     ) -> Option<StateChange> {
-        let mut shard = lock(self.shard(endpoint)?);
-        if let Some(health) = shard.get_mut(endpoint) {
-            return health.observe(&self.tuning, outcome, now, jitter);
-        }
-        if shard.len() >= BOARD_MAX / SHARDS {
-            self.shed.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        let health = shard.entry(endpoint.clone()).or_default();
-        health.observe(&self.tuning, outcome, now, jitter)
+        self.with(endpoint, now, |it| {
+            it.observe(&self.tuning, outcome, now, jitter)
+        })?
     }
 
-    /// What a plan must know; an endpoint never seen is healthy.
-    #[must_use]
-    pub fn read(&self, endpoint: &EndpointId, now: Moment) -> LocalVerdict {
-        let Some(shard) = self.shard(endpoint) else {
-            return LocalVerdict::default();
-        };
-        let shard = lock(shard);
-        let health = shard.get(endpoint);
-        health.map_or_else(LocalVerdict::default, |health| {
-            health.verdict(&self.tuning, now)
-        })
+    /// Notes what an answer's headers say of requests and tokens that are left.
+    pub fn allowed(
+        &self,
+        endpoint: Handle,
+        requests: Option<Allowance>,
+        tokens: Option<Allowance>,
+        now: Moment,
+    ) {
+        if requests.is_some() || tokens.is_some() {
+            self.with(endpoint, now, |it| it.allowed(requests, tokens, now));
+        }
     }
 
-    /// Forgets the endpoints of which `keep` says no, e.g. those that left the catalogue.
-    pub fn retain(&self, keep: impl Fn(&EndpointId) -> bool) {
-        for shard in &self.shards {
-            lock(shard).retain(|endpoint, _| keep(endpoint));
-        }
+    /// Another node of this point of presence leaves the endpoint alone until then.
+    pub fn heard_paused(&self, endpoint: Handle, until: Moment, now: Moment) {
+        self.with(endpoint, now, |it| it.heard_paused(until));
     }
 
     /// Outcomes that were not kept because the board was full.
@@ -97,15 +147,53 @@ impl Board {
         self.shed.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, endpoint: &EndpointId) -> Option<&Mutex<HashMap<EndpointId, LocalHealth>>> {
-        // FNV-1a: spreading is all it is for.
-        let hash = endpoint
-            .as_str()
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| {
-                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-            });
-        let at = usize::try_from(hash).unwrap_or_default() % SHARDS;
+    /// None when the board is full.
+    fn with<T>(
+        &self,
+        endpoint: Handle,
+        now: Moment,
+        change: impl FnOnce(&mut LocalHealth) -> T,
+    ) -> Option<T> {
+        let mut shard = lock(self.shard(endpoint)?);
+        if let Some(health) = shard.known.get_mut(&endpoint) {
+            return Some(change(health));
+        }
+        if shard.known.len() >= BOARD_MAX / SHARDS {
+            shard.sweep(&self.tuning, now);
+        }
+        if shard.known.len() >= BOARD_MAX / SHARDS {
+            self.shed.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(change(shard.known.entry(endpoint).or_default()))
+    }
+
+    fn shard(&self, endpoint: Handle) -> Option<&Mutex<Shard>> {
+        // The map goes by the bits at both ends.
+        let at = usize::try_from((endpoint.0 >> 32) & 0xffff).unwrap_or_default() % SHARDS;
         self.shards.get(at)
+    }
+}
+
+impl Shard {
+    fn sweep(&mut self, tuning: &Tuning, now: Moment) {
+        if self.swept.is_some_and(|last| now < last.plus(SWEEP)) {
+            return;
+        }
+        self.swept = Some(now);
+        self.known
+            .retain(|_, health| !health.is_forgotten(tuning, now));
+    }
+}
+
+impl Evidence for Board {
+    /// An endpoint never seen is healthy.
+    fn local(&self, ask: &Ask, now: Moment) -> Local {
+        let Some(shard) = self.shard(ask.handle) else {
+            return Local::default();
+        };
+        let shard = lock(shard);
+        let health = shard.known.get(&ask.handle);
+        health.map_or_else(Local::default, |it| it.local(&self.tuning, ask, now))
     }
 }

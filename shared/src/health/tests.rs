@@ -1,13 +1,23 @@
-//! Local health: pauses, rests, forgetting.
+//! Local health: pauses, rests, leases, budgets, forgetting.
 
 use super::*;
+use crate::clock::Moment;
 use crate::id::EndpointId;
+use crate::window::Outcome;
 use proptest::prelude::*;
 
 const TUNING: fn() -> Tuning = Tuning::default;
 
 fn at(seconds: f64) -> Moment {
     Moment::default().plus(Duration::from_secs_f64(seconds))
+}
+
+fn handle(text: &str) -> Handle {
+    Handle::of(&EndpointId::from(text))
+}
+
+fn local(health: &LocalHealth, now: Moment) -> Local {
+    health.local(&TUNING(), &Ask::default(), now)
 }
 
 #[test]
@@ -22,13 +32,13 @@ fn three_failures_in_a_row_pause_longer_each_time() {
         let until = now.plus(Duration::from_secs(pause));
         let change = health.observe(&tuning, &Outcome::Truncated, now, 0.0);
         assert_eq!(change, Some(StateChange::Paused(until)));
-        assert!(health.verdict(&tuning, now).paused);
+        assert!(local(&health, now).paused);
         now = until;
-        assert!(!health.verdict(&tuning, now).paused);
+        assert!(!local(&health, now).paused);
     }
-    let change = health.observe(&tuning, &Outcome::Ok, now, 0.0);
+    let change = health.answered(&tuning, None, now);
     assert_eq!(change, Some(StateChange::Recovered));
-    assert_eq!(health.observe(&tuning, &Outcome::Ok, now, 0.0), None);
+    assert_eq!(health.answered(&tuning, None, now), None);
 }
 
 #[test]
@@ -39,7 +49,7 @@ fn a_success_between_failures_prevents_the_pause() {
             assert_eq!(health.observe(&tuning, &outcome, at(1.0), 0.5), None);
         }
     }
-    assert_eq!(health.paused_until(), None);
+    assert_eq!(health.left_alone_until(), None);
 }
 
 #[test]
@@ -49,19 +59,95 @@ fn capacity_rests_and_is_not_sickness() {
         retry_after: Some(Duration::from_secs(seconds)),
     };
     health.observe(&tuning, &asked(20), at(0.0), 0.0);
-    assert_eq!(health.paused_until(), Some(at(20.0)));
+    assert_eq!(health.left_alone_until(), Some(at(20.0)));
     health.observe(&tuning, &asked(5), at(1.0), 0.0);
-    assert_eq!(health.paused_until(), Some(at(20.0)), "never shortened");
+    assert_eq!(health.left_alone_until(), Some(at(20.0)), "never shortened");
     health.observe(&tuning, &asked(86_400), at(2.0), 0.0);
-    assert_eq!(health.paused_until(), Some(at(302.0)));
-    assert!(health.penalty(&tuning, at(2.0)).abs() < f64::EPSILON);
+    assert_eq!(health.left_alone_until(), Some(at(302.0)));
+    let seen = local(&health, at(2.0));
+    assert!(seen.full && !seen.paused);
+    assert!(seen.penalty.abs() < f64::EPSILON);
 
     let mut health = LocalHealth::default();
     for _ in 0..20 {
         let silent = Outcome::Overload { retry_after: None };
         assert_eq!(health.observe(&tuning, &silent, at(0.0), 1.0), None);
     }
-    assert_eq!(health.paused_until(), Some(at(1.0)));
+    assert_eq!(health.left_alone_until(), Some(at(1.0)));
+}
+
+#[test]
+fn who_turns_requests_away_gets_fewer_for_a_while() {
+    let (tuning, mut health) = (TUNING(), LocalHealth::default());
+    let outcome = Outcome::RateLimited { retry_after: None };
+    health.observe(&tuning, &outcome, at(0.0), 0.0);
+    let accepts = |health: &LocalHealth, now| (local(health, now).acceptance * 100.0).round();
+    assert!((accepts(&health, at(0.0)) - 70.0).abs() < f64::EPSILON);
+    assert!((accepts(&health, at(5.0)) - 90.0).abs() < f64::EPSILON);
+    assert!((accepts(&health, at(60.0)) - 100.0).abs() < f64::EPSILON);
+    for _ in 0..50 {
+        health.observe(&tuning, &outcome, at(60.0), 0.0);
+    }
+    assert!((accepts(&health, at(60.0)) - 5.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_lease_lets_so_many_through_and_no_more() {
+    let board = Board::default();
+    let (endpoint, lease) = (handle("m@p"), Some(5.0));
+    let ask = Ask {
+        handle: endpoint,
+        lease,
+        prompt_tokens: 0,
+    };
+    let departure = Departure {
+        lease,
+        ..Departure::default()
+    };
+    let mut sent = 0;
+    for tick in 0..1000 {
+        let now = at(f64::from(tick) / 100.0);
+        if !board.local(&ask, now).full {
+            board.departed(endpoint, &departure, now);
+            board.ended(endpoint, now);
+            sent += 1;
+        }
+    }
+    // The burst of two seconds and two more, and ten seconds of the lease.
+    assert!((60..=62).contains(&sent), "{sent}");
+    let unlimited = Ask { lease: None, ..ask };
+    assert!(!board.local(&unlimited, at(10.0)).full);
+}
+
+#[test]
+fn headers_that_leave_nothing_are_believed_until_the_reset() {
+    let (board, endpoint) = (Board::default(), handle("m@p"));
+    let allowance = |limit, remaining, reset| {
+        Some(Allowance {
+            limit: Some(limit),
+            remaining,
+            reset: Some(Duration::from_secs(reset)),
+        })
+    };
+    board.allowed(endpoint, allowance(10.0, 0.0, 10), None, at(0.0));
+    let full = |prompt_tokens, now| {
+        let ask = Ask {
+            handle: endpoint,
+            lease: None,
+            prompt_tokens,
+        };
+        board.local(&ask, at(now)).full
+    };
+    assert!(full(0, 0.0));
+    assert!(full(0, 0.9));
+    assert!(!full(0, 1.1), "one of ten has refilled");
+    let tokens = allowance(10_000.0, 1_000.0, 60);
+    board.allowed(endpoint, allowance(10.0, 9.0, 1), tokens, at(20.0));
+    assert!(!full(1_000, 20.0));
+    assert!(full(2_000, 20.0));
+    assert!(!full(2_000, 30.0));
+    assert!(full(50_000, 30.0));
+    assert!(!full(50_000, 80.1), "after the reset nothing is known");
 }
 
 #[test]
@@ -76,25 +162,87 @@ fn the_penalty_fades() {
 }
 
 #[test]
-fn a_board_keeps_endpoints_apart() {
+fn the_peak_jumps_up_at_once_and_fades() {
+    let (tuning, mut health) = (TUNING(), LocalHealth::default());
+    let answer = |health: &mut LocalHealth, ms, now| {
+        health.answered(&tuning, Some(Duration::from_millis(ms)), at(now));
+    };
+    answer(&mut health, 300, 0.0);
+    answer(&mut health, 4000, 1.0);
+    assert!((local(&health, at(1.0)).peak - 4.0).abs() < 1e-9);
+    answer(&mut health, 300, 2.0);
+    let peak = local(&health, at(2.0)).peak;
+    assert!((3.5..4.0).contains(&peak), "{peak}");
+    assert!(local(&health, at(60.0)).peak < 0.02);
+}
+
+#[test]
+fn a_board_keeps_endpoints_apart_and_counts_what_is_under_way() {
     let board = Board::default();
-    let (sick, well) = (EndpointId::from("m@sick"), EndpointId::from("m@well"));
+    let (sick, well) = (handle("m@sick"), handle("m@well"));
+    let read = |handle, now| {
+        let ask = Ask {
+            handle,
+            ..Ask::default()
+        };
+        board.local(&ask, at(now))
+    };
     let mut alarms = 0;
     for _ in 0..3 {
-        alarms += u32::from(board.observe(&sick, &Outcome::HardFail, at(1.0), 0.5));
-        board.observe(&well, &Outcome::Ok, at(1.0), 0.5);
+        let change = board.observe(sick, &Outcome::HardFail, at(1.0), 0.5);
+        alarms += u32::from(change.is_some());
+        board.observe(well, &Outcome::Ok, at(1.0), 0.5);
     }
     assert_eq!(alarms, 1);
-    assert!(board.read(&sick, at(1.0)).paused);
-    assert!(!board.read(&well, at(1.0)).paused);
-    board.retain(|id| *id == well);
-    assert_eq!(board.read(&sick, at(1.0)), LocalVerdict::default());
+    assert!(read(sick, 1.0).paused);
+    assert!(!read(well, 1.0).paused);
+    board.departed(well, &Departure::default(), at(2.0));
+    assert_eq!(read(well, 2.0).in_flight, 1);
+    board.ended(well, at(2.0));
+    assert_eq!(read(well, 2.0).in_flight, 0);
+    board.heard_paused(well, at(9.0), at(2.0));
+    assert!(read(well, 8.0).paused && !read(well, 9.0).paused);
+    assert_eq!(read(handle("m@never"), 1.0), Local::default());
+}
+
+#[test]
+fn a_full_board_forgets_the_oldest_first_and_then_counts_what_it_sheds() {
+    let board = Board::default();
+    let many = |from: u64, now: f64| {
+        for at_ in from..from + 2 * u64::try_from(BOARD_MAX).unwrap() {
+            // Spread as hashes are.
+            let endpoint = Handle(at_.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            board.observe(endpoint, &Outcome::Ok, at(now), 0.0);
+        }
+    };
+    many(0, 0.0);
+    let shed = board.shed();
+    assert!(shed > 0);
+    many(1 << 32, 1000.0);
+    assert!(
+        board.shed() < 2 * shed + shed / 2,
+        "the first ones made room"
+    );
+}
+
+#[test]
+fn a_record_says_what_the_board_said() {
+    let (board, endpoint) = (Board::default(), handle("m@p"));
+    board.observe(endpoint, &Outcome::HardFail, at(1.0), 0.0);
+    let ask = Ask {
+        handle: endpoint,
+        ..Ask::default()
+    };
+    let said = board.local(&ask, at(2.0));
+    let record = Recorded::new(vec![(endpoint, said)]);
+    assert_eq!(record.local(&ask, at(99.0)), said);
+    assert_eq!(record.local(&Ask::default(), at(2.0)), Local::default());
 }
 
 proptest! {
     #[test]
     fn the_penalty_stays_in_range_and_failures_never_lower_it(
-        history in prop::collection::vec((0_u8..4, 0.0_f64..5.0), 0..40),
+        history in prop::collection::vec((0_u8..5, 0.0_f64..5.0), 0..40),
     ) {
         let (tuning, mut health) = (TUNING(), LocalHealth::default());
         let mut now = at(0.0);
@@ -104,17 +252,53 @@ proptest! {
                 0 => Outcome::HardFail,
                 1 => Outcome::Silence,
                 2 => Outcome::RateLimited { retry_after: None },
+                3 => Outcome::Truncated,
                 _ => Outcome::Ok,
             };
             let before = health.penalty(&tuning, now);
             health.observe(&tuning, &outcome, now, 0.3);
             let after = health.penalty(&tuning, now);
-            prop_assert!((0.0..1.0).contains(&after));
+            prop_assert!((0.0..=1.0).contains(&after));
             match kind {
-                0 => prop_assert!(after > before),
+                0 | 3 => prop_assert!(after > before || after >= 1.0),
                 2 => prop_assert!((after - before).abs() < 1e-12),
                 _ => {}
             }
+        }
+    }
+
+    #[test]
+    fn retries_keep_to_their_budget(
+        events in prop::collection::vec((any::<bool>(), 0.0_f64..0.5), 0..400),
+    ) {
+        let (board, endpoint, tuning) = (Board::default(), handle("m@p"), TUNING());
+        let (mut now, mut retries, mut firsts) = (0.0, 0.0, 0.0);
+        for (first, wait) in events {
+            now += wait;
+            if first {
+                let departure = Departure { first, ..Departure::default() };
+                board.departed(endpoint, &departure, at(now));
+                firsts += 1.0;
+            } else if board.take_retry(endpoint, at(now)) {
+                retries += 1.0;
+            }
+            let most = tuning.retry_burst + tuning.retry_ratio * firsts + tuning.retry_per_s * now;
+            prop_assert!(retries <= most + 1e-6);
+        }
+    }
+
+    #[test]
+    fn hedges_keep_to_their_budget(events in prop::collection::vec(any::<bool>(), 0..400)) {
+        let (board, tuning) = (Board::default(), TUNING());
+        let (mut requests, mut hedges) = (0.0, 0.0);
+        for request in events {
+            if request {
+                board.arrived(at(0.0));
+                requests += 1.0;
+            } else if board.take_hedge(at(0.0)) {
+                hedges += 1.0;
+            }
+            prop_assert!(hedges <= tuning.hedge_burst + tuning.hedge_ratio * requests + 1e-6);
         }
     }
 }

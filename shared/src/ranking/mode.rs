@@ -16,6 +16,16 @@ text_enum! {
     }
 }
 
+#[expect(
+    clippy::derivable_impls,
+    reason = "the macro that declares it derives no default"
+)]
+impl Default for Mode {
+    fn default() -> Self {
+        Self::Balanced
+    }
+}
+
 impl Mode {
     /// The mode's place in a row's shares.
     #[must_use]

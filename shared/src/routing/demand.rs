@@ -2,6 +2,7 @@
 //! read by the planner. No bodies and no credentials are here.
 
 use crate::catalog::{Modality, Parameter, Quantization};
+use crate::id::EndpointId;
 use crate::money::Price;
 use crate::ranking::Mode;
 
@@ -29,6 +30,27 @@ pub struct Demand {
     pub preferences: Preferences,
     /// True when the request declares tools.
     pub needs_tools: bool,
+    /// What the draw by share goes by; a client's `sort` is stricter and comes first.
+    pub mode: Mode,
+    /// Who served this conversation last; at most one for each model.
+    pub sticky: Vec<Sticky>,
+}
+
+/// An endpoint that may still have a conversation's prompt in its cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// Which.
+    pub endpoint: EndpointId,
+    /// The part of the last prompt that came from the cache, 1/65535.
+    pub hit: u16,
+}
+
+impl Sticky {
+    /// The part of the last prompt that came from the cache, 0..=1.
+    #[must_use]
+    pub fn hit_ratio(&self) -> f64 {
+        f64::from(self.hit) / f64::from(u16::MAX)
+    }
 }
 
 /// OpenRouter's `provider` object.

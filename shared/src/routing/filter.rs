@@ -6,11 +6,15 @@ use super::{Context, Demand, Exclude, Exclusion};
 use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization};
 use crate::policy::KeyPolicy;
 use crate::snapshot::EndpointIndex;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Tags with one of these after the slash cost otherwise or wait longer: only who names them gets
 /// them.
 const SERVICE_TIERS: [&str; 3] = ["flex", "priority", "scale"];
+
+/// A model's endpoints; as many as most models have need no allocation.
+pub(super) type Offers<'a> = SmallVec<[Offer<'a>; 16]>;
 
 /// An endpoint that may serve the request.
 pub(super) struct Offer<'a> {
@@ -24,16 +28,16 @@ pub(super) fn filter<'a>(
     context: &Context<'a>,
     wanted: &Wanted,
     excluded: &mut Vec<Exclusion>,
-) -> Vec<Offer<'a>> {
+) -> Offers<'a> {
     let snapshot = &context.view.snapshot;
     let indexes = snapshot.endpoints_of(wanted.model.id.as_str());
-    let mut offers = Vec::with_capacity(indexes.len());
+    let mut offers = Offers::with_capacity(indexes.len());
     for index in indexes {
         let Some(endpoint) = snapshot.endpoint(*index) else {
             continue;
         };
         // A snapshot has the provider of every endpoint that it has.
-        let Some(provider) = snapshot.provider(endpoint.provider.as_str()) else {
+        let Some(provider) = snapshot.provider_of(*index) else {
             continue;
         };
         let offer = Offer {

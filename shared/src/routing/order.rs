@@ -1,192 +1,283 @@
 //! The order of those that may serve: a draw by share without replacement, or the strict order
-//! that the client asked for; who fails or rests goes to the end in either case.
+//! that the client asked for; who fails or rests goes to the end in either case. What is left can
+//! be drawn again later, with the health of that moment.
 
-use super::filter::{Offer, names, supports};
+use super::filter::{Offer, Offers, names, supports};
+use super::price::stickiness;
+use super::random::{Purpose, unit};
 use super::resolve::Wanted;
-use super::{Candidate, Context, Exclude, Exclusion, Preferences, Reason, View};
+use super::{Candidate, Context, Exclude, Exclusion, Plan, Preferences, Reason, View};
 use crate::catalog::Parameter;
+use crate::health::{Ask, Local};
 use crate::ranking::{Mode, State};
-use std::time::Duration;
+use std::cmp::Ordering;
 
-/// How sharply local failures cut a share: it is multiplied with (1 - penalty)^6.
-const PENALTY_POWER: i32 = 6;
-/// A ranking older than this begins to lose weight against the price's share …
-const RANKING_FRESH: Duration = Duration::from_secs(3);
-/// … until, so much later, it has none.
-const RANKING_FADES: Duration = Duration::from_secs(60);
+/// The least share of who is closed by its score: rounded down, not shut.
+const SHARE_LEAST: f64 = 1e-5;
+/// Who has no share races at the price's, so much slower than all others.
+const LAST_RESORT_RATE: f64 = 1e-9;
 
-/// A candidate, and whether it is one only because nobody else may be left.
-pub(super) type Placed = (Candidate, bool);
-
-/// Where a candidate stands; smaller is earlier.
-struct Place<'a> {
-    offer: Offer<'a>,
-    last_resort: bool,
+/// Where a candidate stands; the fields from the top, smaller is earlier.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Place {
+    /// Only because nobody else may be left.
+    pub(super) last_resort: bool,
+    /// Which of the models asked for.
+    pub(super) model: usize,
     /// Strictly ordered, but not to be relied on yet.
-    held_back: bool,
+    pub(super) held_back: bool,
     /// The place in the client's `order`.
-    listed: usize,
-    without_tools: bool,
-    /// The client's `sort`.
-    sorted: f64,
+    pub(super) listed: usize,
+    /// Tools were sent and it is not known to take them.
+    pub(super) without_tools: bool,
+    /// By the client's `sort`.
+    pub(super) sorted: f64,
     /// The draw.
-    drawn: f64,
-    share: f64,
-    reason: Reason,
+    pub(super) drawn: f64,
+    /// The weight that the fleet gives it, before local health.
+    pub(super) fleet: f64,
+    /// The weight that its price gives it, of 1 for the model.
+    pub(super) prior: f64,
+    /// It stands in a strict order, and the fleet is only trying it out.
+    pub(super) on_trial: bool,
+    /// The median time to its first token as the fleet knows it, in seconds; 0 is unknown.
+    pub(super) ttft: f64,
+    /// Why it stands here unless its health says otherwise.
+    pub(super) because: Reason,
 }
 
-/// Puts a model's offers in order.
-pub(super) fn order<'a>(
-    context: &Context<'a>,
+impl Place {
+    /// By everything but the draw.
+    fn class(&self, other: &Self) -> Ordering {
+        self.last_resort
+            .cmp(&other.last_resort)
+            .then(self.model.cmp(&other.model))
+            .then(self.held_back.cmp(&other.held_back))
+            .then(self.listed.cmp(&other.listed))
+            .then(self.without_tools.cmp(&other.without_tools))
+            .then(self.sorted.total_cmp(&other.sorted))
+    }
+}
+
+/// Adds a model's offers to the plan; [`arrange`] puts them in order.
+pub(super) fn place(
+    context: &Context<'_>,
     wanted: &Wanted,
-    offers: Vec<Offer<'a>>,
-    random: &mut Random,
-) -> Vec<Placed> {
-    let preferences = &context.demand.preferences;
-    let sort = preferences.sort.or(wanted.sort);
-    let prefer_tools = context.demand.needs_tools
-        && offers
-            .iter()
-            .any(|offer| supports(offer.endpoint, Parameter::Tools));
-    let prior_sum: f64 = offers.iter().map(|it| context.view.prior(it.index)).sum();
-    let mut places: Vec<_> = offers
-        .into_iter()
-        .map(|offer| {
-            let mut place = place(context, offer, sort, prior_sum, random);
-            place.without_tools = prefer_tools && !supports(place.offer.endpoint, Parameter::Tools);
-            place.reason = reason(&place, sort);
-            place
-        })
-        .collect();
-    places.sort_by(|a, b| {
-        a.last_resort
-            .cmp(&b.last_resort)
-            .then(a.held_back.cmp(&b.held_back))
-            .then(a.listed.cmp(&b.listed))
-            .then(a.without_tools.cmp(&b.without_tools))
-            .then(a.sorted.total_cmp(&b.sorted))
-            .then(a.drawn.total_cmp(&b.drawn))
-    });
-    let sum: f64 = places.iter().map(|place| place.share).sum();
-    let placed = places.into_iter().map(|place| {
-        let candidate = Candidate {
-            endpoint: place.offer.endpoint.clone(),
-            provider: place.offer.provider.clone(),
-            share: if sum > 0.0 { place.share / sum } else { 0.0 },
-            reason: place.reason,
+    model: usize,
+    offers: &Offers<'_>,
+    plan: &mut Plan,
+) {
+    let demand = context.demand;
+    let sort = demand.preferences.sort.or(wanted.sort);
+    let takes_tools = |offer: &Offer<'_>| supports(offer.endpoint, Parameter::Tools);
+    let prefer_tools = demand.needs_tools && offers.iter().any(takes_tools);
+    let known = |offer: &Offer<'_>| context.view.known(offer.index).map_or(0.0, |it| it.prior);
+    let prior_sum: f64 = offers.iter().map(known).sum();
+    plan.candidates.reserve(offers.len());
+    for offer in offers {
+        let Some(known) = context.view.known(offer.index) else {
+            continue;
         };
-        (candidate, place.last_resort)
-    });
-    placed.collect()
+        let mut order = demand.preferences.order.iter();
+        let listed = order.position(|word| names(word, offer));
+        let without_tools = prefer_tools && !takes_tools(offer);
+        let prior = known.prior / prior_sum;
+        let strict = sort.is_some() || !demand.preferences.order.is_empty();
+        let row = known.row.as_ref();
+        let on_trial = row.is_some_and(|it| matches!(it.state, State::HalfOpen | State::Ramp));
+        let place = Place {
+            last_resort: false,
+            model,
+            held_back: false,
+            listed: listed.unwrap_or(usize::MAX),
+            without_tools,
+            sorted: sort.map_or(0.0, |mode| sort_key(context.view, offer, mode)),
+            drawn: 0.0,
+            fleet: fleet_share(context, offer, sort.unwrap_or(demand.mode), prior),
+            prior,
+            on_trial: strict && on_trial,
+            ttft: row.map_or(0.0, |row| f64::from(row.ttft_ms.p50) / 1e3),
+            because: match (listed, sort) {
+                (Some(at), _) => Reason::Ordered(at),
+                _ if without_tools => Reason::WithoutTools,
+                (_, Some(mode)) if mode != Mode::Balanced => Reason::Sorted(mode),
+                _ => Reason::Drawn,
+            },
+        };
+        plan.candidates.push(Candidate {
+            endpoint: offer.endpoint.clone(),
+            provider: offer.provider.clone(),
+            share: 0.0,
+            reason: place.because,
+            index: offer.index,
+            handle: known.handle,
+            lease: context.view.lease(offer.index, context.now),
+            probe: None,
+            lease_to_probe: context.view.probe(offer.index),
+            local: Local::default(),
+            place,
+        });
+    }
 }
 
-/// Without fallbacks: those that `order` lists or, where it lists none, the first.
-pub(super) fn keep_first_choice(
-    preferences: &Preferences,
-    placed: &mut Vec<Placed>,
-    excluded: &mut Vec<Exclusion>,
-) {
-    let mut kept = Vec::with_capacity(placed.len());
-    for (at, (candidate, last_resort)) in placed.drain(..).enumerate() {
-        let first_choice = if preferences.order.is_empty() {
-            at == 0
-        } else {
-            is_listed(preferences, &candidate)
+/// Reads the health of the moment and puts candidates in order by it.
+pub(super) fn arrange(context: &Draw<'_>, candidates: &mut [Candidate]) {
+    for candidate in candidates.iter_mut() {
+        let ask = Ask {
+            handle: candidate.handle,
+            lease: candidate.lease,
+            prompt_tokens: context.prompt_tokens,
         };
-        if first_choice {
-            kept.push((candidate, last_resort));
+        candidate.local = context.health.local(&ask, context.now);
+        draw(context, candidate);
+    }
+    candidates.sort_unstable_by(|a, b| {
+        let (one, other) = (&a.place, &b.place);
+        one.class(other)
+            .then(one.drawn.total_cmp(&other.drawn))
+            .then(a.index.cmp(&b.index))
+    });
+    if context.mode == Mode::Latency && context.view.tuning.two_choices {
+        keep_the_less_loaded(candidates);
+    }
+    normalise(candidates);
+}
+
+/// All that a draw depends on.
+pub(super) struct Draw<'a> {
+    pub(super) view: &'a View,
+    pub(super) health: &'a dyn crate::health::Evidence,
+    pub(super) now: crate::clock::Moment,
+    pub(super) seed: u64,
+    /// 0 for the plan, then one more each time that what is left is drawn again.
+    pub(super) round: u32,
+    pub(super) mode: Mode,
+    pub(super) prompt_tokens: u64,
+}
+
+fn draw(context: &Draw<'_>, candidate: &mut Candidate) {
+    let random = |purpose| unit(context.seed, context.round, candidate.handle, purpose);
+    let (local, mut place) = (candidate.local, candidate.place);
+    // Where there is a lease, the quota refills the slower the more was turned away.
+    let accepted = candidate.lease.map_or(local.acceptance, |_| 1.0);
+    let healthy = (1.0 - local.penalty).powi(context.view.tuning.penalty_power);
+    let share = place.fleet * healthy * accepted;
+    // A lease is for one request, and that one goes wherever it leads.
+    let probe = candidate
+        .lease_to_probe
+        .filter(|number| *number != local.probed);
+    candidate.probe = probe.filter(|_| place.because == Reason::Drawn && !local.full);
+    candidate.reason = match place.because {
+        _ if candidate.probe.is_some() => Reason::Probe,
+        _ if local.paused => Reason::Paused,
+        _ if local.full => Reason::Full,
+        _ if place.fleet <= 0.0 => Reason::Open,
+        because => because,
+    };
+    place.last_resort = !candidate.reason.is_ready();
+    // Exponential races: the order of arrival is a draw without replacement by rate.
+    let rate = if share > 0.0 {
+        share
+    } else {
+        place.prior * LAST_RESORT_RATE
+    };
+    place.drawn = match candidate.reason {
+        Reason::Probe => 0.0,
+        _ => -random(Purpose::Draw).ln() / rate.max(f64::MIN_POSITIVE),
+    };
+    // A strict order would send everything to an endpoint that is only being tried out: it gets
+    // its share of strict requests, too, and no more.
+    place.held_back = place.on_trial && random(Purpose::Trial) > place.fleet;
+    candidate.share = if place.last_resort { 0.0 } else { share };
+    candidate.place = place;
+}
+
+/// Two were drawn by share: of these the less loaded one, seen from here, goes first.
+fn keep_the_less_loaded(candidates: &mut [Candidate]) {
+    let [first, second, ..] = candidates else {
+        return;
+    };
+    // A median that the fleet knows stands for a peak that was not seen, or has faded below it.
+    let load = |it: &Candidate| {
+        let ttft = it.local.peak.max(it.place.ttft);
+        ttft * (f64::from(it.local.in_flight) + 1.0)
+    };
+    let (one, other) = (load(first), load(second));
+    let alike = first.place.class(&second.place).is_eq() && first.reason == second.reason;
+    if alike && other > 0.0 && other < one {
+        std::mem::swap(first, second);
+    }
+}
+
+/// Makes shares sum to 1 within each model.
+fn normalise(candidates: &mut [Candidate]) {
+    let mut from = 0;
+    // A model's candidates need not stand together: those that rest come last.
+    while let Some(model) = candidates.get(from).map(|it| it.place.model) {
+        let of_model = |it: &&mut Candidate| it.place.model == model;
+        let sum: f64 = candidates
+            .iter()
+            .filter(|it| it.place.model == model && it.share > 0.0)
+            .map(|it| it.share)
+            .sum();
+        if sum > 0.0 {
+            let all = candidates.iter_mut().filter(of_model);
+            all.for_each(|it| it.share /= sum);
+        }
+        let next = candidates.iter().skip(from);
+        from += next.take_while(|it| it.place.model == model).count();
+    }
+}
+
+/// Without fallbacks: those that `order` lists or, where it lists none, each model's first.
+pub(super) fn keep_first_choice(preferences: &Preferences, plan: &mut Plan) {
+    let (excluded, passed_over) = (&mut plan.excluded, &mut plan.passed_over);
+    let mut served = 0_u64;
+    plan.candidates.retain(|candidate| {
+        let model = 1_u64 << candidate.place.model.min(63);
+        let kept = if preferences.order.is_empty() {
+            served & model == 0
         } else {
+            candidate.place.listed < usize::MAX
+        };
+        served |= model;
+        if !kept {
             excluded.push(Exclusion {
                 endpoint: candidate.endpoint.id.clone(),
                 why: Exclude::NoFallbacks,
             });
+            passed_over.push((candidate.handle, candidate.local));
         }
-    }
-    *placed = kept;
+        kept
+    });
 }
 
-fn is_listed(preferences: &Preferences, candidate: &Candidate) -> bool {
-    let offer = Offer {
-        index: crate::snapshot::EndpointIndex(0),
-        endpoint: &candidate.endpoint,
-        provider: &candidate.provider,
-    };
-    preferences.order.iter().any(|word| names(word, &offer))
-}
-
-fn place<'a>(
-    context: &Context<'a>,
-    offer: Offer<'a>,
-    sort: Option<Mode>,
-    prior_sum: f64,
-    random: &mut Random,
-) -> Place<'a> {
-    let view = context.view;
-    let local = context.health.read(&offer.endpoint.id, context.now);
-    let prior = view.prior(offer.index) / prior_sum;
-    let fleet = fleet_share(context, &offer, sort.unwrap_or(Mode::Balanced), prior);
-    let share = fleet * (1.0 - local.penalty).powi(PENALTY_POWER);
-    let open = fleet <= 0.0;
-    let probes = !local.paused && view.probes(offer.index);
-    let reason = match (local.paused, probes, open) {
-        (true, ..) => Reason::Paused,
-        (false, true, _) => Reason::Probe,
-        (false, false, true) => Reason::Open,
-        (false, false, false) => Reason::Drawn,
-    };
-    let last_resort = matches!(reason, Reason::Paused | Reason::Open);
-    // Exponential races: the order of arrival is a draw without replacement by rate. Who has no
-    // share races at the price's, among the others that have none.
-    let rate = if share > 0.0 { share } else { prior * 1e-9 };
-    let order = &context.demand.preferences.order;
-    let drawn = -random.unit().ln() / rate.max(f64::MIN_POSITIVE);
-    // A strict order would send everything to an endpoint that is only being tried out: it gets
-    // its share of strict requests, too, and no more.
-    let strict = sort.is_some() || !order.is_empty();
-    let on_trial = view
-        .row(offer.index)
-        .is_some_and(|row| matches!(row.state, State::HalfOpen | State::Ramp));
-    Place {
-        last_resort,
-        held_back: strict && on_trial && random.unit() > fleet,
-        listed: order
-            .iter()
-            .position(|word| names(word, &offer))
-            .unwrap_or(usize::MAX),
-        without_tools: false,
-        sorted: sort.map_or(0.0, |mode| sort_key(view, &offer, mode)),
-        drawn,
-        share: if last_resort { 0.0 } else { share },
-        reason,
-        offer,
-    }
-}
-
-/// What the fleet gives it: the ranking's share, the older the more of the price's.
+/// What the fleet gives it: the ranking's share, the older the more of what its long record
+/// deserves, and of what its price deserves where there is none.
 fn fleet_share(context: &Context<'_>, offer: &Offer<'_>, mode: Mode, prior: f64) -> f64 {
-    let view = context.view;
+    let (view, tuning) = (context.view, &context.view.tuning);
+    let sticky = stickiness(tuning, context.demand, offer.endpoint, mode);
     let Some(row) = view.row(offer.index) else {
-        return prior;
+        return prior * sticky;
     };
-    let stale = view.ranking_age(context.now).saturating_sub(RANKING_FRESH);
-    let faded = (stale.as_secs_f64() / RANKING_FADES.as_secs_f64()).min(1.0);
+    let stale = view
+        .ranking_age(context.now)
+        .saturating_sub(tuning.ranking_fresh);
+    let faded = (stale.as_secs_f64() / tuning.ranking_fades.as_secs_f64().max(1e-3)).min(1.0);
     let pushed = match row.state {
-        // Closed by its score and still without weight: rounded down, not shut.
-        State::Closed | State::Ramp | State::HalfOpen => row.share_of(mode).max(1e-5),
+        State::Closed | State::Ramp | State::HalfOpen => row.share_of(mode).max(SHARE_LEAST),
         State::Open | State::Draining | State::Disabled => row.share_of(mode),
     };
-    let share = (1.0 - faded) * pushed + faded * prior;
-    if view.probes(offer.index) {
-        return share.max(super::PROBE_SHARE);
-    }
-    share
+    let record = Some(row.long_run_of(mode)).filter(|share| *share > 0.0);
+    let share = (1.0 - faded) * pushed + faded * record.unwrap_or(prior);
+    share * sticky
 }
 
 /// Smaller is better; what is not known comes last.
 fn sort_key(view: &View, offer: &Offer<'_>, mode: Mode) -> f64 {
     let row = view.row(offer.index);
     match mode {
-        Mode::Price => view.price(offer.index),
+        Mode::Price => view.known(offer.index).map_or(f64::INFINITY, |it| it.price),
         Mode::Latency => row
             .filter(|row| row.ttft_ms.p50 > 0)
             .map_or(f64::INFINITY, |row| f64::from(row.ttft_ms.p50)),
@@ -194,35 +285,5 @@ fn sort_key(view: &View, offer: &Offer<'_>, mode: Mode) -> f64 {
             .filter(|row| row.throughput_tenths.p50 > 0)
             .map_or(f64::INFINITY, |row| -f64::from(row.throughput_tenths.p50)),
         Mode::Balanced => 0.0,
-    }
-}
-
-fn reason(place: &Place<'_>, sort: Option<Mode>) -> Reason {
-    match (place.reason, sort) {
-        (Reason::Paused | Reason::Open, _) => place.reason,
-        _ if place.listed < usize::MAX => Reason::Ordered(place.listed),
-        _ if place.without_tools => Reason::WithoutTools,
-        (_, Some(mode)) if mode != Mode::Balanced => Reason::Sorted(mode),
-        _ => place.reason,
-    }
-}
-
-/// SplitMix64: small, and the same for ever, so that a plan can be made again from its seed.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// In (0, 1].
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -1,9 +1,15 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
+use super::order::{self, Draw, Place};
+use super::{Demand, View};
 use crate::catalog::{Endpoint, Modality, Provider, text_enum};
+use crate::clock::Moment;
+use crate::health::{Evidence, Handle, Local};
 use crate::id::{EndpointId, ModelId, Version};
 use crate::ranking::Mode;
+use crate::snapshot::EndpointIndex;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whom to try, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +24,14 @@ pub struct Plan {
     pub ranking_version: Version,
     /// Makes it again.
     pub seed: u64,
+    /// How old the ranking was.
+    pub ranking_age: Duration,
+    /// What this node knew of candidates that are excluded because the client allows no fallbacks.
+    pub(super) passed_over: Vec<(Handle, Local)>,
+    /// How often what is left was drawn again.
+    pub(super) round: u32,
+    pub(super) mode: Mode,
+    pub(super) prompt_tokens: u64,
 }
 
 /// An endpoint to try.
@@ -31,6 +45,67 @@ pub struct Candidate {
     pub share: f64,
     /// Why it stands where it stands.
     pub reason: Reason,
+    /// Its place in the snapshot.
+    pub index: EndpointIndex,
+    /// Its place on the board.
+    pub handle: Handle,
+    /// What this node may send it, in requests per second; none is not limited.
+    pub lease: Option<f64>,
+    /// The probe lease that this attempt uses up.
+    pub probe: Option<u32>,
+    /// What this node knew of it.
+    pub local: Local,
+    /// The probe lease that this node has for it, used up or not.
+    pub(super) lease_to_probe: Option<u32>,
+    pub(super) place: Place,
+}
+
+impl Candidate {
+    /// False when it stands here only because nobody else may be left.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.reason.is_ready()
+    }
+}
+
+impl Plan {
+    /// An empty one, to be filled.
+    pub(super) fn new(view: &View, demand: &Demand, now: Moment, seed: u64) -> Self {
+        Self {
+            candidates: Vec::new(),
+            excluded: Vec::new(),
+            snapshot_version: view.snapshot.version(),
+            ranking_version: view.ranking.version,
+            seed,
+            ranking_age: view.ranking_age(now),
+            passed_over: Vec::new(),
+            round: 0,
+            mode: demand.mode,
+            prompt_tokens: demand.prompt_tokens,
+        }
+    }
+
+    /// Puts what is left in order, by the health of the moment. After each candidate that is taken
+    /// out the next is drawn among the others: a draw without replacement.
+    pub fn arrange(&mut self, view: &View, health: &dyn Evidence, now: Moment) {
+        let draw = Draw {
+            view,
+            health,
+            now,
+            seed: self.seed,
+            round: self.round,
+            mode: self.mode,
+            prompt_tokens: self.prompt_tokens,
+        };
+        order::arrange(&draw, &mut self.candidates);
+        self.round = self.round.saturating_add(1);
+    }
+
+    /// Takes the first candidate out that `may` serve; the others stay where they are.
+    pub fn take(&mut self, may: impl FnMut(&Candidate) -> bool) -> Option<Candidate> {
+        let at = self.candidates.iter().position(may)?;
+        Some(self.candidates.remove(at))
+    }
 }
 
 /// Why a candidate stands where it stands.
@@ -48,11 +123,19 @@ pub enum Reason {
     WithoutTools,
     /// The fleet's ranking gives it nothing: it fails.
     Open,
-    /// This node leaves it alone for a while.
+    /// This node leaves it alone for a while: it fails.
     Paused,
+    /// At its capacity, or this node's part of it is used up.
+    Full,
 }
 
 impl Reason {
+    /// False for those who are asked only when nobody else is left.
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        !matches!(self, Self::Open | Self::Paused | Self::Full)
+    }
+
     /// A word for logs and explanations.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +150,7 @@ impl Reason {
             Self::WithoutTools => "without_tools",
             Self::Open => "open",
             Self::Paused => "paused",
+            Self::Full => "capacity",
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{Demand, Refusal};
 use crate::catalog::Model;
 use crate::ranking::Mode;
 use crate::snapshot::Snapshot;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The most suggestions for an unknown model.
@@ -23,11 +24,14 @@ pub(super) struct Wanted {
     pub(super) tier: Option<&'static str>,
 }
 
+/// Models; as many as most requests name need no allocation.
+pub(super) type Models = SmallVec<[Wanted; 4]>;
+
 /// The models asked for, in order, without repetitions. Unknown ones are passed over as long as
 /// there is a known one, and so are those that give something else than is asked for: a fallback is
 /// for that, too.
-pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Vec<Wanted>, Refusal> {
-    let mut all: Vec<Wanted> = Vec::with_capacity(1 + demand.fallback_models.len());
+pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Models, Refusal> {
+    let mut all = Models::new();
     let names = std::iter::once(&demand.model).chain(&demand.fallback_models);
     for name in names.take(MODELS_MAX) {
         let Some(wanted) = find(snapshot, name) else {
@@ -55,7 +59,7 @@ pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Vec<Wanted
             gives: first.model.output_modalities.clone(),
         });
     }
-    all.retain(gives);
+    all.retain(|wanted| gives(wanted));
     Ok(all)
 }
 

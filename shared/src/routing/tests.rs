@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::catalog::{Catalog, DataPolicy, Modality, Parameter, Quantization};
+use crate::health::{Board, Departure, Handle};
 use crate::id::{EndpointId, Version};
 use crate::key::KeyHash;
 use crate::policy::{KeyKind, KeyPolicy};
@@ -128,9 +129,9 @@ fn the_first_choice_follows_the_pushed_shares() {
 fn who_fails_here_goes_last_and_is_still_there() {
     let view = view_of(&catalog(3, 2, 3), vec![("m0/x@p1", row(0.0, State::Open))]);
     let board = Board::default();
-    let (sick, now) = (EndpointId::from("m0/x@p0"), Moment::default());
+    let (sick, now) = (Handle::of(&"m0/x@p0".into()), Moment::default());
     for _ in 0..3 {
-        board.observe(&sick, &Outcome::HardFail, now, 0.5);
+        board.observe(sick, &Outcome::HardFail, now, 0.5);
     }
     let anyone = principal(KeyPolicy::default());
     let mut demand = demand();
@@ -153,7 +154,7 @@ fn who_fails_here_goes_last_and_is_still_there() {
     // Everybody fails: everybody is asked all the same.
     for endpoint in view.snapshot.endpoints() {
         for _ in 0..3 {
-            board.observe(&endpoint.id, &Outcome::HardFail, now, 0.5);
+            board.observe(Handle::of(&endpoint.id), &Outcome::HardFail, now, 0.5);
         }
     }
     let plan = plan(&view, &board, &|_| true, &anyone, &demand, now, 1).unwrap();
@@ -181,18 +182,36 @@ fn an_old_ranking_gives_way_to_the_price() {
 }
 
 #[test]
-fn the_probing_node_sends_some_and_no_other_does() {
-    let mut probed = row(0.002, State::HalfOpen);
-    probed.probe = Some(ProbeLease {
-        node: "edge-1".into(),
-        number: 1,
-    });
-    let rows = vec![("m0/x@p0", probed), ("m0/x@p1", row(1.0, State::Closed))];
-    let view = view_of(&catalog(2, 1, 2), rows);
-    let [others, ..] = first_shares(&view, &demand());
-    let [prober, ..] = first_shares(&view.of_node("edge-1".into()), &demand());
-    assert!(others < 0.02, "{others}");
-    assert!((prober - 0.2).abs() < 0.03, "{prober}");
+fn the_probing_node_sends_one_request_for_each_lease() {
+    let leased = |number| {
+        let mut probed = row(0.0, State::Open);
+        probed.probe = Some(ProbeLease {
+            node: "edge-1".into(),
+            number,
+        });
+        let rows = vec![("m0/x@p0", probed), ("m0/x@p1", row(1.0, State::Closed))];
+        view_of(&catalog(2, 1, 2), rows)
+    };
+    let [others, ..] = first_shares(&leased(7), &demand());
+    assert!(others <= 0.0, "{others}");
+    let (board, now) = (Board::default(), Moment::default());
+    for (number, expect) in [(7, 1), (7, 0), (8, 1)] {
+        let view = leased(number).of_node("edge-1".into());
+        let anyone = principal(KeyPolicy::default());
+        let mut probes = 0;
+        for seed in 0..20 {
+            let plan = plan(&view, &board, &|_| true, &anyone, &demand(), now, seed).unwrap();
+            let first = &plan.candidates[0];
+            probes += u32::from(first.reason == Reason::Probe);
+            let departure = Departure {
+                probe: first.probe,
+                ..Departure::default()
+            };
+            board.departed(first.handle, &departure, now);
+            board.ended(first.handle, now);
+        }
+        assert_eq!(probes, expect, "one request for each number");
+    }
 }
 
 #[test]
@@ -538,7 +557,7 @@ proptest! {
         let view = view_of(&catalog, rows);
         let (board, now) = (Board::default(), Moment::default());
         for at in failures {
-            board.observe(&catalog.endpoints[at].id, &Outcome::HardFail, now, 0.5);
+            board.observe(Handle::of(&catalog.endpoints[at].id), &Outcome::HardFail, now, 0.5);
         }
         let anyone = principal(KeyPolicy::default());
         let usable = |provider: &Provider| provider.slug.as_str() != "p4";
@@ -569,7 +588,7 @@ proptest! {
             prop_assert!(withdrawn.is_none_or(|row| !row.state.is_withdrawn()));
             prop_assert!((0.0..=1.0 + 1e-9).contains(&one.share));
         }
-        let resting = |one: &Candidate| matches!(one.reason, Reason::Open | Reason::Paused);
+        let resting = |one: &Candidate| !one.is_ready();
         let first_resting = candidates.iter().position(resting).unwrap_or(candidates.len());
         prop_assert!(candidates[first_resting..].iter().all(resting), "who rests comes last");
     }

@@ -1,15 +1,13 @@
 //! All that a request may read: the catalogue and what the fleet knows, fixed for its whole life.
 
+use super::{Demand, Pace, Patience, Task, Tuning};
 use crate::clock::Moment;
+use crate::health::Handle;
 use crate::id::NodeId;
 use crate::ranking::{RankingRow, RankingTable};
 use crate::snapshot::{EndpointIndex, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The least share of a model's requests that a node gives to an endpoint that it probes: a few
-/// per second are enough, and a failed one costs its request a retry.
-pub const PROBE_SHARE: f64 = 0.25;
 
 /// What is free counts as that cheap, in USD per token.
 const PRICE_MIN: f64 = 1e-10;
@@ -21,14 +19,28 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// What the fleet knows.
     pub ranking: Arc<RankingTable>,
-    /// The ranking's row of each endpoint, by [`EndpointIndex`].
-    rows: Vec<Option<RankingRow>>,
-    /// Requests per second, by [`EndpointIndex`].
-    leases: Vec<Option<f64>>,
-    /// USD per token of a usual mix, by [`EndpointIndex`].
-    prices: Vec<f64>,
+    /// The numbers that decisions go by.
+    pub tuning: Tuning,
+    /// By [`EndpointIndex`].
+    known: Vec<Known>,
     node: Option<NodeId>,
     received: Option<Moment>,
+}
+
+/// What is looked up once per push instead of once per request.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// Its place on the board.
+    pub(super) handle: Handle,
+    /// USD per token of a usual mix: what `sort: price` goes by.
+    pub(super) price: f64,
+    /// The weight of an endpoint of which the fleet knows nothing: half the price, four times the
+    /// traffic.
+    pub(super) prior: f64,
+    /// What this node may send it, in requests per second; none is not limited.
+    pub(super) lease: Option<f64>,
+    /// What the fleet knows of it.
+    pub(super) row: Option<RankingRow>,
 }
 
 impl Default for View {
@@ -41,22 +53,22 @@ impl View {
     /// A view whose ranking never ages; see [`View::received_at`].
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, ranking: Arc<RankingTable>) -> Self {
-        let endpoints = snapshot.endpoints().iter();
-        let (rows, leases) = endpoints
-            .map(|endpoint| {
-                let row = ranking.rows.get(&endpoint.id);
-                let lease = row.and_then(|row| ranking.lease(&endpoint.model, row));
-                (row.cloned(), lease)
-            })
-            .unzip();
-        let prices = snapshot.endpoints().iter();
-        let prices = prices.map(|it| it.pricing.blended()).collect();
+        let known = snapshot.endpoints().iter().map(|endpoint| {
+            let price = endpoint.pricing.blended();
+            let row = ranking.rows.get(&endpoint.id);
+            Known {
+                handle: Handle::of(&endpoint.id),
+                price,
+                prior: price.max(PRICE_MIN).powi(-2),
+                lease: row.and_then(|row| ranking.lease(&endpoint.model, row)),
+                row: row.cloned(),
+            }
+        });
         Self {
+            known: known.collect(),
             snapshot,
             ranking,
-            rows,
-            leases,
-            prices,
+            tuning: Tuning::default(),
             node: None,
             received: None,
         }
@@ -76,10 +88,17 @@ impl View {
         self
     }
 
+    /// The view with other numbers to go by.
+    #[must_use]
+    pub fn tuned(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
     /// What the fleet knows of an endpoint.
     #[must_use]
     pub fn row(&self, endpoint: EndpointIndex) -> Option<&RankingRow> {
-        self.rows.get(usize::try_from(endpoint.0).ok()?)?.as_ref()
+        self.known(endpoint)?.row.as_ref()
     }
 
     /// How old the ranking is.
@@ -88,34 +107,58 @@ impl View {
         self.received.map_or(Duration::ZERO, |at| now.since(at))
     }
 
-    /// USD per token of a usual mix: what `sort: price` goes by.
+    /// The moment at which the ranking is so old.
     #[must_use]
-    pub(super) fn price(&self, endpoint: EndpointIndex) -> f64 {
-        let at = usize::try_from(endpoint.0).ok();
-        at.and_then(|at| self.prices.get(at))
-            .copied()
-            .unwrap_or(f64::INFINITY)
-    }
-
-    /// The weight of an endpoint of which the fleet knows nothing: half the price, four times the
-    /// traffic.
-    #[must_use]
-    pub(super) fn prior(&self, endpoint: EndpointIndex) -> f64 {
-        self.price(endpoint).max(PRICE_MIN).powi(-2)
-    }
-
-    /// Does this node send the endpoint's next probe?
-    #[must_use]
-    pub(super) fn probes(&self, endpoint: EndpointIndex) -> bool {
-        let probe = self.row(endpoint).and_then(|row| row.probe.as_ref());
-        probe.is_some_and(|probe| Some(&probe.node) == self.node.as_ref())
+    pub fn moment_at_age(&self, age: Duration) -> Moment {
+        self.received.unwrap_or_default().plus(age)
     }
 
     /// What this node may send the endpoint, in requests per second: its lease of what the
     /// endpoint takes from the whole fleet. None is not limited.
     #[must_use]
-    pub fn lease(&self, endpoint: EndpointIndex) -> Option<f64> {
-        let at = usize::try_from(endpoint.0).ok()?;
-        self.leases.get(at).copied().flatten()
+    pub fn lease(&self, endpoint: EndpointIndex, now: Moment) -> Option<f64> {
+        let lease = self.known(endpoint)?.lease?;
+        let stale = self.ranking_age(now) > self.tuning.lease_stale;
+        let part = if stale {
+            self.tuning.lease_stale_part
+        } else {
+            1.0
+        };
+        Some(lease * part)
+    }
+
+    /// How long to wait for an endpoint's first content.
+    #[must_use]
+    pub fn patience(
+        &self,
+        candidate: &super::Candidate,
+        demand: &Demand,
+        stream: bool,
+    ) -> Patience {
+        let row = self.row(candidate.index);
+        let p95 = row.map_or(0, |row| row.ttft_ms_p95);
+        let speed = row.map_or(0, |row| row.throughput_tenths.p50);
+        let pace = Pace {
+            ttft_p95: (p95 > 0).then(|| Duration::from_millis(u64::from(p95))),
+            tokens_per_second: (speed > 0).then(|| f64::from(speed) / 10.0),
+        };
+        let task = Task {
+            mode: demand.preferences.sort.unwrap_or(demand.mode),
+            stream,
+            prompt_tokens: demand.prompt_tokens,
+            max_tokens: demand.max_tokens,
+            probe: candidate.probe.is_some(),
+        };
+        Patience::of(&self.tuning, &pace, &task, &candidate.provider.timeouts)
+    }
+
+    pub(super) fn known(&self, endpoint: EndpointIndex) -> Option<&Known> {
+        self.known.get(usize::try_from(endpoint.0).ok()?)
+    }
+
+    /// The number of this node's probe lease for the endpoint.
+    pub(super) fn probe(&self, endpoint: EndpointIndex) -> Option<u32> {
+        let lease = self.row(endpoint)?.probe.as_ref()?;
+        (Some(&lease.node) == self.node.as_ref()).then_some(lease.number)
     }
 }

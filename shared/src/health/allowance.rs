@@ -1,0 +1,53 @@
+//! What a provider's rate-limit headers leave to us. They speak of the whole account and of one
+//! moment; until the next answer they are carried forward at the rate at which they refill.
+
+use crate::clock::Moment;
+use std::time::Duration;
+
+/// One limit, as an answer's headers stated it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Allowance {
+    /// The whole limit, where it is told.
+    pub limit: Option<f64>,
+    /// What is left of it.
+    pub remaining: f64,
+    /// Until it is whole again.
+    pub reset: Option<Duration>,
+}
+
+/// An [`Allowance`] and when it was told.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Told {
+    allowance: Allowance,
+    at: Moment,
+}
+
+/// A limit whose reset is not told is believed for so long.
+const RESET_UNTOLD: Duration = Duration::from_secs(1);
+
+impl Told {
+    pub(super) fn new(allowance: Allowance, at: Moment) -> Self {
+        Self { allowance, at }
+    }
+
+    /// True when it doesn't allow `need`, as far as is known.
+    pub(super) fn forbids(&self, need: f64, now: Moment) -> bool {
+        let Allowance {
+            limit,
+            remaining,
+            reset,
+        } = self.allowance;
+        let reset = reset.unwrap_or(RESET_UNTOLD);
+        let elapsed = now.since(self.at);
+        if elapsed >= reset {
+            return false;
+        }
+        // Whether a limit refills steadily or all at once is not told. Steadily is the kinder
+        // guess; who guesses wrong is told by a 429.
+        let missing = limit.map_or(0.0, |limit| (limit - remaining).max(0.0));
+        let refilled = missing * elapsed.as_secs_f64() / reset.as_secs_f64();
+        // What exceeds the whole limit can't be waited for: only the provider can say no to it.
+        let need = limit.map_or(need, |limit| need.min(limit));
+        remaining + refilled < need
+    }
+}

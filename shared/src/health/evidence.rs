@@ -1,0 +1,126 @@
+//! What a plan may know of an endpoint's local health, and from where: the live [`super::Board`],
+//! or a record of what a board said, so that a decision can be made again.
+
+use crate::clock::Moment;
+use crate::id::EndpointId;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// An endpoint's place on every board, for ever: no text is hashed when it is looked up, and a new
+/// catalogue moves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Handle(pub u64);
+
+impl Handle {
+    /// The endpoint's. Two of a million endpoints share one with a probability of 10^-8; they
+    /// would share their health.
+    #[must_use]
+    pub fn of(endpoint: &EndpointId) -> Self {
+        // FNV-1a, its bits mixed by MurmurHash3's end.
+        let hash = endpoint
+            .as_str()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        Self(hash ^ (hash >> 33))
+    }
+}
+
+/// A handle is its own hash.
+#[derive(Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 << 8) | u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// Builds [`AsItIs`].
+pub(super) type BuildAsItIs = BuildHasherDefault<AsItIs>;
+
+/// Of whom, and for what.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Ask {
+    /// The endpoint.
+    pub handle: Handle,
+    /// What this node may send it, in requests per second; none is not limited.
+    pub lease: Option<f64>,
+    /// An estimate of the request's tokens.
+    pub prompt_tokens: u64,
+}
+
+/// What a plan must know of one endpoint.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Local {
+    /// The share of what was seen lately that failed, 0..1.
+    pub penalty: f64,
+    /// The part of its traffic that it takes, 0..=1: less than 1 after it turned some away.
+    pub acceptance: f64,
+    /// Failed so often in a row that it is left alone.
+    pub paused: bool,
+    /// At its capacity: it asked for a rest, its headers say that nothing is left, or this node's
+    /// lease is used up.
+    pub full: bool,
+    /// The peak of the time to the first token, in seconds, as it has faded; 0 is unknown.
+    pub peak: f64,
+    /// Attempts of this node that it has not ended.
+    pub in_flight: u32,
+    /// The number of the last probe that this node sent.
+    pub probed: u32,
+}
+
+impl Default for Local {
+    /// Nothing was seen: healthy.
+    fn default() -> Self {
+        Self {
+            penalty: 0.0,
+            acceptance: 1.0,
+            paused: false,
+            full: false,
+            peak: 0.0,
+            in_flight: 0,
+            probed: 0,
+        }
+    }
+}
+
+/// Where a plan reads local health.
+pub trait Evidence: Sync {
+    /// What is known of one endpoint at that moment.
+    fn local(&self, ask: &Ask, now: Moment) -> Local;
+}
+
+/// What a board said when a decision was made.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Recorded {
+    seen: Vec<(Handle, Local)>,
+}
+
+impl Recorded {
+    /// Of these endpoints; all others are healthy.
+    #[must_use]
+    pub fn new(seen: Vec<(Handle, Local)>) -> Self {
+        Self { seen }
+    }
+}
+
+impl Evidence for Recorded {
+    fn local(&self, ask: &Ask, _: Moment) -> Local {
+        let mut all = self.seen.iter();
+        all.find(|(handle, _)| *handle == ask.handle)
+            .map_or_else(Local::default, |(_, local)| *local)
+    }
+}
