@@ -17,7 +17,7 @@ use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use shared::id::GenerationId;
-use shared::routing::{Candidate, Plan};
+use shared::routing::{Candidate, Plan, View};
 use shared::window::Observation;
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ pub struct Job<'a> {
     pub node: &'a Node,
     /// What the client asked for.
     pub call: &'a Call,
+    /// What the request was planned with.
+    pub view: &'a View,
     /// The request's id.
     pub generation: &'a GenerationId,
     /// Seconds since 1970, for `created`.

@@ -23,6 +23,7 @@ mod retry_after;
 mod scrub;
 mod shape;
 mod single;
+mod tier;
 mod translate;
 mod vectors;
 mod vertex_anthropic;
@@ -30,7 +31,7 @@ mod write;
 
 use crate::failure::Failure;
 use crate::ingress::{Api, Call};
-use crate::message::Progress;
+use crate::message::{Progress, Served};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
@@ -103,6 +104,8 @@ pub struct Bill<'a> {
     pub usage: &'a Usage,
     /// US dollars, by line.
     pub cost: &'a Cost,
+    /// The service tier that served, where it was asked for or named.
+    pub served: Option<Served>,
     /// The routing decision, where the client asked for it.
     pub explain: Option<&'a serde_json::Value>,
 }

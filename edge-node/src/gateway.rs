@@ -106,6 +106,7 @@ async fn steps(
     let job = Job {
         node,
         call: &call,
+        view: &view,
         generation: &client.generation().clone(),
         created: story.started_unix_ms / 1000,
         clamp: &|candidate| quote.clamp(&candidate.endpoint.pricing, &call.demand, held),

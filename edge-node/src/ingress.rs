@@ -14,6 +14,7 @@ pub mod reasoning;
 mod rerank;
 mod responses;
 pub mod survey;
+pub mod tier;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,8 @@ use peek::{Grammar, Member, Peek, Refused};
 use reasoning::Reasoning;
 use shared::catalog::Modality;
 use shared::ranking::Mode;
-use shared::routing::Demand;
+use shared::routing::{Demand, Preferences};
+use tier::Urgency;
 
 /// Ask to see the routing decision.
 pub const EXPLAIN_HEADER: &str = "x-godwit-explain";
@@ -115,6 +117,8 @@ pub struct Call {
     pub max_tokens: Option<u64>,
     /// How many choices.
     pub n: u32,
+    /// How urgent it is.
+    pub urgency: Urgency,
     /// What the client wants of reasoning.
     pub reasoning: Reasoning,
     /// Anthropic's opt-ins, for providers of its dialect.
@@ -245,9 +249,14 @@ fn assemble(
             output: api.output().to_vec(),
             longest_text: peek.survey.longest_text,
             parameters,
-            preferences: peek.preferences,
+            preferences: Preferences {
+                partition: peek.preferences.partition.or(peek.partition),
+                ..peek.preferences
+            },
             needs_tools: peek.survey.tools > 0,
             mode: Mode::default(),
+            tier: peek.urgency.tier,
+            region: None,
             sticky: Vec::new(),
         },
         stream: peek.stream,
@@ -255,6 +264,7 @@ fn assemble(
         explain,
         max_tokens,
         n: peek.n.unwrap_or(1),
+        urgency: peek.urgency,
         reasoning,
         anthropic_beta,
         members: peek.members,

@@ -7,7 +7,7 @@ mod media;
 mod part;
 mod vectors;
 
-pub use event::{Detail, Event, Finish, Progress, Spoken};
+pub use event::{Detail, Event, Finish, Progress, Served, Spoken};
 pub use media::{Json, Media, Source};
 pub use part::{DetailKind, Part, Place, Role, Thought, Turn};
 pub use vectors::{Document, Embed, Input, Rerank};

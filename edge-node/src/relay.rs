@@ -7,13 +7,15 @@ use crate::client::Client;
 use crate::dialect::Bill;
 use crate::failure::{Failure, Fault};
 use crate::ingress::Call;
-use crate::message::{Finish, Progress};
+use crate::message::{Finish, Progress, Served};
 use crate::metrics;
 use crate::node::Node;
 use crate::{account::Hold, gateway::explain::Story};
 use ::metrics::{counter, gauge};
 use bytes::Bytes;
 use futures::FutureExt;
+use shared::catalog::Endpoint;
+use shared::routing::View;
 use shared::usage::{Usage, cost};
 use shared::window::{Observation, Outcome};
 use std::time::{Duration, Instant};
@@ -37,10 +39,13 @@ pub async fn run(
     hold: &mut Hold,
     story: &mut Story,
 ) -> Result<(), Failure> {
-    let Job { node, call, .. } = *job;
+    let Job {
+        node, call, view, ..
+    } = *job;
     let mut relay = Relay {
         node,
         call,
+        view,
         reply,
         _open: OpenStream::new(call.stream),
     };
@@ -67,6 +72,7 @@ pub async fn run(
 struct Relay<'a> {
     node: &'a Node,
     call: &'a Call,
+    view: &'a View,
     reply: Reply,
     _open: OpenStream,
 }
@@ -181,7 +187,18 @@ impl Relay<'_> {
     fn meter(&self, hold: &mut Hold) {
         let usage = usage_of(self.call, self.reply.translator.progress());
         hold.receipt.usage = usage;
-        hold.receipt.cost = cost(&usage, &self.reply.candidate.endpoint.pricing).total();
+        hold.receipt.cost = cost(&usage, &self.billed().pricing).total();
+    }
+
+    /// Whose price holds: the endpoint's of the tier that served, where the catalogue has one.
+    fn billed(&self) -> &Endpoint {
+        let asked = &self.reply.candidate.endpoint;
+        match self.reply.translator.progress().served {
+            Some(served) if served.tier() != asked.tier() => {
+                sibling(self.view, asked, served).unwrap_or(asked)
+            }
+            _ => asked,
+        }
     }
 
     /// The answer is whole: bill it, end it, learn from it.
@@ -197,12 +214,17 @@ impl Relay<'_> {
         receipt.finish_reason = progress.finish_reason.map_or("", Finish::as_str).to_owned();
         receipt.upstream_id.clone_from(&progress.upstream_id);
         let usage = receipt.usage;
-        let lines = cost(&usage, &self.reply.candidate.endpoint.pricing);
+        let lines = cost(&usage, &self.billed().pricing);
+        let tier = self.reply.candidate.endpoint.tier();
+        let served = progress
+            .served
+            .or_else(|| (tier.is_some() || self.call.urgency.asked).then(|| Served::from(tier)));
         self.observe(&usage, lines.total());
         let told = self.call.explain.then(|| story.tell(Some(&self.reply)));
         let bill = Bill {
             usage: &usage,
             cost: &lines,
+            served,
             explain: told.as_ref(),
         };
         self.reply.translator.close(&bill, &mut self.reply.pending);
@@ -282,6 +304,19 @@ impl Relay<'_> {
         let provider = self.reply.candidate.provider.slug.as_str().to_owned();
         counter!(metrics::ATTEMPTS, "provider" => provider, "outcome" => outcome).increment(1);
     }
+}
+
+/// The same offer at another service tier.
+fn sibling<'a>(view: &'a View, endpoint: &Endpoint, served: Served) -> Option<&'a Endpoint> {
+    let snapshot = &view.snapshot;
+    let indexes = snapshot.endpoints_of(endpoint.model.as_str()).iter();
+    let mut all = indexes.filter_map(|index| snapshot.endpoint(*index));
+    let found = all.find(|other| {
+        other.provider == endpoint.provider
+            && other.tier() == served.tier()
+            && other.tag_without_tier() == endpoint.tag_without_tier()
+    });
+    found.map(|endpoint| &**endpoint)
 }
 
 /// What the provider reported, else our own estimate, marked as such.

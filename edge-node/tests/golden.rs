@@ -103,6 +103,7 @@ fn play(call: &Call, dialect: Dialect, body: &[u8], size: usize) -> Played {
         let bill = Bill {
             usage: &usage,
             cost: &cost,
+            served: None,
             explain: None,
         };
         translator.close(&bill, &mut out);

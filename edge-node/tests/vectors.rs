@@ -105,6 +105,7 @@ impl Case {
             let bill = Bill {
                 usage: &usage,
                 cost: &cost,
+                served: None,
                 explain: None,
             };
             translator.close(&bill, &mut out);

@@ -130,12 +130,20 @@ fn catalog(cases: &[Case], addr: SocketAddr) -> CatalogSpec {
         catalog.endpoints.push(EndpointSpec {
             model: request::model(case),
             provider: case.key.clone(),
+            tag: None,
             provider_model: case.model.clone(),
             prompt: "0.0000001".to_owned(),
             completion: "0.0000002".to_owned(),
             cache_read: None,
             max_completion_tokens: 128_000,
         });
+        // Who asks for a tier gets it; who asks as another API's client does, the default.
+        if let Some(tier) = request::tier(case)
+            && let Some(mut endpoint) = catalog.endpoints.last().cloned()
+        {
+            endpoint.tag = Some(format!("{}/{tier}", case.key));
+            catalog.endpoints.push(endpoint);
+        }
     }
     catalog
 }

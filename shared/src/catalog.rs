@@ -8,10 +8,12 @@ pub mod import;
 pub mod listing;
 pub mod model;
 pub mod provider;
+pub mod region;
 
-pub use endpoint::{Endpoint, Parameter, PriceOverride, Pricing, Quantization};
+pub use endpoint::{Endpoint, Parameter, PriceOverride, Pricing, Quantization, Tier};
 pub use model::{Modality, Model};
 pub use provider::{Auth, DataPolicy, Dialect, Limits, Provider, Quirk, Timeouts};
+pub use region::DataRegion;
 
 use std::sync::Arc;
 

@@ -14,10 +14,11 @@ mod resolve;
 mod tuning;
 mod view;
 
-pub use demand::{Demand, MaxPrice, Preferences, Sticky};
+pub use demand::{Cutoffs, Demand, MaxPrice, Partition, Preferences, Sticky};
 pub use patience::{Pace, Patience, Task};
 pub use plan::{Candidate, Exclude, Exclusion, Plan, Reason, Refusal};
 pub use price::effective as effective_price;
+pub use resolve::resolved;
 pub use tuning::Tuning;
 pub use view::View;
 

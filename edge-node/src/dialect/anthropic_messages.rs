@@ -24,22 +24,53 @@ use crate::failure::Failure;
 use crate::ingress::{self, Api, Call};
 use crate::wire::sse;
 use http::{HeaderName, HeaderValue, header};
+use shared::catalog::Tier;
 
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// What asks for the dearer, faster service.
+const FAST: &str = "\"speed\":\"fast\"";
+/// The opt-in that it needs.
+const FAST_BETA: &str = "fast-mode-2026-02-01";
+
+/// Is the endpoint Anthropic's fast mode?
+fn is_fast(target: &Target<'_>) -> bool {
+    target.endpoint.tier() == Some(Tier::Priority)
+}
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     let model = quoted(&target.endpoint.provider_model);
     let body = if passes(call) {
-        spliced(call, target, &Host::own(&model))
+        let more = if is_fast(target) { FAST } else { "" };
+        let host = Host {
+            more,
+            ..Host::own(&model)
+        };
+        spliced(call, target, &host)
     } else {
         let request = ingress::request(call)?;
-        body(&request, target, &format!("{{\"model\":{model}"))?.into()
+        let speed = if is_fast(target) { FAST } else { "" };
+        let comma = if speed.is_empty() { "" } else { "," };
+        body(
+            &request,
+            target,
+            &format!("{{\"model\":{model}{comma}{speed}"),
+        )?
+        .into()
     };
+    let mut headers = versioned(call);
+    if is_fast(target) {
+        let own = call.anthropic_beta.as_ref();
+        let own = own.and_then(|value| value.to_str().ok());
+        let all = own.map_or_else(|| FAST_BETA.to_owned(), |own| format!("{own},{FAST_BETA}"));
+        headers.retain(|(name, _)| *name != BETA);
+        headers.extend(HeaderValue::from_str(&all).ok().map(|all| (BETA, all)));
+    }
     Ok(Outgoing {
         path: path(target, ""),
-        headers: versioned(call),
+        headers,
         body,
         translator: translator(call, target),
     })

@@ -16,11 +16,13 @@ use crate::wire::json::{Kind, Scanner, SyntaxError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
 #[cfg(test)]
 mod tests;
 
+/// This API's word for the service tier: the body is Anthropic's.
+const TIER: HeaderName = HeaderName::from_static("x-amzn-bedrock-service-tier");
 const VERSION: &str = "\"bedrock-2023-05-31\"";
 
 /// The call for an upstream of this dialect.
@@ -34,15 +36,19 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
         ("invoke", "application/json")
     };
     let translator = anthropic_messages::translator(call, target);
+    let mut headers = vec![
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::ACCEPT, HeaderValue::from_static(accept)),
+    ];
+    if let Some(tier) = target.endpoint.tier() {
+        headers.push((TIER, HeaderValue::from_static(tier.as_str())));
+    }
     Ok(Outgoing {
         path: format!("/model/{}/{verb}", segment(&target.endpoint.provider_model)),
-        headers: vec![
-            (
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            ),
-            (header::ACCEPT, HeaderValue::from_static(accept)),
-        ],
+        headers,
         body: body(call, target)?,
         translator: if call.stream {
             Box::new(Unwrapped {

@@ -133,6 +133,7 @@ impl Fixture {
         let bill = Bill {
             usage: &usage,
             cost: &cost,
+            served: progress.served,
             explain: self.explain.as_ref(),
         };
         if fed.is_ok() {

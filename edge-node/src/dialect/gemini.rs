@@ -21,7 +21,7 @@ use crate::dialect::{Outgoing, Target, translate};
 use crate::failure::Failure;
 use crate::ingress::{self, Call};
 use crate::wire::sse;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use model::Model;
 
 /// Where it is served: the same bodies but for small differences.
@@ -33,6 +33,9 @@ pub(crate) enum Host {
     Vertex,
 }
 
+/// Which of Vertex's shared capacity to use: `flex` or `priority`.
+const VERTEX_TIER: HeaderName = HeaderName::from_static("x-vertex-ai-llm-shared-request-type");
+
 /// How reasoning details of this dialect are marked.
 const REASONING_FORMAT: &str = "google-gemini-v1";
 
@@ -42,9 +45,16 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>, host: Host) -> Result<Ou
     let model = Model::of(target, host);
     let body = request::body(&request, target, model)?;
     let json = HeaderValue::from_static("application/json");
+    let mut headers = vec![(header::CONTENT_TYPE, json)];
+    if host == Host::Vertex
+        && let Some(tier) = target.endpoint.tier()
+    {
+        // AI Studio's is in the body.
+        headers.push((VERTEX_TIER, HeaderValue::from_static(tier.as_str())));
+    }
     Ok(Outgoing {
         path: path(call, target, host),
-        headers: vec![(header::CONTENT_TYPE, json)],
+        headers,
         body: body.into(),
         translator: translate::translator::<sse::Parser, _>(
             reader::Answer::new(target, model),

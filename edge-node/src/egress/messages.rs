@@ -92,6 +92,10 @@ pub(crate) fn used(bill: &Bill<'_>) -> String {
             ",\"server_tool_use\":{{\"web_search_requests\":{searches},\"web_fetch_requests\":0}}"
         );
     }
+    if let Some(served) = bill.served {
+        let word = served.as_str("standard");
+        let _ = write!(text, ",\"service_tier\":\"{word}\"");
+    }
     text.push(',');
     text.push_str(&usage::cost(bill));
     text.push('}');

@@ -2,6 +2,7 @@
 
 use crate::dialect::Bill;
 use crate::egress::Envelope;
+use crate::message::Served;
 use bytes::BytesMut;
 use std::fmt::Write;
 
@@ -53,6 +54,9 @@ pub(crate) fn end_stream(envelope: &Envelope, bill: &Bill<'_>, out: &mut BytesMu
     if envelope.streams_usage || bill.explain.is_some() {
         envelope.begin_chunk(out);
         out.extend_from_slice(b"\"choices\":[]");
+        if let Some(served) = bill.served {
+            out.extend_from_slice(tier(served).as_bytes());
+        }
         if envelope.streams_usage {
             out.extend_from_slice(b",\"usage\":");
             out.extend_from_slice(object(bill).as_bytes());
@@ -74,10 +78,18 @@ pub(crate) fn end_answer(bill: &Bill<'_>, comma: bool, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"\"usage\":");
     out.extend_from_slice(object(bill).as_bytes());
+    if let Some(served) = bill.served {
+        out.extend_from_slice(tier(served).as_bytes());
+    }
     if let Some(explain) = bill.explain {
         out.extend_from_slice(b",\"godwit_explain\":");
         out.extend_from_slice(explain.to_string().as_bytes());
     }
+}
+
+/// The member `service_tier`, behind a comma.
+fn tier(served: Served) -> String {
+    format!(",\"service_tier\":\"{}\"", served.as_str("default"))
 }
 
 /// The members `cost`, `is_byok` and `cost_details`.

@@ -99,11 +99,10 @@ fn peek(peek: &mut Peek, scanner: &mut Scanner<'_>, field: Field) -> Result<(), 
             peek.parameters.push(Parameter::StructuredOutputs);
             scanner.value()?;
         }
-        Field::Special("service_tier") => later::service_tier(&scanner.string()?.decode())?,
+        Field::Special("service_tier") => peek.urgency.service_tier(&scanner.string()?.decode()),
         Field::Special("speed") => {
-            // Another price than the endpoint's.
-            if scanner.string()?.decode() != "standard" {
-                return Err(later::refuse("speed", "this speed", "leave it out").into());
+            if !peek.urgency.speed(&scanner.string()?.decode()) {
+                return Err(wrong("speed", "must be one of fast, standard"));
             }
         }
         Field::Special("inference_geo") => {

@@ -6,13 +6,16 @@ use crate::failure::Failure;
 use crate::ingress::preferences;
 use crate::ingress::reasoning::Wish;
 use crate::ingress::survey::Survey;
+use crate::ingress::tier::Urgency;
 use crate::ingress::{later, survey};
 use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 use shared::catalog::Parameter;
-use shared::routing::Preferences;
+use shared::routing::{Partition, Preferences};
 
 /// The longest model id, in bytes.
 pub const MODEL_BYTES_MAX: usize = 256;
+/// The longest id of a session, in characters.
+pub const SESSION_CHARS_MAX: usize = 256;
 /// How many models may stand in `models`.
 pub const MODELS_MAX: usize = 16;
 /// How many choices may be asked for.
@@ -190,6 +193,11 @@ pub(crate) struct Peek {
     pub(crate) n: Option<u32>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) preferences: Preferences,
+    /// What the legacy `route` says.
+    pub(crate) partition: Option<Partition>,
+    pub(crate) urgency: Urgency,
+    pub(crate) session_id: Option<String>,
+    pub(crate) prompt_cache_key: Option<Span>,
     pub(crate) reasoning: Wish,
     pub(crate) survey: Survey,
 }
@@ -277,11 +285,11 @@ impl Peek {
             }
             Field::Own(own) => self.own(scanner, own, name)?,
             Field::Parameter(parameter) => self.parameter(scanner, parameter, name)?,
-            Field::ServiceTier => later::service_tier(&scanner.string()?.decode())?,
+            Field::ServiceTier => self.urgency.service_tier(&scanner.string()?.decode()),
+            Field::PromptCacheKey => self.prompt_cache_key = Some(scanner.value()?),
             Field::Turns
             | Field::Special(_)
             | Field::User
-            | Field::PromptCacheKey
             | Field::Metadata
             | Field::Modalities
             | Field::Audio
@@ -295,6 +303,11 @@ impl Peek {
     fn own(&mut self, scanner: &mut Scanner<'_>, own: Own, name: &str) -> Result<(), Refused> {
         match own {
             Own::Models => {
+                let mut members = self.members.iter();
+                if members.any(|member| member.field == Field::Special("fallbacks")) {
+                    let message = "models can't stand together with fallbacks";
+                    return Err(Failure::invalid("models", message).into());
+                }
                 scanner.begin_array()?;
                 while scanner.element()? {
                     let place = format!("models[{}]", self.models.len());
@@ -312,7 +325,25 @@ impl Peek {
                 self.has_prompt = true;
                 scanner.value()?;
             }
-            Own::Route => later::route(&scanner.string()?.decode())?,
+            Own::Route => {
+                self.partition = Some(match &*scanner.string()?.decode() {
+                    "fallback" => Partition::Model,
+                    "sort" => Partition::None,
+                    _ => {
+                        let message = "route must be one of fallback, sort";
+                        return Err(Failure::invalid("route", message).into());
+                    }
+                });
+            }
+            Own::SessionId => {
+                let id = scanner.string()?.decode().into_owned();
+                if id.chars().count() > SESSION_CHARS_MAX {
+                    let message =
+                        format!("session_id is longer than {SESSION_CHARS_MAX} characters");
+                    return Err(Failure::invalid("session_id", message).into());
+                }
+                self.session_id = Some(id).filter(|id| !id.is_empty());
+            }
             Own::Preset => {
                 return Err(later::refuse(name, "presets", "write the settings out").into());
             }
@@ -323,7 +354,6 @@ impl Peek {
                 }
             }
             Own::Usage
-            | Own::SessionId
             | Own::Transforms
             | Own::Trace
             | Own::Debug

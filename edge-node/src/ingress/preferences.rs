@@ -8,10 +8,14 @@ use crate::wire::json::{Kind, Scanner};
 use shared::catalog::Quantization;
 use shared::money::{PRICE_DIGITS_MAX, Price};
 use shared::ranking::Mode;
-use shared::routing::{MaxPrice, Preferences};
+use shared::routing::{Cutoffs, MaxPrice, Partition, Preferences};
 
 /// How many entries a list may have.
 pub const LIST_MAX: usize = 200;
+/// Throughput is kept in tenths of tokens per second.
+const TENTHS_PER_TOKEN: f64 = 10.0;
+/// Latency comes in seconds and is kept in milliseconds.
+const MILLIS_PER_SECOND: f64 = 1000.0;
 /// Bounds on token prices come in dollars per million.
 const PER_MILLION_DIGITS: u8 = 6;
 
@@ -74,17 +78,15 @@ fn member(
                 _ => return Err(one_of(place, "allow, deny")),
             };
         }
-        "sort" => preferences.sort = sort(scanner, place)?,
+        "sort" => sort(scanner, preferences, place)?,
         "max_price" => preferences.max_price = max_price(scanner)?,
-        // Soft wishes: an order that does not know them is still a right order.
-        "preferred_min_throughput" | "preferred_max_latency" => {
-            scanner.value()?;
+        "preferred_min_throughput" => {
+            preferences.min_throughput = cutoffs(scanner, place, TENTHS_PER_TOKEN)?;
         }
-        "enforce_distillable_text" => {
-            if boolean(scanner)? {
-                return Err(later::refuse(place, "this filter", "leave it out").into());
-            }
+        "preferred_max_latency" => {
+            preferences.max_latency = cutoffs(scanner, place, MILLIS_PER_SECOND)?;
         }
+        "enforce_distillable_text" => preferences.distillable = boolean(scanner)?,
         "options" => {
             scanner.begin_object()?;
             if scanner.key()?.is_some() {
@@ -134,11 +136,15 @@ fn quantizations(scanner: &mut Scanner<'_>, place: &str) -> Result<Vec<Quantizat
     Ok(all)
 }
 
-fn sort(scanner: &mut Scanner<'_>, place: &str) -> Result<Option<Mode>, Refused> {
+/// A word, or `{by, partition}`; `partition` alone says over what to sort, not how.
+fn sort(
+    scanner: &mut Scanner<'_>,
+    preferences: &mut Preferences,
+    place: &str,
+) -> Result<(), Refused> {
     if scanner.kind()? == Kind::String {
-        return Ok(Some(mode(&scanner.string()?.decode(), place)?));
+        return sort_by(&scanner.string()?.decode(), preferences, place);
     }
-    let mut by = None;
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
@@ -151,11 +157,9 @@ fn sort(scanner: &mut Scanner<'_>, place: &str) -> Result<Option<Mode>, Refused>
         expect(&place, &[Kind::String], kind)?;
         let value = scanner.string()?.decode();
         match (&*name, &*value) {
-            ("by", by_name) => by = Some(mode(by_name, &place)?),
-            ("partition", "model") => {}
-            ("partition", "none") => {
-                return Err(later::refuse(&place, "this partition", "leave it out").into());
-            }
+            ("by", by_name) => sort_by(by_name, preferences, &place)?,
+            ("partition", "model") => preferences.partition = Some(Partition::Model),
+            ("partition", "none") => preferences.partition = Some(Partition::None),
             ("partition", _) => return Err(one_of(&place, "model, none")),
             _ => {
                 let message = format!("{place} is not known");
@@ -163,17 +167,67 @@ fn sort(scanner: &mut Scanner<'_>, place: &str) -> Result<Option<Mode>, Refused>
             }
         }
     }
-    Ok(by)
+    Ok(())
 }
 
-fn mode(name: &str, place: &str) -> Result<Mode, Refused> {
-    match name {
-        "price" => Ok(Mode::Price),
-        "latency" => Ok(Mode::Latency),
-        "throughput" => Ok(Mode::Throughput),
-        "exacto" => Err(later::refuse(place, "exacto", "leave it out").into()),
-        _ => Err(one_of(place, "price, latency, throughput")),
+fn sort_by(name: &str, preferences: &mut Preferences, place: &str) -> Result<(), Refused> {
+    preferences.exacto = name == "exacto";
+    preferences.sort = match name {
+        "price" => Some(Mode::Price),
+        "latency" => Some(Mode::Latency),
+        "throughput" => Some(Mode::Throughput),
+        "exacto" => None,
+        _ => return Err(one_of(place, "price, latency, throughput, exacto")),
+    };
+    Ok(())
+}
+
+/// A number stands for the median. Kept in units of `1 / scale`, rounded; what is larger than can
+/// be kept is as good as the largest.
+fn cutoffs(scanner: &mut Scanner<'_>, place: &str, scale: f64) -> Result<Cutoffs, Refused> {
+    let mut cutoffs = Cutoffs::default();
+    if scanner.kind()? == Kind::Number {
+        cutoffs.p50 = Some(cutoff(scanner, place, scale)?);
+        return Ok(cutoffs);
     }
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        let name = key.name.decode();
+        let place = format!("{place}.{name}");
+        let bound = match &*name {
+            "p50" => &mut cutoffs.p50,
+            "p75" => &mut cutoffs.p75,
+            "p90" => &mut cutoffs.p90,
+            "p99" => &mut cutoffs.p99,
+            _ => {
+                let message = format!("{place} is not one of p50, p75, p90, p99");
+                return Err(Failure::invalid(&place, message).into());
+            }
+        };
+        let kind = scanner.kind()?;
+        if kind == Kind::Null {
+            scanner.value()?;
+            continue;
+        }
+        expect(&place, &[Kind::Number], kind)?;
+        *bound = Some(cutoff(scanner, &place, scale)?);
+    }
+    Ok(cutoffs)
+}
+
+fn cutoff(scanner: &mut Scanner<'_>, place: &str, scale: f64) -> Result<u32, Refused> {
+    let span = scanner.value()?;
+    let number: f64 = scanner.raw(span).parse().unwrap_or(f64::NAN);
+    if !number.is_finite() || number < 0.0 {
+        let message = format!("{place} must be a number that is not negative");
+        return Err(Failure::invalid(place, message).into());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative; a cast from a float keeps to the type's range"
+    )]
+    Ok((number * scale).round() as u32)
 }
 
 fn max_price(scanner: &mut Scanner<'_>) -> Result<MaxPrice, Refused> {
@@ -203,7 +257,7 @@ fn max_price(scanner: &mut Scanner<'_>) -> Result<MaxPrice, Refused> {
             "completion" => bounds.completion = Some(price),
             "request" => bounds.request = Some(price),
             "image" => bounds.image = Some(price),
-            "audio" => return Err(later::refuse(&place, "this bound", "leave it out").into()),
+            "audio" => bounds.audio = Some(price),
             _ => return Err(Failure::invalid(&place, format!("{place} is not known")).into()),
         }
     }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::failure::{ErrorType, Fault};
-use shared::catalog::{Parameter, Quantization};
+use shared::catalog::{Parameter, Quantization, Tier};
 use shared::ranking::Mode;
+use shared::routing::Partition;
 
 fn read(body: impl Into<Bytes>) -> Result<Call, Failure> {
     parse(
@@ -194,9 +195,7 @@ fn what_comes_later_is_named() {
     let later = "not available yet";
     for id in [
         "a/b:online",
-        "a/b:free:nitro",
-        "a/b:floor",
-        "a/b:exacto",
+        "a/b:nitro:online:free",
         "@preset/x",
         "a/b@preset/x",
     ] {
@@ -213,13 +212,7 @@ fn what_comes_later_is_named() {
             "tools[1].type",
         ),
         (r#""preset":"x""#, "preset"),
-        (r#""route":"sort""#, "route"),
         (r#""web_search_options":{}"#, "web_search_options"),
-        (r#""provider":{"sort":"exacto"}"#, "provider.sort"),
-        (
-            r#""provider":{"sort":{"by":"price","partition":"none"}}"#,
-            "provider.sort.partition",
-        ),
     ] {
         refused(with(member), param, later);
     }
@@ -304,8 +297,9 @@ fn preferences_are_read_strictly() {
     let preferences = provider(
         r#""order":["a","b"],"only":["c"],"ignore":[],"allow_fallbacks":false,
         "require_parameters":true,"data_collection":"deny","zdr":true,"quantizations":["fp8"],
-        "sort":{"by":"latency","partition":"model"},"preferred_max_latency":{"p50":1},
-        "max_price":{"prompt":"1.5","completion":2e0,"request":0.01,"image":null}"#,
+        "sort":{"by":"latency","partition":"model"},"enforce_distillable_text":true,
+        "preferred_max_latency":{"p50":1,"p90":0.25},"preferred_min_throughput":50,
+        "max_price":{"prompt":"1.5","completion":2e0,"request":0.01,"image":null,"audio":"3"}"#,
     )
     .unwrap()
     .demand
@@ -319,11 +313,17 @@ fn preferences_are_read_strictly() {
         [Quantization::Fp8, Quantization::Mxfp8]
     );
     assert_eq!(preferences.sort, Some(Mode::Latency));
+    assert_eq!(preferences.partition, Some(Partition::Model));
+    assert!(preferences.distillable && !preferences.exacto);
+    let latency = preferences.max_latency;
+    assert_eq!((latency.p50, latency.p90), (Some(1000), Some(250)));
+    assert_eq!(preferences.min_throughput.p50, Some(500));
     let bounds = preferences.max_price;
     assert_eq!(bounds.prompt.unwrap().to_string(), "0.0000015");
     assert_eq!(bounds.completion.unwrap().to_string(), "0.000002");
     assert_eq!(bounds.request.unwrap().to_string(), "0.01");
     assert_eq!(bounds.image, None);
+    assert_eq!(bounds.audio.unwrap().to_string(), "3");
     for (inner, param) in [
         (r#""order":"a""#, "provider.order"),
         (r#""order":[1]"#, "provider.order[0]"),
@@ -332,6 +332,15 @@ fn preferences_are_read_strictly() {
         (r#""data_colection":"deny""#, "provider.data_colection"),
         (r#""quantizations":["fp7"]"#, "provider.quantizations"),
         (r#""sort":"cheap""#, "provider.sort"),
+        (r#""sort":{"partition":"all"}"#, "provider.sort.partition"),
+        (
+            r#""preferred_max_latency":-1"#,
+            "provider.preferred_max_latency",
+        ),
+        (
+            r#""preferred_min_throughput":{"p95":1}"#,
+            "provider.preferred_min_throughput.p95",
+        ),
         (r#""max_price":{"prompt":-1}"#, "provider.max_price.prompt"),
         (r#""max_price":{"prompt":"x"}"#, "provider.max_price.prompt"),
         (
@@ -341,6 +350,38 @@ fn preferences_are_read_strictly() {
         (r#""only":["a"],"only":["b"]"#, "provider.only"),
     ] {
         refused(provider(inner), param, "");
+    }
+}
+
+#[test]
+fn sorts_routes_tiers_and_sessions_are_read() {
+    let preferences = |member: &str| with(member).unwrap().demand.preferences;
+    let exacto = preferences(r#""provider":{"sort":"exacto"}"#);
+    assert!(exacto.exacto && exacto.sort.is_none());
+    let across = r#""provider":{"sort":{"by":"price","partition":"none"}}"#;
+    assert_eq!(preferences(across).partition, Some(Partition::None));
+    let routed = preferences(r#""route":"sort","provider":{"sort":"price"}"#);
+    assert_eq!(routed.partition, Some(Partition::None));
+    let both = r#""route":"sort","provider":{"sort":{"by":"price","partition":"model"}}"#;
+    assert_eq!(preferences(both).partition, Some(Partition::Model));
+    refused(with(r#""route":"straight""#), "route", "must be one of");
+    let tier = |word: &str| {
+        let call = with(&format!(r#""service_tier":"{word}""#)).unwrap();
+        (call.urgency.asked, call.demand.tier)
+    };
+    assert_eq!(tier("flex"), (true, Some(Tier::Flex)));
+    assert_eq!(tier("fast"), (true, Some(Tier::Priority)));
+    assert_eq!(tier("default"), (true, None));
+    assert_eq!(tier("on_demand"), (false, None));
+    let long = format!(r#""session_id":"{}""#, "x".repeat(257));
+    refused(with(&long), "session_id", "longer");
+    for id in ["a/b:nitro", "a/b:free:floor", "a/b:exacto"] {
+        assert!(
+            read(format!(
+                r#"{{"model":"{id}","messages":[{{"role":"user","content":"x"}}]}}"#
+            ))
+            .is_ok()
+        );
     }
 }
 

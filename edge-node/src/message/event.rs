@@ -2,6 +2,7 @@
 //! steps and every client API's writer takes them; usage is not a step, it comes with the bill.
 
 use crate::message::{DetailKind, Escaped};
+use shared::catalog::Tier;
 use shared::usage::Usage;
 
 /// Which detail of reasoning a step belongs to.
@@ -167,6 +168,46 @@ impl Finish {
     }
 }
 
+/// The service tier that a provider says it served at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Served {
+    /// The usual one.
+    Default,
+    /// Another.
+    At(Tier),
+}
+
+impl Served {
+    /// Reads a provider's word; none for `auto` and for what is not known.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        match word {
+            "default" | "standard" | "on_demand" => Some(Self::Default),
+            "fast" => Some(Self::At(Tier::Priority)),
+            word => Tier::parse(word).map(Self::At),
+        }
+    }
+
+    /// The tier; none is the default.
+    #[must_use]
+    pub const fn tier(self) -> Option<Tier> {
+        match self {
+            Self::Default => None,
+            Self::At(tier) => Some(tier),
+        }
+    }
+
+    /// How an API writes it that calls the default `default`.
+    pub(crate) fn as_str(self, default: &'static str) -> &'static str {
+        self.tier().map_or(default, Tier::as_str)
+    }
+}
+
+impl From<Option<Tier>> for Served {
+    fn from(tier: Option<Tier>) -> Self {
+        tier.map_or(Self::Default, Self::At)
+    }
+}
+
 /// What has been seen of one attempt's answer.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
@@ -184,6 +225,8 @@ pub struct Progress {
     pub finish_reason: Option<Finish>,
     /// The provider's own id of the generation; empty when it gave none.
     pub upstream_id: String,
+    /// The service tier, where the provider names it.
+    pub served: Option<Served>,
     /// True when the arguments of a tool call are not JSON.
     pub tool_error: bool,
 }

@@ -48,6 +48,8 @@ pub struct EndpointSpec {
     pub model: String,
     /// Its provider's slug.
     pub provider: String,
+    /// Its tag; none is the provider's slug.
+    pub tag: Option<String>,
     /// The model's name at the provider.
     pub provider_model: String,
     /// USD per prompt token.
@@ -134,6 +136,7 @@ impl CatalogSpec {
             self.endpoints.push(EndpointSpec {
                 model: id.to_owned(),
                 provider: (*provider).to_owned(),
+                tag: None,
                 provider_model: id.rsplit('/').next().unwrap_or(id).to_owned(),
                 prompt: "0.0000005".to_owned(),
                 completion: "0.0000015".to_owned(),
@@ -217,7 +220,8 @@ fn endpoint_row(endpoint: &EndpointSpec) -> Table {
     let mut row = Table::new();
     row.insert("model".into(), text(&endpoint.model));
     row.insert("provider".into(), text(&endpoint.provider));
-    row.insert("tag".into(), text(&endpoint.provider));
+    let tag = endpoint.tag.as_ref().unwrap_or(&endpoint.provider);
+    row.insert("tag".into(), text(tag));
     row.insert("provider_model".into(), text(&endpoint.provider_model));
     row.insert(
         "max_completion_tokens".into(),

@@ -31,6 +31,12 @@ pub(super) fn model(case: &Case) -> String {
     format!("replay/{}", case.key)
 }
 
+/// The service tier that was asked for and has endpoints of its own.
+pub(super) fn tier(case: &Case) -> Option<&str> {
+    let tier = case.request.as_ref()?.get("service_tier")?.as_str()?;
+    matches!(tier, "flex" | "priority" | "scale").then_some(tier)
+}
+
 /// The catalogue's quirks of the provider that answered.
 pub(super) fn quirks(case: &Case) -> Vec<String> {
     let quirks: &[&str] = match case.provider.as_str() {

@@ -92,6 +92,19 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// A way to be served that costs otherwise or waits longer than the default; the last part of
+    /// an endpoint's tag, e.g. `openai/priority`.
+    Tier {
+        /// Cheaper, and later.
+        Flex = "flex",
+        /// Dearer, and faster.
+        Priority = "priority",
+        /// Capacity bought ahead.
+        Scale = "scale",
+    }
+}
+
 /// One provider's offer of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -117,6 +130,23 @@ pub struct Endpoint {
     pub supported_parameters: Vec<Parameter>,
     /// What it costs.
     pub pricing: Pricing,
+}
+
+impl Endpoint {
+    /// The service tier that its tag names; none is the default.
+    #[must_use]
+    pub fn tier(&self) -> Option<Tier> {
+        Tier::parse(self.tag.rsplit_once('/')?.1)
+    }
+
+    /// Its tag without the service tier.
+    #[must_use]
+    pub fn tag_without_tier(&self) -> &str {
+        match self.tag.rsplit_once('/') {
+            Some((base, last)) if Tier::parse(last).is_some() => base,
+            _ => &self.tag,
+        }
+    }
 }
 
 /// USD per unit. `prompt` and `completion` always; the others where the provider charges them.

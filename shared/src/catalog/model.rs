@@ -56,4 +56,6 @@ pub struct Model {
     pub knowledge_cutoff: Option<String>,
     /// `YYYY-MM-DD`, when it goes away.
     pub expiration_date: Option<String>,
+    /// Its author permits to train other models on its text; what is not known is not permitted.
+    pub distillable: bool,
 }

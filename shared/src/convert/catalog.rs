@@ -148,6 +148,7 @@ impl From<&Model> for wire::Model {
             instruct_type: model.instruct_type.clone(),
             knowledge_cutoff: model.knowledge_cutoff.clone(),
             expiration_date: model.expiration_date.clone(),
+            distillable: model.distillable,
         }
     }
 }
@@ -170,6 +171,7 @@ impl TryFrom<&wire::Model> for Model {
             instruct_type: model.instruct_type.clone(),
             knowledge_cutoff: model.knowledge_cutoff.clone(),
             expiration_date: model.expiration_date.clone(),
+            distillable: model.distillable,
         })
     }
 }

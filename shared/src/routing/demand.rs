@@ -1,7 +1,7 @@
 //! What a request asks of an endpoint, as far as routing is concerned: made by the edge's ingress,
 //! read by the planner. No bodies and no credentials are here.
 
-use crate::catalog::{Modality, Parameter, Quantization};
+use crate::catalog::{DataRegion, Modality, Parameter, Quantization, Tier};
 use crate::id::EndpointId;
 use crate::money::Price;
 use crate::ranking::Mode;
@@ -32,6 +32,10 @@ pub struct Demand {
     pub needs_tools: bool,
     /// What the draw by share goes by; a client's `sort` is stricter and comes first.
     pub mode: Mode,
+    /// The service tier that is asked for; none is the default.
+    pub tier: Option<Tier>,
+    /// Only endpoints that surely serve there.
+    pub region: Option<DataRegion>,
     /// Who served this conversation last; at most one for each model.
     pub sticky: Vec<Sticky>,
 }
@@ -70,12 +74,22 @@ pub struct Preferences {
     pub data_collection_deny: bool,
     /// Only endpoints with zero data retention.
     pub zdr: bool,
+    /// Only models whose author permits to train others on their text.
+    pub distillable: bool,
     /// Precisions that may serve; empty is all.
     pub quantizations: Vec<Quantization>,
     /// The order to prefer; none is the default balance.
     pub sort: Option<Mode>,
+    /// `sort: exacto`: those whose tool calls can be relied on first. Excludes `sort`.
+    pub exacto: bool,
+    /// Over which endpoints to sort; none is model by model.
+    pub partition: Option<Partition>,
     /// The most that it may cost.
     pub max_price: MaxPrice,
+    /// Slower endpoints come last: tenths of tokens per second.
+    pub min_throughput: Cutoffs,
+    /// Slower endpoints come last: milliseconds to the first token.
+    pub max_latency: Cutoffs,
 }
 
 impl Default for Preferences {
@@ -88,11 +102,25 @@ impl Default for Preferences {
             require_parameters: false,
             data_collection_deny: false,
             zdr: false,
+            distillable: false,
             quantizations: Vec::new(),
             sort: None,
+            exacto: false,
+            partition: None,
             max_price: MaxPrice::default(),
+            min_throughput: Cutoffs::default(),
+            max_latency: Cutoffs::default(),
         }
     }
+}
+
+/// Over which endpoints a strict order goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partition {
+    /// One model's after the other's.
+    Model,
+    /// Those of all models together.
+    None,
 }
 
 /// Upper bounds in USD per unit: token, request, image.
@@ -106,4 +134,27 @@ pub struct MaxPrice {
     pub request: Option<Price>,
     /// Per input image.
     pub image: Option<Price>,
+    /// Per input audio token.
+    pub audio: Option<Price>,
+}
+
+/// Bounds on percentiles of the last five minutes; all that are given must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cutoffs {
+    /// On the median.
+    pub p50: Option<u32>,
+    /// On the 75th percentile.
+    pub p75: Option<u32>,
+    /// On the 90th percentile.
+    pub p90: Option<u32>,
+    /// On the 99th percentile.
+    pub p99: Option<u32>,
+}
+
+impl Cutoffs {
+    /// True when there is a bound.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
 }

@@ -3,15 +3,11 @@
 
 use super::resolve::Wanted;
 use super::{Context, Demand, Exclude, Exclusion};
-use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization};
+use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization, Tier};
 use crate::policy::KeyPolicy;
 use crate::snapshot::EndpointIndex;
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// Tags with one of these after the slash cost otherwise or wait longer: only who names them gets
-/// them.
-const SERVICE_TIERS: [&str; 3] = ["flex", "priority", "scale"];
 
 /// A model's endpoints; as many as most models have need no allocation.
 pub(super) type Offers<'a> = SmallVec<[Offer<'a>; 16]>;
@@ -31,48 +27,90 @@ pub(super) fn filter<'a>(
 ) -> Offers<'a> {
     let snapshot = &context.view.snapshot;
     let indexes = snapshot.endpoints_of(wanted.model.id.as_str());
+    let flex_only = context.demand.tier == Some(Tier::Flex) && has_flex(context, indexes);
     let mut offers = Offers::with_capacity(indexes.len());
     for index in indexes {
-        let Some(endpoint) = snapshot.endpoint(*index) else {
+        let Some(offer) = offer(context, *index) else {
             continue;
         };
-        // A snapshot has the provider of every endpoint that it has.
-        let Some(provider) = snapshot.provider_of(*index) else {
-            continue;
-        };
-        let offer = Offer {
-            index: *index,
-            endpoint,
-            provider,
-        };
-        match why_not(context, wanted, &offer) {
+        match why_not(context, wanted, &offer, flex_only) {
             None => offers.push(offer),
             Some(why) => excluded.push(Exclusion {
-                endpoint: endpoint.id.clone(),
+                endpoint: offer.endpoint.id.clone(),
                 why,
             }),
         }
     }
+    if context.demand.needs_tools && offers.iter().all(|it| lacks(it.endpoint, Parameter::Tools)) {
+        excluded.extend(offers.drain(..).map(|offer| Exclusion {
+            endpoint: offer.endpoint.id.clone(),
+            why: Exclude::Tools,
+        }));
+    }
     offers
 }
 
+/// A snapshot has the provider of every endpoint that it has.
+fn offer<'a>(context: &Context<'a>, index: EndpointIndex) -> Option<Offer<'a>> {
+    let snapshot = &context.view.snapshot;
+    let endpoint = snapshot.endpoint(index)?;
+    let provider = snapshot.provider_of(index)?;
+    Some(Offer {
+        index,
+        endpoint,
+        provider,
+    })
+}
+
+/// Has the model an endpoint of the flex tier that is served from here? Without one, who asks for
+/// the tier gets the default.
+fn has_flex(context: &Context<'_>, indexes: &[EndpointIndex]) -> bool {
+    let mut offers = indexes.iter().filter_map(|index| offer(context, *index));
+    offers.any(|offer| {
+        offer.endpoint.tier() == Some(Tier::Flex) && by_service(context, &offer).is_none()
+    })
+}
+
 /// Does the client's word name this endpoint? A provider's slug or name stands for all its tags,
-/// also those of a service tier.
+/// and a tag for its variants, also those of a service tier.
 pub(super) fn names(word: &str, offer: &Offer<'_>) -> bool {
-    names_tag(word, offer.endpoint)
+    begins(&offer.endpoint.tag, word)
         || word.eq_ignore_ascii_case(offer.provider.slug.as_str())
         || word.eq_ignore_ascii_case(&offer.provider.name)
+        || names_tier(word, offer.endpoint)
 }
 
-fn names_tag(word: &str, endpoint: &Endpoint) -> bool {
-    word.eq_ignore_ascii_case(&endpoint.tag)
+/// Does the word name the endpoint's service tier: its whole tag, or its provider and the tier?
+fn names_tier(word: &str, endpoint: &Endpoint) -> bool {
+    let Some((base, tier)) = word.rsplit_once('/') else {
+        return false;
+    };
+    let named = endpoint
+        .tier()
+        .is_some_and(|own| own.as_str().eq_ignore_ascii_case(tier));
+    named && begins(endpoint.tag_without_tier(), base)
 }
 
-fn why_not(context: &Context<'_>, wanted: &Wanted, offer: &Offer<'_>) -> Option<Exclude> {
+/// Is it the word, or one of its variants after a slash?
+fn begins(tag: &str, word: &str) -> bool {
+    let Some((head, rest)) = tag.split_at_checked(word.len()) else {
+        return false;
+    };
+    head.eq_ignore_ascii_case(word) && (rest.is_empty() || rest.starts_with('/'))
+}
+
+fn why_not(
+    context: &Context<'_>,
+    wanted: &Wanted,
+    offer: &Offer<'_>,
+    flex_only: bool,
+) -> Option<Exclude> {
     by_key(&context.principal.policy, &wanted.model, offer)
-        .or_else(|| by_choice(context.demand, wanted, offer))
+        .or_else(|| by_choice(context.demand, offer))
+        .or_else(|| by_tier(context.demand, wanted, offer, flex_only))
         .or_else(|| by_service(context, offer))
-        .or_else(|| by_data_policy(context, offer.provider))
+        .or_else(|| by_region(context.demand, offer))
+        .or_else(|| by_data_policy(context, &wanted.model, offer.provider))
         .or_else(|| by_offer(context.demand, offer.endpoint))
         .or_else(|| by_size(context.demand, offer.endpoint))
         .or_else(|| by_ability(context.demand, &wanted.model, offer.endpoint))
@@ -92,23 +130,37 @@ fn by_key(policy: &KeyPolicy, model: &Model, offer: &Offer<'_>) -> Option<Exclud
         .then_some(Exclude::Ignore)
 }
 
-fn by_choice(demand: &Demand, wanted: &Wanted, offer: &Offer<'_>) -> Option<Exclude> {
+fn by_choice(demand: &Demand, offer: &Offer<'_>) -> Option<Exclude> {
     let chosen = &demand.preferences;
     if chosen.ignore.iter().any(|word| names(word, offer)) {
         return Some(Exclude::Ignore);
     }
-    if !chosen.only.is_empty() && !chosen.only.iter().any(|word| names(word, offer)) {
-        return Some(Exclude::Only);
+    let unnamed = !chosen.only.is_empty() && !chosen.only.iter().any(|word| names(word, offer));
+    unnamed.then_some(Exclude::Only)
+}
+
+/// Who asks for flex gets nothing else, where there is any; the other tiers join the default.
+fn by_tier(
+    demand: &Demand,
+    wanted: &Wanted,
+    offer: &Offer<'_>,
+    flex_only: bool,
+) -> Option<Exclude> {
+    let own = offer.endpoint.tier();
+    if flex_only && own != Some(Tier::Flex) {
+        return Some(Exclude::ServiceTier);
     }
-    let tier = tier(&offer.endpoint.tag)?;
-    let mut named = chosen.only.iter().chain(&chosen.order);
-    let admitted = wanted.tier == Some(tier) || named.any(|word| names_tag(word, offer.endpoint));
+    let own = own?;
+    let chosen = &demand.preferences;
+    let asked = demand.tier == Some(own) || wanted.tier == Some(own);
+    let mut words = chosen.only.iter().chain(&chosen.order);
+    let admitted = asked || words.any(|word| names_tier(word, offer.endpoint));
     (!admitted).then_some(Exclude::ServiceTier)
 }
 
-fn tier(tag: &str) -> Option<&'static str> {
-    let (_, variant) = tag.rsplit_once('/')?;
-    SERVICE_TIERS.into_iter().find(|tier| *tier == variant)
+fn by_region(demand: &Demand, offer: &Offer<'_>) -> Option<Exclude> {
+    let outside = !demand.region?.contains(offer.endpoint, offer.provider);
+    outside.then_some(Exclude::DataRegion)
 }
 
 fn by_service(context: &Context<'_>, offer: &Offer<'_>) -> Option<Exclude> {
@@ -119,7 +171,7 @@ fn by_service(context: &Context<'_>, offer: &Offer<'_>) -> Option<Exclude> {
     (!(context.usable)(offer.provider)).then_some(Exclude::NotServed)
 }
 
-fn by_data_policy(context: &Context<'_>, provider: &Provider) -> Option<Exclude> {
+fn by_data_policy(context: &Context<'_>, model: &Model, provider: &Provider) -> Option<Exclude> {
     let (preferences, policy) = (&context.demand.preferences, &context.principal.policy);
     let data = provider.data_policy;
     if (preferences.data_collection_deny || policy.no_training) && data.training {
@@ -127,7 +179,10 @@ fn by_data_policy(context: &Context<'_>, provider: &Provider) -> Option<Exclude>
     }
     // What is trained on is kept.
     let keeps = data.training || data.retention_days != Some(0);
-    ((preferences.zdr || policy.zdr) && keeps).then_some(Exclude::Zdr)
+    if (preferences.zdr || policy.zdr) && keeps {
+        return Some(Exclude::Zdr);
+    }
+    (preferences.distillable && !model.distillable).then_some(Exclude::Distillable)
 }
 
 fn by_offer(demand: &Demand, endpoint: &Endpoint) -> Option<Exclude> {
@@ -152,6 +207,7 @@ fn by_offer(demand: &Demand, endpoint: &Endpoint) -> Option<Exclude> {
         (most.completion, pricing.completion),
         (most.request, pricing.request.unwrap_or_default()),
         (most.image, pricing.image.unwrap_or_default()),
+        (most.audio, pricing.audio.unwrap_or_default()),
     ];
     let dearer = dearer
         .into_iter()
@@ -193,6 +249,11 @@ fn by_ability(demand: &Demand, model: &Model, endpoint: &Endpoint) -> Option<Exc
     let lacks = demand.preferences.require_parameters
         && !demand.parameters.iter().all(|one| supports(endpoint, *one));
     lacks.then_some(Exclude::RequireParameters)
+}
+
+/// Is it known not to support the parameter? One that names none has told nothing.
+fn lacks(endpoint: &Endpoint, parameter: Parameter) -> bool {
+    !endpoint.supported_parameters.is_empty() && !supports(endpoint, parameter)
 }
 
 /// The two names of the longest answer stand for each other: the dialect sends the right one.

@@ -166,7 +166,7 @@ text_enum! {
         Only = "only",
         /// The client's or the key's `ignore` names it.
         Ignore = "ignore",
-        /// Its service tier was not asked for by name.
+        /// Its service tier was not asked for, or another was that has no fallback.
         ServiceTier = "service_tier",
         /// An operator has taken it out of service.
         Disabled = "disabled",
@@ -176,6 +176,10 @@ text_enum! {
         Training = "data_policy:training",
         /// It keeps prompts.
         Zdr = "data_policy:zdr",
+        /// The model's author is not known to permit training on its text.
+        Distillable = "enforce_distillable_text",
+        /// Not known to serve in the region that was asked for.
+        DataRegion = "data_region",
         /// Another precision.
         Quantization = "quantization",
         /// Too dear.
@@ -186,6 +190,8 @@ text_enum! {
         MaxTokens = "max_tokens",
         /// The model doesn't take such content.
         Modality = "modality",
+        /// Tools were sent, and no endpoint of the model takes them.
+        Tools = "tools",
         /// A parameter that was sent is not supported.
         RequireParameters = "require_parameters",
         /// Not the first choice, and the client allows no other.

@@ -1,11 +1,13 @@
 //! From what the client wrote to models of the catalogue: exact ids first, so that a catalogue
-//! suffix such as `:free` is just a model; then the sorting suffixes, in any number.
+//! suffix such as `:free` is just a model; then suffixes that route, in any order with at most one
+//! of the catalogue.
 
 use super::{Demand, Refusal};
-use crate::catalog::Model;
+use crate::catalog::{Model, Tier};
 use crate::ranking::Mode;
 use crate::snapshot::Snapshot;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The most suggestions for an unknown model.
@@ -21,7 +23,7 @@ pub(super) struct Wanted {
     /// The strict order that a suffix asks for.
     pub(super) sort: Option<Mode>,
     /// The service tier that a suffix admits.
-    pub(super) tier: Option<&'static str>,
+    pub(super) tier: Option<Tier>,
 }
 
 /// Models; as many as most requests name need no allocation.
@@ -63,25 +65,59 @@ pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Models, Re
     Ok(all)
 }
 
+/// The model that a name stands for, suffixes that route included.
+#[must_use]
+pub fn resolved<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Arc<Model>> {
+    snapshot
+        .model(name)
+        .or_else(|| snapshot.model(&suffixes(name)?.name))
+}
+
 fn find(snapshot: &Snapshot, name: &str) -> Option<Wanted> {
-    let (mut name, mut sort, mut tier) = (name, None, None);
-    loop {
-        if let Some(model) = snapshot.model(name) {
-            let model = model.clone();
-            return Some(Wanted { model, sort, tier });
-        }
-        let (base, suffix) = name.rsplit_once(':')?;
-        let (mode, admitted) = match suffix {
-            "nitro" => (Mode::Throughput, "priority"),
-            "floor" => (Mode::Price, "flex"),
-            _ => return None,
-        };
-        // Read from the end: the last suffix is seen first, and wins.
-        if sort.is_none() {
-            (sort, tier) = (Some(mode), Some(admitted));
-        }
-        name = base;
+    if let Some(model) = snapshot.model(name) {
+        return Some(Wanted {
+            model: model.clone(),
+            sort: None,
+            tier: None,
+        });
     }
+    let Suffixes { name, last } = suffixes(name)?;
+    let (sort, tier) = match last {
+        "nitro" => (Some(Mode::Throughput), Some(Tier::Priority)),
+        "floor" => (Some(Mode::Price), Some(Tier::Flex)),
+        _ => (None, None),
+    };
+    Some(Wanted {
+        model: snapshot.model(&name)?.clone(),
+        sort,
+        tier,
+    })
+}
+
+/// A name whose suffixes are taken apart.
+struct Suffixes<'a> {
+    /// Without those that route.
+    name: Cow<'a, str>,
+    /// The last one that sorts: it wins.
+    last: &'a str,
+}
+
+/// None when there is none that sorts, or more than one of the catalogue.
+fn suffixes(name: &str) -> Option<Suffixes<'_>> {
+    let (base, rest) = name.split_once(':')?;
+    let (mut last, mut of_catalogue) = (None, None);
+    for suffix in rest.split(':') {
+        match suffix {
+            "nitro" | "floor" | "exacto" => last = Some(suffix),
+            _ if of_catalogue.is_none() => of_catalogue = Some(suffix),
+            _ => return None,
+        }
+    }
+    let name = match of_catalogue {
+        None => Cow::Borrowed(base),
+        Some(suffix) => Cow::Owned(format!("{base}:{suffix}")),
+    };
+    Some(Suffixes { name, last: last? })
 }
 
 fn nearest(snapshot: &Snapshot, name: &str) -> Vec<String> {

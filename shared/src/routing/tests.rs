@@ -2,7 +2,7 @@
 //! the same plan.
 
 use super::*;
-use crate::catalog::{Catalog, DataPolicy, Modality, Parameter, Quantization};
+use crate::catalog::{Catalog, DataPolicy, DataRegion, Modality, Parameter, Quantization, Tier};
 use crate::health::{Board, Departure, Handle};
 use crate::id::{EndpointId, Version};
 use crate::key::KeyHash;
@@ -321,6 +321,74 @@ fn a_service_tier_must_be_asked_for_by_name() {
     assert_eq!(tags(&ignored), ["p1"]);
 }
 
+#[test]
+fn tiers_make_pools() {
+    let mut all = catalog(2, 1, 2);
+    for tag in ["p0/priority", "p0/flex", "p0/eu/flex"] {
+        all.endpoints.push(Arc::new(endpoint(0, 0, tag)));
+    }
+    let view = view_of(&all, vec![]);
+    let at = |tier: Option<Tier>, change: fn(&mut Preferences)| {
+        let demand = Demand {
+            tier,
+            ..prefer(change)
+        };
+        let plan = plan_of(&view, &demand, 1).unwrap();
+        sorted(&plan).join(" ")
+    };
+    let any = |_: &mut Preferences| {};
+    assert_eq!(at(None, any), "p0 p1");
+    assert_eq!(at(Some(Tier::Priority), any), "p0 p0/priority p1");
+    assert_eq!(at(Some(Tier::Flex), any), "p0/eu/flex p0/flex");
+    // Nobody has it: the default serves.
+    assert_eq!(at(Some(Tier::Scale), any), "p0 p1");
+    let only = |p: &mut Preferences| p.only = vec!["p0/flex".to_owned()];
+    assert_eq!(at(None, only), "p0/eu/flex p0/flex");
+    let variant = |p: &mut Preferences| p.only = vec!["P0/EU".to_owned()];
+    assert_eq!(at(Some(Tier::Flex), variant), "p0/eu/flex");
+    let base = |p: &mut Preferences| p.only = vec!["p0".to_owned()];
+    assert_eq!(at(Some(Tier::Priority), base), "p0 p0/priority");
+    let plain = view_of(&catalog(2, 1, 2), vec![]);
+    let flex = Demand {
+        tier: Some(Tier::Flex),
+        ..demand()
+    };
+    assert_eq!(sorted(&plan_of(&plain, &flex, 1).unwrap()), ["p0", "p1"]);
+}
+
+#[test]
+fn suffixes_stand_in_any_order() {
+    let mut catalog = catalog(1, 1, 1);
+    let mut free = crate::snapshot::tests::model(0);
+    free.id = "m0/x:free".into();
+    let mut served = endpoint(0, 0, "p0");
+    served.model = free.id.clone();
+    served.id = EndpointId::of(&free.id, "p0");
+    catalog.models.push(Arc::new(free));
+    catalog.endpoints.push(Arc::new(served));
+    let view = view_of(&catalog, vec![]);
+    let check = |name: &str, expect: Option<&str>| {
+        let model = resolved(&view.snapshot, name).map(|model| model.id.to_string());
+        assert_eq!(model.as_deref(), expect, "{name}");
+        let demand = Demand {
+            model: name.to_owned(),
+            ..Demand::default()
+        };
+        let plan = plan_of(&view, &demand, 1).ok();
+        let served = plan.map(|plan| plan.candidates[0].endpoint.model.to_string());
+        assert_eq!(served.as_deref(), expect, "{name}");
+    };
+    check("m0/x", Some("m0/x"));
+    check("m0/x:nitro", Some("m0/x"));
+    check("m0/x:free:nitro", Some("m0/x:free"));
+    check("m0/x:nitro:free:floor", Some("m0/x:free"));
+    check("m0/x:exacto:free", Some("m0/x:free"));
+    check("m0/x:extended", None);
+    check("m0/x:free:extended:nitro", None);
+    check("m0/x:", None);
+    check("m1/x:nitro", None);
+}
+
 /// One endpoint that is changed, one request that is changed: is it excluded, and why?
 fn check_filter(
     change: impl Fn(&mut Catalog),
@@ -378,6 +446,16 @@ fn keys_and_data_policies_filter() {
     check_filter(data(false, None), zdr, Some(E::Zdr));
     check_filter(data(false, Some(30)), key(|it| it.zdr = true), Some(E::Zdr));
     check_filter(data(false, Some(0)), key(|it| it.zdr = true), None);
+    let distillable = |it: &mut Demand, _: &mut KeyPolicy| it.preferences.distillable = true;
+    check_filter(plain, distillable, Some(E::Distillable));
+    let permitted = |all: &mut Catalog| Arc::make_mut(&mut all.models[0]).distillable = true;
+    check_filter(permitted, distillable, None);
+    let in_eu = |it: &mut Demand, _: &mut KeyPolicy| it.region = Some(DataRegion::Eu);
+    check_filter(plain, in_eu, Some(E::DataRegion));
+    let german = |all: &mut Catalog| {
+        Arc::make_mut(&mut all.providers[0]).datacenters = vec!["DE".to_owned()];
+    };
+    check_filter(german, in_eu, None);
 }
 
 #[test]

@@ -61,6 +61,7 @@ pub(crate) fn model(at: usize) -> Model {
         instruct_type: None,
         knowledge_cutoff: None,
         expiration_date: None,
+        distillable: false,
     }
 }
 

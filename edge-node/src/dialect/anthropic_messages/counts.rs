@@ -2,6 +2,7 @@
 //! the first and the last event. The last value of each field holds; zeros and gaps overwrite
 //! nothing.
 
+use crate::message::Served;
 use crate::wire::json::{self, Kind, Scanner, SyntaxError};
 use shared::usage::Usage;
 
@@ -19,6 +20,7 @@ pub(crate) struct Counts {
     write_1h: u64,
     thinking: u64,
     searches: u64,
+    served: Option<Served>,
     seen: bool,
     /// The count of the output is the last one.
     complete: bool,
@@ -72,6 +74,11 @@ impl Counts {
         })
     }
 
+    /// The tier that served, where it was named.
+    pub(crate) const fn served(&self) -> Option<Served> {
+        self.served
+    }
+
     fn object(&mut self, scanner: &mut Scanner<'_>, outer: &str) -> Result<(), SyntaxError> {
         if scanner.kind()? != Kind::Object {
             scanner.value()?;
@@ -82,6 +89,13 @@ impl Counts {
             let name = key.name.decode();
             match scanner.kind()? {
                 Kind::Object if outer.is_empty() => self.object(scanner, &name)?,
+                // The speed stands beside the tier, which is `standard` all the same.
+                Kind::String if matches!(&*name, "service_tier" | "speed") => {
+                    let served = Served::parse(&scanner.string()?.decode());
+                    if self.served.is_none_or(|known| known == Served::Default) {
+                        self.served = served.or(self.served);
+                    }
+                }
                 Kind::Number => {
                     let span = scanner.value()?;
                     let count = json::count(scanner.raw(span)).unwrap_or(0);

@@ -136,6 +136,7 @@ impl Answer {
     fn count(&mut self) {
         let progress = &mut self.notes.progress;
         progress.usage = self.counts.usage(progress.output_bytes);
+        progress.served = self.counts.served();
     }
 
     fn note_stop(&mut self, sequence: Option<Str<'_>>) {

@@ -92,7 +92,12 @@ fn stays(member: &Member, text: &str) -> bool {
     match member.field {
         // Anthropic's own, too.
         Field::Own(Own::CacheControl) => true,
-        Field::Own(_) | Field::Special("fallbacks" | "anthropic_version") => false,
+        Field::Own(_) | Field::Special("fallbacks" | "anthropic_version" | "speed") => false,
+        // Only Anthropic's own words: a tier of OpenRouter's is an endpoint.
+        Field::Special("service_tier") => {
+            let raw = text.get(member.value.start..member.value.end);
+            matches!(raw, Some("\"auto\"" | "\"standard_only\""))
+        }
         // Null is as if it were not there.
         Field::Parameter(Parameter::MaxTokens) => {
             let raw = text.get(member.value.start..member.value.end);

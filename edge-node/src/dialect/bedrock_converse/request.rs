@@ -58,13 +58,13 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
         put(&mut out, &[path]);
     }
     form(request, target, &mut out);
-    if let Some(tier) = request.service_tier
+    if let Some(word) = target.tier_word(request.service_tier)
         && matches!(
-            &*tier.decode(),
+            word.trim_matches('"'),
             "priority" | "flex" | "default" | "reserved"
         )
     {
-        put(&mut out, &[",\"serviceTier\":{\"type\":", tier.raw(), "}"]);
+        put(&mut out, &[",\"serviceTier\":{\"type\":", word, "}"]);
     }
     out.push(b'}');
     Ok(out)

@@ -25,8 +25,8 @@ pub(super) fn body(
     tools(request, model, &mut out);
     config::write(request, target, model, &mut out)?;
     if model.host == Host::Studio
-        && let Some(tier) = request.service_tier
-        && let Some(tier) = service_tier(&tier.decode())
+        && let Some(word) = target.tier_word(request.service_tier)
+        && let Some(tier) = service_tier(word.trim_matches('"'))
     {
         put(&mut out, &[",\"serviceTier\":\"", tier, "\""]);
     }

@@ -57,7 +57,7 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
     if request.n > 1 {
         put(&mut out, &[",\"n\":", &request.n.to_string()]);
     }
-    others(request, &mut out);
+    others(request, target, &mut out);
     if request.stream {
         put(&mut out, &[",\"stream\":true"]);
         if !target.provider.quirks.contains(&Quirk::NoStreamOptions) {
@@ -146,9 +146,9 @@ fn schema(form: &Schema<'_>, out: &mut Vec<u8>) {
 
 /// What passes as it is. The caller's `metadata` is for answers that the provider stores, which
 /// ours are not; OpenAI refuses it without `store`.
-fn others(request: &Request<'_>, out: &mut Vec<u8>) {
+fn others(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
     optional(out, "user", request.user.map(Str::raw));
-    optional(out, "service_tier", request.service_tier.map(Str::raw));
+    optional(out, "service_tier", target.tier_word(request.service_tier));
     optional(
         out,
         "prompt_cache_key",

@@ -14,7 +14,7 @@ use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{Target, classify};
 use crate::failure::Failure;
 use crate::ingress::peek::CHOICES_MAX;
-use crate::message::{Escaped, Event};
+use crate::message::{Escaped, Event, Served};
 use crate::wire::json::{Kind, Scanner, Str, SyntaxError};
 use choice::{Choice, Spot};
 use fields::{ChoiceFields, Outline, Small};
@@ -118,6 +118,10 @@ impl Answer {
         if let Some(error) = outline.error {
             return Err(classify::in_band(&self.notes.name, error));
         }
+        let served = outline
+            .service_tier
+            .and_then(|word| Served::parse(&word.decode()));
+        self.notes.progress.served = served.or(self.notes.progress.served);
         if let Some(id) = outline.id.filter(|id| !id.is_empty()) {
             self.notes.has_begun = true;
             if self.notes.progress.upstream_id.is_empty() {

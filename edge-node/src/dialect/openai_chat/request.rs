@@ -49,6 +49,7 @@ struct Request<'a> {
     has_limit: bool,
     has_stream_options: bool,
     has_effort: bool,
+    has_tier: bool,
 }
 
 impl<'a> Request<'a> {
@@ -62,6 +63,7 @@ impl<'a> Request<'a> {
             has_limit: false,
             has_stream_options: false,
             has_effort: false,
+            has_tier: false,
         }
     }
 
@@ -103,11 +105,14 @@ impl<'a> Request<'a> {
                 let _ = self.history(member.value.start);
                 true
             }
+            Field::ServiceTier => {
+                self.has_tier = true;
+                self.tier(member.value)
+            }
             Field::Parameter(parameter) => self.parameter(parameter, member),
             Field::Stream
             | Field::Choices
             | Field::User
-            | Field::ServiceTier
             | Field::PromptCacheKey
             | Field::Metadata
             | Field::Modalities
@@ -162,6 +167,19 @@ impl<'a> Request<'a> {
         true
     }
 
+    /// The endpoint's tier, whatever the client wished.
+    fn tier(&mut self, value: Span) -> bool {
+        let mut scanner = Scanner::starting(self.text, value.start);
+        if scanner.kind() == Ok(Kind::Null) && self.target.endpoint.tier().is_none() {
+            return true;
+        }
+        let word = self.target.tier_word(scanner.string().ok());
+        if let Some(word) = word {
+            self.splices.replace(value, word);
+        }
+        word.is_some()
+    }
+
     fn stream_options(&mut self, value: Span) {
         // The text was checked when it came in: no error can come.
         if self.force_usage(value).is_err() {
@@ -204,6 +222,11 @@ impl<'a> Request<'a> {
         if self.call.stream && !self.has_stream_options && !self.has(Quirk::NoStreamOptions) {
             let member = "\"stream_options\":{\"include_usage\":true}";
             tail.add(&mut self.splices, member);
+        }
+        if !self.has_tier
+            && let Some(word) = self.target.tier_word(None)
+        {
+            tail.add(&mut self.splices, format!("\"service_tier\":{word}"));
         }
         if !self.has_effort
             && takes_effort(self.target)

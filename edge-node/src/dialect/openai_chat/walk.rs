@@ -9,7 +9,7 @@ use crate::egress::{Envelope, quoted};
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::ingress::peek::CHOICES_MAX;
-use crate::message::{Finish, Progress};
+use crate::message::{Finish, Progress, Served};
 use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 use crate::wire::splice::{Members, Splices, Tail};
 use shared::catalog::Quirk;
@@ -62,6 +62,8 @@ pub(crate) struct Walker {
     pub(crate) before: String,
     /// The provider's name, for messages.
     pub(crate) name: String,
+    /// The provider says which service tier served.
+    pub(crate) names_tier: bool,
     form: Form,
     counts: Counts,
     choices: Vec<Choice>,
@@ -119,6 +121,7 @@ impl Walker {
             splices: Splices::default(),
             before: String::new(),
             name: target.provider.name.clone(),
+            names_tier: false,
             counts: Counts::default(),
             choices: Vec::new(),
             reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
@@ -246,6 +249,12 @@ impl Walker {
         if name == "id" && kind == Kind::String && self.progress.upstream_id.is_empty() {
             let id = scanner.clone().string()?;
             self.progress.upstream_id = id.decode().into_owned();
+        }
+        if name == "service_tier" {
+            self.names_tier = true;
+            let word = scanner.clone().string().ok();
+            let served = word.and_then(|word| Served::parse(&word.decode()));
+            self.progress.served = served.or(self.progress.served);
         }
         let span = scanner.value()?;
         let raw = scanner.raw(span);

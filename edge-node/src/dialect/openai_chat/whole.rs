@@ -66,6 +66,9 @@ impl Translator for Whole {
     }
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        // What the provider says itself stands already.
+        let served = bill.served.filter(|_| !self.walker.names_tier);
+        let bill = &Bill { served, ..*bill };
         let splices = &mut self.walker.splices;
         self.tail
             .add_with(splices, |text| usage::end_answer(bill, false, text));

@@ -22,6 +22,7 @@ pub(super) struct Fields<'a> {
     pub(super) text: Option<Str<'a>>,
     pub(super) url: Option<Str<'a>>,
     pub(super) title: Option<Str<'a>>,
+    pub(super) service_tier: Option<Str<'a>>,
     pub(super) output_index: u64,
     pub(super) content_index: u64,
     pub(super) summary_index: u64,
@@ -107,6 +108,7 @@ impl<'a> Fields<'a> {
             "output_format" => &mut self.output_format,
             "url" => &mut self.url,
             "title" => &mut self.title,
+            "service_tier" => &mut self.service_tier,
             _ => return None,
         })
     }

@@ -9,7 +9,7 @@ use crate::dialect::openai_responses::maker;
 use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{Target, classify, finish};
 use crate::failure::Failure;
-use crate::message::{Escaped, Event, Finish};
+use crate::message::{Escaped, Event, Finish, Served};
 use crate::wire::json::{Scanner, Span, Str, SyntaxError};
 
 /// State over one answer.
@@ -181,6 +181,10 @@ impl Answer {
             self.counts.read(&mut scanner)?;
         }
         self.notes.progress.usage = self.counts.usage();
+        let served = answer
+            .service_tier
+            .and_then(|word| Served::parse(&word.decode()));
+        self.notes.progress.served = served;
         Ok(())
     }
 

@@ -52,7 +52,11 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
     reasoning(request, target, &mut out);
     include(request, target, has_thoughts, &mut out);
     optional(&mut out, "user", request.user.map(Str::raw));
-    optional(&mut out, "service_tier", request.service_tier.map(Str::raw));
+    optional(
+        &mut out,
+        "service_tier",
+        target.tier_word(request.service_tier),
+    );
     let key = request.prompt_cache_key.map(Str::raw);
     optional(&mut out, "prompt_cache_key", key);
     optional(&mut out, "metadata", request.metadata);

@@ -31,6 +31,7 @@ pub(super) fn body(call: &Call, target: &Target<'_>) -> Bytes {
         has_store: false,
         has_include: false,
         has_limit: false,
+        has_tier: false,
     };
     let first = call.members.first();
     let mut members = Members::new(first.map_or(0, |member| member.key.start));
@@ -58,6 +59,7 @@ struct Request<'a> {
     has_store: bool,
     has_include: bool,
     has_limit: bool,
+    has_tier: bool,
 }
 
 impl Request<'_> {
@@ -95,13 +97,16 @@ impl Request<'_> {
             Field::Special(
                 "background" | "previous_response_id" | "conversation" | "prompt" | "n",
             ) => false,
+            Field::ServiceTier => {
+                self.has_tier = true;
+                self.tier(value)
+            }
             Field::Parameter(parameter) => self.parameter(parameter, value),
             Field::StreamOptions => self.call.stream,
             Field::Own(_) | Field::Choices | Field::Modalities | Field::Audio => false,
             Field::Special(_)
             | Field::Stream
             | Field::User
-            | Field::ServiceTier
             | Field::PromptCacheKey
             | Field::Metadata
             | Field::Other => true,
@@ -138,6 +143,19 @@ impl Request<'_> {
             // Words that this dialect does not have.
             _ => false,
         }
+    }
+
+    /// The endpoint's tier, whatever the client wished.
+    fn tier(&mut self, value: Span) -> bool {
+        let mut scanner = Scanner::starting(self.call.text(), value.start);
+        if scanner.kind() == Ok(Kind::Null) && self.target.endpoint.tier().is_none() {
+            return true;
+        }
+        let word = self.target.tier_word(scanner.string().ok());
+        if let Some(word) = word {
+            self.splices.replace(value, word);
+        }
+        word.is_some()
     }
 
     fn include(&mut self, value: Span) {
@@ -253,6 +271,11 @@ impl Request<'_> {
             && !self.has_limit
         {
             tail.add(&mut self.splices, format!("\"max_output_tokens\":{clamp}"));
+        }
+        if !self.has_tier
+            && let Some(word) = self.target.tier_word(None)
+        {
+            tail.add(&mut self.splices, format!("\"service_tier\":{word}"));
         }
     }
 }

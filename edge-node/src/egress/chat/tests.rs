@@ -139,6 +139,7 @@ fn written(members: &str) -> String {
     let bill = Bill {
         usage: &Usage::default(),
         cost: &Cost::default(),
+        served: None,
         explain: None,
     };
     writer.close(&bill, &mut out);

@@ -176,6 +176,9 @@ impl Writer for Response {
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         self.begin(out);
+        if let Some(served) = bill.served {
+            self.echo.served(served);
+        }
         let finish = self.finish.unwrap_or(Finish::Stop);
         self.end(finish, out);
         let rest = self.rest(finish, bill);

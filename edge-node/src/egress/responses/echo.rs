@@ -3,10 +3,11 @@
 use crate::egress::Envelope;
 use crate::egress::responses::put;
 use crate::ingress::Call;
+use crate::message::Served;
 use bytes::BytesMut;
 
 /// Settings that every response object has, and what they are when the client did not say.
-const SETTINGS: [(&str, &str); 20] = [
+const SETTINGS: [(&str, &str); 19] = [
     ("instructions", "null"),
     ("max_output_tokens", "null"),
     ("max_tool_calls", "null"),
@@ -16,7 +17,6 @@ const SETTINGS: [(&str, &str); 20] = [
     ("prompt_cache_key", "null"),
     ("reasoning", "{\"effort\":null,\"summary\":null}"),
     ("safety_identifier", "null"),
-    ("service_tier", "\"auto\""),
     ("store", "false"),
     ("temperature", "null"),
     ("text", "{\"format\":{\"type\":\"text\"}}"),
@@ -36,6 +36,8 @@ pub(super) struct Echo {
     head: String,
     /// From the comma before `instructions`.
     settings: String,
+    /// The service tier, quoted: the client's wish, at the end what served.
+    tier: String,
 }
 
 impl Echo {
@@ -69,7 +71,16 @@ impl Echo {
                 "{{\"id\":{id},\"object\":\"response\",\"created_at\":{created},\"model\":{model},\"provider\":{provider}"
             ),
             settings,
+            tier: said(call, "service_tier")
+                .filter(|raw| *raw != "null")
+                .unwrap_or("\"auto\"")
+                .to_owned(),
         }
+    }
+
+    /// From now on it is told which service tier served.
+    pub(super) fn served(&mut self, served: Served) {
+        self.tier = format!("\"{}\"", served.as_str("default"));
     }
 
     /// Appends a response object; `more` are further members, each with a comma before it.
@@ -82,7 +93,10 @@ impl Echo {
         } else {
             put(out, &["{\"reason\":\"", reason, "\"}"]);
         }
-        put(out, &[&self.settings, more, "}"]);
+        put(
+            out,
+            &[&self.settings, ",\"service_tier\":", &self.tier, more, "}"],
+        );
     }
 }
 

@@ -3,7 +3,7 @@ use crate::ingress::reasoning::Effort;
 use crate::ingress::{Api, Call, Surface, parse, request};
 use crate::message::{Format, Json, Part, Role, ToolChoice};
 use http::HeaderMap;
-use shared::catalog::{Modality, Parameter};
+use shared::catalog::{Modality, Parameter, Tier};
 
 fn read(body: &str) -> Result<Call, Failure> {
     let body = body.to_owned().into();
@@ -62,16 +62,20 @@ fn what_is_wrong_is_told_by_its_place() {
         "thinking.budget_tokens",
         "missing",
     );
-    refused(with(r#""speed":"fast""#), "speed", "not available");
+    refused(with(r#""speed":"slow""#), "speed", "must be one of");
     refused(
         with(r#""inference_geo":"us""#),
         "inference_geo",
         "not available",
     );
+    for urgent in [r#""speed":"fast""#, r#""service_tier":"priority""#] {
+        let call = with(urgent).unwrap();
+        assert_eq!(call.demand.tier, Some(Tier::Priority), "{urgent}");
+    }
     refused(
-        with(r#""service_tier":"priority""#),
-        "service_tier",
-        "not available",
+        with(r#""fallbacks":[{"model":"a/c"}],"models":["c/d"]"#),
+        "models",
+        "together",
     );
     refused(
         with(r#""models":["c/d"],"fallbacks":[]"#),

@@ -43,6 +43,7 @@ fn catalog(models: &[u32]) -> Catalog {
         instruct_type: None,
         knowledge_cutoff: None,
         expiration_date: None,
+        distillable: false,
     };
     let endpoint = |n: &u32| Endpoint {
         id: EndpointId::of(&id(n), "acme"),

@@ -44,6 +44,7 @@ fn body(section: &mut Section<'_, '_>, id: Option<&ModelId>) -> Option<Model> {
     let instruct_type = section.text("instruct_type");
     let knowledge_cutoff = section.formed("knowledge_cutoff", is_date, DATE);
     let expiration_date = section.formed("expiration_date", is_date, DATE);
+    let distillable = section.boolean("distillable").unwrap_or(false);
     let id = id?.clone();
     Some(Model {
         name: name.unwrap_or_else(|| id.to_string()),
@@ -59,6 +60,7 @@ fn body(section: &mut Section<'_, '_>, id: Option<&ModelId>) -> Option<Model> {
         instruct_type,
         knowledge_cutoff,
         expiration_date,
+        distillable,
     })
 }
 

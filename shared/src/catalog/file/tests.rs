@@ -417,6 +417,7 @@ prop_compose! {
         created in 0_u64..9_999_999_999, context_length in 1_u64..10_000_000,
         input in chosen(Modality::ALL), output in chosen(Modality::ALL), tokenizer in text(),
         texts in vec(option::of(text()), 4), cutoff in option::of("20[0-9]{2}-0[1-9]-[12][0-9]"),
+        distillable in any::<bool>(),
     ) -> Model {
         let filled = |list: Vec<Modality>| if list.is_empty() { vec![Modality::Text] } else { list };
         Model {
@@ -424,7 +425,7 @@ prop_compose! {
             input_modalities: filled(input), output_modalities: filled(output),
             canonical_slug: texts[0].clone(), description: texts[1].clone(),
             hugging_face_id: texts[2].clone(), instruct_type: texts[3].clone(),
-            expiration_date: cutoff.clone(), knowledge_cutoff: cutoff,
+            expiration_date: cutoff.clone(), knowledge_cutoff: cutoff, distillable,
         }
     }
 }

@@ -116,6 +116,7 @@ fn model(model: &Model) -> String {
     record.optional("instruct_type", model.instruct_type.as_deref());
     record.optional("knowledge_cutoff", model.knowledge_cutoff.as_deref());
     record.optional("expiration_date", model.expiration_date.as_deref());
+    record.flag("distillable", model.distillable);
     record.text
 }
 
@@ -198,6 +199,12 @@ impl Record {
     fn optional(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(key, text);
+        }
+    }
+
+    fn flag(&mut self, key: &str, flag: bool) {
+        if flag {
+            self.line(key, true);
         }
     }
 

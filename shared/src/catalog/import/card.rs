@@ -58,6 +58,7 @@ fn listed(line: &Object<'_>) -> Option<Card> {
         instruct_type: architecture.text("instruct_type"),
         knowledge_cutoff: line.text("knowledge_cutoff").and_then(|text| day(&text)),
         expiration_date: line.text("expiration_date").and_then(|text| day(&text)),
+        distillable: false,
         id: ModelId::from(id),
     };
     Some(Card {
@@ -155,6 +156,7 @@ fn empty() -> Model {
         instruct_type: None,
         knowledge_cutoff: None,
         expiration_date: None,
+        distillable: false,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 #[derive(Debug, Default)]
 pub(super) struct Outline<'a> {
     pub(super) id: Option<Str<'a>>,
+    pub(super) service_tier: Option<Str<'a>>,
     /// Where the array of choices starts.
     pub(super) choices: Option<usize>,
     /// As written.
@@ -28,6 +29,9 @@ impl<'a> Outline<'a> {
             let start = scanner.at();
             match (&*key.name.decode(), kind) {
                 ("id", Kind::String) => outline.id = Some(scanner.string()?),
+                ("service_tier", Kind::String) => {
+                    outline.service_tier = Some(scanner.string()?);
+                }
                 ("usage", _) => counts.read(scanner)?,
                 ("x_groq", Kind::Object) => x_groq(scanner, &mut outline, counts)?,
                 (name, _) => {

@@ -37,6 +37,7 @@ fn play(mut translator: Box<dyn Translator>, body: &[u8], size: usize) -> Played
     let bill = Bill {
         usage: &progress.usage.unwrap_or_default(),
         cost: &Cost::default(),
+        served: None,
         explain: None,
     };
     if fed.is_ok() {
