@@ -266,6 +266,7 @@ impl Registry {
             providers: served.snapshot.providers().to_vec(),
             models: served.snapshot.models().to_vec(),
             endpoints: served.snapshot.endpoints().to_vec(),
+            auto: served.snapshot.auto().cloned(),
         };
         file::to_toml(&catalog)
     }

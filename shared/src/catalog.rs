@@ -2,6 +2,7 @@
 //! public price lists by [`import`]; everything else may rely on what the types say. No I/O but
 //! [`file::read_dir`].
 
+pub mod auto;
 pub mod endpoint;
 pub mod file;
 pub mod import;
@@ -10,6 +11,7 @@ pub mod model;
 pub mod provider;
 pub mod region;
 
+pub use auto::{AutoRow, AutoTable, CostTier};
 pub use endpoint::{Endpoint, Parameter, PriceOverride, Pricing, Quantization, Tier};
 pub use model::{Modality, Model};
 pub use provider::{Auth, DataPolicy, Dialect, Limits, Provider, Quirk, Timeouts};
@@ -26,6 +28,8 @@ pub struct Catalog {
     pub models: Vec<Arc<Model>>,
     /// By (model, tag).
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// The table of `godwit/auto`, where there is one.
+    pub auto: Option<Arc<AutoTable>>,
 }
 
 /// An enum whose values have one fixed text each.

@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod money;
 pub mod observe;
 pub mod policy;
+pub mod prompt;
 pub mod proto;
 pub mod ranking;
 pub mod record;

@@ -2,6 +2,7 @@
 //! the view, the node's health, the time and a seed go in, a plan comes out, and the same input
 //! gives the same plan. Sending anything is not here.
 
+pub mod auto;
 pub mod demand;
 mod explain;
 mod filter;

@@ -4,7 +4,7 @@
 
 mod check;
 
-use crate::catalog::{Catalog, Endpoint, Model, Provider};
+use crate::catalog::{AutoTable, Catalog, Endpoint, Model, Provider};
 use crate::id::{EndpointId, ModelId, ProviderSlug, Version};
 use crate::proto::discovery as wire;
 use prost::Message;
@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// The most resources that one snapshot may hold.
 pub const RESOURCES_MAX: usize = 200_000;
+/// The name of the table of `godwit/auto`.
+pub const AUTO_NAME: &str = "router/auto";
 
 /// One user-visible object of the catalogue.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,8 @@ pub enum Resource {
     Model(Arc<Model>),
     /// `endpoint/MODEL@TAG`
     Endpoint(Arc<Endpoint>),
+    /// `router/auto`
+    Auto(Arc<AutoTable>),
     /// Came over the wire and can't be read here, e.g. a dialect that this build doesn't know.
     /// Kept as it is, so that the root still counts it; never served.
     Unreadable(Arc<Unreadable>),
@@ -66,6 +70,7 @@ struct Inner {
     providers: Vec<Arc<Provider>>,
     models: Vec<Arc<Model>>,
     endpoints: Vec<Arc<Endpoint>>,
+    auto: Option<Arc<AutoTable>>,
     /// 0, 1, 2 …: endpoints are sorted by model, so that a model's are a slice of this.
     indexes: Vec<EndpointIndex>,
     /// The place of each endpoint's provider, by [`EndpointIndex`].
@@ -90,6 +95,7 @@ impl Resource {
             Self::Provider(provider) => format!("provider/{}", provider.slug),
             Self::Model(model) => format!("model/{}", model.id),
             Self::Endpoint(endpoint) => format!("endpoint/{}", endpoint.id),
+            Self::Auto(_) => AUTO_NAME.to_owned(),
             Self::Unreadable(unreadable) => unreadable.resource.name.clone(),
         }
     }
@@ -123,7 +129,12 @@ impl Snapshot {
         let providers = catalog.providers.iter().cloned().map(Resource::Provider);
         let models = catalog.models.iter().cloned().map(Resource::Model);
         let endpoints = catalog.endpoints.iter().cloned().map(Resource::Endpoint);
-        let all = providers.chain(models).chain(endpoints).collect();
+        let auto = catalog.auto.iter().cloned().map(Resource::Auto);
+        let all = providers
+            .chain(models)
+            .chain(endpoints)
+            .chain(auto)
+            .collect();
         match Self::from_resources(version, all) {
             (snapshot, rejected) if rejected.is_empty() => Ok(snapshot),
             (_, rejected) => Err(rejected),
@@ -242,6 +253,12 @@ impl Snapshot {
     #[must_use]
     pub fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.inner.endpoints
+    }
+
+    /// The table of `godwit/auto`, where there is one.
+    #[must_use]
+    pub fn auto(&self) -> Option<&Arc<AutoTable>> {
+        self.inner.auto.as_ref()
     }
 
     /// The endpoints of the model with this id, by tag.

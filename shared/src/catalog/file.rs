@@ -20,9 +20,15 @@
 //! `completion` are required. Defaults: `tag` the provider's slug; `context_length` the model's;
 //! `quantization` `unknown`; no parameters.
 //!
+//! `[[auto]]`: the models that `godwit/auto` uses for one `task`, best first, by cost tier: `low`,
+//! `medium`, `high`, `xhigh`, `max`, each a list; a tier that is left out is served by the next
+//! cheaper one. The table of `task = "default"` is required where there is any, and names the
+//! version of the `classifier` whose tasks these are.
+//!
 //! [`Auth`]: crate::catalog::Auth
 //! [`Timeouts`]: crate::catalog::Timeouts
 
+mod auto;
 mod endpoint;
 mod merge;
 mod model;

@@ -3,8 +3,8 @@
 
 use super::{ConvertError, named, parsed, present};
 use crate::catalog::{
-    Auth, DataPolicy, Dialect, Endpoint, Limits, Modality, Model, Parameter, PriceOverride,
-    Pricing, Provider, Quantization, Quirk, Timeouts,
+    Auth, AutoRow, AutoTable, CostTier, DataPolicy, Dialect, Endpoint, Limits, Modality, Model,
+    Parameter, PriceOverride, Pricing, Provider, Quantization, Quirk, Timeouts,
 };
 use crate::id::EndpointId;
 use crate::money::Price;
@@ -20,6 +20,7 @@ impl From<&Resource> for wire::Resource {
             Resource::Provider(provider) => Body::Provider(provider.as_ref().into()),
             Resource::Model(model) => Body::Model(model.as_ref().into()),
             Resource::Endpoint(endpoint) => Body::Endpoint(endpoint.as_ref().into()),
+            Resource::Auto(table) => Body::Auto(table.as_ref().into()),
             Resource::Unreadable(unreadable) => return unreadable.resource.clone(),
         };
         Self {
@@ -54,6 +55,7 @@ impl Resource {
             Some(Body::Endpoint(body)) => {
                 Endpoint::try_from(body).map(|it| Self::Endpoint(Arc::new(it)))
             }
+            Some(Body::Auto(body)) => AutoTable::try_from(body).map(|it| Self::Auto(Arc::new(it))),
             None => Err(ConvertError::new("body", "of a kind unknown here")),
         };
         let reason = match readable {
@@ -64,6 +66,37 @@ impl Resource {
             Err(error) => error.to_string(),
         };
         Self::Unreadable(Arc::new(Unreadable { resource, reason }))
+    }
+}
+
+impl From<&AutoTable> for wire::AutoTable {
+    fn from(table: &AutoTable) -> Self {
+        let row = |row: &AutoRow| wire::AutoRow {
+            task: row.task.clone(),
+            cost_tier: row.tier.to_string(),
+            models: row.models.iter().map(ToString::to_string).collect(),
+        };
+        Self {
+            classifier: table.classifier.into(),
+            rows: table.rows.iter().map(row).collect(),
+        }
+    }
+}
+
+impl TryFrom<&wire::AutoTable> for AutoTable {
+    type Error = ConvertError;
+    fn try_from(table: &wire::AutoTable) -> Result<Self, ConvertError> {
+        let classifier = u16::try_from(table.classifier)
+            .map_err(|error| ConvertError::new("classifier", error))?;
+        let row = |row: &wire::AutoRow| {
+            Ok(AutoRow {
+                task: named("rows.task", &row.task)?.to_owned(),
+                tier: parsed("rows.cost_tier", &row.cost_tier, CostTier::parse)?,
+                models: row.models.iter().map(|id| id.as_str().into()).collect(),
+            })
+        };
+        let rows = table.rows.iter().map(row).collect::<Result<_, _>>()?;
+        Ok(Self { classifier, rows })
     }
 }
 

@@ -20,7 +20,17 @@ use proptest::prelude::*;
 
 #[test]
 fn catalogue_resources_round_trip() {
-    let catalog = catalog(3, 2, 2);
+    let mut catalog = catalog(3, 2, 2);
+    let row = crate::catalog::AutoRow {
+        task: "a task of a newer build".to_owned(),
+        tier: crate::catalog::CostTier::Xhigh,
+        models: vec!["m1/x".into()],
+    };
+    let (classifier, rows) = (7, vec![row]);
+    catalog.auto = Some(std::sync::Arc::new(crate::catalog::AutoTable {
+        classifier,
+        rows,
+    }));
     let (snapshot, rejected) =
         crate::snapshot::Snapshot::from_catalog(Version::default(), &catalog)
             .map(|snapshot| (snapshot, 0))

@@ -3,8 +3,9 @@
 //! concern, not checked again here.
 
 use super::{Inner, RESOURCES_MAX, Rejected, Resource, Sent};
-use crate::catalog::{Endpoint, Model, Provider};
-use crate::id::EndpointId;
+use crate::catalog::auto::{ROW_MODELS_MAX, ROWS_MAX};
+use crate::catalog::{AutoTable, Endpoint, Model, Provider};
+use crate::id::{EndpointId, ModelId};
 use std::collections::BTreeMap;
 
 /// The longest text (name, id, URL) of a resource, in bytes; descriptions may be longer.
@@ -15,7 +16,7 @@ const LIST_MAX: usize = 256;
 /// Fills the lists of `inner` with what may be served; gives the rest with the reasons.
 pub(super) fn admit(inner: &mut Inner, sent: &BTreeMap<String, Sent>) -> Vec<Rejected> {
     let mut rejected = Vec::new();
-    let mut endpoints = Vec::new();
+    let (mut endpoints, mut auto) = (Vec::new(), None);
     for (at, (name, sent)) in sent.iter().enumerate() {
         let verdict = if at >= RESOURCES_MAX {
             Err(format!("more than {RESOURCES_MAX} resources"))
@@ -31,6 +32,10 @@ pub(super) fn admit(inner: &mut Inner, sent: &BTreeMap<String, Sent>) -> Vec<Rej
                     endpoints.push((name, endpoint));
                     Ok(())
                 }
+                Resource::Auto(table) => {
+                    auto = Some((name, table));
+                    Ok(())
+                }
                 Resource::Unreadable(unreadable) => Err(unreadable.reason.clone()),
             }
         };
@@ -44,6 +49,12 @@ pub(super) fn admit(inner: &mut Inner, sent: &BTreeMap<String, Sent>) -> Vec<Rej
     for (name, endpoint) in endpoints {
         match check_endpoint(inner, endpoint) {
             Ok(()) => inner.endpoints.push(endpoint.clone()),
+            Err(reason) => rejected.push(refusal(name, reason)),
+        }
+    }
+    if let Some((name, table)) = auto {
+        match check_auto(inner, table) {
+            Ok(()) => inner.auto = Some(table.clone()),
             Err(reason) => rejected.push(refusal(name, reason)),
         }
     }
@@ -119,6 +130,28 @@ fn check_endpoint(inner: &Inner, endpoint: &Endpoint) -> Result<(), String> {
         .is_err()
     {
         return Err(format!("model = {model:?}: there is no such model"));
+    }
+    Ok(())
+}
+
+fn check_auto(inner: &Inner, table: &AutoTable) -> Result<(), String> {
+    if table.rows.len() > ROWS_MAX {
+        return Err(format!("more than {ROWS_MAX} rows"));
+    }
+    for row in &table.rows {
+        let (task, tier) = (&row.task, row.tier);
+        check_text("task", task)?;
+        if row.models.is_empty() || row.models.len() > ROW_MODELS_MAX {
+            let count = row.models.len();
+            return Err(format!(
+                "{task}, {tier}: {count} models, not 1 to {ROW_MODELS_MAX}"
+            ));
+        }
+        let models = &inner.models;
+        let unknown = |id: &&ModelId| models.binary_search_by(|model| model.id.cmp(id)).is_err();
+        if let Some(missing) = row.models.iter().find(unknown) {
+            return Err(format!("{task}, {tier}: there is no model {missing:?}"));
+        }
     }
     Ok(())
 }

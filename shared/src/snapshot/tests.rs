@@ -12,6 +12,7 @@ pub(crate) fn catalog(providers: usize, models: usize, each: usize) -> Catalog {
         providers: (0..providers).map(|at| Arc::new(provider(at))).collect(),
         models: (0..models).map(|at| Arc::new(model(at))).collect(),
         endpoints: Vec::new(),
+        auto: None,
     };
     for model in 0..models {
         for provider in 0..each.min(providers) {
@@ -157,6 +158,35 @@ fn a_name_given_twice_is_refused_once() {
     ];
     let (snapshot, rejected) = Snapshot::from_resources(version(1), twice);
     assert_eq!((snapshot.providers().len(), rejected.len()), (1, 1));
+}
+
+#[test]
+fn a_table_that_names_unknown_models_is_refused_and_blocks_nothing() {
+    let table = |model: &str| {
+        let row = crate::catalog::AutoRow {
+            task: "default".to_owned(),
+            tier: crate::catalog::CostTier::Low,
+            models: vec![model.into()],
+        };
+        let (classifier, rows) = (1, vec![row]);
+        Resource::Auto(Arc::new(crate::catalog::AutoTable { classifier, rows }))
+    };
+    let good = Snapshot::from_catalog(version(1), &catalog(2, 2, 2)).unwrap();
+    let (with, rejected) = good.apply(version(2), vec![table("m1/x")], &[]);
+    assert!(rejected.is_empty() && with.auto().is_some());
+    let (without, rejected) = good.apply(version(2), vec![table("m9/x")], &[]);
+    assert!(rejected[0].reason.contains("there is no model"));
+    assert_eq!(
+        (rejected[0].resource.as_str(), without.auto()),
+        (AUTO_NAME, None)
+    );
+    assert_eq!(without.endpoints().len(), 4);
+    assert_eq!(
+        with.apply(version(3), vec![], &[AUTO_NAME.to_owned()])
+            .0
+            .auto(),
+        None
+    );
 }
 
 fn some_catalog() -> impl Strategy<Value = Vec<Resource>> {

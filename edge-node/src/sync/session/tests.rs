@@ -62,6 +62,7 @@ fn catalog(models: &[u32]) -> Catalog {
         providers: vec![Arc::new(provider)],
         models: models.iter().map(|n| Arc::new(model(n))).collect(),
         endpoints: models.iter().map(|n| Arc::new(endpoint(n))).collect(),
+        auto: None,
     }
 }
 

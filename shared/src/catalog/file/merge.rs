@@ -2,7 +2,8 @@
 //! reached.
 
 use super::section::{Section, Sheet};
-use super::{Problem, endpoint, model, provider};
+use super::{Problem, auto, endpoint, model, provider};
+use crate::catalog::auto::{AutoRow, AutoTable, DEFAULT_TASK};
 use crate::catalog::{Catalog, Endpoint, Model, Provider};
 use crate::id::{ModelId, ProviderSlug};
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub(super) struct Gathered {
     providers: Vec<(Place, Option<ProviderSlug>, Option<Provider>)>,
     models: Vec<(Place, Option<ModelId>, Option<Model>)>,
     endpoints: Vec<(Place, endpoint::Draft)>,
+    auto: Vec<(Place, auto::Draft)>,
 }
 
 impl Gathered {
@@ -43,6 +45,10 @@ impl Gathered {
         for section in document.sections("endpoints") {
             let place = Place::of(&section);
             self.endpoints.push((place, endpoint::read(section)));
+        }
+        for section in document.sections("auto") {
+            let place = Place::of(&section);
+            self.auto.push((place, auto::read(section)));
         }
         document.finish();
     }
@@ -64,6 +70,7 @@ impl Gathered {
             let endpoint = declared.endpoint(&place, draft, self.broken, problems);
             catalog.endpoints.extend(endpoint.map(Arc::new));
         }
+        catalog.auto = declared.auto(self.auto, self.broken, problems);
         if !self.broken {
             declared.unroutable(problems);
         }
@@ -162,6 +169,40 @@ impl Declared {
             problems.push(place.problem(&format!("endpoints.{key}"), reason));
         }
         Some(endpoint)
+    }
+
+    /// The table of all tasks; none without any.
+    fn auto(
+        &self,
+        drafts: Vec<(Place, auto::Draft)>,
+        broken: bool,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<AutoTable>> {
+        let first = drafts.first()?.0.clone();
+        let mut seen: BTreeMap<String, Place> = BTreeMap::new();
+        let mut table = AutoTable::default();
+        for (place, draft) in drafts {
+            let Some(task) = draft.task else { continue };
+            if let Some(first) = seen.get(&task) {
+                problems.push(place.twice("auto.task", &task, first));
+                continue;
+            }
+            let models = draft.rows.iter().flat_map(|row| &row.models);
+            for model in models.filter(|id| !broken && !self.models.contains_key(*id)) {
+                problems
+                    .push(place.problem("auto", format!("no such model: {:?}", model.as_str())));
+            }
+            table.classifier = draft.classifier.unwrap_or(table.classifier);
+            table.rows.extend(draft.rows);
+            seen.insert(task, place);
+        }
+        if !seen.contains_key(DEFAULT_TASK) {
+            problems
+                .push(first.problem("auto.task", format!("no table of the task {DEFAULT_TASK}")));
+        }
+        let by_name = |row: &AutoRow| (row.task.clone(), row.tier);
+        table.rows.sort_by_key(by_name);
+        Some(Arc::new(table))
     }
 
     fn unroutable(&self, problems: &mut Vec<Problem>) {

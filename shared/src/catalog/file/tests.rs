@@ -499,8 +499,49 @@ prop_compose! {
             providers: providers.into_iter().map(Arc::new).collect(),
             models: models.into_iter().map(Arc::new).collect(),
             endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            auto: None,
         }
     }
+}
+
+#[test]
+fn a_table_of_models_is_read_whole_or_refused() {
+    let with = |auto: &str| parse(&files(&[("a.toml", &format!("{CONTRACT}\n{auto}"))]));
+    let llama = "meta-llama/llama-3.3-70b-instruct";
+    let good = format!(
+        "[[auto]]\ntask = \"code\"\nmax = [\"{llama}\"]\n\
+         [[auto]]\ntask = \"default\"\nclassifier = 1\nlow = [\"{llama}\"]\nhigh = [\"{llama}\"]\n"
+    );
+    let catalog = with(&good).unwrap();
+    let table = catalog.auto.clone().unwrap();
+    assert_eq!((table.classifier, table.rows.len()), (1, 3));
+    assert_eq!(parse(&to_toml(&catalog)).unwrap(), catalog);
+
+    let refused = |auto: &str, reason: &str| {
+        let problems = with(auto).unwrap_err();
+        let found = problems
+            .iter()
+            .any(|problem| problem.to_string().contains(reason));
+        assert!(found, "{reason}: {problems:?}");
+    };
+    refused(
+        "[[auto]]\ntask = \"code\"\nlow = [\"a/b\"]",
+        "no such model: \"a/b\"",
+    );
+    refused(
+        "[[auto]]\ntask = \"code\"\nlow = []",
+        "no models for any tier",
+    );
+    refused(
+        &format!("[[auto]]\ntask = \"code\"\nlow = [\"{llama}\"]"),
+        "no table of the task default",
+    );
+    refused("[[auto]]\ntask = \"dance\"", "not a task of the classifier");
+    refused(
+        "[[auto]]\ntask = \"default\"\nclassifier = 9",
+        "not from 1 to 1",
+    );
+    refused(&format!("{good}{good}"), "already at");
 }
 
 proptest! {
@@ -513,7 +554,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in "(\\[\\[(models|providers|endpoints)\\]\\]\n|[a-z_]{1,8} = (\"[a-z/]{0,4}\"|[0-9]{1,3}|\\[\\]|\\{\\})\n|[\\[\\]{}=\"\n#.]){0,20}") {
+    fn no_text_panics(text in "(\\[\\[(models|providers|endpoints|auto)\\]\\]\n|[a-z_]{1,8} = (\"[a-z/]{0,4}\"|[0-9]{1,3}|\\[\\]|\\{\\})\n|[\\[\\]{}=\"\n#.]){0,20}") {
         let _ = parse(&files(&[("x.toml", &text)]));
     }
 }

@@ -1,7 +1,8 @@
-//! A catalogue as TOML texts: `providers.toml`, `models.toml` and one `endpoints-SLUG.toml` per
-//! provider. Members that have their default are left out; the order is the catalogue's, so that
+//! A catalogue as TOML texts: `providers.toml`, `models.toml`, `auto.toml` and one
+//! `endpoints-SLUG.toml` per provider. Members that have their default are left out; the order is the catalogue's, so that
 //! equal catalogues give equal bytes.
 
+use crate::catalog::auto::{AutoTable, DEFAULT_TASK};
 use crate::catalog::{
     Catalog, DataPolicy, Endpoint, Limits, Modality, Model, PriceOverride, Pricing, Provider,
     Quantization, Timeouts, Written,
@@ -38,7 +39,32 @@ pub fn to_toml(catalog: &Catalog) -> BTreeMap<String, String> {
         let usual = contexts.get(&endpoint.model).copied();
         append(file, self::endpoint(endpoint, usual));
     }
+    if let Some(table) = &catalog.auto {
+        files.insert("auto.toml".to_owned(), auto(table));
+    }
     files
+}
+
+fn auto(table: &AutoTable) -> String {
+    let mut text = String::new();
+    for rows in table.rows.chunk_by(|a, b| a.task == b.task) {
+        let mut record = Record::new("[[auto]]");
+        for (at, row) in rows.iter().enumerate() {
+            if at == 0 {
+                record.text("task", &row.task);
+                if row.task == DEFAULT_TASK {
+                    record.number("classifier", Some(u64::from(table.classifier)));
+                }
+            }
+            let models: Vec<_> = row.models.iter().map(ToString::to_string).collect();
+            record.texts(row.tier.as_str(), &models);
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&record.text);
+    }
+    text
 }
 
 fn provider(provider: &Provider) -> String {

@@ -57,6 +57,7 @@ impl<'a> Builder<'a> {
             providers: self.providers.to_vec(),
             models: self.models(&endpoints),
             endpoints,
+            auto: None,
         };
         (catalog, provenance)
     }
