@@ -2,11 +2,16 @@
 //! the control plane from all windows, read by the edges, linked by the simulation. Pure: the
 //! time is passed in, maps are ordered, and the same reports give the same tables.
 
+mod cap;
+mod demand;
 mod evidence;
 mod explain;
 mod fleet;
 pub mod mode;
 mod portion;
+mod probe;
+mod record;
+mod roster;
 mod score;
 mod seen;
 mod share;
@@ -16,6 +21,7 @@ mod table;
 mod tally;
 mod tuning;
 mod verdict;
+mod wish;
 
 pub use explain::Explanation;
 pub use fleet::{Fleet, Merged};
@@ -26,7 +32,11 @@ pub use table::{
     DeltaMismatch, Percentiles, ProbeLease, ROWS_MAX, RankingDelta, RankingRow, RankingTable,
     drastic, share_u16,
 };
-pub use tuning::Tuning;
+pub use tuning::{
+    CapTuning, ModeTuning, NewsTuning, ProbeTuning, ScoreTuning, ShareTuning, SpeedTuning, Tuning,
+    VerdictTuning,
+};
+pub use wish::{FAVOUR_MAX, OperatorWish};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,6 @@
 //! integers and nothing decays, so that merging in any order gives the same. Which unit a value
 //! has is the caller's concern.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The ratio of two neighbouring buckets' bounds.
@@ -18,7 +17,9 @@ pub const INDEX_MAX: u16 = 880;
 /// bounds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sketch {
-    counts: BTreeMap<u16, u32>,
+    /// Buckets that have a count, ascending.
+    counts: Vec<(u16, u32)>,
+    total: u64,
 }
 
 /// An encoded sketch that isn't one.
@@ -47,27 +48,74 @@ impl Sketch {
     /// Counts a value; not finite and negative ones are not counted.
     pub fn add_value(&mut self, value: f64) {
         if value.is_finite() && value >= 0.0 {
-            let count = self.counts.entry(index_of(value)).or_default();
-            *count = count.saturating_add(1);
+            self.add_bucket(index_of(value), 1);
         }
     }
 
     /// Adds all that `other` counted. Associative and commutative.
     pub fn merge(&mut self, other: &Self) {
+        if self.counts.is_empty() {
+            self.clone_from(other);
+            return;
+        }
         for (index, more) in &other.counts {
-            let count = self.counts.entry(*index).or_default();
-            *count = count.saturating_add(*more);
+            self.add_bucket(*index, *more);
         }
     }
 
     /// Takes away what was merged before.
     pub fn subtract(&mut self, other: &Self) {
         for (index, less) in &other.counts {
-            if let Some(count) = self.counts.get_mut(index) {
-                *count = count.saturating_sub(*less);
-                if *count == 0 {
-                    self.counts.remove(index);
+            let at = self.counts.binary_search_by_key(index, |(index, _)| *index);
+            if let Some((_, count)) = at.ok().and_then(|at| self.counts.get_mut(at)) {
+                let taken = (*count).min(*less);
+                *count -= taken;
+                self.total -= u64::from(taken);
+            }
+        }
+        self.counts.retain(|(_, count)| *count > 0);
+    }
+
+    /// The same distribution with `most` counts, where it has more.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of a count"
+    )]
+    pub fn thinned(&self, most: u64) -> Self {
+        if self.total <= most {
+            return self.clone();
+        }
+        let kept = most as f64 / self.total as f64;
+        let (mut thin, mut due) = (Self::default(), 0.5);
+        for (index, count) in &self.counts {
+            due += f64::from(*count) * kept;
+            thin.add_bucket(*index, due as u32);
+            due = due.fract();
+        }
+        thin
+    }
+
+    fn add_bucket(&mut self, index: u16, more: u32) {
+        if more == 0 {
+            return;
+        }
+        let at = self
+            .counts
+            .binary_search_by_key(&index, |(index, _)| *index);
+        match at {
+            Ok(at) => {
+                if let Some((_, count)) = self.counts.get_mut(at) {
+                    let before = *count;
+                    *count = count.saturating_add(more);
+                    self.total += u64::from(*count - before);
                 }
+            }
+            Err(at) => {
+                self.counts.insert(at, (index, more));
+                self.total += u64::from(more);
             }
         }
     }
@@ -75,7 +123,7 @@ impl Sketch {
     /// How many values were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.counts.values().map(|count| u64::from(*count)).sum()
+        self.total
     }
 
     /// True when nothing was counted.
@@ -87,23 +135,33 @@ impl Sketch {
     /// The value below which a share `q` (0..=1) of the counted values lie, within 1 %. `None`
     /// when nothing was counted.
     #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let [value] = self.quantiles([q])?;
+        Some(value)
+    }
+
+    /// As [`Sketch::quantile`] for several shares at once, ascending.
+    #[must_use]
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a rank within the count; the clamp keeps it in range"
     )]
-    pub fn quantile(&self, q: f64) -> Option<f64> {
-        let last = self.count().checked_sub(1)?;
-        let rank = (q.clamp(0.0, 1.0) * last as f64).round() as u64;
-        let mut seen = 0;
-        for (index, count) in &self.counts {
-            seen += u64::from(*count);
-            if seen > rank {
-                return Some(value_of(*index));
+    pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
+        let last = self.total.checked_sub(1)?;
+        let mut buckets = self.counts.iter();
+        let (mut seen, mut index) = (0, 0);
+        Some(shares.map(|q| {
+            let rank = (q.clamp(0.0, 1.0) * last as f64).round() as u64;
+            while seen <= rank {
+                let Some((bucket, count)) = buckets.next() else {
+                    break;
+                };
+                (seen, index) = (seen + u64::from(*count), *bucket);
             }
-        }
-        None
+            value_of(index)
+        }))
     }
 
     /// The buckets that have a count, ascending, as distances from the one before (the first from
@@ -138,7 +196,7 @@ impl Sketch {
                 return Err(SketchError::Index(index));
             }
             if *count > 0 {
-                sketch.counts.insert(bucket, *count);
+                sketch.add_bucket(bucket, *count);
             }
         }
         Ok(sketch)
@@ -186,7 +244,28 @@ mod tests {
         assert!(Sketch::decode(&[1], &[]).is_err());
     }
 
+    #[test]
+    fn a_thinned_sketch_keeps_its_shape() {
+        let values: Vec<f64> = (1..=1000).map(f64::from).collect();
+        let thin = sketch(&values).thinned(300);
+        assert!((299..=301).contains(&thin.count()), "{}", thin.count());
+        assert!((thin.quantile(0.5).unwrap() / 500.0 - 1.0).abs() < 0.2);
+        assert_eq!(sketch(&values).thinned(1000), sketch(&values));
+    }
+
     proptest! {
+        #[test]
+        fn several_quantiles_are_the_single_ones(
+            values in prop::collection::vec(0.2_f64..3_000_000.0, 1..200),
+        ) {
+            let sketch = sketch(&values);
+            let asked = [0.0, 0.5, 0.5, 0.9, 1.0];
+            let got = sketch.quantiles(asked).unwrap();
+            for (q, got) in asked.into_iter().zip(got) {
+                prop_assert!((sketch.quantile(q).unwrap() - got).abs() < 1e-12);
+            }
+        }
+
         #[test]
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
         fn a_quantile_is_within_one_percent(

@@ -1,10 +1,10 @@
 //! What a request through an endpoint really costs: price, waiting and failing as one number, by
 //! mode. Lower is better.
 
-use super::Mode;
+use super::{Mode, ScoreTuning};
 
 /// What a score is made of.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Facts {
     /// USD per token of a usual mix.
     pub(super) price: f64,
@@ -16,38 +16,63 @@ pub(super) struct Facts {
     pub(super) throughput: f64,
     /// Probability of failure, broken tool calls included.
     pub(super) failure: f64,
+    /// An operator's factor on the weight.
+    pub(super) favour: f64,
 }
 
 /// What is free counts as that cheap, in USD per token.
 const PRICE_MIN: f64 = 1e-10;
-/// A first token later than this annoys.
-const TTFT_TOLERATED: f64 = 2.2;
-/// Fewer tokens per second than this annoy.
-const THROUGHPUT_TOLERATED: f64 = 30.0;
 
-/// The exponents of price, latency and throughput, and how sharply shares follow the score.
-fn weights(mode: Mode) -> (f64, f64, f64, f64) {
-    match mode {
-        Mode::Balanced => (1.0, 0.20, 0.10, 8.0),
-        Mode::Price => (1.0, 0.05, 0.05, 14.0),
-        Mode::Latency => (0.08, 1.0, 0.10, 9.0),
-        Mode::Throughput => (0.08, 0.10, 1.0, 9.0),
+/// Facts with the logarithms that every mode needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Terms {
+    price: f64,
+    ttft: f64,
+    speed: f64,
+    trouble: f64,
+    favour: f64,
+}
+
+impl Terms {
+    pub(super) fn of(facts: &Facts, tuning: &ScoreTuning) -> Self {
+        let speed = facts.throughput.max(0.1);
+        let waiting = facts.ttft_p90 / tuning.ttft_tolerated - 1.0;
+        let crawling = tuning.throughput_tolerated / speed - 1.0;
+        Self {
+            price: facts.price.max(PRICE_MIN).ln(),
+            ttft: facts.ttft.max(0.001).ln(),
+            speed: speed.ln(),
+            trouble: tuning.failure * facts.failure
+                + tuning.waiting * waiting.max(0.0)
+                + tuning.crawling * crawling.max(0.0),
+            favour: facts.favour,
+        }
     }
-}
 
-/// The logarithm of the cost.
-pub(super) fn cost(mode: Mode, facts: &Facts) -> f64 {
-    let (price, latency, throughput, _) = weights(mode);
-    let speed = facts.throughput.max(0.1);
-    price * facts.price.max(PRICE_MIN).ln() + latency * facts.ttft.max(0.001).ln()
-        - throughput * speed.ln()
-        + 5.0 * facts.failure
-        + 1.5 * (facts.ttft_p90 / TTFT_TOLERATED - 1.0).max(0.0)
-        + 1.5 * (THROUGHPUT_TOLERATED / speed - 1.0).max(0.0)
-}
+    /// The logarithm of the cost.
+    pub(super) fn cost(&self, mode: Mode, tuning: &ScoreTuning) -> f64 {
+        self.lasting_cost(mode, tuning) + self.trouble
+    }
 
-/// How much more traffic an endpoint deserves than one that costs `worse` more.
-pub(super) fn weight(mode: Mode, worse: f64) -> f64 {
-    let (.., sharpness) = weights(mode);
-    (-sharpness * worse).exp().max(1e-9)
+    /// The same without what may pass: failing, being slow beyond bearing.
+    pub(super) fn lasting_cost(&self, mode: Mode, tuning: &ScoreTuning) -> f64 {
+        let mode = tuning.of(mode);
+        mode.price * self.price + mode.latency * self.ttft - mode.throughput * self.speed
+    }
+
+    /// What the cost is the sum of, by name.
+    pub(super) fn parts(&self, mode: Mode, tuning: &ScoreTuning) -> [(&'static str, f64); 4] {
+        let mode = tuning.of(mode);
+        [
+            ("price", mode.price * self.price),
+            ("first token", mode.latency * self.ttft),
+            ("throughput", -mode.throughput * self.speed),
+            ("trouble", self.trouble),
+        ]
+    }
+
+    /// How much more traffic it deserves than one that costs `worse` more.
+    pub(super) fn weight(&self, mode: Mode, worse: f64, tuning: &ScoreTuning) -> f64 {
+        (-tuning.of(mode).sharpness * worse).exp().max(1e-9) * self.favour
+    }
 }

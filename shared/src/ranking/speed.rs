@@ -1,95 +1,204 @@
-//! Latency and throughput of one endpoint over the last minutes: exact sums of slices, no decay.
-//! When the newest slices tell of another regime than the rest, the rest is forgotten: otherwise
-//! the past would outvote a change for as long as traffic stays away because of it.
+//! A distribution over the last minutes: exact sums of slices, no decay. All of them give the
+//! percentiles that are told; the last minute counts for scores and deadlines. When the newest
+//! slices tell of another regime than that minute, they alone count: otherwise the past would
+//! outvote a change for as long as traffic stays away because of it.
 
-use super::Tuning;
+use super::SpeedTuning;
 use crate::clock::Moment;
 use crate::sketch::Sketch;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
-/// A change of regime: the newest median leaves this range around the whole one.
-const SAME_REGIME: std::ops::Range<f64> = 0.55..1.8;
-/// The slices that count as newest.
-const NEWEST: u64 = 2;
+/// Slices beyond the current ones are kept in groups of so many.
+const GROUP: u64 = 10;
 
 /// A distribution over the last slices.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Recent {
-    slices: BTreeMap<u64, Sketch>,
-    sum: Sketch,
+    /// Since the last tick.
+    fresh: Sketch,
+    /// By slice, oldest first; old ones in groups under their first slice.
+    slices: VecDeque<(u64, Sketch)>,
+    /// The sum of all slices.
+    whole: Sketch,
+    /// The sum of those that count now.
+    current: Sketch,
+    current_from: u64,
+    told: Option<Percentile>,
+    now: Option<Quantiles>,
 }
 
-/// Both speeds of an endpoint.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Speed {
-    /// Milliseconds to the first token.
-    pub(super) ttft: Recent,
-    /// Tokens per second.
-    pub(super) throughput: Recent,
+/// What is told: 50, 75, 90 and 99 percent of the requests.
+pub(super) type Percentile = [f64; 4];
+
+/// What scores and deadlines go by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Quantiles {
+    pub(super) p50: f64,
+    pub(super) p90: f64,
+    pub(super) p95: f64,
+}
+
+/// Which way better is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Better {
+    Less,
+    More,
 }
 
 impl Recent {
-    pub(super) fn add(&mut self, sketch: &Sketch, tuning: &Tuning, now: Moment) {
-        if sketch.is_empty() {
-            return;
-        }
-        self.slices
-            .entry(slice(tuning, now))
-            .or_default()
-            .merge(sketch);
-        self.sum.merge(sketch);
+    /// Adds samples; they count from the next tick.
+    pub(super) fn add(&mut self, sketch: &Sketch) {
+        self.fresh.merge(sketch);
     }
 
-    /// Drops what is too old, or of another regime.
-    pub(super) fn forget(&mut self, tuning: &Tuning, now: Moment) {
-        let current = slice(tuning, now);
-        self.drop_before((current + 1).saturating_sub(tuning.slices));
-        let newest_from = (current + 1).saturating_sub(NEWEST);
-        let mut newest = Sketch::new();
-        for (_, sketch) in self.slices.range(newest_from..) {
-            newest.merge(sketch);
+    /// What came since the last tick counts from now on, and what is too old or of another regime
+    /// no longer does. True when anything has changed.
+    pub(super) fn fold(&mut self, better: Better, tuning: &SpeedTuning, now: Moment) -> bool {
+        let slice = slice(tuning, now);
+        let mut changed = self.age(slice, tuning);
+        if !self.fresh.is_empty() {
+            changed = true;
+            let fresh = std::mem::take(&mut self.fresh);
+            self.whole.merge(&fresh);
+            self.current.merge(&fresh);
+            match self.slices.back_mut() {
+                Some((at, newest)) if *at == slice => newest.merge(&fresh),
+                _ => self.slices.push_back((slice, fresh)),
+            }
+            self.notice(slice, tuning);
         }
-        let (Some(now), Some(all)) = (newest.quantile(0.5), self.sum.quantile(0.5)) else {
+        if changed {
+            self.measure(better, tuning);
+        }
+        changed
+    }
+
+    /// The regime is another one, as is known from elsewhere: only that counts now.
+    pub(super) fn replace_current(&mut self, with: &Self, better: Better, tuning: &SpeedTuning) {
+        self.current = Sketch::new();
+        self.current_from = with.current_from;
+        let kept = self.slices.iter().rev();
+        for (_, sketch) in kept.take_while(|(at, _)| *at >= with.current_from) {
+            self.current.merge(sketch);
+        }
+        self.measure(better, tuning);
+    }
+
+    /// The slice from which on the current regime has lasted.
+    pub(super) const fn current_from(&self) -> u64 {
+        self.current_from
+    }
+
+    /// What counts now, where there are samples enough.
+    pub(super) const fn now(&self) -> Option<Quantiles> {
+        self.now
+    }
+
+    /// What is told of the last minutes, where there are samples enough.
+    pub(super) const fn told(&self) -> Option<Percentile> {
+        self.told
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slices.is_empty() && self.fresh.is_empty()
+    }
+
+    /// How many samples count now.
+    pub(super) fn samples(&self) -> u64 {
+        self.current.count()
+    }
+
+    fn age(&mut self, slice: u64, tuning: &SpeedTuning) -> bool {
+        let mut changed = false;
+        let oldest = (slice + 1).saturating_sub(tuning.slices);
+        while self.slices.front().is_some_and(|(at, _)| *at < oldest) {
+            if let Some((at, old)) = self.slices.pop_front() {
+                self.whole.subtract(&old);
+                if at >= self.current_from {
+                    self.current.subtract(&old);
+                }
+                changed = true;
+            }
+        }
+        let from = (slice + 1).saturating_sub(tuning.current);
+        if from > self.current_from {
+            for (at, old) in &self.slices {
+                if *at >= self.current_from && *at < from {
+                    self.current.subtract(old);
+                    changed = true;
+                }
+            }
+            self.current_from = from;
+            self.group(from);
+        }
+        changed
+    }
+
+    /// Slices that no longer count one by one are put together.
+    fn group(&mut self, before: u64) {
+        let mut at = 0;
+        while let Some((next, _)) = self.slices.get(at + 1) {
+            let same = |(first, _): &(u64, Sketch)| first / GROUP == next / GROUP;
+            if *next >= before {
+                return;
+            }
+            if !self.slices.get(at).is_some_and(same) {
+                at += 1;
+            } else if let Some((_, sketch)) = self.slices.remove(at + 1)
+                && let Some((_, group)) = self.slices.get_mut(at)
+            {
+                group.merge(&sketch);
+            }
+        }
+    }
+
+    /// Do the newest slices tell of another regime? As few of them as have samples enough.
+    fn notice(&mut self, slice: u64, tuning: &SpeedTuning) {
+        let mut newest = Sketch::new();
+        let mut enough = None;
+        for (at, sketch) in self.slices.iter().rev() {
+            let age = slice.saturating_sub(*at);
+            if *at < self.current_from || age >= tuning.newest {
+                break;
+            }
+            newest.merge(sketch);
+            // A single slice is short: luck is ruled out by more samples.
+            let needed = if age == 0 { 2 } else { 1 } * tuning.samples;
+            if newest.count() >= needed {
+                enough = Some(*at);
+                break;
+            }
+        }
+        let Some(from) = enough.filter(|_| newest.count() < self.current.count()) else {
             return;
         };
-        let same = all > 0.0 && SAME_REGIME.contains(&(now / all));
-        if newest.count() >= tuning.samples && !same {
-            self.drop_before(newest_from);
+        let (Some(now), Some(usual)) = (newest.quantile(0.5), self.current.quantile(0.5)) else {
+            return;
+        };
+        if now < tuning.faster * usual || now > tuning.slower * usual {
+            self.current = newest;
+            self.current_from = from;
         }
     }
 
-    /// A quantile, where there are samples enough.
-    pub(super) fn quantile(&self, q: f64, tuning: &Tuning) -> Option<f64> {
-        if self.sum.count() < tuning.samples {
-            return None;
-        }
-        self.sum.quantile(q)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.slices.is_empty()
-    }
-
-    fn drop_before(&mut self, slice: u64) {
-        let kept = self.slices.split_off(&slice);
-        for old in std::mem::replace(&mut self.slices, kept).values() {
-            self.sum.subtract(old);
-        }
+    fn measure(&mut self, better: Better, tuning: &SpeedTuning) {
+        let enough = |sketch: &Sketch| sketch.count() >= tuning.samples;
+        self.now = enough(&self.current)
+            .then(|| self.current.quantiles([0.5, 0.9, 0.95]))
+            .flatten()
+            .map(|[p50, p90, p95]| Quantiles { p50, p90, p95 });
+        let told = match better {
+            Better::Less => self.whole.quantiles([0.5, 0.75, 0.9, 0.99]),
+            Better::More => self.whole.quantiles([0.01, 0.1, 0.25, 0.5]).map(|values| {
+                let [p99, p90, p75, p50] = values;
+                [p50, p75, p90, p99]
+            }),
+        };
+        self.told = told.filter(|_| enough(&self.whole));
     }
 }
 
-impl Speed {
-    pub(super) fn forget(&mut self, tuning: &Tuning, now: Moment) {
-        self.ttft.forget(tuning, now);
-        self.throughput.forget(tuning, now);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.ttft.is_empty() && self.throughput.is_empty()
-    }
-}
-
-fn slice(tuning: &Tuning, now: Moment) -> u64 {
+fn slice(tuning: &SpeedTuning, now: Moment) -> u64 {
     let length = u64::try_from(tuning.slice.as_nanos()).unwrap_or(u64::MAX);
     now.0 / length.max(1)
 }
@@ -109,30 +218,55 @@ mod tests {
         sketch
     }
 
-    #[test]
-    fn a_new_regime_is_believed_at_once_and_the_old_one_forgotten() {
-        let (tuning, mut recent) = (Tuning::default(), Recent::default());
-        for second in 0..60 {
-            recent.add(&samples(500.0, 10), &tuning, at(second));
-        }
-        recent.add(&samples(4000.0, 4), &tuning, at(61));
-        recent.forget(&tuning, at(61));
-        let median = recent.quantile(0.5, &tuning).unwrap();
-        assert!((median - 500.0).abs() < 10.0, "four are too few: {median}");
-        recent.add(&samples(4000.0, 40), &tuning, at(63));
-        recent.forget(&tuning, at(66));
-        let median = recent.quantile(0.5, &tuning).unwrap();
-        assert!((median - 4000.0).abs() < 80.0, "{median}");
+    fn close(got: f64, expect: f64) {
+        assert!((got / expect - 1.0).abs() < 0.02, "{got} is not {expect}");
     }
 
     #[test]
-    fn five_minutes_later_nothing_is_left() {
-        let (tuning, mut recent) = (Tuning::default(), Recent::default());
-        recent.add(&samples(500.0, 10), &tuning, at(10));
-        recent.forget(&tuning, at(200));
-        assert!(recent.quantile(0.5, &tuning).is_some());
-        recent.forget(&tuning, at(320));
+    fn a_new_regime_is_believed_at_once_and_the_old_one_is_still_told() {
+        let (tuning, mut recent) = (SpeedTuning::default(), Recent::default());
+        for second in 0..60 {
+            recent.add(&samples(500.0, 10));
+            recent.fold(Better::Less, &tuning, at(second));
+        }
+        recent.add(&samples(4000.0, 4));
+        recent.fold(Better::Less, &tuning, at(63));
+        close(recent.now().unwrap().p50, 500.0);
+        recent.add(&samples(4000.0, 40));
+        recent.fold(Better::Less, &tuning, at(66));
+        close(recent.now().unwrap().p50, 4000.0);
+        assert_eq!(recent.samples(), 40);
+        let [p50, .., p99] = recent.told().unwrap();
+        close(p50, 500.0);
+        close(p99, 4000.0);
+    }
+
+    #[test]
+    fn more_is_better_the_other_way_round() {
+        let (tuning, mut recent) = (SpeedTuning::default(), Recent::default());
+        recent.add(&samples(100.0, 80));
+        recent.add(&samples(10.0, 20));
+        recent.fold(Better::More, &tuning, at(1));
+        let [p50, p75, p90, _] = recent.told().unwrap();
+        close(p50, 100.0);
+        close(p75, 100.0);
+        close(p90, 10.0);
+    }
+
+    #[test]
+    fn after_a_minute_it_no_longer_counts_and_after_five_nothing_is_left() {
+        let (tuning, mut recent) = (SpeedTuning::default(), Recent::default());
+        for second in 0..30 {
+            recent.add(&samples(500.0, 10));
+            recent.fold(Better::Less, &tuning, at(second));
+        }
+        recent.fold(Better::Less, &tuning, at(95));
+        assert_eq!(recent.now(), None);
+        close(recent.told().unwrap()[0], 500.0);
+        assert!(recent.slices.len() < 12, "old slices are grouped");
+        assert!(recent.fold(Better::Less, &tuning, at(400)));
         assert!(recent.is_empty());
-        assert_eq!(recent.sum, Sketch::new());
+        assert_eq!(recent.whole, Sketch::new());
+        assert!(!recent.fold(Better::Less, &tuning, at(401)));
     }
 }

@@ -2,8 +2,8 @@
 //! Hold times double with each relapse and are forgotten slowly. Pure transitions; what the
 //! verdict rests on is [`super::verdict`]'s concern.
 
-use super::Tuning;
 use super::verdict::Verdict;
+use super::{ShareTuning, Tuning, VerdictTuning};
 use crate::catalog::text_enum;
 use crate::clock::Moment;
 use crate::health::half_life;
@@ -36,6 +36,9 @@ impl State {
         matches!(self, Self::Draining | Self::Disabled)
     }
 }
+
+/// A decline asks for as many proofs as so many relapses do.
+const DECLINED: f64 = 3.0;
 
 /// What probes and other requests brought since the last step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,11 +98,10 @@ impl Machine {
                 if answers.failed == 0 && !(accused && *verdict == Verdict::Sick) {
                     return self.prove(answers, tuning, now);
                 }
-                self.shut(tuning, now);
+                self.shut(&tuning.verdict, now);
             }
             Phase::Ramp { limit, updated } => {
-                let periods = now.since(*updated).as_secs_f64() / tuning.ramp_period.as_secs_f64();
-                *limit = *limit * tuning.ramp_factor.powf(periods) + tuning.ramp_step * periods;
+                *limit = ramped(*limit, now.since(*updated), &tuning.share);
                 *updated = now;
                 let done = *limit >= 1.0;
                 if done {
@@ -126,7 +128,7 @@ impl Machine {
         match self.phase {
             Phase::Closed => 1.0,
             Phase::Open { .. } => 0.0,
-            Phase::HalfOpen { .. } => tuning.floor,
+            Phase::HalfOpen { .. } => tuning.share.floor,
             Phase::Ramp { limit, .. } => limit.min(1.0),
         }
     }
@@ -157,18 +159,23 @@ impl Machine {
 
     /// True when nothing is remembered.
     pub(super) fn is_blank(&self, tuning: &Tuning, now: Moment) -> bool {
-        self.phase == Phase::Closed && self.relapses(tuning, now) < 0.05
+        self.phase == Phase::Closed && self.relapses(&tuning.verdict, now) < 0.05
     }
 
     fn judge(&mut self, verdict: &Verdict, tuning: &Tuning, now: Moment) {
         match verdict {
             Verdict::Well => {}
             Verdict::Suspect(accusers) => self.phase = Phase::probing(now, accusers.clone()),
-            Verdict::Sick => self.shut(tuning, now),
+            Verdict::Sick => self.shut(&tuning.verdict, now),
+            Verdict::Declining => {
+                self.shut(&tuning.verdict, now);
+                // Who fails now and then succeeds twice in a row by chance.
+                self.relapses = self.relapses.max(DECLINED);
+            }
         }
     }
 
-    fn shut(&mut self, tuning: &Tuning, now: Moment) {
+    fn shut(&mut self, tuning: &VerdictTuning, now: Moment) {
         let relapses = self.relapses(tuning, now);
         let hold = tuning.hold.mul_f64(relapses.min(30.0).exp2());
         self.phase = Phase::Open {
@@ -179,7 +186,7 @@ impl Machine {
     }
 
     fn prove(&mut self, answers: Answers, tuning: &Tuning, now: Moment) -> bool {
-        let relapses = self.relapses(tuning, now);
+        let relapses = self.relapses(&tuning.verdict, now);
         let Phase::HalfOpen {
             since,
             ok,
@@ -190,14 +197,15 @@ impl Machine {
         };
         *ok += answers.ok;
         let doublings = (relapses - 1.0).clamp(0.0, 3.0);
-        let proved = count(*ok) >= (f64::from(tuning.probe_successes) * doublings.exp2()).floor();
-        if !proved && now.since(*since) < tuning.probe_patience {
+        let proved =
+            count(*ok) >= (f64::from(tuning.verdict.probe_successes) * doublings.exp2()).floor();
+        if !proved && now.since(*since) < tuning.verdict.probe_patience {
             return false;
         }
         // Who was only accused never lost its place; who was shut off comes back slowly.
         self.phase = if accusers.is_empty() {
             Phase::Ramp {
-                limit: tuning.ramp_start,
+                limit: tuning.share.ramp_start,
                 updated: now,
             }
         } else {
@@ -206,9 +214,15 @@ impl Machine {
         true
     }
 
-    fn relapses(&self, tuning: &Tuning, now: Moment) -> f64 {
+    fn relapses(&self, tuning: &VerdictTuning, now: Moment) -> f64 {
         self.relapses * half_life(now.since(self.relapses_at), tuning.record_half_life)
     }
+}
+
+/// What a share may have grown to in that time.
+pub(super) fn ramped(share: f64, elapsed: Duration, tuning: &ShareTuning) -> f64 {
+    let periods = elapsed.as_secs_f64() / tuning.ramp_period.as_secs_f64();
+    share * tuning.ramp_factor.powf(periods) + tuning.ramp_step * periods
 }
 
 impl Phase {

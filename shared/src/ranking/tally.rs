@@ -3,79 +3,127 @@
 //! another speaks. So no single one, broken or lying, moves the world's traffic, and failing more
 //! never looks better.
 
-use super::Tuning;
-use super::evidence::{Evidence, Pooled};
+use super::VerdictTuning;
+use super::evidence::{Evidence, Observer, Pooled, Prior};
+use super::roster::{PopIx, RegionIx, Roster};
 use crate::clock::Moment;
-use crate::id::{Pop, Region};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What each point of presence saw of one endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tally {
     pops: Vec<Part>,
-    all: Pooled,
+    regions: Vec<Pooled>,
+    pub(super) all: Pooled,
+    speaking: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Part {
-    pop: Pop,
-    region: Region,
+    pop: PopIx,
+    region: RegionIx,
     saw: Pooled,
     /// Has an observer that has seen enough, and lately.
     speaks: bool,
 }
 
+/// Where the part of each point of presence stands while a tally is made, and how many regions
+/// there are.
+#[derive(Clone, Debug)]
+pub(super) struct Scratch {
+    part_of: Vec<Option<usize>>,
+    regions: usize,
+}
+
 impl Tally {
-    pub(super) fn of(evidence: &Evidence, tuning: &Tuning, now: Moment) -> Self {
-        let mut parts: BTreeMap<(&Region, &Pop), (Pooled, bool)> = BTreeMap::new();
-        let mut all = Pooled::default();
-        for (observer, weight) in evidence.weighted(tuning, |_| true) {
-            let part = parts.entry((&observer.region, &observer.pop)).or_default();
-            part.0.add(observer, weight);
-            part.1 |= observer.seen >= tuning.observer
-                && now.since(observer.last) <= tuning.observer_fresh;
-            all.add(observer, weight);
+    /// Adds up anew, in place.
+    pub(super) fn of(
+        &mut self,
+        evidence: &Evidence,
+        tuning: &VerdictTuning,
+        now: Moment,
+        scratch: &mut Scratch,
+    ) {
+        self.pops.clear();
+        self.regions.clear();
+        self.all = Pooled::default();
+        self.regions.resize(scratch.regions, Pooled::default());
+        for observer in &evidence.observers {
+            let (saw, weight) = (&observer.lately, observer.weight);
+            let speaks =
+                saw.seen >= tuning.observer && now.since(observer.last) <= tuning.observer_fresh;
+            self.all.add(saw, weight);
+            if let Some(region) = self.regions.get_mut(observer.region.at()) {
+                region.add(saw, weight);
+            }
+            let Some(known) = scratch.part_of.get_mut(observer.pop.at()) else {
+                continue;
+            };
+            let at = *known.get_or_insert(self.pops.len());
+            if at == self.pops.len() {
+                self.pops.push(Part::of(observer));
+            }
+            if let Some(part) = self.pops.get_mut(at) {
+                part.saw.add(saw, weight);
+                part.speaks |= speaks;
+            }
         }
-        let pops = parts
-            .into_iter()
-            .map(|((region, pop), (saw, speaks))| Part {
-                pop: pop.clone(),
-                region: region.clone(),
-                saw,
-                speaks,
-            });
-        Self {
-            pops: pops.collect(),
-            all,
+        for part in &self.pops {
+            if let Some(known) = scratch.part_of.get_mut(part.pop.at()) {
+                *known = None;
+            }
         }
+        self.speaking = self.pops.iter().filter(|part| part.speaks).count();
     }
 
     /// The probability of failure in a region whose live points of presence are `live`.
-    pub(super) fn failure(&self, region: &Region, live: &BTreeSet<&Pop>) -> f64 {
+    pub(super) fn failure(&self, region: RegionIx, live: &[PopIx], prior: Prior) -> f64 {
         let here = self.region(region);
-        let whole = here.failure_given(self.all.failure());
-        let speaking = self.pops.iter().filter(|part| part.speaks).count();
+        let whole = here.failure_given(self.all.failure(prior));
+        if self.all.bad <= 0.0 {
+            return whole;
+        }
         let without = self.pops.iter().filter_map(|part| {
-            let others_speak = speaking > usize::from(part.speaks);
+            let others_speak = self.speaking > usize::from(part.speaks);
             if !others_speak {
                 return None;
             }
-            let fleet = self.all.minus(&part.saw).failure();
+            let fleet = self.all.minus(&part.saw).failure(prior);
             // A region of one point of presence is that one's own: its word counts there.
-            let shared = part.region == *region && live.iter().any(|pop| **pop != part.pop);
+            let shared = part.region == region && live.iter().any(|pop| *pop != part.pop);
             let here = if shared { here.minus(&part.saw) } else { here };
             Some(here.failure_given(fleet))
         });
         without.fold(whole, f64::min)
     }
 
-    /// The share of broken tool calls in a region.
-    pub(super) fn tool_failure(&self, region: &Region) -> f64 {
-        self.region(region).tool_failure()
+    /// The share of broken tool calls, in a region or, where too little is known of it, everywhere.
+    pub(super) fn tool_failure(&self, region: RegionIx) -> f64 {
+        let here = self.region(region);
+        let known = if here.seen >= 10.0 { here } else { self.all };
+        known.tool_failure()
     }
 
-    fn region(&self, region: &Region) -> Pooled {
-        let here = self.pops.iter().filter(|part| part.region == *region);
-        here.fold(Pooled::default(), |sum, part| sum.plus(&part.saw))
+    fn region(&self, region: RegionIx) -> Pooled {
+        self.regions.get(region.at()).copied().unwrap_or_default()
+    }
+}
+
+impl Part {
+    fn of(observer: &Observer) -> Self {
+        Self {
+            pop: observer.pop,
+            region: observer.region,
+            saw: Pooled::default(),
+            speaks: false,
+        }
+    }
+}
+
+impl Scratch {
+    pub(super) fn for_roster(roster: &Roster) -> Self {
+        Self {
+            part_of: vec![None; roster.pops()],
+            regions: roster.regions().len(),
+        }
     }
 }

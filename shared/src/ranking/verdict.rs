@@ -3,10 +3,11 @@
 //! another one's probe confirms or restores. One against others that see it well: nobody but
 //! itself. A broken uplink must not poison the world.
 
-use super::Tuning;
-use super::evidence::{Evidence, Observer};
+use super::VerdictTuning;
+use super::evidence::{Evidence, Observer, Prior};
+use super::roster::{PopIx, RegionIx, Roster};
 use crate::clock::Moment;
-use crate::id::{Pop, Region};
+use crate::id::Pop;
 use std::collections::BTreeSet;
 
 /// What the observers say of an endpoint.
@@ -19,23 +20,41 @@ pub(super) enum Verdict {
     Suspect(BTreeSet<Pop>),
     /// It fails.
     Sick,
+    /// It fails now and then, and has for a while.
+    Declining,
 }
 
 /// Judges by all observers.
-pub(super) fn fleet(evidence: &Evidence, tuning: &Tuning, now: Moment) -> Verdict {
+pub(super) fn fleet(
+    evidence: &Evidence,
+    roster: &Roster,
+    tuning: &VerdictTuning,
+    now: Moment,
+) -> Verdict {
     if !evidence.has_failures() {
         return Verdict::Well;
     }
     let sides = Sides::of(evidence, tuning, now, |_| true);
-    let pooled = evidence.pool(tuning, |_| true);
+    let pooled = evidence.pool(|it| &it.lately, |_| true);
     // The fleet is its own region here: what was seen counts for both.
     let known = 2.0 * pooled.seen > tuning.sick_evidence;
-    let failing = pooled.failure_given(pooled.failure()) > tuning.sick;
+    let failing = pooled.failure_given(pooled.failure(Prior::default())) > tuning.sick;
     if known && failing && sides.witnesses.len() >= 2 {
         return Verdict::Sick;
     }
+    // What one region sees is that region's concern.
+    let regions = |observers: &mut dyn Iterator<Item = &Observer>| {
+        let all: BTreeSet<_> = observers.map(|it| it.region).collect();
+        all.len()
+    };
+    let everywhere = regions(&mut evidence.observers.iter()).min(2);
+    let seers = decline(evidence, tuning, |_| true);
+    if !seers.is_empty() && regions(&mut seers.into_iter()) >= everywhere {
+        return Verdict::Declining;
+    }
     if known && failing && sides.sick.len() == 1 && sides.well.is_empty() {
-        return Verdict::Suspect(sides.sick);
+        let names = sides.sick.iter().filter_map(|pop| roster.pop(*pop));
+        return Verdict::Suspect(names.cloned().collect());
     }
     Verdict::Well
 }
@@ -43,58 +62,83 @@ pub(super) fn fleet(evidence: &Evidence, tuning: &Tuning, now: Moment) -> Verdic
 /// Judges by the observers of one region: two points of presence of it are needed.
 pub(super) fn region(
     evidence: &Evidence,
-    region: &Region,
-    tuning: &Tuning,
+    region: RegionIx,
+    tuning: &VerdictTuning,
     now: Moment,
 ) -> Verdict {
     if !evidence.has_failures() {
         return Verdict::Well;
     }
-    let here = |observer: &Observer| observer.region == *region;
+    let here = |observer: &Observer| observer.region == region;
     let sides = Sides::of(evidence, tuning, now, here);
     if sides.witnesses.len() < 2 {
         return Verdict::Well;
     }
-    let fleet = evidence.pool(tuning, |_| true);
-    let pooled = evidence.pool(tuning, here);
+    let fleet = evidence.pool(|it| &it.lately, |_| true);
+    let pooled = evidence.pool(|it| &it.lately, here);
     let known = pooled.seen + fleet.seen > tuning.sick_evidence;
-    if known && pooled.failure_given(fleet.failure()) > tuning.sick {
+    if known && pooled.failure_given(fleet.failure(Prior::default())) > tuning.sick {
         return Verdict::Sick;
     }
-    Verdict::Well
+    if decline(evidence, tuning, here).is_empty() {
+        return Verdict::Well;
+    }
+    Verdict::Declining
+}
+
+/// Who sees it fail too often for certain, over the last minute; nobody unless they are of two
+/// points of presence.
+fn decline<'a>(
+    evidence: &'a Evidence,
+    tuning: &VerdictTuning,
+    which: impl Fn(&Observer) -> bool,
+) -> Vec<&'a Observer> {
+    let pooled = evidence.pool(|it| &it.decline, &which);
+    let certain = pooled.seen >= tuning.decline_evidence
+        && pooled.failing_at_least(tuning.decline_z) > tuning.decline;
+    if !certain {
+        return Vec::new();
+    }
+    let seers = evidence.observers.iter().filter(|it| which(it));
+    let seers: Vec<_> = seers
+        .filter(|it| it.decline.bad >= 1.0 && it.decline.failing() > tuning.decline)
+        .collect();
+    let pops: BTreeSet<PopIx> = seers.iter().map(|it| it.pop).collect();
+    if pops.len() >= 2 { seers } else { Vec::new() }
 }
 
 /// Points of presence by what they see.
 #[derive(Default)]
 struct Sides {
     /// With an observer that has seen enough, and failures.
-    sick: BTreeSet<Pop>,
+    sick: BTreeSet<PopIx>,
     /// The same, and those that have seen little, but failures.
-    witnesses: BTreeSet<Pop>,
+    witnesses: BTreeSet<PopIx>,
     /// With an observer that has seen enough, lately, and well.
-    well: BTreeSet<Pop>,
+    well: BTreeSet<PopIx>,
 }
 
 impl Sides {
     fn of(
         evidence: &Evidence,
-        tuning: &Tuning,
+        tuning: &VerdictTuning,
         now: Moment,
         which: impl Fn(&Observer) -> bool,
     ) -> Self {
         let mut sides = Self::default();
-        for observer in evidence.observers.values().filter(|it| which(it)) {
-            let enough = observer.seen >= tuning.observer;
-            let failing = observer.failing() > tuning.sick;
+        for observer in evidence.observers.iter().filter(|it| which(it)) {
+            let saw = &observer.lately;
+            let enough = saw.seen >= tuning.observer;
+            let failing = saw.failing() > tuning.sick;
             let fresh = now.since(observer.last) <= tuning.observer_fresh;
             if failing && enough {
-                sides.sick.insert(observer.pop.clone());
+                sides.sick.insert(observer.pop);
             }
-            if failing && observer.bad >= 0.5 {
-                sides.witnesses.insert(observer.pop.clone());
+            if failing && saw.bad >= 0.5 {
+                sides.witnesses.insert(observer.pop);
             }
             if !failing && enough && fresh {
-                sides.well.insert(observer.pop.clone());
+                sides.well.insert(observer.pop);
             }
         }
         sides

@@ -63,7 +63,7 @@ fn an_accused_endpoint_is_restored_or_shut() {
     let mut machine = Machine::default();
     machine.step(&accused(), NOTHING, &tuning, at(0.0));
     assert_eq!(machine.state(), State::HalfOpen);
-    assert!((machine.limit(&tuning) - tuning.floor).abs() < 1e-12);
+    assert!((machine.limit(&tuning) - tuning.share.floor).abs() < 1e-12);
     let mut restored = machine.clone();
     let proved = restored.step(&accused(), Answers { ok: 2, failed: 0 }, &tuning, at(1.0));
     assert!(proved);
@@ -89,20 +89,21 @@ fn without_traffic_probing_ends_some_day() {
 proptest! {
     #[test]
     fn it_never_leaves_open_before_the_hold_ends(
-        steps in prop::collection::vec((0.0_f64..3.0, 0_u8..3, 0_u64..4, 0_u64..2), 1..80),
+        steps in prop::collection::vec((0.0_f64..3.0, 0_u8..4, 0_u64..4, 0_u64..2), 1..80),
     ) {
         let (tuning, mut machine) = (Tuning::default(), Machine::default());
         let mut now = at(0.0);
         for (wait, verdict, ok, failed) in steps {
             now = now.plus(Duration::from_secs_f64(wait));
             let held = machine.held_until();
-            let verdict = [Verdict::Well, Verdict::Sick, accused()][usize::from(verdict)].clone();
+            let verdicts = [Verdict::Well, Verdict::Sick, accused(), Verdict::Declining];
+            let verdict = verdicts[usize::from(verdict)].clone();
             machine.step(&verdict, Answers { ok, failed }, &tuning, now);
             if let Some(until) = held {
                 prop_assert_eq!(machine.state() == State::Open, now < until);
             } else if let Some(until) = machine.held_until() {
                 let hold = until.since(now);
-                prop_assert!(hold >= tuning.hold && hold <= tuning.hold_max);
+                prop_assert!(hold >= tuning.verdict.hold && hold <= tuning.verdict.hold_max);
             }
             prop_assert!((0.0..=1.0).contains(&machine.limit(&tuning)));
         }

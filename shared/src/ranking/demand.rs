@@ -1,0 +1,189 @@
+//! Who asks for a model, and how much: what shares are fitted under caps with, and what each edge's
+//! portion is made of. Portions are told again only when they have moved together by more than
+//! noise; the portions of one telling sum to one.
+
+use super::evidence::{Evidence, real};
+use super::portion::millionths;
+use super::roster::{NodeIx, RegionIx, Roster};
+use super::{Portion, Tuning};
+use crate::health::half_life;
+use crate::id::ModelId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whose rate is below this, in requests per second, asks for nothing.
+const NOTHING: f64 = 1e-4;
+
+/// The demand for one model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Demand {
+    /// Requests per second by region.
+    regions: Vec<f64>,
+    /// By node: requests, forgotten by half-life.
+    nodes: BTreeMap<NodeIx, f64>,
+    brought: BTreeMap<NodeIx, u64>,
+    /// The parts that were told, by node; empty when the usual ones hold.
+    told: BTreeMap<NodeIx, u32>,
+}
+
+impl Demand {
+    /// Takes in what the edges brought of one of the model's endpoints.
+    pub(super) fn gather(&mut self, evidence: &Evidence) {
+        for observer in &evidence.observers {
+            if observer.brought.requests > 0 {
+                *self.brought.entry(observer.node).or_default() += observer.brought.requests;
+            }
+        }
+    }
+
+    /// What was gathered counts from now on.
+    pub(super) fn fold(&mut self, roster: &Roster, elapsed: Duration, tuning: &Tuning) {
+        let kept = half_life(elapsed, tuning.portion_half_life);
+        for requests in self.nodes.values_mut() {
+            *requests *= kept;
+        }
+        let mut regions = vec![0.0; roster.regions().len()];
+        for (node, requests) in std::mem::take(&mut self.brought) {
+            *self.nodes.entry(node).or_default() += real(requests);
+            let region = roster.node(node).map(|node| node.region.at());
+            if let Some(sum) = region.and_then(|at| regions.get_mut(at)) {
+                *sum += real(requests);
+            }
+        }
+        self.nodes.retain(|_, requests| *requests > NOTHING);
+        let kept = half_life(elapsed, tuning.demand_half_life);
+        let seconds = elapsed.as_secs_f64().max(1e-3);
+        self.regions.resize(regions.len(), 0.0);
+        for (rate, requests) in self.regions.iter_mut().zip(regions) {
+            *rate = kept * *rate + (1.0 - kept) * requests / seconds;
+        }
+    }
+
+    /// Requests per second in a region.
+    pub(super) fn rate(&self, region: RegionIx) -> f64 {
+        self.regions.get(region.at()).copied().unwrap_or_default()
+    }
+
+    /// Does this node ask for the model of late?
+    pub(super) fn asks(&self, node: NodeIx) -> bool {
+        self.nodes.contains_key(&node)
+    }
+
+    pub(super) fn is_blank(&self) -> bool {
+        self.nodes.is_empty() && self.told.is_empty()
+    }
+}
+
+/// What each node is told of its part.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Portions {
+    by_node: BTreeMap<NodeIx, Arc<Portion>>,
+    told: BTreeMap<NodeIx, u32>,
+}
+
+impl Portions {
+    pub(super) fn of(&self, node: NodeIx) -> Option<&Arc<Portion>> {
+        self.by_node.get(&node)
+    }
+
+    /// Tells all parts again where they have moved. `models` are those whose endpoints have caps,
+    /// with their demands: elsewhere nothing follows from a part.
+    pub(super) fn tell<'a>(
+        &mut self,
+        live: &[NodeIx],
+        models: impl Iterator<Item = (&'a ModelId, &'a mut Demand, bool)>,
+        tuning: &Tuning,
+    ) {
+        let mut requests: BTreeMap<NodeIx, f64> = BTreeMap::new();
+        let mut capped = Vec::new();
+        for (model, demand, has_cap) in models {
+            for (node, count) in &demand.nodes {
+                *requests.entry(*node).or_default() += count;
+            }
+            if has_cap || !demand.told.is_empty() {
+                capped.push((model, demand, has_cap));
+            }
+        }
+        self.by_node
+            .retain(|node, _| live.binary_search(node).is_ok());
+        let usual = parts(live, |node| requests.get(&node).copied(), None, tuning);
+        if moved(&self.told, &usual, tuning) {
+            for (node, part) in &usual {
+                self.change(*node, |portion| portion.usual = *part);
+            }
+            self.told = usual;
+        }
+        for (model, demand, has_cap) in capped {
+            let now = if has_cap {
+                let count = |node| demand.nodes.get(&node).copied();
+                parts(live, count, Some(&self.told), tuning)
+            } else {
+                BTreeMap::new()
+            };
+            if !moved(&demand.told, &now, tuning) {
+                continue;
+            }
+            for node in live {
+                let part = now.get(node).copied();
+                self.change(*node, |portion| match part {
+                    Some(part) => {
+                        portion.models.insert(model.clone(), part);
+                    }
+                    None => {
+                        portion.models.remove(model);
+                    }
+                });
+            }
+            demand.told = now;
+        }
+    }
+
+    fn change(&mut self, node: NodeIx, change: impl FnOnce(&mut Portion)) {
+        change(Arc::make_mut(self.by_node.entry(node).or_default()));
+    }
+}
+
+/// Each node's part of all, in millionths: by what it asks for, and nobody far below an equal
+/// part, so that a node that begins to ask is not refused.
+fn parts(
+    live: &[NodeIx],
+    asked: impl Fn(NodeIx) -> Option<f64>,
+    usual: Option<&BTreeMap<NodeIx, u32>>,
+    tuning: &Tuning,
+) -> BTreeMap<NodeIx, u32> {
+    let nodes = f64::from(u32::try_from(live.len()).unwrap_or(u32::MAX)).max(1.0);
+    let expected = |node: NodeIx| match usual {
+        Some(usual) => usual
+            .get(&node)
+            .map_or(1.0 / nodes, |it| f64::from(*it) / 1e6),
+        None => 1.0 / nodes,
+    };
+    let prior = tuning.portion_prior;
+    let counts = live.iter().map(|node| {
+        let count = asked(*node).unwrap_or_default();
+        (*node, count + prior * expected(*node))
+    });
+    let counts: Vec<(NodeIx, f64)> = counts.collect();
+    let sum: f64 = counts.iter().map(|(_, count)| count).sum();
+    let floor = tuning.portion_floor / nodes;
+    let raised = counts
+        .into_iter()
+        .map(|(node, count)| (node, (count / sum.max(1e-12)).max(floor)));
+    let raised: Vec<(NodeIx, f64)> = raised.collect();
+    let sum: f64 = raised.iter().map(|(_, part)| part).sum();
+    let shared = raised.into_iter();
+    shared
+        .map(|(node, part)| (node, millionths(part / sum.max(1e-12))))
+        .collect()
+}
+
+/// Are those worth telling? Other nodes always are.
+fn moved(told: &BTreeMap<NodeIx, u32>, now: &BTreeMap<NodeIx, u32>, tuning: &Tuning) -> bool {
+    if !told.keys().eq(now.keys()) {
+        return true;
+    }
+    let pairs = told.values().zip(now.values());
+    let difference: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    real(difference) / 2e6 > tuning.news.portion
+}

@@ -1,0 +1,160 @@
+//! What was found becomes rows: who probes, and what of it is worth telling.
+
+use super::super::memory::{Memory, Standing};
+use super::super::news::{self, Finding};
+use super::Place;
+use super::model::{Findings, Found};
+use crate::catalog::Endpoint;
+use crate::id::EndpointId;
+use crate::ranking::demand::Demand;
+use crate::ranking::probe::{Crew, Why};
+use crate::ranking::roster::RegionIx;
+use crate::ranking::{Mode, ProbeLease, RankingRow, State, share_u16};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What turned requests away so lately is full, not forgotten.
+const FULL: Duration = Duration::from_secs(60);
+
+/// Remembers what was found of a model and adds its rows to each region's.
+pub(super) fn write(
+    findings: Findings,
+    endpoints: &[&Arc<Endpoint>],
+    memories: &mut HashMap<EndpointId, Memory>,
+    (demand, place): (&Demand, &Place<'_>),
+    rows: &mut [Vec<(EndpointId, RankingRow)>],
+) {
+    for ((region, found), rows) in place.regions().zip(findings).zip(rows) {
+        let told = place.told.get(region.at()).copied().flatten();
+        let told: Vec<Option<&RankingRow>> = endpoints
+            .iter()
+            .map(|endpoint| told.and_then(|table| table.rows.get(&endpoint.id)))
+            .collect();
+        let crew = Crew {
+            roster: place.roster,
+            region,
+            nodes: place
+                .nodes
+                .get(region.at())
+                .map(Vec::as_slice)
+                .unwrap_or_default(),
+            all: &place.all,
+            demand,
+            now: place.now,
+        };
+        let each = endpoints.iter().zip(found).filter_map(|(endpoint, found)| {
+            let memory = memories.get_mut(&endpoint.id)?;
+            let probe = remember(memory, &found, &crew, place);
+            Some(finding(memory, &found, region, probe))
+        });
+        let findings: Vec<Finding> = each.collect();
+        let shares = shares(&told, &findings, place);
+        let each = endpoints.iter().zip(findings).zip(&told).zip(shares);
+        rows.extend(each.map(|(((endpoint, now), told), (share, long_run))| {
+            let row = news::row(*told, now, (share, long_run), place.tuning);
+            (endpoint.id.clone(), row)
+        }));
+    }
+}
+
+/// Both kinds of shares of all endpoints: those of one mode are told together.
+fn shares(
+    told: &[Option<&RankingRow>],
+    now: &[Finding],
+    place: &Place<'_>,
+) -> Vec<([u16; 4], [u16; 4])> {
+    let mut all: Vec<_> = told
+        .iter()
+        .map(|told| told.map_or(([0; 4], [0; 4]), |row| (row.share, row.long_run)))
+        .collect();
+    for mode in Mode::ALL {
+        let at = mode.index();
+        let get = |values: &[u16; 4]| values.get(at).copied().unwrap_or_default();
+        let real = |values: &[f64; 4]| values.get(at).copied().unwrap_or_default();
+        let moved = news::shares_moved(
+            told,
+            now,
+            (|row| get(&row.share), |it| real(&it.shares)),
+            place.tuning,
+        );
+        let lasting_moved = news::shares_moved(
+            told,
+            now,
+            (|row| get(&row.long_run), |it| real(&it.long_run)),
+            place.tuning,
+        );
+        for ((share, long_run), now) in all.iter_mut().zip(now) {
+            if let Some(slot) = share.get_mut(at).filter(|_| moved) {
+                *slot = share_u16(real(&now.shares));
+            }
+            if let Some(slot) = long_run.get_mut(at).filter(|_| lasting_moved) {
+                *slot = share_u16(real(&now.long_run));
+            }
+        }
+    }
+    all
+}
+
+/// Keeps what the next tick and an explanation need; who probes from now on.
+fn remember(
+    memory: &mut Memory,
+    found: &Found,
+    crew: &Crew<'_>,
+    place: &Place<'_>,
+) -> Option<ProbeLease> {
+    let at = crew.region.at();
+    let accusers = memory
+        .asking(crew.region)
+        .map(|machine| machine.accusers().cloned());
+    let why = match &accusers {
+        _ if found.withdrawn => None,
+        Some(accusers) => Some(Why::HalfOpen(accusers.as_ref())),
+        None if is_deserving(memory, found, place) => Some(Why::Deserving),
+        None => None,
+    };
+    let local = memory.regions.get_mut(at)?;
+    local.standing = Some(Standing {
+        shares: found.shares,
+        facts: found.facts,
+        limit: found.ramp,
+    });
+    local
+        .turn
+        .step(why.as_ref(), crew, place.elapsed, &place.tuning.probe)
+}
+
+/// Would it be one of the best, as it usually is?
+fn is_deserving(memory: &Memory, found: &Found, place: &Place<'_>) -> bool {
+    let tuning = &place.tuning.probe;
+    let serves = matches!(found.state, State::Closed | State::Ramp) && found.limit > 0.0;
+    let full = memory
+        .cap
+        .hit()
+        .is_some_and(|hit| place.now.since(hit) < FULL);
+    let mut modes = found.shares.iter().zip(&found.deserves);
+    serves
+        && !full
+        && modes.any(|(share, deserves)| *share < tuning.unused && *deserves > tuning.deserving)
+}
+
+fn finding(memory: &Memory, found: &Found, region: RegionIx, probe: Option<ProbeLease>) -> Finding {
+    let local = memory.regions.get(region.at()).map(|local| &local.ttft);
+    let ttft = local
+        .filter(|recent| recent.told().is_some())
+        .unwrap_or(&memory.ttft);
+    Finding {
+        shares: found.shares,
+        long_run: found.long_run,
+        state: found.state,
+        ttft: ttft.told().unwrap_or_default(),
+        ttft_p95: found.ttft.map_or(0.0, |it| it.p95),
+        ttft_samples: ttft.samples(),
+        throughput: memory.throughput.told().unwrap_or_default(),
+        throughput_samples: memory.throughput.samples(),
+        failure: found.failure,
+        tool_failure: found.tool_failure,
+        cap: memory.cap.rate(),
+        probe,
+    }
+}
