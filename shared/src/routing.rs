@@ -9,6 +9,7 @@ mod filter;
 mod order;
 mod patience;
 mod plan;
+mod prefer;
 mod price;
 mod random;
 mod resolve;

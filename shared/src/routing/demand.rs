@@ -47,6 +47,8 @@ pub struct Sticky {
     pub endpoint: EndpointId,
     /// The part of the last prompt that came from the cache, 1/65535.
     pub hit: u16,
+    /// The client named the session: it goes on there, cache or not.
+    pub pinned: bool,
 }
 
 impl Sticky {

@@ -3,6 +3,7 @@
 //! be drawn again later, with the health of that moment.
 
 use super::filter::{Offer, Offers, names, supports};
+use super::prefer::{Rule, continues, lateness, reliability};
 use super::price::stickiness;
 use super::random::{Purpose, unit};
 use super::resolve::Wanted;
@@ -24,12 +25,22 @@ pub(super) struct Place {
     pub(super) last_resort: bool,
     /// Which of the models asked for.
     pub(super) model: usize,
+    /// Among which of them it is ordered: they may be ordered together.
+    pub(super) group: usize,
     /// Strictly ordered, but not to be relied on yet.
     pub(super) held_back: bool,
+    /// The conversation does not go on here.
+    pub(super) is_other: bool,
+    /// 1 not known, 2 slower than the client prefers.
+    pub(super) late: u8,
     /// The place in the client's `order`.
     pub(super) listed: usize,
+    /// Not at the service tier that was asked for.
+    pub(super) off_tier: bool,
     /// Tools were sent and it is not known to take them.
     pub(super) without_tools: bool,
+    /// 1 not known, 2 worse at tool calls than its peers.
+    pub(super) doubt: u8,
     /// By the client's `sort`.
     pub(super) sorted: f64,
     /// The draw.
@@ -51,10 +62,14 @@ impl Place {
     fn class(&self, other: &Self) -> Ordering {
         self.last_resort
             .cmp(&other.last_resort)
-            .then(self.model.cmp(&other.model))
+            .then(self.group.cmp(&other.group))
             .then(self.held_back.cmp(&other.held_back))
+            .then(self.is_other.cmp(&other.is_other))
+            .then(self.late.cmp(&other.late))
             .then(self.listed.cmp(&other.listed))
+            .then(self.off_tier.cmp(&other.off_tier))
             .then(self.without_tools.cmp(&other.without_tools))
+            .then(self.doubt.cmp(&other.doubt))
             .then(self.sorted.total_cmp(&other.sorted))
     }
 }
@@ -68,7 +83,7 @@ pub(super) fn place(
     plan: &mut Plan,
 ) {
     let demand = context.demand;
-    let sort = demand.preferences.sort.or(wanted.sort);
+    let rule = Rule::of(context, wanted, offers);
     let takes_tools = |offer: &Offer<'_>| supports(offer.endpoint, Parameter::Tools);
     let prefer_tools = demand.needs_tools && offers.iter().any(takes_tools);
     let known = |offer: &Offer<'_>| context.view.known(offer.index).map_or(0.0, |it| it.prior);
@@ -80,30 +95,30 @@ pub(super) fn place(
         };
         let mut order = demand.preferences.order.iter();
         let listed = order.position(|word| names(word, offer));
-        let without_tools = prefer_tools && !takes_tools(offer);
         let prior = known.prior / prior_sum;
-        let strict = sort.is_some() || !demand.preferences.order.is_empty();
+        let strict = rule.is_strict() || !demand.preferences.order.is_empty();
         let row = known.row.as_ref();
         let on_trial = row.is_some_and(|it| matches!(it.state, State::HalfOpen | State::Ramp));
-        let place = Place {
+        let mut place = Place {
             last_resort: false,
             model,
+            group: if rule.across { 0 } else { model },
             held_back: false,
+            is_other: !continues(context, offer, &rule),
+            late: lateness(context, offer),
             listed: listed.unwrap_or(usize::MAX),
-            without_tools,
-            sorted: sort.map_or(0.0, |mode| sort_key(context.view, offer, mode)),
+            off_tier: rule.off_tier(offer),
+            without_tools: prefer_tools && !takes_tools(offer),
+            doubt: rule.doubt(context.view, offer),
+            sorted: sort_key(context.view, offer, &rule),
             drawn: 0.0,
-            fleet: fleet_share(context, offer, sort.unwrap_or(demand.mode), prior),
+            fleet: fleet_share(context, offer, rule.sort.unwrap_or(demand.mode), prior),
             prior,
             on_trial: strict && on_trial,
             ttft: row.map_or(0.0, |row| f64::from(row.ttft_ms.p50) / 1e3),
-            because: match (listed, sort) {
-                (Some(at), _) => Reason::Ordered(at),
-                _ if without_tools => Reason::WithoutTools,
-                (_, Some(mode)) if mode != Mode::Balanced => Reason::Sorted(mode),
-                _ => Reason::Drawn,
-            },
+            because: Reason::Drawn,
         };
+        place.because = reason(&place, &rule);
         plan.candidates.push(Candidate {
             endpoint: offer.endpoint.clone(),
             provider: offer.provider.clone(),
@@ -273,8 +288,29 @@ fn fleet_share(context: &Context<'_>, offer: &Offer<'_>, mode: Mode, prior: f64)
     share * sticky
 }
 
+/// Why it stands where it stands, unless its health says otherwise.
+fn reason(place: &Place, rule: &Rule) -> Reason {
+    match rule.sort {
+        _ if !place.is_other => Reason::Sticky,
+        _ if place.late == 2 => Reason::Slow,
+        _ if place.listed < usize::MAX => Reason::Ordered(place.listed),
+        _ if place.off_tier => Reason::OtherTier,
+        _ if place.without_tools => Reason::WithoutTools,
+        _ if rule.exacto => Reason::Exacto,
+        Some(mode) if mode != Mode::Balanced => Reason::Sorted(mode),
+        _ if place.doubt > 0 => Reason::Doubtful,
+        _ => Reason::Drawn,
+    }
+}
+
 /// Smaller is better; what is not known comes last.
-fn sort_key(view: &View, offer: &Offer<'_>, mode: Mode) -> f64 {
+fn sort_key(view: &View, offer: &Offer<'_>, rule: &Rule) -> f64 {
+    if rule.exacto {
+        return reliability(view, offer);
+    }
+    let Some(mode) = rule.sort else {
+        return 0.0;
+    };
     let row = view.row(offer.index);
     match mode {
         Mode::Price => view.known(offer.index).map_or(f64::INFINITY, |it| it.price),

@@ -115,8 +115,18 @@ pub enum Reason {
     Drawn,
     /// The client's `order` names it, at this place.
     Ordered(usize),
-    /// The client's `sort`.
+    /// The client's `sort`, or the one of the service tier that was asked for.
     Sorted(Mode),
+    /// By the reliability of its tool calls.
+    Exacto,
+    /// It served this conversation before.
+    Sticky,
+    /// Slower than the client prefers.
+    Slow,
+    /// Of another service tier than was asked for.
+    OtherTier,
+    /// Tools were sent, and its tool calls are worse than its peers', or not known.
+    Doubtful,
     /// This node sends the next probe.
     Probe,
     /// Tools were sent and it is not known to take them.
@@ -146,6 +156,11 @@ impl Reason {
             Self::Sorted(Mode::Latency) => "sort:latency",
             Self::Sorted(Mode::Throughput) => "sort:throughput",
             Self::Sorted(Mode::Balanced) => "sort:balanced",
+            Self::Exacto => "sort:exacto",
+            Self::Sticky => "sticky",
+            Self::Slow => "preferred",
+            Self::OtherTier => "other_tier",
+            Self::Doubtful => "auto_exacto",
             Self::Probe => "probe",
             Self::WithoutTools => "without_tools",
             Self::Open => "open",

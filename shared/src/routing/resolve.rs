@@ -22,6 +22,8 @@ pub(super) struct Wanted {
     pub(super) model: Arc<Model>,
     /// The strict order that a suffix asks for.
     pub(super) sort: Option<Mode>,
+    /// The suffix asks for those whose tool calls can be relied on.
+    pub(super) exacto: bool,
     /// The service tier that a suffix admits.
     pub(super) tier: Option<Tier>,
 }
@@ -78,6 +80,7 @@ fn find(snapshot: &Snapshot, name: &str) -> Option<Wanted> {
         return Some(Wanted {
             model: model.clone(),
             sort: None,
+            exacto: false,
             tier: None,
         });
     }
@@ -90,6 +93,7 @@ fn find(snapshot: &Snapshot, name: &str) -> Option<Wanted> {
     Some(Wanted {
         model: snapshot.model(&name)?.clone(),
         sort,
+        exacto: last == "exacto",
         tier,
     })
 }

@@ -1,6 +1,8 @@
 //! The plan's promises: nobody excluded appears, everybody else appears once, the same seed gives
 //! the same plan.
 
+mod controls;
+
 use super::*;
 use crate::catalog::{Catalog, DataPolicy, DataRegion, Modality, Parameter, Quantization, Tier};
 use crate::health::{Board, Departure, Handle};
