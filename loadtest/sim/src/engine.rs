@@ -1,10 +1,14 @@
 //! A run: arrivals, attempts and policies in virtual time. One thread, one order of events; the
 //! same scenario, policy and seed give the same records.
 
+mod event;
+mod trace;
+
+pub use trace::{Record, Trace};
+
 use crate::policy::{Ask, Failed, Leg, Policy, Turn};
-use crate::scenario::REGIONS;
-use crate::world::{Answer, Ending, SPEED_GOOD, TTFT_GOOD, World};
-use std::cmp::Ordering;
+use crate::world::{Answer, Ending, World};
+use event::{Event, What};
 use std::collections::BinaryHeap;
 
 /// The part of an answer's price that a hedge costs when the other attempt was first.
@@ -13,103 +17,6 @@ const HEDGE_WASTE: f64 = 0.3;
 const SPEED_KNOWN: f64 = 1.5;
 /// Seconds after the last arrival that are waited for what still runs.
 const DRAIN: u32 = 60;
-
-/// How a request ended.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Record {
-    /// When it was asked.
-    pub at: f64,
-    /// With a whole answer.
-    pub ok: bool,
-    /// Seconds to the first token, failed attempts included.
-    pub ttft: f64,
-    /// In millionths of a USD.
-    pub cost: f64,
-    /// Tokens of prompt and answer.
-    pub tokens: f64,
-    /// Tokens per second.
-    pub speed: f64,
-}
-
-impl Record {
-    /// Whole, soon and fast enough.
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.ok && self.ttft <= TTFT_GOOD && self.speed >= SPEED_GOOD
-    }
-}
-
-/// What a run leaves.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Trace {
-    /// In order of their ends.
-    pub records: Vec<Record>,
-    /// All attempts.
-    pub attempts: u64,
-    /// Those that answered 429.
-    pub rate_limited: u64,
-    /// What cancelled hedges cost, in millionths of a USD, and when.
-    pub wasted: f64,
-    /// First attempts by second, region and provider.
-    shares: Vec<u32>,
-    providers: usize,
-}
-
-impl Trace {
-    /// First attempts of a region in a second, at one provider.
-    #[must_use]
-    pub fn first_attempts(&self, second: usize, region: usize, provider: usize) -> u32 {
-        let at = (second * REGIONS.len() + region) * self.providers + provider;
-        self.shares.get(at).copied().unwrap_or_default()
-    }
-
-    /// The same at all providers.
-    #[must_use]
-    pub fn all_first_attempts(&self, second: usize, region: usize) -> u32 {
-        let providers = 0..self.providers;
-        providers
-            .map(|provider| self.first_attempts(second, region, provider))
-            .sum()
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum What {
-    Tick,
-    /// The client hangs up.
-    Leaves(usize),
-    /// The rest is by attempt.
-    FirstToken(usize),
-    Progress(usize),
-    End(usize),
-    Fails(usize),
-    GivenUp(usize),
-    Silent(usize),
-    Hedge(usize),
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-struct Event {
-    at: f64,
-    number: u64,
-    what: What,
-}
-
-impl Eq for Event {}
-
-impl Ord for Event {
-    /// The earliest is the greatest; of the same time, the first made.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let time = other.at.total_cmp(&self.at);
-        time.then(other.number.cmp(&self.number))
-    }
-}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 #[derive(Default)]
 struct Request {
@@ -152,11 +59,7 @@ pub fn run(world: World, policy: &mut dyn Policy) -> Trace {
         events: BinaryHeap::new(),
         made: 0,
         attempts: Vec::with_capacity(world.calls.len() + world.calls.len() / 8),
-        trace: Trace {
-            shares: vec![0; (seconds + 1) * REGIONS.len() * providers],
-            providers,
-            ..Trace::default()
-        },
+        trace: Trace::new(seconds, providers),
         world,
     };
     for second in 0..(end as u32 + DRAIN) {
@@ -252,10 +155,7 @@ impl Run<'_> {
         if turn == Turn::First {
             let region = self.world.scenario.region_of(asked.edge);
             let provider = self.world.scenario.offers[offer].provider;
-            let at = (now as usize * REGIONS.len() + region) * self.trace.providers + provider;
-            if let Some(count) = self.trace.shares.get_mut(at) {
-                *count += 1;
-            }
+            self.trace.asked(now as usize, region, provider);
         }
         let request = &mut self.requests[call];
         request.tried |= 1 << offer;

@@ -8,9 +8,11 @@ mod oracle;
 mod peak_ewma;
 mod simple;
 
+use crate::ours::Ours;
 use crate::random::Random;
 use crate::scenario::Scenario;
 use crate::world::World;
+use shared::ranking::Mode;
 use std::collections::BTreeMap;
 
 /// One attempt of one request.
@@ -131,7 +133,7 @@ pub trait Policy {
 }
 
 /// Our modes: the production code.
-pub const OURS: [&str; 0] = [];
+pub const OURS: [&str; 4] = ["balanced", "price", "throughput", "latency"];
 /// What ours is measured against.
 pub const BASELINES: [&str; 11] = [
     "random",
@@ -174,6 +176,10 @@ pub fn names() -> Vec<&'static str> {
 pub fn make(name: &str, scenario: &Scenario, seed: u64) -> Option<Box<dyn Policy>> {
     let luck = Random::stream(seed, 4);
     Some(match name {
+        "balanced" => Box::new(Ours::new(scenario, Mode::Balanced, luck)),
+        "price" => Box::new(Ours::new(scenario, Mode::Price, luck)),
+        "throughput" => Box::new(Ours::new(scenario, Mode::Throughput, luck)),
+        "latency" => Box::new(Ours::new(scenario, Mode::Latency, luck)),
         "random" => Box::new(simple::Random(luck)),
         "rr" => Box::new(simple::RoundRobin::new(scenario, luck)),
         "or_doc" => Box::new(simple::Documented::new(scenario, luck)),

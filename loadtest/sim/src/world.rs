@@ -2,11 +2,13 @@
 //! only answers; oracles may look.
 
 mod calls;
+mod flags;
 
 use crate::random::Random;
 use crate::scenario::{Break, Kind, REGIONS, Scenario};
 pub use calls::Call;
 use calls::Sessions;
+pub use flags::Flags;
 use std::f64::consts::TAU;
 
 /// A request is served well when its first token comes within so many seconds …
@@ -46,39 +48,6 @@ pub struct Answer {
     pub retry_after: f64,
     /// The part of the prompt that was cached.
     pub hit: f64,
-}
-
-/// What is wrong with an offer, seen from a region.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Flags {
-    /// Refuses everything.
-    pub down: bool,
-    /// This part is never answered.
-    pub hole: f64,
-    /// This part fails.
-    pub errors: f64,
-    /// So many times the latency.
-    pub latency: f64,
-    /// What is left of the limit.
-    pub limit: f64,
-    /// What is left of the speed.
-    pub speed: f64,
-    /// This part is cut.
-    pub truncate: f64,
-}
-
-impl Default for Flags {
-    fn default() -> Self {
-        Self {
-            down: false,
-            hole: 0.0,
-            errors: 0.0,
-            latency: 1.0,
-            limit: 1.0,
-            speed: 1.0,
-            truncate: 0.0,
-        }
-    }
 }
 
 /// Everything that a policy doesn't own; the same for all policies of a seed but for the luck of
@@ -327,22 +296,5 @@ impl World {
 /// Prompt tokens that an offer reads per second.
 const READ_SPEED: f64 = 12_000.0;
 /// What tokens cost in the extended world, as parts of an offer's price.
-const PROMPT_PRICE: f64 = 0.5;
-const OUTPUT_PRICE: f64 = 2.0;
-
-impl Flags {
-    fn add(&mut self, what: Break, since: f64, lasts: f64) {
-        match what {
-            Break::Down => self.down = true,
-            Break::Hole(part) => self.hole = part,
-            Break::Errors(part) => self.errors = part,
-            Break::Latency(times) => self.latency = times,
-            Break::Drift(times) => self.latency = 1.0 + (times - 1.0) * since / lasts,
-            Break::Flap(seconds) => self.down |= ((since / seconds) as u64).is_multiple_of(2),
-            Break::Limit(left) => self.limit = left,
-            Break::Speed(left) => self.speed = left,
-            Break::Truncate(part) => self.truncate = part,
-            Break::Surge(_) | Break::Uplink(..) | Break::Liar(_) => {}
-        }
-    }
-}
+pub(crate) const PROMPT_PRICE: f64 = 0.5;
+pub(crate) const OUTPUT_PRICE: f64 = 2.0;

@@ -1,10 +1,12 @@
-//! The reference's control plane: pooled health, quantiles by region, scores to shares, learned
-//! caps, probes. Once a second; what it makes arrives at the next tick that is 0.3 s later.
+//! The reference's control plane: pooled health, quantiles by region, scores, probes. Once a second; what it makes arrives at the next tick that is 0.3 s later.
+
+mod memory;
+mod share;
 
 use super::Options;
-use super::histogram::Histogram;
 use crate::random::Random;
 use crate::scenario::{DEMAND, REGIONS, Scenario};
+use memory::{Local, Memory};
 
 const HERE: usize = REGIONS.len();
 
@@ -44,38 +46,6 @@ impl Push {
             probes: Vec::new(),
         }
     }
-}
-
-/// What is known of an offer in one region.
-#[derive(Clone, Default)]
-struct Local {
-    n: f64,
-    bad: f64,
-    ttft: Histogram,
-    ttft_fast: Histogram,
-    open: bool,
-    relapses: f64,
-    hold: f64,
-    good: u32,
-    share: f64,
-}
-
-/// What is known of an offer.
-#[derive(Clone, Default)]
-struct Memory {
-    regions: Vec<Local>,
-    speed: Histogram,
-    speed_fast: Histogram,
-    ttft: Histogram,
-    ttft_fast: Histogram,
-    cap: f64,
-    capped: f64,
-    accepted: f64,
-    /// Since the last tick.
-    ok: f64,
-    full: f64,
-    /// Its score by the catalogue.
-    long_run: f64,
 }
 
 pub(super) struct Control {
@@ -249,90 +219,6 @@ impl Control {
         facts.collect()
     }
 
-    fn learn_caps(&mut self, scenario: &Scenario, now: f64, period: f64) {
-        for (memory, about) in self.offers.iter_mut().zip(&scenario.offers) {
-            let mean = 0.5 * memory.accepted + 0.5 * memory.ok;
-            if memory.full > 0.02 * memory.ok + 1.0 {
-                let bound = if memory.ok > 0.0 {
-                    0.92 * mean / period
-                } else {
-                    0.5 * memory.cap
-                };
-                memory.cap = memory.cap.min(bound).max(0.04 * about.limit);
-                memory.capped = now;
-            } else if memory.ok > 0.6 * memory.cap * period {
-                let growth = if now - memory.capped < 20.0 {
-                    1.005
-                } else {
-                    1.05
-                };
-                memory.cap = (memory.cap * growth + 0.02).min(0.98 * about.limit);
-            }
-            memory.accepted = mean;
-        }
-    }
-
-    /// Scores to shares, under the ramp and the caps.
-    fn share(&mut self, scenario: &Scenario, model: usize, facts: &[Vec<Facts>]) {
-        let offers = scenario.offers_of(model);
-        let sharpness = self.options.weights.3;
-        let mut shares = vec![Vec::new(); HERE];
-        for (region, shares) in shares.iter_mut().enumerate() {
-            let local = |offer: usize| &self.offers[offer].regions[region];
-            let shut = offers.clone().filter(|offer| !local(*offer).open);
-            let best = shut.map(|offer| facts[offer][region].cost);
-            let best = best.fold(f64::INFINITY, f64::min);
-            let weight = |offer: usize| {
-                if local(offer).open {
-                    return 0.0;
-                }
-                let worse = facts[offer][region].cost - best;
-                (-sharpness * worse).exp().max(1e-9)
-            };
-            *shares = offers.clone().map(weight).collect();
-            normalise(shares);
-            if self.options.ramp {
-                for (share, offer) in shares.iter_mut().zip(offers.clone()) {
-                    let local = local(offer);
-                    let most = if local.open {
-                        0.0
-                    } else {
-                        1.35 * local.share + 0.02
-                    };
-                    *share = share.min(most);
-                }
-                normalise(shares);
-            }
-        }
-        if self.options.caps {
-            self.fill(&mut shares, offers.clone(), model);
-        }
-        for (region, shares) in shares.iter_mut().enumerate() {
-            for (share, offer) in shares.iter_mut().zip(offers.clone()) {
-                let open = self.offers[offer].regions[region].open;
-                *share = if open { 0.0 } else { share.max(0.002) };
-            }
-            normalise(shares);
-            for (share, offer) in shares.iter().zip(offers.clone()) {
-                self.offers[offer].regions[region].share = *share;
-            }
-        }
-    }
-
-    fn fill(&self, shares: &mut [Vec<f64>], offers: std::ops::Range<usize>, model: usize) {
-        for _ in 0..24 {
-            for (at, offer) in offers.clone().enumerate() {
-                let wanted = shares.iter().zip(&self.demand);
-                let wanted: f64 = wanted.map(|(share, it)| it[model] * share[at]).sum();
-                let cap = self.offers[offer].cap;
-                if wanted > cap && cap > 0.0 {
-                    shares.iter_mut().for_each(|it| it[at] *= cap / wanted);
-                }
-            }
-            shares.iter_mut().for_each(|it| normalise(it));
-        }
-    }
-
     /// Who is asked whether an offer that is shut off, or would be competitive, serves well.
     fn probes(
         &self,
@@ -388,70 +274,5 @@ impl Control {
             leases,
             probes,
         });
-    }
-}
-
-impl Memory {
-    /// The median speed; another regime replaces the old one.
-    fn speed(&mut self, otherwise: f64) -> f64 {
-        let median = self.speed.quantile(0.5, otherwise);
-        let fast = self.speed_fast.quantile(0.5, median);
-        if self.speed_fast.n < 4.5 || (fast / median > 0.6 && fast / median < 1.7) {
-            return median;
-        }
-        self.speed.reset_to(&self.speed_fast, 3.0);
-        fast
-    }
-
-    /// All regions together see an improvement that each is too sparse to see.
-    fn improved(&mut self) {
-        let fast = self.ttft_fast.quantile(0.5, 1.0);
-        if self.ttft_fast.n < 5.0 || fast >= 0.55 * self.ttft.quantile(0.5, 0.1) {
-            return;
-        }
-        self.ttft.reset_to(&self.ttft_fast, 3.0);
-        for local in &mut self.regions {
-            local.ttft.reset_to(&self.ttft_fast, 1.0);
-        }
-    }
-}
-
-impl Local {
-    /// p50, p90 and p95; another regime replaces the old one.
-    fn latencies(&mut self, usual: f64) -> (f64, f64, f64) {
-        let median = self.ttft.quantile(0.5, usual);
-        let ratio = self.ttft_fast.quantile(0.5, usual) / median;
-        let otherwise = if self.ttft_fast.n >= 4.5 && !(ratio > 0.55 && ratio < 1.8) {
-            self.ttft.reset_to(&self.ttft_fast, 3.0);
-            (usual, usual)
-        } else {
-            (1.7 * usual, 2.2 * usual)
-        };
-        (
-            self.ttft.quantile(0.5, usual),
-            self.ttft.quantile(0.9, otherwise.0),
-            self.ttft.quantile(0.95, otherwise.1),
-        )
-    }
-
-    fn step(&mut self, failing: f64, all: f64, now: f64) {
-        let proof = 2.0 * (self.relapses - 1.0).min(3.0).exp2();
-        if !self.open && failing > 0.45 && self.n + all > 4.0 {
-            self.open = true;
-            self.relapses += 1.0;
-            self.good = 0;
-            self.hold = now + (2.0 * self.relapses.exp2()).min(30.0);
-        } else if self.open && now >= self.hold && f64::from(self.good) >= proof {
-            self.open = false;
-            (self.n, self.bad) = (4.0, 0.0);
-            self.share = 0.01;
-        }
-    }
-}
-
-fn normalise(shares: &mut [f64]) {
-    let sum: f64 = shares.iter().sum();
-    if sum > 0.0 {
-        shares.iter_mut().for_each(|share| *share /= sum);
     }
 }

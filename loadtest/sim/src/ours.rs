@@ -1,0 +1,299 @@
+//! Our policy: the production code in virtual time, and no formula of its own. Each edge has its
+//! health board, its view and its windows; its reports and the tables that it is pushed take their
+//! time, and none come through while the control plane is cut off.
+
+mod agenda;
+mod catalogue;
+mod control;
+mod edge;
+mod walk;
+
+use crate::policy::{Ask, Failed, Leg, Patience, Policy, Turn};
+use crate::random::Random;
+use crate::scenario::Scenario;
+use crate::world::World;
+use agenda::{Agenda, Item};
+use control::Control;
+use edge::Edge;
+use shared::clock::Moment;
+use shared::health::{Handle, StateChange};
+use shared::id::EndpointId;
+use shared::ranking::Mode;
+use shared::window::{Observation, Outcome, Sign};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use walk::{Demands, Walk};
+
+/// Seconds between two reports of an edge, give or take a tenth.
+const REPORT_EVERY: f64 = 1.0;
+/// The least seconds between an alarm's report and the one before.
+const ALARM_GAP: f64 = 0.05;
+/// Seconds between two rankings without alarms.
+const RANK_EVERY: f64 = 1.0;
+/// The least seconds between two rankings.
+const RANK_GAP: f64 = 0.02;
+/// Seconds that a report is on its way.
+const REPORT_TAKES: f64 = 0.1;
+/// Seconds that a table is on its way, made and applied.
+const PUSH_TAKES: f64 = 0.3;
+/// In the extended world: the part of the reports that is held up, for so many seconds, and holds
+/// up what is behind it; and the part that comes twice.
+const HELD_UP: (f64, f64) = (0.01, 5.0);
+const TWICE: f64 = 0.01;
+
+pub(crate) struct Ours {
+    luck: Random,
+    scenario: Scenario,
+    demands: Demands,
+    endpoints: Vec<EndpointId>,
+    handles: Vec<Handle>,
+    offer_of: HashMap<Handle, usize>,
+    edges: Vec<Edge>,
+    control: Control,
+    agenda: Agenda,
+    walks: HashMap<usize, Walk>,
+    last_rank: f64,
+    alarms: u64,
+}
+
+/// A time of the run, as the production code counts it. The clock doesn't begin at its origin.
+fn moment(now: f64) -> Moment {
+    Moment(((now + 1000.0) * 1e9) as u64)
+}
+
+fn seconds(value: f64) -> Duration {
+    Duration::from_secs_f64(value.max(0.0))
+}
+
+impl Ours {
+    pub(crate) fn new(scenario: &Scenario, mode: Mode, mut luck: Random) -> Self {
+        let snapshot = Arc::new(catalogue::snapshot(scenario));
+        let endpoints: Vec<EndpointId> =
+            scenario.offers.iter().map(catalogue::endpoint_id).collect();
+        let handles: Vec<Handle> = endpoints.iter().map(Handle::of).collect();
+        let edges = (0..scenario.edges()).map(|edge| Edge::new(scenario, edge, &snapshot));
+        let edges: Vec<Edge> = edges.collect();
+        let mut control = Control::new(snapshot, edges.len());
+        let mut agenda = Agenda::default();
+        for (at, edge) in edges.iter().enumerate() {
+            control.heard(&edge.who, 0.0);
+            agenda.push(luck.unit() * REPORT_EVERY, Item::Report(at));
+        }
+        agenda.push(RANK_EVERY, Item::Rank);
+        Self {
+            luck,
+            scenario: scenario.clone(),
+            demands: Demands::new(scenario, mode),
+            offer_of: handles.iter().copied().zip(0..).collect(),
+            handles,
+            endpoints,
+            edges,
+            control,
+            agenda,
+            walks: HashMap::new(),
+            last_rank: 0.0,
+            alarms: 0,
+        }
+    }
+
+    fn plan(&mut self, world: &World, ask: &Ask, now: f64) -> Option<Walk> {
+        let demand = self.demands.of(world, ask, now);
+        let edge = &self.edges[ask.edge];
+        Walk::begin(edge, demand, now, self.luck.bits())
+    }
+
+    /// Takes note of an attempt's end at the edge, and for its report.
+    fn observe(&mut self, leg: Leg, outcome: Outcome, speed: Option<f64>, now: f64) {
+        let jitter = self.luck.unit();
+        let edge = &mut self.edges[leg.edge];
+        let change = edge
+            .board
+            .observe(self.handles[leg.offer], &outcome, moment(now), jitter);
+        let seen = Observation {
+            tokens_per_second: speed,
+            noted: true,
+            ..Observation::of(outcome)
+        };
+        edge.windows.record(&self.endpoints[leg.offer], &seen);
+        self.changed(leg, change, now);
+    }
+
+    fn changed(&mut self, leg: Leg, change: Option<StateChange>, now: f64) {
+        let Some(change) = change else { return };
+        let edge = &mut self.edges[leg.edge];
+        if matches!(change, StateChange::Paused(_)) {
+            edge.windows.opened(&self.endpoints[leg.offer]);
+        }
+        self.alarms += 1;
+        if !edge.alarm {
+            edge.alarm = true;
+            let at = now.max(edge.reported + ALARM_GAP);
+            self.agenda.push(at, Item::Alarm(leg.edge));
+        }
+    }
+
+    fn report(&mut self, world: &World, edge: usize, now: f64) {
+        if self.scenario.is_cut(now) {
+            return;
+        }
+        let lies = world.lies(edge, now);
+        let Some(report) = self.edges[edge].report(lies, now) else {
+            return;
+        };
+        let from = &mut self.edges[edge];
+        let mut at = now + REPORT_TAKES;
+        if self.scenario.kind == crate::scenario::Kind::Extended {
+            if self.luck.unit() < HELD_UP.0 {
+                at += HELD_UP.1;
+            }
+            if self.luck.unit() < TWICE {
+                self.agenda
+                    .push(at + 1.0, Item::Arrives(Box::new(report.clone())));
+            }
+            // One stream: nothing overtakes.
+            at = at.max(from.link_until);
+        }
+        from.link_until = at;
+        self.agenda.push(at, Item::Arrives(Box::new(report)));
+    }
+
+    fn rank(&mut self, now: f64) {
+        self.last_rank = now;
+        self.control.rank(now);
+        if self.scenario.is_cut(now) {
+            return;
+        }
+        for (at, edge) in self.edges.iter().enumerate() {
+            let delta = self.control.delta(at, &edge.who.node, &edge.who.region);
+            self.agenda.push(now + PUSH_TAKES, Item::Table(at, delta));
+        }
+    }
+}
+
+impl Policy for Ours {
+    fn choose(&mut self, world: &mut World, ask: &Ask, now: f64) -> Option<usize> {
+        if ask.turn == Turn::First {
+            self.edges[ask.edge].board.arrived(moment(now));
+            let walk = self.plan(world, ask, now)?;
+            self.walks.insert(ask.call, walk);
+        }
+        let walk = self.walks.get_mut(&ask.call)?;
+        let chosen = walk.next(&self.edges[ask.edge], ask.turn, now)?;
+        self.offer_of.get(&chosen).copied()
+    }
+
+    fn patience(&mut self, _world: &World, leg: Leg, _now: f64) -> Patience {
+        let walk = self.walks.get(&leg.call);
+        walk.map_or_else(
+            || Patience::until(10.0),
+            |walk| walk.patience(&self.edges[leg.edge]),
+        )
+    }
+
+    fn may_hedge(&mut self, leg: Leg, now: f64) -> bool {
+        self.edges[leg.edge].board.take_hedge(moment(now))
+    }
+
+    fn begun(&mut self, leg: Leg, now: f64) {
+        let walk = self.walks.get(&leg.call);
+        let departure = walk.map(Walk::departure).unwrap_or_default();
+        let first = departure.first;
+        let edge = &mut self.edges[leg.edge];
+        edge.board
+            .departed(self.handles[leg.offer], &departure, moment(now));
+        edge.windows
+            .note(&self.endpoints[leg.offer], &Sign::Sent { first });
+    }
+
+    fn first_token(&mut self, leg: Leg, now: f64, ttft: f64) {
+        self.walks.remove(&leg.call);
+        let ttft = Some(seconds(ttft));
+        let edge = &mut self.edges[leg.edge];
+        let change = edge
+            .board
+            .answered(self.handles[leg.offer], ttft, moment(now));
+        edge.windows
+            .note(&self.endpoints[leg.offer], &Sign::Answered { ttft });
+        self.changed(leg, change, now);
+    }
+
+    fn failed(&mut self, leg: Leg, now: f64, how: Failed) {
+        self.dropped(leg, now);
+        let outcome = match how {
+            Failed::Hard => Outcome::HardFail,
+            Failed::Timeout => Outcome::Timeout,
+            Failed::Overload => Outcome::Overload { retry_after: None },
+            Failed::RateLimited(after) => Outcome::RateLimited {
+                retry_after: Some(seconds(after)),
+            },
+        };
+        self.observe(leg, outcome, None, now);
+    }
+
+    fn ended(&mut self, leg: Leg, now: f64, whole: bool, _speed: f64) {
+        self.dropped(leg, now);
+        if !whole {
+            self.observe(leg, Outcome::Truncated, None, now);
+        }
+    }
+
+    fn progress(&mut self, leg: Leg, _now: f64, speed: f64) {
+        let sign = Sign::Speed {
+            tokens_per_second: speed,
+        };
+        self.edges[leg.edge]
+            .windows
+            .note(&self.endpoints[leg.offer], &sign);
+    }
+
+    fn silent(&mut self, leg: Leg, now: f64) {
+        self.observe(leg, Outcome::Silence, None, now);
+    }
+
+    fn dropped(&mut self, leg: Leg, now: f64) {
+        self.edges[leg.edge]
+            .board
+            .ended(self.handles[leg.offer], moment(now));
+    }
+
+    fn due(&self) -> f64 {
+        self.agenda.due()
+    }
+
+    fn act(&mut self, world: &mut World, now: f64) {
+        match self.agenda.pop() {
+            Some(Item::Report(edge)) => {
+                self.report(world, edge, now);
+                let next = now + REPORT_EVERY * self.luck.uniform(0.9, 1.1);
+                if next < self.scenario.end {
+                    self.agenda.push(next, Item::Report(edge));
+                }
+            }
+            Some(Item::Alarm(edge)) => self.report(world, edge, now),
+            Some(Item::Arrives(report)) => {
+                let urgent = self.control.merge(&report, now);
+                if urgent {
+                    let at = now.max(self.last_rank + RANK_GAP);
+                    self.agenda.push_once(at, Item::RankNow);
+                }
+            }
+            Some(Item::Rank) => {
+                self.rank(now);
+                if now < self.scenario.end {
+                    self.agenda.push(now + RANK_EVERY, Item::Rank);
+                }
+            }
+            Some(Item::RankNow) => self.rank(now),
+            Some(Item::Table(edge, delta)) => self.edges[edge].apply(delta, now),
+            None => {}
+        }
+    }
+
+    fn notes(&self) -> BTreeMap<&'static str, f64> {
+        BTreeMap::from([
+            ("local_changes", self.alarms as f64),
+            ("fleet_openings", self.control.openings as f64),
+        ])
+    }
+}

@@ -1,0 +1,118 @@
+//! One request's way: what it asks, its plan, and the attempt that has just been chosen. The same
+//! steps in the same order as the edge's attempt loop; the decisions are all the production code's.
+
+use super::edge::Edge;
+use super::{catalogue, moment};
+use crate::policy::{Ask, Patience, Turn};
+use crate::scenario::Scenario;
+use crate::world::World;
+use shared::health::{Departure, Handle};
+use shared::id::EndpointId;
+use shared::key::KeyHash;
+use shared::policy::{KeyKind, KeyPolicy, Principal};
+use shared::ranking::Mode;
+use shared::routing::{self, Candidate, Demand, Plan, Sticky};
+
+/// What requests ask for.
+pub(super) struct Demands {
+    mode: Mode,
+    models: Vec<String>,
+    endpoints: Vec<EndpointId>,
+}
+
+impl Demands {
+    pub(super) fn new(scenario: &Scenario, mode: Mode) -> Self {
+        let endpoints = scenario.offers.iter().map(catalogue::endpoint_id);
+        Self {
+            mode,
+            models: (0..scenario.models).map(catalogue::model_id).collect(),
+            endpoints: endpoints.collect(),
+        }
+    }
+
+    pub(super) fn of(&self, world: &World, ask: &Ask, now: f64) -> Demand {
+        let sticky = world.warm_at(ask.call, now).map(|(offer, hit)| Sticky {
+            endpoint: self.endpoints[offer].clone(),
+            hit: (hit * f64::from(u16::MAX)) as u16,
+        });
+        Demand {
+            model: self.models[ask.model].clone(),
+            prompt_tokens: world.calls[ask.call].prompt as u64,
+            mode: self.mode,
+            sticky: sticky.into_iter().collect(),
+            ..Demand::default()
+        }
+    }
+}
+
+/// A request that has no first token yet.
+pub(super) struct Walk {
+    plan: Plan,
+    demand: Demand,
+    /// The attempt that has just been chosen.
+    chosen: Option<Candidate>,
+    /// It is the request's first.
+    first: bool,
+}
+
+impl Walk {
+    pub(super) fn begin(edge: &Edge, demand: Demand, now: f64, seed: u64) -> Option<Self> {
+        let (view, board) = (&edge.view, &edge.board);
+        let (usable, principal) = (|_: &_| true, principal());
+        let plan = routing::plan(view, board, &usable, &principal, &demand, moment(now), seed);
+        Some(Self {
+            plan: plan.ok()?,
+            demand,
+            chosen: None,
+            first: true,
+        })
+    }
+
+    /// The next attempt's endpoint.
+    pub(super) fn next(&mut self, edge: &Edge, turn: Turn, now: f64) -> Option<Handle> {
+        let (view, board, now) = (&edge.view, &edge.board, moment(now));
+        if turn != Turn::First {
+            self.plan.arrange(view, board, now);
+        }
+        let candidate = match turn {
+            Turn::First => self.plan.take(|_| true),
+            Turn::Again => self.plan.take(|it| board.take_retry(it.handle, now)),
+            Turn::Hedge => self.plan.take(Candidate::is_ready),
+        }?;
+        let handle = candidate.handle;
+        self.chosen = Some(candidate);
+        self.first = turn == Turn::First;
+        Some(handle)
+    }
+
+    pub(super) fn departure(&self) -> Departure {
+        Departure {
+            lease: self.chosen.as_ref().and_then(|it| it.lease),
+            first: self.first,
+            probe: self.chosen.as_ref().and_then(|it| it.probe),
+        }
+    }
+
+    pub(super) fn patience(&self, edge: &Edge) -> Patience {
+        let Some(chosen) = &self.chosen else {
+            return Patience::until(10.0);
+        };
+        let patience = edge.view.patience(chosen, &self.demand, true);
+        Patience {
+            deadline: patience.deadline.as_secs_f64(),
+            hedge: Some(patience.hedge.as_secs_f64()),
+            silence: Some(patience.silence.as_secs_f64()),
+        }
+    }
+}
+
+fn principal() -> Principal {
+    Principal {
+        org: "org_simulated".into(),
+        key: KeyHash([0; 32]),
+        key_name: String::new(),
+        kind: KeyKind::Inference,
+        expires_at: None,
+        policy: KeyPolicy::default(),
+    }
+}
