@@ -353,6 +353,7 @@ fn able(ask: &Ask<'_>, demand: &Demand, id: &ModelId, strict: bool) -> bool {
         model: model.clone(),
         sort: None,
         tier: None,
+        exacto: false,
     };
     let offers = filter::filter(&context, &wanted, &mut Vec::new());
     let takes = |offer: &filter::Offer<'_>| {

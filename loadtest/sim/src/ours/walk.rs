@@ -34,6 +34,7 @@ impl Demands {
         let sticky = world.warm_at(ask.call, now).map(|(offer, hit)| Sticky {
             endpoint: self.endpoints[offer].clone(),
             hit: (hit * f64::from(u16::MAX)) as u16,
+            pinned: false,
         });
         Demand {
             model: self.models[ask.model].clone(),
