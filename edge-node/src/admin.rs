@@ -11,15 +11,18 @@ use crate::node::Node;
 use ::metrics::gauge;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::json;
 use shared::key::KeyHash;
 use shared::observe::Metrics;
 use shared::policy::{KeyKind, KeyPolicy, Principal};
 use shared::ranking::{Mode, State};
+use shared::routing::Record;
 use shared::task::Stop;
 use std::sync::Arc;
 
+/// Carries a decision to `/debug/plan`, to be made again.
+pub const REPLAY_HEADER: &str = "x-godwit-replay";
 /// The largest body that `/debug/plan` reads.
 const BODY_MAX: usize = 32 << 20;
 /// The most endpoints that `/debug/view` tells of.
@@ -169,7 +172,8 @@ impl AdminHandler {
     }
 
     /// The plan for a chat request, as `x-godwit-explain` would tell it. Nothing is sent, nothing
-    /// is charged; without a key of its own it plans for a key without restrictions.
+    /// is charged; without a key of its own it plans for a key without restrictions. With a
+    /// [`REPLAY_HEADER`] it makes an earlier decision again, from the tables that are in use.
     async fn plan(&self, exchange: &mut dyn Exchange) -> Result<Page, Failure> {
         let headers = exchange.head().headers.clone();
         let body = read(exchange).await?;
@@ -180,14 +184,32 @@ impl AdminHandler {
         } else {
             Arc::new(unrestricted())
         };
-        let (_, seed) = self.node.next_request();
         let view = self.node.view();
-        let plan = self
-            .node
-            .plan(&view, &principal, &call.demand, seed)
-            .map_err(|refusal| crate::gateway::no_plan(&refusal, &call.demand))?;
+        let plan = match replayed(&headers)? {
+            Some(record) if !record.is_of(&view) => {
+                let text = "the decision was made from other tables than those in use";
+                return Err(Failure::invalid(REPLAY_HEADER, text));
+            }
+            Some(record) => self.node.replay(&view, &principal, &call.demand, &record),
+            None => {
+                let (_, seed) = self.node.next_request();
+                self.node.plan(&view, &principal, &call.demand, seed)
+            }
+        };
+        let plan = plan.map_err(|refusal| crate::gateway::no_plan(&refusal, &call.demand))?;
         Ok(Page::json(200, &plan_json(&plan)))
     }
+}
+
+/// The decision that is to be made again: the `replay` member of its explanation.
+fn replayed(headers: &HeaderMap) -> Result<Option<Record>, Failure> {
+    let Some(value) = headers.get(REPLAY_HEADER) else {
+        return Ok(None);
+    };
+    let value = serde_json::from_slice(value.as_bytes()).ok();
+    let record = value.as_ref().and_then(Record::from_json);
+    let record = record.ok_or_else(|| Failure::invalid(REPLAY_HEADER, "this is no decision"))?;
+    Ok(Some(record))
 }
 
 async fn read(exchange: &mut dyn Exchange) -> Result<Bytes, Failure> {

@@ -123,9 +123,9 @@ impl<'a> Client<'a> {
                 .map_err(gone)?;
         }
         if self.api == Some(Api::Responses) {
-            // What is sent begins with an event; a line end inside of an event's data is escaped.
+            // A line end inside of an event's data is escaped.
             let events = memchr::memmem::find_iter(&data, b"\ndata: ").count();
-            self.events += events as u64 + u64::from(data.starts_with(b"data: "));
+            self.events += events as u64;
         }
         self.exchange.send(data).await.map_err(gone)
     }

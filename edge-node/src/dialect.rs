@@ -2,6 +2,7 @@
 //! API. The same dialect on both sides is a splice of bytes, any other pair goes through
 //! [`crate::message`]. Sockets, credentials and retries are not here.
 
+mod allowance;
 mod anthropic_messages;
 mod azure_openai;
 mod bedrock_converse;
@@ -9,6 +10,7 @@ mod bedrock_invoke;
 mod calls;
 mod classify;
 mod cohere_v2;
+mod date;
 mod finish;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -29,6 +31,8 @@ mod vectors;
 mod vertex_anthropic;
 mod write;
 
+pub use allowance::allowances;
+
 use crate::failure::Failure;
 use crate::ingress::{Api, Call};
 use crate::message::{Progress, Served};
@@ -37,7 +41,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
 use shared::id::GenerationId;
 use shared::usage::{Cost, Usage};
-use std::time::Duration;
 
 /// The longest answer that is collected whole.
 pub const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -109,8 +112,6 @@ pub struct Bill<'a> {
     pub served: Option<Served>,
     /// The routing decision, where the client asked for it.
     pub explain: Option<&'a serde_json::Value>,
-    /// From the request to the end of the answer.
-    pub took: Duration,
 }
 
 /// One attempt's upstream body on its way to the client. Fed in order, in pieces of any size;

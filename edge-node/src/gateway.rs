@@ -105,14 +105,15 @@ async fn steps(
     let held = hold.amount();
     let job = Job {
         node,
-        call: &call,
         view: &view,
+        call: &call,
         generation: &client.generation().clone(),
         created: story.started_unix_ms / 1000,
         clamp: &|candidate| quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
+        may_hedge: held >= quote.ceiling,
     };
     story.sent_upstream();
-    let result = match client.wait_for(attempt::run(&job, &plan)).await {
+    let result = match client.wait_for(attempt::run(&job, plan)).await {
         Ok(reply) => relay::run(&job, reply, client, &mut hold, story).await,
         Err(failure) => Err(failure),
     };

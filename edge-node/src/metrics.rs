@@ -26,6 +26,10 @@ pub const THROUGHPUT: &str = "godwit_output_tokens_per_second";
 pub const ATTEMPTS: &str = "godwit_attempts_total";
 /// Moves to another endpoint, by reason.
 pub const FAILOVERS: &str = "godwit_failovers_total";
+/// Competitors that were called off because another endpoint answered first.
+pub const HEDGES_CALLED_OFF: &str = "godwit_hedges_called_off_total";
+/// What providers may bill for their prompts, in USD: the platform's expense.
+pub const HEDGE_EXPENSE: &str = "godwit_hedge_expense_usd_total";
 /// 1 for the state that an endpoint is in.
 pub const ENDPOINT_STATE: &str = "godwit_endpoint_state";
 /// Tokens, by model, provider and kind.
@@ -69,6 +73,8 @@ pub fn describe() {
     describe_histogram!(THROUGHPUT, "completion tokens per second of streams");
     describe_counter!(ATTEMPTS, "upstream attempts");
     describe_counter!(FAILOVERS, "moves to another endpoint");
+    describe_counter!(HEDGES_CALLED_OFF, "competitors called off");
+    describe_gauge!(HEDGE_EXPENSE, "prompts of competitors called off, in USD");
     describe_gauge!(ENDPOINT_STATE, "1 for the state that an endpoint is in");
     describe_counter!(TOKENS, "tokens by kind");
     describe_counter!(COST, "charged, in USD");

@@ -5,17 +5,19 @@ use crate::admission::Admission;
 use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
 use crate::credential::Credentials;
+use crate::dialect;
 use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use shared::catalog::{Endpoint, Provider};
 use shared::clock::Clock;
-use shared::health::{Board, Handle};
-use shared::id::{BootEpoch, EndpointId, GenerationId, NodeId, Pop, Region};
+use shared::health::{Board, Departure, Handle};
+use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
-use shared::routing::{self, Demand, Plan, Refusal, View};
-use shared::window::Observation;
+use shared::routing::{self, Candidate, Demand, Plan, Record, Refusal, View};
+use shared::window::{Observation, Outcome, Sign};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -127,6 +129,21 @@ impl Node {
         routing::plan(view, &*self.health, &usable, principal, demand, now, seed)
     }
 
+    /// Makes a recorded decision again, from the same tables.
+    ///
+    /// # Errors
+    /// As [`Node::plan`].
+    pub fn replay(
+        &self,
+        view: &View,
+        principal: &Principal,
+        demand: &Demand,
+        record: &Record,
+    ) -> Result<Plan, Refusal> {
+        let usable = |provider: &Provider| self.credentials.usable(provider);
+        record.replay(view, &usable, principal, demand)
+    }
+
     /// The counters of an endpoint.
     #[must_use]
     pub fn meters_of(&self, endpoint: &Endpoint) -> Arc<EndpointMeters> {
@@ -134,12 +151,71 @@ impl Node {
         self.meters.of(&endpoint.id, model, provider)
     }
 
-    /// Takes note of how an attempt went: here at once, in the fleet with the next report.
-    pub fn observe(&self, endpoint: &EndpointId, observation: &Observation) {
+    /// Takes note of an attempt that leaves; it counts as under way until the guard is dropped.
+    #[must_use]
+    pub fn depart(&self, candidate: &Candidate, first: bool) -> Departed {
+        let departure = Departure {
+            lease: candidate.lease,
+            first,
+            probe: candidate.probe,
+        };
+        let (handle, now) = (candidate.handle, self.clock.now());
+        self.health.departed(handle, &departure, now);
+        let sign = Sign::Sent { first };
+        self.reporter.note(&candidate.endpoint.id, &sign, None);
+        Departed {
+            health: Arc::clone(&self.health),
+            clock: self.clock.clone(),
+            handle,
+        }
+    }
+
+    /// Takes note of an attempt's first content: here at once, in the fleet with the next report.
+    pub fn answered(&self, candidate: &Candidate, ttft: Option<Duration>) {
         let now = self.clock.now();
-        let draw = fastrand::f64();
-        let handle = Handle::of(endpoint);
-        let change = self.health.observe(handle, &observation.outcome, now, draw);
-        self.reporter.record(endpoint, observation, change);
+        let change = self.health.answered(candidate.handle, ttft, now);
+        let sign = Sign::Answered { ttft };
+        self.reporter.note(&candidate.endpoint.id, &sign, change);
+    }
+
+    /// Takes note of how fast a stream is while it lasts.
+    pub fn sampled(&self, candidate: &Candidate, tokens_per_second: f64) {
+        let sign = Sign::Speed { tokens_per_second };
+        self.reporter.note(&candidate.endpoint.id, &sign, None);
+    }
+
+    /// Takes note of what an answer's headers say of the provider's limits.
+    pub fn allowed(&self, candidate: &Candidate, headers: &HeaderMap) {
+        let (requests, tokens) = dialect::allowances(headers);
+        let now = self.clock.now();
+        self.health.allowed(candidate.handle, requests, tokens, now);
+    }
+
+    /// Takes note of how an attempt went: here at once, in the fleet with the next report. A good
+    /// end adds nothing here to what its beginning said.
+    pub fn observe(&self, candidate: &Candidate, observation: &Observation) {
+        let outcome = &observation.outcome;
+        let known = observation.noted && *outcome == Outcome::Ok;
+        let change = (!known)
+            .then(|| {
+                let (now, draw) = (self.clock.now(), fastrand::f64());
+                self.health.observe(candidate.handle, outcome, now, draw)
+            })
+            .flatten();
+        self.reporter
+            .record(&candidate.endpoint.id, observation, change);
+    }
+}
+
+/// An attempt that is under way.
+pub struct Departed {
+    health: Arc<Board>,
+    clock: Clock,
+    handle: Handle,
+}
+
+impl Drop for Departed {
+    fn drop(&mut self) {
+        self.health.ended(self.handle, self.clock.now());
     }
 }

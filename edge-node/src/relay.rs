@@ -2,22 +2,24 @@
 //! per stream, no channel between. Past the first byte nobody pretends: a stream finishes, or says
 //! why not.
 
+mod learn;
+
 use crate::attempt::{Job, Reply, deadline::Idle};
 use crate::client::Client;
 use crate::dialect::Bill;
 use crate::failure::{Failure, Fault};
 use crate::ingress::Call;
-use crate::message::{Finish, Progress, Served};
+use crate::message::{Finish, Served};
 use crate::metrics;
 use crate::node::Node;
 use crate::{account::Hold, gateway::explain::Story};
 use ::metrics::{counter, gauge};
 use bytes::Bytes;
 use futures::FutureExt;
+use learn::{Speed, usage_of};
 use shared::catalog::Endpoint;
 use shared::routing::View;
-use shared::usage::{Usage, cost};
-use shared::window::{Observation, Outcome};
+use shared::usage::cost;
 use std::time::{Duration, Instant};
 
 /// Client bytes that are joined into one write when the provider sends faster than events are
@@ -80,6 +82,7 @@ struct Relay<'a> {
 enum Next {
     Chunk(Result<Option<Bytes>, crate::upstream::Error>),
     ClientGone,
+    Measured,
     Stalled,
     Overdue,
     KeepAlive,
@@ -101,6 +104,7 @@ impl Relay<'_> {
     async fn stream(&mut self, client: &mut Client<'_>, hold: &mut Hold) -> Result<(), Failure> {
         let mut stall = Idle::new(self.reply.candidate.provider.timeouts.stall);
         let mut quiet = Idle::new(self.node.timers.keep_alive);
+        let mut speed = Speed::new(&self.reply);
         let mut marked = Instant::now();
         let total = self.reply.candidate.provider.timeouts.total;
         let left = total.saturating_sub(self.reply.begun.elapsed());
@@ -123,6 +127,7 @@ impl Relay<'_> {
                 biased;
                 chunk = self.reply.body.chunk() => Next::Chunk(chunk),
                 () = client.exchange.gone() => Next::ClientGone,
+                () = speed.due() => Next::Measured,
                 () = stall.passed() => Next::Stalled,
                 () = &mut overdue => Next::Overdue,
                 () = quiet.passed() => Next::KeepAlive,
@@ -134,6 +139,7 @@ impl Relay<'_> {
                     self.drain_ready()?;
                 }
                 Next::ClientGone => return Err(Failure::client_gone()),
+                Next::Measured => speed.measure(self.node, &self.reply),
                 Next::Stalled => {
                     return Err(Failure::provider(
                         504,
@@ -219,14 +225,13 @@ impl Relay<'_> {
         let served = progress
             .served
             .or_else(|| (tier.is_some() || self.call.urgency.asked).then(|| Served::from(tier)));
-        self.observe(&usage, lines.total());
+        learn::whole(self.node, self.call, &self.reply, (&usage, lines.total()));
         let told = self.call.explain.then(|| story.tell(Some(&self.reply)));
         let bill = Bill {
             usage: &usage,
             cost: &lines,
             served,
             explain: told.as_ref(),
-            took: self.reply.begun.elapsed(),
         };
         self.reply.translator.close(&bill, &mut self.reply.pending);
         let last = self.reply.pending.split().freeze();
@@ -267,38 +272,7 @@ impl Relay<'_> {
         // What a provider broke is not charged, however much of it arrived.
         hold.receipt.cost = shared::money::Amount::ZERO;
         self.count(failure.reason);
-        let truncated = Observation::of(Outcome::Truncated);
-        let observation = Observation {
-            first_attempt: self.reply.first,
-            ..truncated
-        };
-        self.node
-            .observe(&self.reply.candidate.endpoint.id, &observation);
-    }
-
-    fn observe(&self, usage: &Usage, charged: shared::money::Amount) {
-        let reply = &self.reply;
-        let streaming = reply.begun.elapsed().saturating_sub(reply.ttft);
-        let measurable = self.call.stream && usage.completion > 1 && !streaming.is_zero();
-        #[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]
-        let rate = measurable.then(|| usage.completion as f64 / streaming.as_secs_f64());
-        let meters = self.node.meters_of(&reply.candidate.endpoint);
-        if let Some(rate) = rate {
-            meters.throughput.record(rate);
-        }
-        meters.served.increment(1);
-        let observation = Observation {
-            outcome: Outcome::Ok,
-            ttft: self.call.stream.then_some(reply.ttft),
-            tokens_per_second: rate,
-            usage: *usage,
-            cost: charged,
-            first_attempt: reply.first,
-            tool_error: reply.translator.progress().tool_error,
-            noted: false,
-        };
-        self.node
-            .observe(&reply.candidate.endpoint.id, &observation);
+        learn::broken(self.node, &self.reply);
     }
 
     fn count(&self, outcome: &'static str) {
@@ -318,26 +292,6 @@ fn sibling<'a>(view: &'a View, endpoint: &Endpoint, served: Served) -> Option<&'
             && other.tag_without_tier() == endpoint.tag_without_tier()
     });
     found.map(|endpoint| &**endpoint)
-}
-
-/// What the provider reported, else our own estimate, marked as such.
-fn usage_of(call: &Call, progress: &Progress) -> Usage {
-    let estimate = Usage {
-        prompt: call.demand.prompt_tokens,
-        completion: progress.output_bytes.div_ceil(4),
-        estimated: true,
-        ..Usage::default()
-    };
-    match progress.usage {
-        // A count that came before the end (Anthropic's first event) says nothing of the output.
-        Some(usage) if !progress.done && usage.completion < estimate.completion => Usage {
-            completion: estimate.completion,
-            estimated: true,
-            ..usage
-        },
-        Some(usage) => usage,
-        None => estimate,
-    }
 }
 
 /// Counts a stream while it is open.

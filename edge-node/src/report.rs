@@ -11,7 +11,7 @@ use shared::id::EndpointId;
 use shared::proto::telemetry as wire;
 use shared::proto::telemetry::telemetry_client::TelemetryClient;
 use shared::task::{Stop, lock};
-use shared::window::{Observation, Report, Windows};
+use shared::window::{Observation, Report, Sign, Windows};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,16 +38,25 @@ impl Reporter {
         observation: &Observation,
         change: Option<StateChange>,
     ) {
-        let mut windows = lock(&self.windows);
-        windows.record(endpoint, observation);
-        if matches!(change, Some(StateChange::Paused(_))) {
-            windows.opened(endpoint);
+        lock(&self.windows).record(endpoint, observation);
+        self.changed(endpoint, change);
+    }
+
+    /// Notes a sign of an attempt that goes on. What changed here by it is told at once.
+    pub fn note(&self, endpoint: &EndpointId, sign: &Sign, change: Option<StateChange>) {
+        lock(&self.windows).note(endpoint, sign);
+        self.changed(endpoint, change);
+    }
+
+    fn changed(&self, endpoint: &EndpointId, change: Option<StateChange>) {
+        let Some(change) = change else {
+            return;
+        };
+        if matches!(change, StateChange::Paused(_)) {
+            lock(&self.windows).opened(endpoint);
         }
-        drop(windows);
-        if change.is_some() {
-            self.alarm.store(true, Ordering::SeqCst);
-            self.wake.notify_one();
-        }
+        self.alarm.store(true, Ordering::SeqCst);
+        self.wake.notify_one();
     }
 }
 

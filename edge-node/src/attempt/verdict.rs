@@ -1,15 +1,12 @@
 //! What an upstream failure means: for the client (status, text), for the walk (retry or not) and
-//! for health (an outcome). Pure but for [`SilentUnlessHeard`].
+//! for health (an outcome). Pure.
 
 use crate::dialect;
 use crate::failure::{Failure, Fault, Retry};
-use crate::node::Node;
 use crate::upstream::{Error, Kind, Phase};
 use http::{HeaderMap, header};
 use shared::catalog::Provider;
-use shared::id::EndpointId;
-use shared::routing::Candidate;
-use shared::window::{Observation, Outcome};
+use shared::window::Outcome;
 use std::time::Duration;
 
 /// A failure of the leg itself.
@@ -33,6 +30,12 @@ pub(super) fn first_token_timeout(patience: Duration) -> Failure {
         patience.as_millis()
     );
     Failure::provider(504, "first_token_timeout", text)
+}
+
+/// Every endpoint that is left has had its part of retries: more would be a storm.
+pub(super) fn retries_spent() -> Failure {
+    let text = "too many requests are being tried again; this one can be sent again soon";
+    Failure::provider(503, "retry_budget", text).with_retry_after(Duration::from_secs(1))
 }
 
 pub(super) fn empty() -> Failure {
@@ -99,41 +102,5 @@ pub(super) fn outcome(failure: &Failure) -> Outcome {
         | Fault::Gateway
         | Fault::ControlPlane
         | Fault::ClientGone => Outcome::Neutral,
-    }
-}
-
-/// Counts silence against an endpoint whose attempt was abandoned because a competitor answered
-/// first; does nothing when it was heard, or when it had hardly begun.
-pub(super) struct SilentUnlessHeard<'a> {
-    node: &'a Node,
-    endpoint: Option<EndpointId>,
-    patience: Duration,
-    begun: std::time::Instant,
-}
-
-impl<'a> SilentUnlessHeard<'a> {
-    pub(super) fn new(node: &'a Node, candidate: &Candidate) -> Self {
-        Self {
-            node,
-            endpoint: Some(candidate.endpoint.id.clone()),
-            patience: candidate.provider.timeouts.first_token,
-            begun: std::time::Instant::now(),
-        }
-    }
-
-    pub(super) fn heard(&mut self) {
-        self.endpoint = None;
-    }
-}
-
-impl Drop for SilentUnlessHeard<'_> {
-    fn drop(&mut self) {
-        let Some(endpoint) = self.endpoint.take() else {
-            return;
-        };
-        if self.begun.elapsed() >= self.patience {
-            let observation = Observation::of(Outcome::Silence);
-            self.node.observe(&endpoint, &observation);
-        }
     }
 }

@@ -1,6 +1,7 @@
-//! When a provider says that one may come back: seconds, milliseconds, and durations such as `17ms`
-//! or `6m0s`. Dates are skipped, because the provider's clock is not ours.
+//! When a provider says that one may come back: seconds, milliseconds, durations such as `17ms` or
+//! `6m0s`, and dates, as long after the answer's own date.
 
+use super::date;
 use http::HeaderMap;
 use std::time::Duration;
 
@@ -11,7 +12,11 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let exact = text("retry-after-ms").and_then(|text| number(text, 1e-3));
-    exact.or_else(|| text("retry-after").and_then(duration))
+    exact.or_else(|| {
+        let plain = text("retry-after")?;
+        let dated = || date::after_answer(headers, plain);
+        Some(duration(plain).or_else(dated)?.min(RETRY_AFTER_MAX))
+    })
 }
 
 /// `2`, `2.5`, `34s`, `17ms`, `1m30s`, `1h`; none for anything else. Bounded by
@@ -93,5 +98,21 @@ mod tests {
         assert_eq!(read(&headers), Some(Duration::from_secs(2)));
         headers.insert("retry-after-ms", http::HeaderValue::from_static("1500"));
         assert_eq!(read(&headers), Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn a_date_counts_from_the_answers_own() {
+        let mut headers = HeaderMap::new();
+        let later = http::HeaderValue::from_static("Wed, 21 Oct 2026 07:28:30 GMT");
+        headers.insert("retry-after", later);
+        assert_eq!(read(&headers), None, "whose clock is it?");
+        let check = |date, expect| {
+            let mut headers = headers.clone();
+            headers.insert("date", http::HeaderValue::from_static(date));
+            assert_eq!(read(&headers), Some(Duration::from_secs(expect)));
+        };
+        check("Wed, 21 Oct 2026 07:28:00 GMT", 30);
+        check("Wed, 21 Oct 2026 08:00:00 GMT", 0);
+        check("Mon, 21 Oct 2024 08:00:00 GMT", 3600);
     }
 }

@@ -11,7 +11,7 @@ use crate::node::Node;
 use ::metrics::{counter, histogram};
 use serde_json::{Value, json};
 use shared::id::GenerationId;
-use shared::routing::Plan;
+use shared::routing::{Plan, Record};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -121,6 +121,11 @@ impl Story {
                 "ttft_ms": u64::try_from(reply.ttft.as_millis()).unwrap_or(u64::MAX),
             }));
             object.insert("attempts".into(), Value::Array(attempts));
+            if !reply.called_off.is_empty() {
+                let others = reply.called_off.iter();
+                let others = others.map(|it| Value::from(it.endpoint.id.as_str()));
+                object.insert("called_off".into(), others.collect());
+            }
             object.insert("generation".into(), self.generation.as_str().into());
         }
         told
@@ -221,5 +226,7 @@ pub fn plan_json(plan: &Plan) -> Value {
         "ranking_version": plan.ranking_version.to_string(),
         // A string: a seed has 64 bits, and a JSON number's reader may keep only 53.
         "seed": plan.seed.to_string(),
+        // With the same tables, caller and body it makes the plan again: see `/debug/plan`.
+        "replay": Record::of(plan).to_json(),
     })
 }

@@ -89,12 +89,10 @@ pub enum Event<'a> {
         /// A piece of a JSON text.
         text: Escaped<'a>,
     },
-    /// A source.
+    /// A source on the web.
     Citation {
-        /// Where it is on the web; empty when it is not there.
+        /// Where the source is.
         url: Escaped<'a>,
-        /// What whoever gave it to the model calls it; empty for a source on the web.
-        name: Escaped<'a>,
         /// What it is called; empty when the provider does not say.
         title: Escaped<'a>,
         /// What it says; empty when the provider does not say.

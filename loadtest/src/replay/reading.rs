@@ -13,12 +13,11 @@ pub(super) mod responses;
 
 use super::corpus::Case;
 use super::format::Format;
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A whole answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
     /// By index.
     pub choices: BTreeMap<u64, Choice>,
@@ -35,7 +34,7 @@ pub struct Reading {
 }
 
 /// One choice of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
     /// The text.
     pub text: String,
@@ -43,16 +42,10 @@ pub struct Choice {
     pub reasoning: String,
     /// The refusal.
     pub refusal: String,
-    /// What is said aloud.
-    pub spoken: String,
     /// What proves or hides reasoning, whole: signatures and encrypted blocks, sorted.
     pub proofs: Vec<String>,
     /// How many pictures.
     pub images: usize,
-    /// Where its sources are, sorted; the name of one that has no address.
-    pub citations: Vec<String>,
-    /// How many tokens have probabilities.
-    pub logprobs: usize,
     /// Tool calls in order: name and arguments.
     pub calls: Vec<Call>,
     /// The finish reason in OpenAI's words, `None` when there is none.
@@ -60,7 +53,7 @@ pub struct Choice {
 }
 
 /// One tool call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Call {
     pub(super) index: u64,
     pub(super) id: String,
@@ -71,7 +64,7 @@ pub struct Call {
 }
 
 /// Token counts; what is not given is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// All of the prompt.
     pub prompt: Option<u64>,
@@ -109,19 +102,16 @@ pub(super) fn recorded(case: &Case) -> Reading {
     };
     reading.error |= case.status >= 400;
     for choice in reading.choices.values_mut() {
-        settle(choice);
+        settle(&mut choice.proofs);
     }
     reading
 }
 
-/// Makes sets of what may stand in more than one place: proofs stand on the reasoning, on the call
-/// or on the text after it; a source is named at each piece of text that rests on it.
-pub(super) fn settle(choice: &mut Choice) {
-    for set in [&mut choice.proofs, &mut choice.citations] {
-        set.retain(|member| !member.is_empty());
-        set.sort();
-    }
-    choice.citations.dedup();
+/// Puts proofs into an order, so that sets can be compared: some stand on the reasoning, some on
+/// the call or the text after it.
+pub(super) fn settle(proofs: &mut Vec<String>) {
+    proofs.retain(|proof| !proof.is_empty());
+    proofs.sort();
 }
 
 fn parse(text: &str) -> Value {

@@ -129,3 +129,5 @@ fn prefill(tuning: &Tuning, prompt_tokens: u64) -> Duration {
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or(Duration::ZERO)
 }
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod draw;
+
 fn principal(policy: KeyPolicy) -> Principal {
     Principal {
         org: "org_1".into(),

@@ -1,6 +1,6 @@
 //! All that a request may read: the catalogue and what the fleet knows, fixed for its whole life.
 
-use super::{Demand, Pace, Patience, Task, Tuning};
+use super::{Demand, Pace, Patience, Reason, Task, Tuning};
 use crate::clock::Moment;
 use crate::health::Handle;
 use crate::id::NodeId;
@@ -142,8 +142,12 @@ impl View {
             ttft_p95: (p95 > 0).then(|| Duration::from_millis(u64::from(p95))),
             tokens_per_second: (speed > 0).then(|| f64::from(speed) / 10.0),
         };
+        let mode = match candidate.reason {
+            Reason::Sorted(mode) => mode,
+            _ => demand.preferences.sort.unwrap_or(demand.mode),
+        };
         let task = Task {
-            mode: demand.preferences.sort.unwrap_or(demand.mode),
+            mode,
             stream,
             prompt_tokens: demand.prompt_tokens,
             max_tokens: demand.max_tokens,

@@ -28,6 +28,8 @@ pub(super) struct Stream {
     parser: sse::Parser,
     shape: Shape,
     body: Body,
+    /// For an answer that comes whole although a stream was asked for.
+    writer: Box<dyn Writer>,
 }
 
 struct Body {
@@ -35,10 +37,6 @@ struct Body {
     envelope: Envelope,
     /// The last `message_delta`: the cost is added when it is known.
     held: String,
-    /// For an answer that comes whole although a stream was asked for.
-    writer: Box<dyn Writer>,
-    /// True once there was such an answer.
-    is_whole: bool,
 }
 
 /// What the reader gives is known already.
@@ -57,9 +55,8 @@ impl Stream {
                 reader: Answer::new(&target.provider.name),
                 envelope: Envelope::new(call, target),
                 held: String::new(),
-                writer: egress::writer(call, target),
-                is_whole: false,
             },
+            writer: egress::writer(call, target),
         }
     }
 }
@@ -80,8 +77,7 @@ impl Translator for Stream {
             let name = &body.reader.notes().name;
             let text = std::str::from_utf8(collected.trim_ascii())
                 .map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
-            body.is_whole = true;
-            let writer = &mut *body.writer;
+            let writer = &mut *self.writer;
             return body.reader.whole(text, &mut Out { writer, out });
         }
         // The piece of an event at a cut can't be read, and is no news.
@@ -103,8 +99,8 @@ impl Translator for Stream {
     }
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
-        if self.body.is_whole {
-            self.body.writer.close(bill, out);
+        if matches!(self.shape, Shape::Whole(_)) {
+            self.writer.close(bill, out);
         } else {
             self.body.close(bill, out);
         }
@@ -121,19 +117,12 @@ impl Body {
             data,
             ..event.into()
         };
+        self.reader.frame(frame, &mut Mute)?;
         let named = if event.name.is_empty() {
             Spots::read(data).kind
         } else {
             event.name.to_owned()
         };
-        // Vertex may answer a stream by one event with everything in it.
-        if named == "message" && !self.reader.notes().has_begun {
-            self.is_whole = true;
-            let writer = &mut *self.writer;
-            self.reader.frame(frame, &mut Out { writer, out })?;
-            return Ok(());
-        }
-        self.reader.frame(frame, &mut Mute)?;
         match &*named {
             "message_start" => self.start(data, out),
             "message_delta" => {
@@ -154,9 +143,7 @@ impl Body {
         let spots = Spots::read(data);
         let inner = spots.message.map(|span| Spots::starting(data, span.start));
         let mut splices = Splices::default();
-        let inner = inner.unwrap_or_default();
-        inner.mark(&self.envelope, &mut splices);
-        inner.complete(&mut splices);
+        inner.unwrap_or_default().mark(&self.envelope, &mut splices);
         let give = |out: &mut BytesMut| {
             splices.pieces(data.as_bytes(), |piece| out.extend_from_slice(piece));
         };
@@ -222,8 +209,6 @@ struct Spots {
     id: Option<Span>,
     model: Option<Span>,
     usage: Option<Span>,
-    /// Where the count of fetched pages is missing beside that of searches: clients demand both.
-    fetches: Option<usize>,
     message: Option<Span>,
     /// The object's closing brace.
     end: usize,
@@ -251,56 +236,17 @@ impl Spots {
                 self.kind = scanner.string()?.decode().into_owned();
                 continue;
             }
-            if name == "usage" && kind == Kind::Object {
-                self.usage(scanner)?;
-                continue;
-            }
             let value = Some(scanner.value()?);
             match (&*name, kind) {
                 ("id", Kind::String) => self.id = value,
                 ("model", Kind::String) => self.model = value,
+                ("usage", Kind::Object) => self.usage = value,
                 ("message", Kind::Object) => self.message = value,
                 _ => {}
             }
         }
         self.end = scanner.at().saturating_sub(1);
         Ok(())
-    }
-
-    fn usage(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
-        let start = scanner.at();
-        scanner.begin_object()?;
-        while let Some(key) = scanner.key()? {
-            let kind = scanner.kind()?;
-            if key.name.decode() != "server_tool_use" || kind != Kind::Object {
-                scanner.value()?;
-                continue;
-            }
-            let mut names = Vec::new();
-            scanner.begin_object()?;
-            while let Some(key) = scanner.key()? {
-                names.push(key.name);
-                scanner.value()?;
-            }
-            let lacks = !names
-                .iter()
-                .any(|name| name.decode() == "web_fetch_requests");
-            if lacks && !names.is_empty() {
-                self.fetches = Some(scanner.at().saturating_sub(1));
-            }
-        }
-        self.usage = Some(Span {
-            start,
-            end: scanner.at(),
-        });
-        Ok(())
-    }
-
-    /// Adds what clients demand and the provider left out.
-    fn complete(&self, splices: &mut Splices) {
-        if let Some(place) = self.fetches {
-            splices.insert(place, ",\"web_fetch_requests\":0");
-        }
     }
 
     /// The message is ours.
@@ -319,7 +265,6 @@ impl Spots {
             splices.insert(self.end, format!(",\"usage\":{}", used(bill)));
             return;
         };
-        self.complete(splices);
         let end = usage.end.saturating_sub(1);
         let inner = text.get(usage.start + 1..end).unwrap_or("");
         let comma = if inner.trim().is_empty() { "" } else { "," };

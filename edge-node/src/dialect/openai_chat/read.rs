@@ -33,8 +33,6 @@ pub(crate) struct Answer {
     current: usize,
     /// Sources that stand beside the choices, the last list of them, as written.
     sources: String,
-    /// Length of the list that was told last.
-    told: usize,
     /// What ids of calls are made of that come without.
     generation: String,
     reasoning_outside: bool,
@@ -53,7 +51,6 @@ impl Answer {
             choices: Vec::new(),
             current: 0,
             sources: String::new(),
-            told: 0,
             generation: generation.trim_start_matches("gen-").to_owned(),
             reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
             think_tags: has(Quirk::ThinkTags),
@@ -133,14 +130,9 @@ impl Answer {
         }
         if let Some(sources) = outline
             .sources
-            .filter(|raw| raw.len() != self.sources.len() && raw.len() != self.told)
+            .filter(|raw| raw.len() != self.sources.len())
         {
             sources.clone_into(&mut self.sources);
-        }
-        if self.choices.first().is_some_and(Choice::is_ended) {
-            // They come late.
-            self.turn_to(0, sink);
-            self.cite_sources(sink);
         }
         let Some(start) = outline.choices else {
             return Ok(0);
@@ -206,7 +198,6 @@ impl Answer {
     fn cite_sources(&mut self, sink: &mut dyn Sink) {
         let sources = std::mem::take(&mut self.sources);
         if !sources.is_empty() {
-            self.told = sources.len();
             // The text was checked when it came in.
             let _ = self.cite(&sources, sink);
         }
@@ -237,7 +228,6 @@ impl Answer {
         if let Some(url) = small.url {
             let event = Event::Citation {
                 url: url.into(),
-                name: Escaped(""),
                 title: of(small.title),
                 content: of(small.text),
                 start: place(small.start),

@@ -35,7 +35,6 @@ pub(super) fn citation<'a>(
 ) -> Event<'a> {
     Event::Citation {
         url,
-        name: Escaped(""),
         title,
         content: Escaped(""),
         start: place.map(|(start, _)| start),

@@ -1,0 +1,166 @@
+//! One conversation with one endpoint, from connecting to the first content that is owed to the
+//! client. Who is asked, for how long and what is learned from it is decided around this.
+
+use super::{ERROR_BODY_MAX, HELD_BACK_MAX, Job, verdict};
+use crate::credential::Unsigned;
+use crate::dialect::{self, Outgoing, Target, Translator};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::upstream::{Answer, Body, Request};
+use bytes::BytesMut;
+use shared::routing::Candidate;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+/// An endpoint's first words.
+pub(super) struct First {
+    /// Turns the rest of the body into the client's bytes.
+    pub(super) translator: Box<dyn Translator>,
+    /// The rest of the body.
+    pub(super) body: Box<dyn Body>,
+    /// Client bytes that are due now.
+    pub(super) pending: BytesMut,
+    /// True when the upstream body has ended.
+    pub(super) ended: bool,
+}
+
+/// Asks the endpoint and waits for the first content until the deadline.
+pub(super) async fn content(
+    job: &Job<'_>,
+    candidate: &Candidate,
+    begun: Instant,
+    deadline: Duration,
+) -> Result<First, Failure> {
+    let Candidate {
+        endpoint, provider, ..
+    } = candidate;
+    let target = Target {
+        endpoint,
+        provider,
+        generation: job.generation,
+        created: job.created,
+        max_tokens_clamp: (job.clamp)(candidate),
+    };
+    let outgoing = dialect::prepare(job.call, &target)?;
+    let (request, translator) = job.request(candidate, outgoing, deadline);
+    let answer = job.node.upstream.send(&request).await.map_err(|error| {
+        tracing::debug!(endpoint = %endpoint.id, %error, "upstream leg failed");
+        verdict::leg(&error)
+    })?;
+    job.node.allowed(candidate, &answer.headers);
+    let left = deadline.saturating_sub(begun.elapsed());
+    let first = tokio::time::timeout(left, read(job, candidate, answer, translator));
+    first
+        .await
+        .unwrap_or_else(|_| Err(verdict::first_token_timeout(deadline)))
+}
+
+impl Job<'_> {
+    fn request(
+        &self,
+        candidate: &Candidate,
+        outgoing: Outgoing,
+        deadline: Duration,
+    ) -> (Request, Box<dyn Translator>) {
+        let Outgoing {
+            path,
+            mut headers,
+            body,
+            translator,
+        } = outgoing;
+        let credentials = &self.node.credentials;
+        let unsigned = Unsigned {
+            path: &path,
+            headers: &headers,
+            body: &body,
+        };
+        let signed = credentials.headers(&candidate.provider, &unsigned);
+        headers.extend(signed);
+        // The provider's logs and our usage records can then be matched.
+        if let Ok(id) = http::HeaderValue::from_str(self.generation.as_str()) {
+            headers.push((http::HeaderName::from_static("x-client-request-id"), id));
+        }
+        let timeouts = &candidate.provider.timeouts;
+        let request = Request {
+            base_url: credentials
+                .base_url(&candidate.provider)
+                .map_or_else(|| candidate.provider.base_url.clone(), Cow::into_owned),
+            path,
+            headers,
+            body,
+            connect_timeout: timeouts.connect,
+            head_timeout: deadline,
+        };
+        (request, translator)
+    }
+}
+
+/// Reads until the first content is there. What comes before it is held back.
+async fn read(
+    job: &Job<'_>,
+    candidate: &Candidate,
+    answer: Answer,
+    mut translator: Box<dyn Translator>,
+) -> Result<First, Failure> {
+    let Answer {
+        status,
+        headers,
+        mut body,
+    } = answer;
+    if status != 200 {
+        let text = error_body(&mut *body).await;
+        return Err(dialect::classify(
+            &candidate.provider,
+            status,
+            &headers,
+            &text,
+        ));
+    }
+    if job.call.stream
+        && let Some(failure) = verdict::content_type(&headers)
+    {
+        // An error that came as JSON where events were asked for says more than its type does.
+        let text = error_body(&mut *body).await;
+        return Err(
+            verdict::error_in_place_of_events(&candidate.provider, &headers, &text)
+                .unwrap_or(failure),
+        );
+    }
+    let mut pending = BytesMut::new();
+    let mut ended = false;
+    while !translator.progress().owed {
+        match body.chunk().await.map_err(|error| verdict::leg(&error))? {
+            Some(chunk) => translator.feed(&chunk, &mut pending)?,
+            None => {
+                ended = true;
+                translator.end(&mut pending)?;
+                if !translator.progress().owed {
+                    return Err(verdict::empty());
+                }
+            }
+        }
+        if pending.len() > HELD_BACK_MAX && !translator.progress().owed {
+            metrics::shed("held_back");
+            return Err(verdict::empty());
+        }
+    }
+    Ok(First {
+        translator,
+        body,
+        pending,
+        ended,
+    })
+}
+
+/// An error answer's body, as much of it as may be read.
+async fn error_body(body: &mut dyn Body) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let Ok(Some(chunk)) = body.chunk().await {
+        text.extend_from_slice(&chunk);
+        if text.len() >= ERROR_BODY_MAX {
+            text.truncate(ERROR_BODY_MAX);
+            break;
+        }
+    }
+    text
+}

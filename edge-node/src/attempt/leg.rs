@@ -1,0 +1,101 @@
+//! One attempt at one endpoint, and what is learned from it: that it left, that it stayed silent,
+//! that it answered or how it failed. Each is noted once, on the board at once and in the next
+//! report.
+
+use super::{Job, Reply, first, verdict};
+use crate::failure::Failure;
+use crate::metrics;
+use ::metrics::counter;
+use shared::routing::{Candidate, Patience};
+use shared::window::{Observation, Outcome};
+use std::time::{Duration, Instant};
+
+/// An attempt that may begin.
+pub(super) struct Leg {
+    /// Whom to ask.
+    pub(super) candidate: Candidate,
+    /// For how long.
+    pub(super) patience: Patience,
+    /// It is its request's first.
+    pub(super) first: bool,
+}
+
+/// Who failed, and how.
+type Failed = (Candidate, Failure);
+
+/// From connecting to the first content.
+pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
+    let Leg {
+        candidate,
+        patience,
+        first,
+    } = leg;
+    let begun = Instant::now();
+    let departed = job.node.depart(&candidate, first);
+    let content = Box::pin(first::content(job, &candidate, begun, patience.deadline));
+    match marking_silence(job, &candidate, patience, content).await {
+        Ok(content) => {
+            let ttft = begun.elapsed();
+            let meters = job.node.meters_of(&candidate.endpoint);
+            meters.ttft.record(ttft.as_secs_f64());
+            // The time to a whole answer says nothing of the time to a first token.
+            job.node
+                .answered(&candidate, job.call.stream.then_some(ttft));
+            Ok(Reply {
+                candidate,
+                translator: content.translator,
+                body: content.body,
+                pending: content.pending,
+                ended: content.ended,
+                begun,
+                ttft,
+                failed: Vec::new(),
+                called_off: Vec::new(),
+                departed,
+            })
+        }
+        Err(failure) => {
+            note(job, &candidate, &failure);
+            Err((candidate, failure))
+        }
+    }
+}
+
+/// Waits for the attempt; when it is silent for longer than nearly all others, that is noted, once,
+/// and the attempt goes on.
+async fn marking_silence<T>(
+    job: &Job<'_>,
+    candidate: &Candidate,
+    patience: Patience,
+    mut content: impl Future<Output = T> + Unpin,
+) -> T {
+    if patience.silence >= patience.deadline {
+        return content.await;
+    }
+    let mark = patience.silence.max(Duration::from_millis(1));
+    tokio::select! {
+        biased;
+        done = &mut content => return done,
+        () = tokio::time::sleep(mark) => {}
+    }
+    job.node
+        .observe(candidate, &Observation::of(Outcome::Silence));
+    content.await
+}
+
+fn note(job: &Job<'_>, candidate: &Candidate, failure: &Failure) {
+    let provider = candidate.provider.slug.as_str().to_owned();
+    counter!(metrics::ATTEMPTS, "provider" => provider, "outcome" => failure.reason).increment(1);
+    tracing::info!(
+        endpoint = %candidate.endpoint.id,
+        reason = failure.reason,
+        status = failure.status,
+        "attempt failed: {}", failure.message
+    );
+    let outcome = verdict::outcome(failure);
+    let observation = Observation {
+        noted: true,
+        ..Observation::of(outcome)
+    };
+    job.node.observe(candidate, &observation);
+}

@@ -1,0 +1,194 @@
+//! Who is asked next: the plan's candidates, drawn again after each failure with the health of that
+//! moment, within the budgets for retries and for competitors. Decides nothing about a failure but
+//! where it is noted.
+
+use super::leg::Leg;
+use super::{ATTEMPTS_MAX, Job, Reply, verdict};
+use crate::failure::{ErrorType, FailedAttempt, Failure, Fault, Retry};
+use crate::metrics;
+use ::metrics::{counter, gauge};
+use shared::catalog::Endpoint;
+use shared::id::EndpointId;
+use shared::routing::{Candidate, Plan};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One request's way through its plan.
+pub(super) struct Walk<'a> {
+    job: &'a Job<'a>,
+    plan: Plan,
+    begun: Instant,
+    /// No attempt begins later than so long after the first.
+    total: Duration,
+    /// Attempts begun.
+    begun_attempts: usize,
+    /// Those of them that have not ended.
+    running: Vec<Candidate>,
+    /// When the newest attempt gets a competitor.
+    competitor_due: Option<Instant>,
+    /// From then on a competitor is a retry and needs no leave of the hedge budget: a whole answer
+    /// can't be given up at its first silence as a stream can, but must not wait for its end.
+    overdue: Option<Instant>,
+    failed: Vec<FailedAttempt>,
+    last: Option<Failure>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(job: &'a Job<'a>, plan: Plan) -> Self {
+        let first = plan.candidates.first();
+        let total = first.map_or(Duration::ZERO, |it| it.provider.timeouts.total);
+        job.node.health.arrived(job.node.clock.now());
+        Self {
+            job,
+            plan,
+            begun: Instant::now(),
+            total,
+            begun_attempts: 0,
+            running: Vec::new(),
+            competitor_due: None,
+            overdue: None,
+            failed: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// The next candidate; none when there is nobody left who may be asked.
+    pub(super) fn next(&mut self) -> Option<Leg> {
+        if self.begun_attempts == 0 {
+            let first = self.plan.take(|_| true)?;
+            return Some(self.begin(first));
+        }
+        if self.begun_attempts >= ATTEMPTS_MAX || self.begun.elapsed() >= self.total {
+            return None;
+        }
+        let (node, now) = (self.job.node, self.job.node.clock.now());
+        let next = self.draw(|it| node.health.take_retry(it.handle, now));
+        if next.is_none() && !self.plan.candidates.is_empty() {
+            metrics::shed("retries");
+            self.last = Some(verdict::retries_spent());
+        }
+        next
+    }
+
+    /// Resolves when the newest attempt has been silent for so long that it gets a competitor.
+    pub(super) async fn silence(&self) {
+        match self.competitor_due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A competitor for an attempt that stays silent: who is well, and only within the budget.
+    pub(super) fn hedge(&mut self) -> Option<Leg> {
+        self.competitor_due = None;
+        let others = self.plan.candidates.iter().any(Candidate::is_ready);
+        if !self.job.may_hedge || !others || self.begun_attempts >= ATTEMPTS_MAX {
+            return None;
+        }
+        let (node, now) = (self.job.node, self.job.node.clock.now());
+        if self.overdue.is_some_and(|due| due <= Instant::now()) {
+            return self.draw(|it| it.is_ready() && node.health.take_retry(it.handle, now));
+        }
+        if !node.health.take_hedge(now) {
+            metrics::shed("hedges");
+            self.competitor_due = self.overdue;
+            return None;
+        }
+        self.draw(Candidate::is_ready)
+    }
+
+    /// Notes a failure that another endpoint may not have.
+    pub(super) fn failed(&mut self, candidate: &Candidate, failure: Failure) {
+        self.ended(&candidate.endpoint.id);
+        let code = failure.provider_code.clone();
+        self.failed.push(FailedAttempt {
+            provider: candidate.provider.name.clone(),
+            status: failure.status,
+            code: code.unwrap_or_else(|| failure.reason.into()),
+        });
+        self.last = Some(failure);
+    }
+
+    /// One has answered; whoever else is still asked is called off.
+    pub(super) fn won(mut self, mut reply: Reply) -> Reply {
+        self.ended(&reply.candidate.endpoint.id);
+        for loser in &self.running {
+            call_off(&loser.endpoint, self.job);
+        }
+        reply.failed = self.failed;
+        reply.called_off = self.running;
+        reply
+    }
+
+    /// A failure that no other endpoint would mend.
+    pub(super) fn ends_with(self, failure: Failure) -> Failure {
+        Failure {
+            attempts: self.failed,
+            ..failure
+        }
+    }
+
+    /// Why the request as a whole failed, from what its last attempt said.
+    pub(super) fn exhausted(self) -> Failure {
+        let Some(mut failure) = self.last else {
+            let text = "no endpoint of the model could be tried";
+            return Failure::provider(503, "no_candidate", text)
+                .with_retry_after(Duration::from_secs(1));
+        };
+        let all_full = self.failed.iter().all(|attempt| attempt.status == 429);
+        if !self.failed.is_empty() && all_full {
+            failure.status = 429;
+            failure.availability = Some("capacity_exhausted");
+        } else if failure.fault == Fault::ProviderKey {
+            // Our key's trouble is not the client's: never let a provider's 401 look like its own.
+            failure.status = 502;
+            failure.error_type = ErrorType::ProviderUnavailable;
+        }
+        if let Retry::SameAfter(after) = failure.retry {
+            failure.retry_after = failure.retry_after.or(Some(after));
+        }
+        failure.attempts = self.failed;
+        failure
+    }
+
+    /// Draws what is left again and takes the first that may be asked.
+    fn draw(&mut self, may: impl Fn(&Candidate) -> bool) -> Option<Leg> {
+        let node = self.job.node;
+        let now = node.clock.now();
+        self.plan.arrange(self.job.view, &*node.health, now);
+        let next = self.plan.take(may)?;
+        Some(self.begin(next))
+    }
+
+    fn begin(&mut self, candidate: Candidate) -> Leg {
+        let (call, first) = (self.job.call, self.begun_attempts == 0);
+        let patience = self
+            .job
+            .view
+            .patience(&candidate, &call.demand, call.stream);
+        self.begun_attempts += 1;
+        self.running.push(candidate.clone());
+        let now = Instant::now();
+        self.competitor_due = Some(now + patience.hedge);
+        let bound = candidate.provider.timeouts.first_token;
+        self.overdue = (!call.stream).then(|| now + bound.max(patience.silence));
+        Leg {
+            candidate,
+            patience,
+            first,
+        }
+    }
+
+    fn ended(&mut self, endpoint: &EndpointId) {
+        self.running.retain(|it| it.endpoint.id != *endpoint);
+    }
+}
+
+/// A competitor that is called off has read the prompt at least, and its provider may bill that:
+/// ours to pay, never the client's.
+fn call_off(endpoint: &Endpoint, job: &Job<'_>) {
+    let prompt = endpoint.pricing.prompt.cost(job.call.demand.prompt_tokens);
+    counter!(metrics::HEDGES_CALLED_OFF).increment(1);
+    gauge!(metrics::HEDGE_EXPENSE).increment(prompt.to_usd_lossy());
+    tracing::debug!(endpoint = %endpoint.id, expense = %prompt, "competitor called off");
+}
