@@ -17,6 +17,13 @@ use shared::ranking::State;
 use shared::routing::View;
 use std::sync::Arc;
 
+/// Query parameters of `GET /models` that choose models.
+const FILTERS: [&str; 4] = [
+    "output_modalities",
+    "input_modalities",
+    "supported_parameters",
+    "q",
+];
 /// Query parameters of `GET /models` that are OpenRouter's and not built yet.
 const FILTERS_LATER: &[&str] = &[
     "category",
@@ -143,6 +150,9 @@ fn status(view: &View, endpoint: &Endpoint) -> i32 {
 fn filter(query: &str) -> Result<Filter, Failure> {
     let mut filter = Filter::default();
     for (name, value) in pairs(query) {
+        if FILTERS.contains(&name) {
+            filter.written.push_str(&format!("{name}={value}&"));
+        }
         match name {
             "output_modalities" if value == "all" => filter.any_output = true,
             "output_modalities" => filter.output = modalities(name, value)?,

@@ -123,9 +123,9 @@ impl<'a> Client<'a> {
                 .map_err(gone)?;
         }
         if self.api == Some(Api::Responses) {
-            // A line end inside of an event's data is escaped.
+            // What is sent begins with an event; a line end inside of an event's data is escaped.
             let events = memchr::memmem::find_iter(&data, b"\ndata: ").count();
-            self.events += events as u64;
+            self.events += events as u64 + u64::from(data.starts_with(b"data: "));
         }
         self.exchange.send(data).await.map_err(gone)
     }

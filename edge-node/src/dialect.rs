@@ -41,6 +41,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
 use shared::id::GenerationId;
 use shared::usage::{Cost, Usage};
+use std::time::Duration;
 
 /// The longest answer that is collected whole.
 pub const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -112,6 +113,8 @@ pub struct Bill<'a> {
     pub served: Option<Served>,
     /// The routing decision, where the client asked for it.
     pub explain: Option<&'a serde_json::Value>,
+    /// From the request to the end of the answer.
+    pub took: Duration,
 }
 
 /// One attempt's upstream body on its way to the client. Fed in order, in pieces of any size;

@@ -232,6 +232,7 @@ impl Relay<'_> {
             cost: &lines,
             served,
             explain: told.as_ref(),
+            took: self.reply.begun.elapsed(),
         };
         self.reply.translator.close(&bill, &mut self.reply.pending);
         let last = self.reply.pending.split().freeze();

@@ -105,6 +105,7 @@ fn play(call: &Call, dialect: Dialect, body: &[u8], size: usize) -> Played {
             cost: &cost,
             served: None,
             explain: None,
+            took: std::time::Duration::from_secs(2),
         };
         translator.close(&bill, &mut out);
     }

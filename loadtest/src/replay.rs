@@ -10,19 +10,18 @@ mod format;
 mod reading;
 mod request;
 mod server;
+mod stage;
 
 pub use api::Api;
 pub use corpus::{Case, CorpusError, load};
 pub use format::Format;
 pub use reading::{Choice, Reading};
+pub use stage::{Question, Stage};
 
 use crate::client::Client;
-use crate::cluster::{CatalogSpec, ClusterError, EndpointSpec, ModelSpec, StandaloneConfig};
-use crate::server::Server;
+use crate::cluster::ClusterError;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// Which cases are played.
 #[derive(Clone, Debug, Default)]
@@ -85,17 +84,13 @@ pub enum ReplayError {
 /// # Errors
 /// The corpus, the edge or the local server.
 pub async fn run(cases: Vec<Case>, apis: &[Api]) -> Result<Report, ReplayError> {
-    let recordings = Arc::new(server::Recordings::new(&cases));
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::start(any, None, Arc::clone(&recordings)).await?;
-    let catalog = catalog(&cases, server.addr());
-    let edge = StandaloneConfig::new(catalog).start().await?;
-    let client = edge.client();
+    let stage = Stage::start(cases).await?;
+    let client = stage.edge().client();
     let mut report = Report::default();
-    for case in &cases {
+    for case in stage.cases() {
         let mut said = BTreeMap::new();
         for api in apis {
-            let outcome = play(case, *api, &client, &recordings).await;
+            let outcome = play(case, *api, &client, &stage).await;
             said.insert(api.as_str(), outcome);
         }
         let pass = said.values().all(|outcome| outcome.pass);
@@ -107,63 +102,23 @@ pub async fn run(cases: Vec<Case>, apis: &[Api]) -> Result<Report, ReplayError> 
             api: said,
         });
     }
-    server.stop().await;
+    stage.stop().await;
     Ok(report)
 }
 
-/// One provider, model and endpoint per case, so that no case's failures touch another.
-fn catalog(cases: &[Case], addr: SocketAddr) -> CatalogSpec {
-    let mut catalog = CatalogSpec::default();
-    for case in cases {
-        let url = format!("http://{addr}/{}/v1", case.key);
-        let patient = |provider: &mut crate::cluster::ProviderSpec| {
-            provider.first_token_ms = 10_000;
-            provider.stall_ms = 10_000;
-            provider.quirks = request::quirks(case);
-        };
-        catalog = catalog.provider_of(&case.key, case.format.dialect(), &url, patient);
-        catalog.models.push(ModelSpec {
-            id: request::model(case),
-            context_length: 1_000_000,
-            gives: "text".to_owned(),
-        });
-        catalog.endpoints.push(EndpointSpec {
-            model: request::model(case),
-            provider: case.key.clone(),
-            tag: None,
-            provider_model: case.model.clone(),
-            prompt: "0.0000001".to_owned(),
-            completion: "0.0000002".to_owned(),
-            cache_read: None,
-            max_completion_tokens: 128_000,
-        });
-        // Who asks for a tier gets it; who asks as another API's client does, the default.
-        if let Some(tier) = request::tier(case)
-            && let Some(mut endpoint) = catalog.endpoints.last().cloned()
-        {
-            endpoint.tag = Some(format!("{}/{tier}", case.key));
-            catalog.endpoints.push(endpoint);
-        }
-    }
-    catalog
-}
-
 /// Asks one case through one API and tells what is wrong with the answer.
-async fn play(
-    case: &Case,
-    api: Api,
-    client: &Client,
-    recordings: &server::Recordings,
-) -> ApiReport {
-    let expected = reading::recorded(case);
-    if let Some(lack) = api.lacks(case, &expected) {
+async fn play(case: &Case, api: Api, client: &Client, stage: &Stage) -> ApiReport {
+    let recorded = reading::recorded(case);
+    if let Some(lack) = api.lacks(case, &recorded) {
         return ApiReport {
             pass: true,
             asked: false,
             why: lack.to_owned(),
         };
     }
-    let body = request::body(case, api, &expected);
+    let body = request::body(case, api, &recorded);
+    let expected = compare::expected(case, api, &recorded);
+    let recordings = stage.recordings();
     recordings.forget(&case.key);
     let mut why = match api.ask(client, &body).await {
         Err(error) => vec![format!("no answer: {error}")],

@@ -45,7 +45,7 @@ async fn recorded_traffic_is_replayed_as_it_was_recorded() {
     let cases = cases.filter(|entry| entry.as_ref().unwrap().path().is_dir());
     let cases = cases.count();
     let mut words = vec!["replay", "--corpus", &folder];
-    for api in ["chat", "messages", "completions"] {
+    for api in ["chat", "messages", "responses", "completions"] {
         words.extend(["--api", api]);
     }
     let output = loadtest(&words).await;

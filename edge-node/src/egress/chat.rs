@@ -64,10 +64,11 @@ fn detail(detail: &Detail<'_>, members: &[(&str, &str)], out: &mut BytesMut) {
 }
 
 /// Appends the annotation of a citation. Places that nobody knows are 0, because clients demand
-/// numbers.
+/// numbers; a source without an address is called by its name, because they demand that, too.
 pub(super) fn annotation(event: &Event<'_>, out: &mut BytesMut) {
     let Event::Citation {
         url,
+        name,
         title,
         content,
         start,
@@ -80,7 +81,7 @@ pub(super) fn annotation(event: &Event<'_>, out: &mut BytesMut) {
         out,
         &[
             "{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"",
-            url.0,
+            if url.is_empty() { name.0 } else { url.0 },
         ],
     );
     put(out, &["\",\"title\":\"", title.0]);

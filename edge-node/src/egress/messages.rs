@@ -170,10 +170,11 @@ fn image(url: &str) -> String {
     format!(r#""type":"image","source":{{{source}}}"#)
 }
 
-/// Appends a citation of a source on the web.
+/// Appends a citation: of a source on the web, or of what the client itself gave to search in.
 fn citation(event: &Event<'_>, out: &mut BytesMut) {
     let Event::Citation {
         url,
+        name,
         title,
         content,
         ..
@@ -181,6 +182,16 @@ fn citation(event: &Event<'_>, out: &mut BytesMut) {
     else {
         return;
     };
+    if url.is_empty() {
+        put(
+            out,
+            &["{\"type\":\"search_result_location\",\"source\":\"", name.0],
+        );
+        put(out, &["\",\"title\":\"", title.0]);
+        put(out, &["\",\"cited_text\":\"", content.0]);
+        let places = "\",\"search_result_index\":0,\"start_block_index\":0,\"end_block_index\":0}";
+        return put(out, &[places]);
+    }
     put(
         out,
         &["{\"type\":\"web_search_result_location\",\"url\":\"", url.0],

@@ -89,10 +89,12 @@ pub enum Event<'a> {
         /// A piece of a JSON text.
         text: Escaped<'a>,
     },
-    /// A source on the web.
+    /// A source.
     Citation {
-        /// Where the source is.
+        /// Where it is on the web; empty when it is not there.
         url: Escaped<'a>,
+        /// What whoever gave it to the model calls it; empty for a source on the web.
+        name: Escaped<'a>,
         /// What it is called; empty when the provider does not say.
         title: Escaped<'a>,
         /// What it says; empty when the provider does not say.

@@ -209,7 +209,7 @@ fn model_row(model: &ModelSpec) -> Table {
     row.insert("name".into(), text(&model.id));
     row.insert("created".into(), Value::Integer(1_733_506_137));
     row.insert("context_length".into(), number(model.context_length));
-    let input = ["text", "image", "file"].map(text).to_vec();
+    let input = ["text", "image", "file", "audio"].map(text).to_vec();
     row.insert("input_modalities".into(), Value::Array(input));
     let output = vec![text(&model.gives)];
     row.insert("output_modalities".into(), Value::Array(output));

@@ -79,7 +79,7 @@ impl Api {
     ) -> Result<(u16, Reading), CallError> {
         let (status, mut reading) = self.answer(client, body).await?;
         for choice in reading.choices.values_mut() {
-            reading::settle(&mut choice.proofs);
+            reading::settle(choice);
         }
         Ok((status, reading))
     }

@@ -21,7 +21,31 @@ const GATEWAY_MAY_CHANGE: [&str; 8] = [
     "user",
 ];
 
-/// The answer against the recording.
+/// What a recording says, as far as an API has words for it.
+pub(super) fn expected(case: &Case, api: Api, recorded: &Reading) -> Reading {
+    let mut expected = recorded.clone();
+    for choice in expected.choices.values_mut() {
+        *choice = said_in(api, choice);
+    }
+    let want = &mut expected.usage;
+    if case.provider == "xai"
+        && case.format == Format::Chat
+        && let (Some(completion), Some(reasoning)) = (want.completion, want.reasoning)
+    {
+        // Reasoning stands beside completion there, not inside.
+        want.completion = Some(completion + reasoning);
+    }
+    if api == Api::Messages {
+        // Anthropic's usage does not tell thinking apart.
+        want.reasoning = None;
+    }
+    if let (Some(cached), Some(prompt)) = (want.cached, want.prompt) {
+        want.cached = Some(cached.min(prompt));
+    }
+    expected
+}
+
+/// The answer against what was [`expected`].
 pub(super) fn answers(
     case: &Case,
     api: Api,
@@ -52,7 +76,6 @@ pub(super) fn answers(
         why.push(format!("{} data lines are no JSON", seen.garbage));
     }
     for (index, choice) in &expected.choices {
-        let choice = &said_in(api, choice);
         match seen.choices.get(index) {
             Some(seen) => {
                 let seen = said_in(api, seen);
@@ -63,21 +86,29 @@ pub(super) fn answers(
         }
     }
     if !expected.error {
-        usage(case, api, expected, seen, &mut why);
+        usage(expected, seen, &mut why);
     }
     why
 }
 
-/// What an API has words for: Anthropic's and the text API say a refusal as text, the text API has
+/// What an API has words for: only chat has sound, the others say its words; Anthropic's and the
+/// text API say a refusal as text, the text API has
 /// no reasoning, Responses does not tell "stop" from "tool_calls", and neither Anthropic's nor
 /// Responses has a word for an answer that its provider gave up.
 fn said_in(api: Api, choice: &Choice) -> Choice {
     let mut said = choice.clone();
+    if api != Api::Chat {
+        said.text.push_str(&std::mem::take(&mut said.spoken));
+    }
     if matches!(api, Api::Messages | Api::Completions) {
         said.text.push_str(&std::mem::take(&mut said.refusal));
     }
     if api == Api::Completions {
         said.reasoning.clear();
+        said.citations.clear();
+    }
+    if api == Api::Messages {
+        said.logprobs = 0;
     }
     if matches!(api, Api::Completions | Api::Responses) {
         // Responses has a word for one encrypted text for each item of reasoning.
@@ -96,6 +127,7 @@ fn compare_choice(index: u64, want: &Choice, seen: &Choice, cut: bool, why: &mut
         ("text", &want.text, &seen.text),
         ("reasoning", &want.reasoning, &seen.reasoning),
         ("refusal", &want.refusal, &seen.refusal),
+        ("speech", &want.spoken, &seen.spoken),
     ] {
         if want != seen {
             why.push(format!("choice {index}: {what} {}", difference(want, seen)));
@@ -107,6 +139,18 @@ fn compare_choice(index: u64, want: &Choice, seen: &Choice, cut: bool, why: &mut
     for proof in lost {
         let proof: String = proof.chars().take(EXCERPT_CHARS).collect();
         why.push(format!("choice {index}: signature {proof:?} is lost"));
+    }
+    if want.logprobs != seen.logprobs {
+        let (want, seen) = (want.logprobs, seen.logprobs);
+        why.push(format!(
+            "choice {index}: probabilities of {seen} tokens instead of {want}"
+        ));
+    }
+    if want.citations != seen.citations {
+        let (want, seen) = (&want.citations, &seen.citations);
+        why.push(format!(
+            "choice {index}: sources {seen:?} instead of {want:?}"
+        ));
     }
     if want.images != seen.images {
         let (want, seen) = (want.images, seen.images);
@@ -150,22 +194,8 @@ fn same_arguments(want: &str, seen: &str) -> bool {
     value(want).is_some() && value(want) == value(seen)
 }
 
-fn usage(case: &Case, api: Api, expected: &Reading, seen: &Reading, why: &mut Vec<String>) {
-    let mut want = expected.usage;
-    if case.provider == "xai"
-        && case.format == Format::Chat
-        && let (Some(completion), Some(reasoning)) = (want.completion, want.reasoning)
-    {
-        // Reasoning stands beside completion there, not inside.
-        want.completion = Some(completion + reasoning);
-    }
-    if api == Api::Messages {
-        // Anthropic's usage does not tell thinking apart.
-        want.reasoning = None;
-    }
-    if let (Some(cached), Some(prompt)) = (want.cached, want.prompt) {
-        want.cached = Some(cached.min(prompt));
-    }
+fn usage(expected: &Reading, seen: &Reading, why: &mut Vec<String>) {
+    let want = expected.usage;
     for (name, want, seen) in [
         ("prompt_tokens", want.prompt, seen.usage.prompt),
         ("completion_tokens", want.completion, seen.usage.completion),

@@ -13,11 +13,12 @@ pub(super) mod responses;
 
 use super::corpus::Case;
 use super::format::Format;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A whole answer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Reading {
     /// By index.
     pub choices: BTreeMap<u64, Choice>,
@@ -34,7 +35,7 @@ pub struct Reading {
 }
 
 /// One choice of an answer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Choice {
     /// The text.
     pub text: String,
@@ -42,10 +43,16 @@ pub struct Choice {
     pub reasoning: String,
     /// The refusal.
     pub refusal: String,
+    /// What is said aloud.
+    pub spoken: String,
     /// What proves or hides reasoning, whole: signatures and encrypted blocks, sorted.
     pub proofs: Vec<String>,
     /// How many pictures.
     pub images: usize,
+    /// Where its sources are, sorted; the name of one that has no address.
+    pub citations: Vec<String>,
+    /// How many tokens have probabilities.
+    pub logprobs: usize,
     /// Tool calls in order: name and arguments.
     pub calls: Vec<Call>,
     /// The finish reason in OpenAI's words, `None` when there is none.
@@ -53,7 +60,7 @@ pub struct Choice {
 }
 
 /// One tool call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Call {
     pub(super) index: u64,
     pub(super) id: String,
@@ -64,7 +71,7 @@ pub struct Call {
 }
 
 /// Token counts; what is not given is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tokens {
     /// All of the prompt.
     pub prompt: Option<u64>,
@@ -102,16 +109,19 @@ pub(super) fn recorded(case: &Case) -> Reading {
     };
     reading.error |= case.status >= 400;
     for choice in reading.choices.values_mut() {
-        settle(&mut choice.proofs);
+        settle(choice);
     }
     reading
 }
 
-/// Puts proofs into an order, so that sets can be compared: some stand on the reasoning, some on
-/// the call or the text after it.
-pub(super) fn settle(proofs: &mut Vec<String>) {
-    proofs.retain(|proof| !proof.is_empty());
-    proofs.sort();
+/// Makes sets of what may stand in more than one place: proofs stand on the reasoning, on the call
+/// or on the text after it; a source is named at each piece of text that rests on it.
+pub(super) fn settle(choice: &mut Choice) {
+    for set in [&mut choice.proofs, &mut choice.citations] {
+        set.retain(|member| !member.is_empty());
+        set.sort();
+    }
+    choice.citations.dedup();
 }
 
 fn parse(text: &str) -> Value {

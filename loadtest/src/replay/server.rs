@@ -19,6 +19,8 @@ use std::task::{Context, Poll};
 
 /// Largest piece that a body is cut into, bytes.
 const PIECE_BYTES_MAX: usize = 1_500;
+/// Where the last body that was sent to a case is shown, by its key.
+pub(super) const ASKED_PATH: &str = "_asked/";
 /// Headers that describe the recorded transfer, not the answer.
 const TRANSFER_HEADERS: [&str; 6] = [
     "content-length",
@@ -92,6 +94,10 @@ impl Answer for Recordings {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Cut) -> Response<Pieces> {
         let path = request.uri().path().trim_start_matches('/').to_owned();
+        if let Some(key) = path.strip_prefix(ASKED_PATH) {
+            let asked = self.asked(key).unwrap_or_default().to_string();
+            return Response::new(Pieces::cut(&Bytes::from(asked)));
+        }
         let key = path.split('/').next().unwrap_or("").to_owned();
         let body = Limited::new(request.into_body(), ANSWER_BYTES_MAX)
             .collect()

@@ -1,6 +1,6 @@
 """OpenAI's Python SDK, unmodified, against a running Godwit.
 
-usage: openai_python.py BASE_URL KEY MODEL...
+usage: openai_python.py BASE_URL KEY EMBEDDING_MODEL MODEL...
 Every model is asked for text and for tool calls, whole and streamed, by chat and by responses.
 Prints one JSON line per check; exits 1 at the first that fails.
 """
@@ -183,8 +183,16 @@ def stateless(client, model):
         client.responses.create(model=model, store=True, **QUESTION)
         raise AssertionError("an answer was to be stored")
     except BadRequestError as error:
-        assert error.param == "store" and error.code == "invalid_prompt", error
+        assert error.param == "store" and error.type == "invalid_prompt", error
     passed("stateless", model=model)
+
+
+def embeddings(client, model):
+    answer = client.embeddings.create(model=model, input=["a crane", "a godwit"], dimensions=4)
+    assert [item.index for item in answer.data] == [0, 1], answer
+    assert all(len(item.embedding) == 4 for item in answer.data), answer
+    assert answer.usage.prompt_tokens > 0, answer
+    passed("embeddings", model=model)
 
 
 def errors(base_url, client):
@@ -205,7 +213,7 @@ def errors(base_url, client):
 
 
 def main():
-    base_url, key, models = sys.argv[1], sys.argv[2], sys.argv[3:]
+    base_url, key, embedder, *models = sys.argv[1:]
     client = OpenAI(base_url=base_url, api_key=key, max_retries=0)
     listed = {model.id for model in client.models.list()}
     assert set(models) <= listed, (models, sorted(listed)[:10])
@@ -220,6 +228,7 @@ def main():
         response_tools(client, model)
         accumulated_response(client, model)
         stateless(client, model)
+    embeddings(client, embedder)
     errors(base_url, client)
 
 

@@ -30,6 +30,9 @@ pub struct Filter {
     pub offset: Option<usize>,
     /// Length of the page.
     pub limit: Option<usize>,
+    /// The members above these two as the client wrote them, `name=value&` each: the link to the
+    /// next page repeats them.
+    pub written: String,
 }
 
 impl Filter {
@@ -79,12 +82,21 @@ pub fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
     } else {
         (0, usize::MAX)
     };
-    let page: Vec<Value> = taken
-        .skip(skip)
-        .take(most)
-        .map(|found| model(snapshot, found))
-        .collect();
-    json!({ "data": page })
+    let (mut total, mut page) = (0, Vec::new());
+    for found in taken {
+        if total >= skip && page.len() < most {
+            page.push(model(snapshot, found));
+        }
+        total += 1;
+    }
+    let seen = skip.saturating_add(page.len());
+    let next = (!page.is_empty() && seen < total).then(|| {
+        format!(
+            "/api/v1/models?{}offset={seen}&limit={most}",
+            filter.written
+        )
+    });
+    json!({ "data": page, "links": { "next": next }, "total_count": total })
 }
 
 /// OpenRouter's `GET /models/count`.
@@ -437,6 +449,24 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(count(&snapshot(), &able)["data"]["count"], 0);
+    }
+
+    #[test]
+    fn pages_tell_how_many_there_are_and_where_to_go_on() {
+        let page = |offset| Filter {
+            any_output: true,
+            offset: Some(offset),
+            limit: Some(1),
+            written: "output_modalities=all&".to_owned(),
+            ..Filter::default()
+        };
+        let first = models(&snapshot(), &page(0));
+        assert_eq!(first["data"].as_array().unwrap().len(), 1);
+        assert_eq!(first["total_count"], 2);
+        let next = "/api/v1/models?output_modalities=all&offset=1&limit=1";
+        assert_eq!(first["links"]["next"], next);
+        assert!(models(&snapshot(), &page(1))["links"]["next"].is_null());
+        assert!(models(&snapshot(), &page(9))["links"]["next"].is_null());
     }
 
     #[test]

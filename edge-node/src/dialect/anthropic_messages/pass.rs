@@ -28,8 +28,6 @@ pub(super) struct Stream {
     parser: sse::Parser,
     shape: Shape,
     body: Body,
-    /// For an answer that comes whole although a stream was asked for.
-    writer: Box<dyn Writer>,
 }
 
 struct Body {
@@ -37,6 +35,10 @@ struct Body {
     envelope: Envelope,
     /// The last `message_delta`: the cost is added when it is known.
     held: String,
+    /// For an answer that comes whole although a stream was asked for.
+    writer: Box<dyn Writer>,
+    /// True once there was such an answer.
+    is_whole: bool,
 }
 
 /// What the reader gives is known already.
@@ -55,8 +57,9 @@ impl Stream {
                 reader: Answer::new(&target.provider.name),
                 envelope: Envelope::new(call, target),
                 held: String::new(),
+                writer: egress::writer(call, target),
+                is_whole: false,
             },
-            writer: egress::writer(call, target),
         }
     }
 }
@@ -77,7 +80,8 @@ impl Translator for Stream {
             let name = &body.reader.notes().name;
             let text = std::str::from_utf8(collected.trim_ascii())
                 .map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
-            let writer = &mut *self.writer;
+            body.is_whole = true;
+            let writer = &mut *body.writer;
             return body.reader.whole(text, &mut Out { writer, out });
         }
         // The piece of an event at a cut can't be read, and is no news.
@@ -99,8 +103,8 @@ impl Translator for Stream {
     }
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
-        if matches!(self.shape, Shape::Whole(_)) {
-            self.writer.close(bill, out);
+        if self.body.is_whole {
+            self.body.writer.close(bill, out);
         } else {
             self.body.close(bill, out);
         }
@@ -117,12 +121,19 @@ impl Body {
             data,
             ..event.into()
         };
-        self.reader.frame(frame, &mut Mute)?;
         let named = if event.name.is_empty() {
             Spots::read(data).kind
         } else {
             event.name.to_owned()
         };
+        // Vertex may answer a stream by one event with everything in it.
+        if named == "message" && !self.reader.notes().has_begun {
+            self.is_whole = true;
+            let writer = &mut *self.writer;
+            self.reader.frame(frame, &mut Out { writer, out })?;
+            return Ok(());
+        }
+        self.reader.frame(frame, &mut Mute)?;
         match &*named {
             "message_start" => self.start(data, out),
             "message_delta" => {
@@ -143,7 +154,9 @@ impl Body {
         let spots = Spots::read(data);
         let inner = spots.message.map(|span| Spots::starting(data, span.start));
         let mut splices = Splices::default();
-        inner.unwrap_or_default().mark(&self.envelope, &mut splices);
+        let inner = inner.unwrap_or_default();
+        inner.mark(&self.envelope, &mut splices);
+        inner.complete(&mut splices);
         let give = |out: &mut BytesMut| {
             splices.pieces(data.as_bytes(), |piece| out.extend_from_slice(piece));
         };
@@ -209,6 +222,8 @@ struct Spots {
     id: Option<Span>,
     model: Option<Span>,
     usage: Option<Span>,
+    /// Where the count of fetched pages is missing beside that of searches: clients demand both.
+    fetches: Option<usize>,
     message: Option<Span>,
     /// The object's closing brace.
     end: usize,
@@ -236,17 +251,56 @@ impl Spots {
                 self.kind = scanner.string()?.decode().into_owned();
                 continue;
             }
+            if name == "usage" && kind == Kind::Object {
+                self.usage(scanner)?;
+                continue;
+            }
             let value = Some(scanner.value()?);
             match (&*name, kind) {
                 ("id", Kind::String) => self.id = value,
                 ("model", Kind::String) => self.model = value,
-                ("usage", Kind::Object) => self.usage = value,
                 ("message", Kind::Object) => self.message = value,
                 _ => {}
             }
         }
         self.end = scanner.at().saturating_sub(1);
         Ok(())
+    }
+
+    fn usage(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
+        let start = scanner.at();
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let kind = scanner.kind()?;
+            if key.name.decode() != "server_tool_use" || kind != Kind::Object {
+                scanner.value()?;
+                continue;
+            }
+            let mut names = Vec::new();
+            scanner.begin_object()?;
+            while let Some(key) = scanner.key()? {
+                names.push(key.name);
+                scanner.value()?;
+            }
+            let lacks = !names
+                .iter()
+                .any(|name| name.decode() == "web_fetch_requests");
+            if lacks && !names.is_empty() {
+                self.fetches = Some(scanner.at().saturating_sub(1));
+            }
+        }
+        self.usage = Some(Span {
+            start,
+            end: scanner.at(),
+        });
+        Ok(())
+    }
+
+    /// Adds what clients demand and the provider left out.
+    fn complete(&self, splices: &mut Splices) {
+        if let Some(place) = self.fetches {
+            splices.insert(place, ",\"web_fetch_requests\":0");
+        }
     }
 
     /// The message is ours.
@@ -265,6 +319,7 @@ impl Spots {
             splices.insert(self.end, format!(",\"usage\":{}", used(bill)));
             return;
         };
+        self.complete(splices);
         let end = usage.end.saturating_sub(1);
         let inner = text.get(usage.start + 1..end).unwrap_or("");
         let comma = if inner.trim().is_empty() { "" } else { "," };

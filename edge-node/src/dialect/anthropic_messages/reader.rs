@@ -363,6 +363,7 @@ impl Answer {
                 for citation in &citations {
                     let event = Event::Citation {
                         url: Escaped(&citation.url),
+                        name: Escaped(""),
                         title: Escaped(&citation.title),
                         content: Escaped(&citation.content),
                         start: Some(start),

@@ -241,11 +241,13 @@ impl Answer {
         }
     }
 
-    /// A source with an address, for the text since `start`.
+    /// A source with an address or a name, for the text since `start`.
     fn cite(&mut self, citation: &Citation<'_>, start: usize, sink: &mut dyn Sink) {
-        if let Some(url) = citation.url.or(citation.source) {
+        let name = citation.source.filter(|_| citation.url.is_none());
+        if citation.url.is_some() || name.is_some() {
             let event = Event::Citation {
-                url: url.into(),
+                url: escaped(citation.url),
+                name: escaped(name),
                 title: escaped(citation.title),
                 content: escaped(citation.content),
                 start: Some(start),

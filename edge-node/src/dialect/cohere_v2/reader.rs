@@ -176,7 +176,8 @@ impl Answer {
             }
             self.sources += 1;
             let event = Event::Citation {
-                url: escaped(source.url.or(source.id)),
+                url: escaped(source.url),
+                name: escaped(source.id.filter(|_| source.url.is_none())),
                 title: escaped(source.title),
                 content: escaped(source.text),
                 start: at(place.start),

@@ -33,6 +33,8 @@ pub(crate) struct Answer {
     current: usize,
     /// Sources that stand beside the choices, the last list of them, as written.
     sources: String,
+    /// Length of the list that was told last.
+    told: usize,
     /// What ids of calls are made of that come without.
     generation: String,
     reasoning_outside: bool,
@@ -51,6 +53,7 @@ impl Answer {
             choices: Vec::new(),
             current: 0,
             sources: String::new(),
+            told: 0,
             generation: generation.trim_start_matches("gen-").to_owned(),
             reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
             think_tags: has(Quirk::ThinkTags),
@@ -130,9 +133,14 @@ impl Answer {
         }
         if let Some(sources) = outline
             .sources
-            .filter(|raw| raw.len() != self.sources.len())
+            .filter(|raw| raw.len() != self.sources.len() && raw.len() != self.told)
         {
             sources.clone_into(&mut self.sources);
+        }
+        if self.choices.first().is_some_and(Choice::is_ended) {
+            // They come late.
+            self.turn_to(0, sink);
+            self.cite_sources(sink);
         }
         let Some(start) = outline.choices else {
             return Ok(0);
@@ -198,6 +206,7 @@ impl Answer {
     fn cite_sources(&mut self, sink: &mut dyn Sink) {
         let sources = std::mem::take(&mut self.sources);
         if !sources.is_empty() {
+            self.told = sources.len();
             // The text was checked when it came in.
             let _ = self.cite(&sources, sink);
         }
@@ -228,6 +237,7 @@ impl Answer {
         if let Some(url) = small.url {
             let event = Event::Citation {
                 url: url.into(),
+                name: Escaped(""),
                 title: of(small.title),
                 content: of(small.text),
                 start: place(small.start),

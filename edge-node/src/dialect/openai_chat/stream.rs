@@ -96,7 +96,7 @@ impl Body {
 
     fn chunk(&mut self, data: &str, out: &mut BytesMut) -> Result<(), Failure> {
         let seen = self.walker.walk(data)?;
-        if seen.choices == 0 || !seen.news {
+        if !seen.news {
             return Ok(());
         }
         out.extend_from_slice(self.walker.before.as_bytes());

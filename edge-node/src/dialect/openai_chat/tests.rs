@@ -472,6 +472,33 @@ fn tool_calls_have_one_index_and_whole_arguments() {
 }
 
 #[test]
+fn sources_that_come_after_the_end_pass() {
+    let late = r#"{"id":"c1","choices":[],"search_results":[{"url":"https://a"}]}"#;
+    let out = played(&[DELTA, STOP, late, late, USAGE, "[DONE]"]).out;
+    assert_eq!(out.matches("https://a").count(), 1, "{out}");
+}
+
+#[test]
+fn words_that_clients_do_not_know_become_some_that_they_do() {
+    let tier = |word: &str| {
+        let chunk = STOP.replace(
+            "\"created\"",
+            &format!("\"service_tier\":\"{word}\",\"created\""),
+        );
+        played(&[&chunk, USAGE, "[DONE]"]).chunks()[0]["service_tier"].clone()
+    };
+    assert_eq!(tier("on_demand"), "default");
+    assert_eq!(tier("flex"), "flex");
+    let probable = DELTA.replace(
+        "\"finish_reason\"",
+        "\"logprobs\":{\"reasoning_content\":[]},\"finish_reason\"",
+    );
+    let chunks = played(&[&probable, STOP, USAGE, "[DONE]"]).chunks();
+    let expected = json!({ "reasoning_content": [], "content": null });
+    assert_eq!(chunks[0]["choices"][0]["logprobs"], expected);
+}
+
+#[test]
 fn a_stream_without_a_reason_to_end_gets_one() {
     let chunks = played(&[DELTA, "[DONE]"]).chunks();
     assert_eq!(chunks[1]["choices"][0]["finish_reason"], "stop");

@@ -17,6 +17,9 @@ use shared::catalog::Quirk;
 mod body;
 mod call;
 
+/// The tiers that the API has words for; other words are names of a provider's ordinary one.
+const TIERS: [&str; 6] = ["auto", "default", "fast", "flex", "priority", "scale"];
+
 /// Which of the two forms of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
@@ -31,7 +34,7 @@ pub(crate) enum Form {
 pub(crate) struct Seen {
     /// How many choices.
     pub(crate) choices: usize,
-    /// True when a choice says something that was not said before.
+    /// True when something is said that was not said before.
     pub(crate) news: bool,
     /// Where members may be added.
     pub(crate) tail: Tail,
@@ -67,6 +70,8 @@ pub(crate) struct Walker {
     form: Form,
     counts: Counts,
     choices: Vec<Choice>,
+    /// Lengths of the lists of sources that came last.
+    sources: (usize, usize),
     reasoning_outside: bool,
     think_tags: bool,
     /// What is wrong with the answer although it is JSON.
@@ -124,6 +129,7 @@ impl Walker {
             names_tier: false,
             counts: Counts::default(),
             choices: Vec::new(),
+            sources: (0, 0),
             reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
             think_tags: has(Quirk::ThinkTags),
             fault: None,
@@ -211,6 +217,17 @@ impl Walker {
                 return Ok(false);
             }
             "x_groq" if kind == Kind::Object => self.x_groq(scanner)?,
+            // Most repeat them in each chunk.
+            "citations" | "search_results" if kind == Kind::Array => {
+                let span = scanner.value()?;
+                let length = scanner.raw(span).len();
+                let known = match name {
+                    "citations" => &mut self.sources.0,
+                    _ => &mut self.sources.1,
+                };
+                seen.news |= length > 2 && length != *known;
+                *known = length;
+            }
             // Random padding.
             "obfuscation" => {
                 scanner.value()?;
@@ -287,6 +304,13 @@ impl Walker {
                 seen.has.fingerprint = true;
                 // In a chunk it must be a string or absent.
                 return Ok(self.form == Form::Answer || kind == Kind::String);
+            }
+            "service_tier" if kind == Kind::String => {
+                let told = raw.get(1..raw.len() - 1).unwrap_or("");
+                if !TIERS.contains(&told) {
+                    self.splices.replace(span, "\"default\"");
+                }
+                return Ok(true);
             }
             _ => return Ok(true),
         };
@@ -413,6 +437,7 @@ impl Walker {
                 part.has_native = true;
                 scanner.value()?;
             }
+            "logprobs" if kind == Kind::Object => self.logprobs(scanner)?,
             // Older Moonshot.
             "usage" => {
                 self.counts.read(scanner)?;
@@ -423,6 +448,23 @@ impl Walker {
             }
         }
         Ok(true)
+    }
+
+    /// Probabilities of reasoning alone are no reason to leave out the list of the text's.
+    fn logprobs(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
+        let mut has_content = false;
+        scanner.begin_object()?;
+        let mut members = Members::new(scanner.at());
+        while let Some(key) = scanner.key()? {
+            scanner.value()?;
+            members.keep(&mut self.splices, key.start, scanner.at());
+            has_content |= key.name.inner() == "content";
+        }
+        let mut tail = members.finish(&mut self.splices);
+        if !has_content {
+            tail.add(&mut self.splices, "\"content\":null");
+        }
+        Ok(())
     }
 
     /// Brings the end of a choice into OpenAI's words and notes what is new.

@@ -2,6 +2,11 @@
 //! and what it cost. The reader follows silently, so that what is metered and how an answer fails
 //! are the same for every client.
 
+mod mark;
+
+#[cfg(test)]
+mod tests;
+
 use crate::dialect::openai_responses::fields::Fields;
 use crate::dialect::openai_responses::maker;
 use crate::dialect::openai_responses::reader::Answer;
@@ -9,12 +14,11 @@ use crate::dialect::reader::{Frame, Reader, Sink};
 use crate::dialect::shape::{Shape, Stop};
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
 use crate::egress::Envelope;
-use crate::egress::responses::usage;
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::{Event, Progress};
-use crate::wire::json::{Kind, Scanner, Span, SyntaxError};
-use crate::wire::splice::{Members, Splices};
+use crate::wire::json::Span;
+use crate::wire::splice::Splices;
 use crate::wire::sse;
 use bytes::BytesMut;
 
@@ -28,6 +32,8 @@ pub(super) fn translator(call: &Call, target: &Target<'_>) -> Box<dyn Translator
         envelope: Envelope::new(call, target),
         maker: Some(maker(target)).filter(|maker| *maker != NATIVE),
         splices: Splices::default(),
+        calls: Vec::new(),
+        number: 0,
         last: String::new(),
     };
     if call.stream {
@@ -56,6 +62,10 @@ struct Body {
     /// How items of reasoning are marked.
     maker: Option<&'static str>,
     splices: Splices,
+    /// Places and names (with quotes) of the calls whose arguments have not ended.
+    calls: Vec<(u64, String)>,
+    /// The number of the next event, where the provider does not number them.
+    number: u64,
     /// The last event or the whole answer: it waits for its cost.
     last: String,
 }
@@ -161,12 +171,9 @@ impl Body {
             data.clone_into(&mut self.last);
             return Ok(());
         }
-        self.splices.clear();
-        let has = |word: &[u8]| memchr::memmem::find(data.as_bytes(), word).is_some();
-        if has(b"\"response\"") || self.maker.is_some() && has(b"\"reasoning\"") {
-            // The reader has read it.
-            let _ = self.mark(data, None);
-        }
+        // The reader has read it.
+        let _ = self.mark(data, None);
+        self.number += 1;
         self.write(event.name, data, out);
         Ok(())
     }
@@ -204,111 +211,5 @@ impl Body {
             }
         }
         out.extend_from_slice(b"\n\n");
-    }
-
-    /// Notes the edits of an event.
-    fn mark(&mut self, data: &str, bill: Option<&Bill<'_>>) -> Result<(), SyntaxError> {
-        self.splices.clear();
-        let event = Fields::whole(data)?;
-        if let Some(item) = event.item {
-            self.mark_item(&mut Scanner::starting(data, item.start))?;
-        }
-        match event.response {
-            Some(response) => self.mark_response(data, response, bill),
-            None => Ok(()),
-        }
-    }
-
-    /// Notes the edits of a response object; with a bill it gets its cost.
-    fn mark_response(
-        &mut self,
-        data: &str,
-        response: Span,
-        bill: Option<&Bill<'_>>,
-    ) -> Result<(), SyntaxError> {
-        let mut scanner = Scanner::starting(data, response.start);
-        let mut has_usage = false;
-        scanner.begin_object()?;
-        let mut members = Members::new(scanner.at());
-        while let Some(key) = scanner.key()? {
-            let kind = scanner.kind()?;
-            let mut value = scanner.clone();
-            let span = scanner.value()?;
-            members.keep(&mut self.splices, key.start, span.end);
-            match (&*key.name.decode(), bill) {
-                ("id", _) => self.splices.replace(span, &self.envelope.id),
-                ("model", _) => self.splices.replace(span, &self.envelope.model),
-                ("output", _) if kind == Kind::Array && self.maker.is_some() => {
-                    value.begin_array()?;
-                    while value.element()? {
-                        self.mark_item(&mut value)?;
-                    }
-                }
-                ("usage", Some(bill)) => {
-                    has_usage = true;
-                    self.price(&mut value, (kind, span), bill)?;
-                }
-                _ => {}
-            }
-        }
-        let mut tail = members.finish(&mut self.splices);
-        if let Some(bill) = bill {
-            if !has_usage {
-                let usage = format!("\"usage\":{}", usage::object(bill));
-                tail.add(&mut self.splices, usage);
-            }
-            if let Some(explain) = bill.explain {
-                tail.add(&mut self.splices, format!("\"godwit_explain\":{explain}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The provider's own counts, and what they cost; ours where it gives none.
-    fn price(
-        &mut self,
-        scanner: &mut Scanner<'_>,
-        (kind, span): (Kind, Span),
-        bill: &Bill<'_>,
-    ) -> Result<(), SyntaxError> {
-        if kind != Kind::Object {
-            self.splices.replace(span, usage::object(bill));
-            return Ok(());
-        }
-        scanner.begin_object()?;
-        let mut members = Members::new(scanner.at());
-        while let Some(key) = scanner.key()? {
-            let end = scanner.value()?.end;
-            let name = key.name.decode();
-            if matches!(&*name, "cost" | "is_byok" | "cost_details") {
-                members.remove(&mut self.splices, key.start, end);
-            } else {
-                members.keep(&mut self.splices, key.start, end);
-            }
-        }
-        let mut tail = members.finish(&mut self.splices);
-        tail.add(&mut self.splices, usage::cost(bill));
-        Ok(())
-    }
-
-    /// Consumes an item. Reasoning is marked with its maker, so that it goes back to no other.
-    fn mark_item(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
-        let Some(maker) = self.maker.filter(|_| scanner.kind() == Ok(Kind::Object)) else {
-            scanner.value()?;
-            return Ok(());
-        };
-        let mut is_reasoning = false;
-        scanner.begin_object()?;
-        let mut members = Members::new(scanner.at());
-        while let Some(key) = scanner.key()? {
-            let value = scanner.value()?;
-            members.keep(&mut self.splices, key.start, value.end);
-            is_reasoning |= key.name.decode() == "type" && scanner.raw(value) == "\"reasoning\"";
-        }
-        if is_reasoning {
-            let mut tail = members.finish(&mut self.splices);
-            tail.add(&mut self.splices, format!("\"format\":\"{maker}\""));
-        }
-        Ok(())
     }
 }

@@ -108,6 +108,7 @@ fn rest() -> Vec<Event<'static>> {
         },
         Event::Citation {
             url: text_of("u"),
+            name: text_of(""),
             title: text_of("t"),
             content: text_of(""),
             start: None,
@@ -141,6 +142,7 @@ fn written(members: &str) -> String {
         cost: &Cost::default(),
         served: None,
         explain: None,
+        took: std::time::Duration::from_secs(2),
     };
     writer.close(&bill, &mut out);
     String::from_utf8(out.to_vec()).unwrap()

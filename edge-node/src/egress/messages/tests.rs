@@ -261,6 +261,32 @@ fn sources_are_citations_of_the_text() {
 }
 
 #[test]
+fn a_source_without_an_address_has_its_name() {
+    let answer = r#"{"id":"1","message":{"role":"assistant","content":[{"type":"text","text":"so"}],
+        "citations":[{"start":0,"end":2,"sources":[{"type":"tool","id":"f:0","tool_output":{"content":"why"}}]}]},
+        "finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":1,"output_tokens":1}}}"#;
+    let cohere = |api| Fixture::new(Dialect::CohereV2).api(api);
+    let request = r#"{"model":"a/b","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    let message = cohere(Api::Messages)
+        .play(request, answer.as_bytes(), 9)
+        .answer();
+    let citation = &message["content"][0]["citations"][0];
+    assert_eq!(citation["type"], "search_result_location");
+    assert_eq!(
+        (&citation["source"], &citation["cited_text"]),
+        (&json!("f:0"), &json!("why"))
+    );
+    let request = r#"{"model":"a/b","input":"x"}"#;
+    let response = cohere(Api::Responses)
+        .play(request, answer.as_bytes(), 9)
+        .answer();
+    let annotation = &response["output"][0]["content"][0]["annotations"][0];
+    let expected =
+        json!({"type": "file_citation", "file_id": "f:0", "filename": "f:0", "index": 0});
+    assert_eq!(*annotation, expected);
+}
+
+#[test]
 fn pictures_are_blocks_as_in_requests() {
     let images = r#""images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,QQ=="}},{"type":"image_url","image_url":{"url":"https://x"}}]"#;
     let answer = both(&[images], images, "stop");

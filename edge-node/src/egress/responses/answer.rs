@@ -20,6 +20,8 @@ pub(crate) struct Response {
     stream: Stream,
     is_stream: bool,
     hides_reasoning: bool,
+    /// Seconds since 1970.
+    created: u64,
     /// What ids of items are made of.
     suffix: String,
     items: Vec<Item>,
@@ -44,6 +46,7 @@ impl Response {
             stream: Stream::new(call.stream),
             is_stream: call.stream,
             hides_reasoning: envelope.hides_reasoning,
+            created: envelope.created,
             suffix: generation.trim_start_matches("gen-").to_owned(),
             items: Vec::new(),
             open: None,
@@ -63,7 +66,8 @@ impl Response {
         for name in ["created", "in_progress"] {
             self.stream.event(name, out, |out| {
                 put(out, &[",\"response\":"]);
-                echo.write(("in_progress", ""), ",\"output\":[],\"usage\":null", out);
+                let nothing = ",\"output\":[],\"usage\":null";
+                echo.write(("in_progress", ""), None, nothing, out);
             });
         }
     }
@@ -189,13 +193,14 @@ impl Writer for Response {
                 ("completed", "")
             }
         };
+        let completed = Some(self.created.saturating_add(bill.took.as_secs()));
         if !self.is_stream {
-            return self.echo.write((status, reason), &rest, out);
+            return self.echo.write((status, reason), completed, &rest, out);
         }
         let echo = &self.echo;
         self.stream.event(status, out, |out| {
             put(out, &[",\"response\":"]);
-            echo.write((status, reason), &rest, out);
+            echo.write((status, reason), completed, &rest, out);
         });
     }
 }

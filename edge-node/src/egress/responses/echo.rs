@@ -84,9 +84,21 @@ impl Echo {
     }
 
     /// Appends a response object; `more` are further members, each with a comma before it.
-    pub(super) fn write(&self, (status, reason): (&str, &str), more: &str, out: &mut BytesMut) {
+    /// `completed` is in seconds since 1970, and told only of an answer that is complete.
+    pub(super) fn write(
+        &self,
+        (status, reason): (&str, &str),
+        completed: Option<u64>,
+        more: &str,
+        out: &mut BytesMut,
+    ) {
         put(out, &[&self.head, ",\"status\":\"", status]);
-        put(out, &["\",\"background\":false,\"completed_at\":null"]);
+        let completed = completed.filter(|_| status == "completed");
+        let completed = completed.map_or_else(|| "null".to_owned(), |at| at.to_string());
+        put(
+            out,
+            &["\",\"background\":false,\"completed_at\":", &completed],
+        );
         put(out, &[",\"error\":null,\"incomplete_details\":"]);
         if reason.is_empty() {
             put(out, &["null"]);

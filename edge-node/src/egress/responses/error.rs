@@ -6,11 +6,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use shared::id::GenerationId;
 
-/// The body of an error answer.
+/// The body of an error answer. Its code is the status, as in every API of OpenRouter's; OpenAI's
+/// word for it stands beside.
 pub(crate) fn error_body(failure: &Failure) -> Value {
     let mut error = failure.error_object();
     if let Some(members) = error.as_object_mut() {
-        members.insert("code".into(), code(failure).into());
+        members.insert("type".into(), code(failure).into());
     }
     json!({ "error": error, "error_type": failure.error_type.as_str() })
 }

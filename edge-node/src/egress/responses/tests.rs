@@ -343,13 +343,14 @@ fn one_whole_answer_says_the_same() {
 fn errors_have_this_apis_form() {
     let mut failure = Failure::invalid("input", "input is missing");
     let body = super::error_body(&failure);
-    assert_eq!(body["error"]["code"], "invalid_prompt");
+    assert_eq!(body["error"]["code"], 400);
+    assert_eq!(body["error"]["type"], "invalid_prompt");
     assert_eq!(body["error"]["message"], "input is missing");
     assert_eq!(body["error"]["param"], "input");
     assert_eq!(body["error_type"], "invalid_request");
     failure.error_type = ErrorType::RateLimitExceeded;
     assert_eq!(
-        super::error_body(&failure)["error"]["code"],
+        super::error_body(&failure)["error"]["type"],
         "rate_limit_exceeded"
     );
     failure.error_type = ErrorType::ProviderUnavailable;

@@ -1,6 +1,7 @@
 //! The usage object with its cost, an exact decimal.
 
 use crate::dialect::Bill;
+use shared::usage::Usage;
 use std::fmt::Write;
 
 /// The usage object.
@@ -33,6 +34,20 @@ pub(crate) fn object(bill: &Bill<'_>) -> String {
     }
     text.push('}');
     text
+}
+
+/// The counts that stand beside the tokens of the prompt.
+pub(crate) const fn input_details(usage: &Usage) -> [(&'static str, u64); 2] {
+    let cache_write = usage.cache_write.saturating_add(usage.cache_write_1h);
+    [
+        ("cached_tokens", usage.cache_read),
+        ("cache_write_tokens", cache_write),
+    ]
+}
+
+/// The counts that stand beside the tokens of the answer.
+pub(crate) const fn output_details(usage: &Usage) -> [(&'static str, u64); 1] {
+    [("reasoning_tokens", usage.reasoning)]
 }
 
 /// The members that say what it cost.

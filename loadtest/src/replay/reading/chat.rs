@@ -15,8 +15,10 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
         let index = number(choice.get("index")).unwrap_or(position as u64);
         let into = reading.choices.entry(index).or_default();
         part(choice.get("message").unwrap_or(&Value::Null), into);
+        probabilities(choice, into);
         into.finish = finish(choice.get("finish_reason")).or_else(|| into.finish.take());
     }
+    sources(body, &mut reading);
     reading
 }
 
@@ -38,10 +40,35 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
             let index = number(choice.get("index")).unwrap_or(0);
             let into = reading.choices.entry(index).or_default();
             part(choice.get("delta").unwrap_or(&Value::Null), into);
+            probabilities(choice, into);
             into.finish = finish(choice.get("finish_reason")).or_else(|| into.finish.take());
         }
+        sources(&chunk, &mut reading);
     }
     reading
+}
+
+/// Lists of sources beside the choices; each chunk repeats them.
+fn sources(body: &Value, into: &mut Reading) {
+    let results = list(body.get("search_results")).iter();
+    let results: Vec<&Value> = results.filter_map(|result| result.get("url")).collect();
+    let links = list(body.get("citations")).iter();
+    let all = if results.is_empty() {
+        links.collect()
+    } else {
+        results
+    };
+    if let Some(choice) = into.choices.get_mut(&0) {
+        let urls = all.into_iter().map(|url| string(Some(url)).to_owned());
+        choice.citations.extend(urls);
+    }
+}
+
+fn probabilities(choice: &Value, into: &mut Choice) {
+    for name in ["content", "refusal"] {
+        let tokens = choice.pointer(&format!("/logprobs/{name}"));
+        into.logprobs += list(tokens).len();
+    }
 }
 
 fn error(body: &Value, into: &mut Reading) {
@@ -54,7 +81,13 @@ fn error(body: &Value, into: &mut Reading) {
 fn part(part: &Value, into: &mut Choice) {
     content(part.get("content"), into);
     into.refusal.push_str(string(part.get("refusal")));
+    into.spoken
+        .push_str(string(part.pointer("/audio/transcript")));
     into.images += list(part.get("images")).len();
+    for annotation in list(part.get("annotations")) {
+        let url = string(annotation.pointer("/url_citation/url"));
+        into.citations.push(url.to_owned());
+    }
     for detail in list(part.get("reasoning_details")) {
         for name in ["signature", "data"] {
             into.proofs.push(string(detail.get(name)).to_owned());

@@ -21,6 +21,9 @@ pub(super) fn json(body: &Value) -> Reading {
         string(call.pointer("/function/arguments")).clone_into(&mut opened.arguments);
         choice.calls.push(opened);
     }
+    for citation in list(message.get("citations")) {
+        cite(citation, &mut choice);
+    }
     choice.finish = finish(string(body.get("finish_reason")));
     reading.choices.insert(0, choice);
     usage(body.get("usage"), &mut reading.usage);
@@ -54,6 +57,11 @@ pub(super) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Reading {
                     call.arguments.push_str(piece);
                 }
             }
+            "citation-start" => {
+                if let Some(citation) = event.pointer("/delta/message/citations") {
+                    cite(citation, &mut choice);
+                }
+            }
             "message-end" => {
                 choice.finish = finish(at("/delta/finish_reason"));
                 usage(event.pointer("/delta/usage"), &mut reading.usage);
@@ -64,6 +72,16 @@ pub(super) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Reading {
     }
     reading.choices.insert(0, choice);
     reading
+}
+
+/// Where each source is, or what it is called.
+fn cite(citation: &Value, into: &mut Choice) {
+    for source in list(citation.get("sources")) {
+        let places = ["/document/url", "/tool_output/url", "/id"];
+        let mut known = places.iter().filter_map(|path| source.pointer(path));
+        let place = known.find_map(Value::as_str).unwrap_or_default();
+        into.citations.push(place.to_owned());
+    }
 }
 
 fn opened(call: &Value, index: u64) -> Call {

@@ -33,6 +33,7 @@ fn take(body: &Value, reading: &mut Reading) {
         let index = number(choice.get("index")).unwrap_or(0);
         let into = reading.choices.entry(index).or_default();
         into.text.push_str(string(choice.get("text")));
+        into.logprobs += list(choice.pointer("/logprobs/tokens")).len();
         let word = string(choice.get("finish_reason"));
         if !word.is_empty() {
             into.finish = Some(word.to_owned());

@@ -36,6 +36,15 @@ fn answer(body: &Value, reading: &mut Reading) {
         for part in list(candidate.pointer("/content/parts")) {
             take(part, choice);
         }
+        for chunk in list(candidate.pointer("/groundingMetadata/groundingChunks")) {
+            choice
+                .citations
+                .push(string(chunk.pointer("/web/uri")).to_owned());
+        }
+        for source in list(candidate.pointer("/citationMetadata/citationSources")) {
+            choice.citations.push(string(source.get("uri")).to_owned());
+        }
+        choice.logprobs += list(candidate.pointer("/logprobsResult/chosenCandidates")).len();
         choice.finish = finish(candidate.get("finishReason")).or_else(|| choice.finish.take());
     }
     let Some(usage) = present(body.get("usageMetadata")) else {

@@ -17,7 +17,12 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
     let mut choice = Choice::default();
     for block in list(body.get("content")) {
         match string(block.get("type")) {
-            "text" => choice.text.push_str(string(block.get("text"))),
+            "text" => {
+                choice.text.push_str(string(block.get("text")));
+                for citation in list(block.get("citations")) {
+                    cite(citation, &mut choice);
+                }
+            }
             "thinking" => {
                 choice.reasoning.push_str(string(block.get("thinking")));
                 choice
@@ -70,6 +75,9 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
                 let signature = string(event.pointer("/delta/signature"));
                 choice.proofs.push(signature.to_owned());
                 choice.text.push_str(string(event.pointer("/delta/text")));
+                if let Some(citation) = event.pointer("/delta/citation") {
+                    cite(citation, &mut choice);
+                }
                 choice
                     .reasoning
                     .push_str(string(event.pointer("/delta/thinking")));
@@ -94,6 +102,13 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
     reading.usage = counts.tokens();
     reading.choices.insert(0, choice);
     reading
+}
+
+/// A source on the web, or one that the client named itself.
+fn cite(citation: &Value, into: &mut Choice) {
+    for name in ["url", "source"] {
+        into.citations.push(string(citation.get(name)).to_owned());
+    }
 }
 
 /// Anthropic's counts: the last value of each field; nothing absent or zero replaces anything.

@@ -16,6 +16,10 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
             "message" => {
                 for part in list(item.get("content")) {
                     choice.text.push_str(string(part.get("text")));
+                    choice.logprobs += list(part.get("logprobs")).len();
+                    for annotation in list(part.get("annotations")) {
+                        cite(annotation, &mut choice);
+                    }
                     choice.refusal.push_str(string(part.get("refusal")));
                 }
             }
@@ -50,7 +54,13 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
         let delta = string(event.get("delta"));
         let place = number(event.get("output_index")).unwrap_or(0);
         match string(event.get("type")) {
-            "response.output_text.delta" => choice.text.push_str(delta),
+            "response.output_text.delta" => {
+                choice.text.push_str(delta);
+                choice.logprobs += list(event.get("logprobs")).len();
+            }
+            "response.output_text.annotation.added" => {
+                cite(event.get("annotation").unwrap_or(&Value::Null), &mut choice);
+            }
             "response.refusal.delta" => choice.refusal.push_str(delta),
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 choice.reasoning.push_str(delta);
@@ -99,6 +109,13 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
     }
     reading.choices.entry(0).or_insert(choice);
     reading
+}
+
+/// A source on the web, or one that has only a name.
+fn cite(annotation: &Value, into: &mut Choice) {
+    for name in ["url", "file_id"] {
+        into.citations.push(string(annotation.get(name)).to_owned());
+    }
 }
 
 /// How it ended, and what was used.

@@ -109,6 +109,51 @@ fn a_message_in_place_of_a_stream_becomes_one() {
 }
 
 #[test]
+fn a_message_in_one_event_of_a_stream_becomes_one() {
+    let answer = r#"{"id":"msg_1","model":"theirs","type":"message","role":"assistant","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":3}}"#;
+    let played = fixture().play(STREAM, event("message", answer).as_bytes(), 5);
+    assert!(played.failure.is_none());
+    let names = played
+        .out
+        .lines()
+        .filter_map(|line| line.strip_prefix("event: "));
+    let names: Vec<&str> = names.collect();
+    let wanted = [
+        "message_start",
+        "ping",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ];
+    assert_eq!(names, wanted, "{}", played.out);
+    assert_eq!(played.usage.unwrap().completion, 3);
+}
+
+#[test]
+fn the_count_of_fetched_pages_is_added_where_it_is_missing() {
+    let usage =
+        r#"{"input_tokens":5,"server_tool_use":{"web_search_requests":3},"output_tokens":3}"#;
+    let answer = format!(
+        r#"{{"id":"m","model":"m","type":"message","content":[],"stop_reason":"end_turn","usage":{usage}}}"#
+    );
+    let played = fixture().play(WHOLE, answer.as_bytes(), 99);
+    let tools = &played.answer()["usage"]["server_tool_use"];
+    assert_eq!(
+        tools,
+        &json!({ "web_search_requests": 3, "web_fetch_requests": 0 })
+    );
+    let delta = format!(
+        r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}},"usage":{usage}}}"#
+    );
+    let all = [start(), told(), event("message_delta", &delta), stop()].concat();
+    let played = fixture().play(STREAM, all.as_bytes(), 99);
+    let wanted = r#""web_search_requests":3,"web_fetch_requests":0}"#;
+    assert!(played.out.contains(wanted), "{}", played.out);
+}
+
+#[test]
 fn the_request_passes_but_for_what_is_declared() {
     let body = |request: &str| fixture().body(request).unwrap();
     let odd = r#"{ "messages" : [ {"role":"user","content":"h\u0069"} ],"x":1e400,

@@ -35,6 +35,7 @@ pub(super) fn citation<'a>(
 ) -> Event<'a> {
     Event::Citation {
         url,
+        name: Escaped(""),
         title,
         content: Escaped(""),
         start: place.map(|(start, _)| start),

@@ -41,6 +41,11 @@ impl Choice {
     pub(super) const fn is_open(&self) -> bool {
         self.has_begun && self.finish.is_none()
     }
+
+    /// True when it has ended.
+    pub(super) const fn is_ended(&self) -> bool {
+        self.finish.is_some()
+    }
 }
 
 impl Answer {

@@ -39,6 +39,7 @@ fn play(mut translator: Box<dyn Translator>, body: &[u8], size: usize) -> Played
         cost: &Cost::default(),
         served: None,
         explain: None,
+        took: std::time::Duration::from_secs(2),
     };
     if fed.is_ok() {
         translator.close(&bill, &mut out);
@@ -324,6 +325,22 @@ fn sources_pictures_and_speech_come_through() {
     let image = json!([{"type": "image_url", "image_url": {"url": "data:p"}, "index": 0}]);
     assert_eq!(of("images"), [image]);
     assert_eq!(of("audio"), [json!({"id": "au", "data": "QQ=="})]);
+}
+
+#[test]
+fn sources_that_come_late_are_told_once() {
+    let late = r#"{"citations":["https://a"],"choices":[]}"#;
+    let again =
+        r#"{"citations":["https://a"],"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    for late in [late, again] {
+        let played = streamed(
+            &openai(),
+            &[&delta(r#"{"content":"x"}"#), STOP, late, again],
+        );
+        let told = played.out.matches("https://a").count();
+        assert_eq!(told, 1, "{}", played.out);
+        assert!(played.failure.is_none());
+    }
 }
 
 #[test]

@@ -133,7 +133,9 @@ impl Walker {
                 part.output |= !is_empty;
                 return Ok(!self.envelope.hides_reasoning);
             }
-            ("audio", Kind::Object) | ("images", Kind::Array) => part.output |= !is_empty,
+            ("audio", Kind::Object) | ("images" | "annotations", Kind::Array) => {
+                part.output |= !is_empty;
+            }
             _ => {}
         }
         Ok(true)

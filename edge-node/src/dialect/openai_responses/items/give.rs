@@ -140,6 +140,7 @@ impl Answer {
         };
         let event = Event::Citation {
             url: url.into(),
+            name: Escaped(""),
             title: source.title.map(Escaped::from).unwrap_or_default(),
             content: Escaped(""),
             start: shifted(source.start),

@@ -97,7 +97,12 @@ fn only_reasoning_that_the_provider_can_read_goes_back() {
     check(&fixture, &body("a/b", &all), &body("theirs", &[plain]));
 }
 
-const ANSWER: &str = r#"{"id":"resp_1","object":"response","model":"m-1","status":"completed","output":[{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"},{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"hi","annotations":[]}]}],"odd": 1.00,"usage":{"input_tokens":10,"output_tokens":5,"odd":2}}"#;
+const SETTINGS: &str = r#""completed_at":null,"error":null,"incomplete_details":null,"instructions":null,"metadata":{},"parallel_tool_calls":true,"temperature":null,"top_p":null,"frequency_penalty":null,"presence_penalty":null,"tool_choice":"auto","tools":[]"#;
+const ANSWER: &str = r#"{"id":"resp_1","object":"response","model":"m-1","status":"completed","output":[{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"g"},{"type":"message","id":"msg_1","role":"assistant","content":[{"type":"output_text","text":"hi","annotations":[]}]}],"odd": 1.00,"usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":0},"odd":2},SETTINGS}"#;
+
+fn answer() -> String {
+    ANSWER.replace("SETTINGS", SETTINGS)
+}
 
 fn priced(answer: &str) -> String {
     let cost = r#","cost":0.00002,"is_byok":false,"cost_details":{"upstream_inference_cost":0.00002,"upstream_inference_input_cost":0.00001,"upstream_inference_output_cost":0.00001}"#;
@@ -110,16 +115,16 @@ fn priced(answer: &str) -> String {
 #[test]
 fn a_whole_answer_passes_with_its_cost() {
     let request = r#"{"model":"a/b","input":"x"}"#;
-    let played = responses().play(request, ANSWER.as_bytes(), 7);
-    assert_eq!(played.out, priced(ANSWER));
+    let played = responses().play(request, answer().as_bytes(), 7);
+    assert_eq!(played.out, priced(&answer()));
     let usage = played.usage.unwrap();
     assert_eq!((usage.prompt, usage.completion), (10, 5));
     // Another maker's reasoning is marked.
     let mut azure = responses();
     azure.provider.base_url = "https://r.openai.azure.com/openai/v1".to_owned();
-    let played = azure.play(request, ANSWER.as_bytes(), 7);
+    let played = azure.play(request, answer().as_bytes(), 7);
     let marked = r#""encrypted_content":"g","format":"azure-openai-responses-v1"}"#;
-    let expected = priced(ANSWER).replace(r#""encrypted_content":"g"}"#, marked);
+    let expected = priced(&answer()).replace(r#""encrypted_content":"g"}"#, marked);
     assert_eq!(played.out, expected);
 }
 
@@ -133,11 +138,14 @@ fn events_pass_as_they_come() {
             value["type"].as_str().unwrap()
         )
     };
-    let created = r#"{"type":"response.created","response":{"id":"resp_1","model":"m-1","usage":null},"sequence_number":0}"#;
+    let created = r#"{"type":"response.created","response":{"id":"resp_1","model":"m-1","usage":null,"output":[],SETTINGS},"sequence_number":0}"#.replace("SETTINGS", SETTINGS);
+    let created = created.as_str();
     let delta = r#"{"type":"response.output_text.delta", "delta":"\"response\"","logprobs":[],"obfuscation":"xx","output_index":0,"sequence_number":1}"#;
     let odd = r#"{"type":"response.odd.thing","n":1.0,"sequence_number":2}"#;
-    let done =
-        format!(r#"{{"type":"response.completed","response":{ANSWER},"sequence_number":3}}"#);
+    let done = format!(
+        r#"{{"type":"response.completed","response":{},"sequence_number":3}}"#,
+        answer()
+    );
     let all = [created, delta, odd, &done];
     let body: String = all.iter().map(|data| event(data)).collect();
     let expected: String = [
@@ -166,7 +174,7 @@ fn events_pass_as_they_come() {
     let failed = event(created) + &event(failed);
     let failure = responses().play(request, failed.as_bytes(), 9).failure;
     assert_eq!(failure.unwrap().status, 429);
-    let played = responses().play(request, ANSWER.as_bytes(), 9);
+    let played = responses().play(request, answer().as_bytes(), 9);
     assert_eq!(
         played.events()[0]["response"]["output"][1]["content"][0]["text"],
         json!("hi")

@@ -93,6 +93,7 @@ impl Response {
     pub(super) fn cite(&mut self, event: &Event<'_>, out: &mut BytesMut) {
         let Event::Citation {
             url,
+            name,
             title,
             content,
             start,
@@ -116,19 +117,12 @@ impl Response {
             return;
         };
         let at = |at: &Option<usize>| at.unwrap_or(0).saturating_sub(before);
-        let mut written = format!(
-            "{{\"type\":\"url_citation\",\"url\":\"{}\",\"title\":\"{}\",\"start_index\":{},\"end_index\":{}",
-            url.0,
-            title.0,
-            at(start),
-            at(end)
-        );
-        if !content.is_empty() {
-            written.push_str(",\"content\":\"");
-            written.push_str(content.0);
-            written.push('"');
-        }
-        written.push('}');
+        let written = if url.is_empty() {
+            let title = if title.is_empty() { name } else { title };
+            file_citation((name.0, title.0), *count)
+        } else {
+            url_citation((url.0, title.0, content.0), (at(start), at(end)))
+        };
         join(annotations, &written);
         let number = count.to_string();
         *count += 1;
@@ -222,4 +216,22 @@ impl Response {
         self.open = Some(self.push(item, out));
         self.close_open("completed", out);
     }
+}
+
+fn url_citation((url, title, content): (&str, &str, &str), (start, end): (usize, usize)) -> String {
+    let content = if content.is_empty() {
+        String::new()
+    } else {
+        format!(",\"content\":\"{content}\"")
+    };
+    format!(
+        "{{\"type\":\"url_citation\",\"url\":\"{url}\",\"title\":\"{title}\",\"start_index\":{start},\"end_index\":{end}{content}}}"
+    )
+}
+
+/// A source that has a name and no address.
+fn file_citation((name, title): (&str, &str), index: usize) -> String {
+    format!(
+        "{{\"type\":\"file_citation\",\"file_id\":\"{name}\",\"filename\":\"{title}\",\"index\":{index}}}"
+    )
 }

@@ -1,0 +1,117 @@
+use crate::dialect::fixture::{Fixture, Played};
+use crate::ingress::Api;
+use serde_json::{Value, json};
+use shared::catalog::Dialect;
+
+const STREAM: &str = r#"{"model":"a/b","input":"x","stream":true}"#;
+const WHOLE: &str = r#"{"model":"a/b","input":"x"}"#;
+const OLD: &str = r#"{"id":"resp_1","object":"response","created_at":5,"status":"completed","model":"theirs","output":[],"usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":5,"total_tokens":15}}"#;
+
+fn responses() -> Fixture {
+    Fixture::new(Dialect::OpenaiResponses).api(Api::Responses)
+}
+
+fn streamed(events: &[String]) -> Played {
+    let body: String = events
+        .iter()
+        .map(|event| {
+            let kind: Value = serde_json::from_str(event).unwrap();
+            format!(
+                "event: {}\ndata: {event}\n\n",
+                kind["type"].as_str().unwrap()
+            )
+        })
+        .collect();
+    let played = responses().play(STREAM, body.as_bytes(), 7);
+    assert!(played.failure.is_none(), "{:?}", played.failure);
+    played
+}
+
+fn completed() -> String {
+    format!(r#"{{"type":"response.completed","response":{OLD}}}"#)
+}
+
+#[test]
+fn members_that_clients_demand_are_added_to_what_older_servers_say() {
+    let answer = responses().play(WHOLE, OLD.as_bytes(), 9).answer();
+    assert_eq!(
+        answer["usage"]["input_tokens_details"],
+        json!({"cached_tokens": 4, "cache_write_tokens": 0})
+    );
+    assert_eq!(
+        answer["usage"]["output_tokens_details"],
+        json!({"reasoning_tokens": 0})
+    );
+    assert_eq!(answer["metadata"], json!({}));
+    assert_eq!(answer["tool_choice"], "auto");
+    for name in [
+        "completed_at",
+        "error",
+        "instructions",
+        "presence_penalty",
+        "top_p",
+    ] {
+        assert_eq!(answer.get(name), Some(&Value::Null), "{name}");
+    }
+}
+
+#[test]
+fn a_form_without_a_description_has_none() {
+    let form = r#""text":{"format":{"type":"json_schema","description":null,"name":"n"}},"object""#;
+    let answer = OLD.replace("\"object\"", form);
+    let answer = responses().play(WHOLE, answer.as_bytes(), 9).answer();
+    assert_eq!(
+        answer["text"]["format"],
+        json!({"type": "json_schema", "name": "n"})
+    );
+}
+
+#[test]
+fn what_a_server_says_is_not_said_again() {
+    let full = responses().play(WHOLE, OLD.as_bytes(), 9).out;
+    // The cost is ours each time.
+    let again = responses().play(WHOLE, full.as_bytes(), 9).out;
+    assert_eq!(again.matches("\"completed_at\"").count(), 1);
+    assert_eq!(again.matches("\"cache_write_tokens\"").count(), 1);
+    assert_eq!(again.matches("\"cost\"").count(), 1);
+}
+
+#[test]
+fn events_without_numbers_get_them() {
+    let delta = r#"{"type":"response.output_text.delta","output_index":0,"delta":"x"}"#.to_owned();
+    let events = streamed(&[delta.clone(), delta, completed()]).events();
+    let numbers: Vec<u64> = events
+        .iter()
+        .map(|event| event["sequence_number"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, [0, 1, 2]);
+}
+
+#[test]
+fn arguments_end_with_the_name_of_their_function() {
+    let call = |kind: &str| {
+        format!(
+            r#"{{"type":"response.output_item.{kind}","output_index":3,"item":{{"type":"function_call","id":"fc","call_id":"c","name":"f\u00e9","arguments":""}}}}"#
+        )
+    };
+    let done = r#"{"type":"response.function_call_arguments.done","output_index":3,"item_id":"fc","arguments":"{}"}"#;
+    let events = streamed(&[call("added"), done.to_owned(), call("done"), completed()]).events();
+    assert_eq!(events[1]["name"], "fé");
+    assert_eq!(events[1]["arguments"], "{}");
+}
+
+#[test]
+fn a_search_says_for_what() {
+    let item = |action: &str| {
+        format!(
+            r#"{{"type":"response.output_item.done","output_index":0,"item":{{"type":"web_search_call","id":"ws","status":"completed","action":{action}}}}}"#
+        )
+    };
+    let bare = item(r#"{"type":"search"}"#);
+    let told = item(r#"{"type":"search","query":"q"}"#);
+    let page = item(r#"{"type":"open_page","url":"u"}"#);
+    let events = streamed(&[bare, told, page, completed()]).events();
+    assert_eq!(events[0]["item"]["action"]["query"], "");
+    assert_eq!(events[1]["item"]["action"]["query"], "q");
+    assert_eq!(events[2]["item"]["action"].get("query"), None);
+}
