@@ -4,6 +4,7 @@
 use crate::exchange::{BodyError, Exchange, Framing};
 use crate::failure::Failure;
 use crate::gateway::explain::plan_json;
+use crate::gateway::router;
 use crate::ingress::{self, Api, Surface};
 use crate::listen::Handler;
 use crate::metrics;
@@ -177,7 +178,7 @@ impl AdminHandler {
     async fn plan(&self, exchange: &mut dyn Exchange) -> Result<Page, Failure> {
         let headers = exchange.head().headers.clone();
         let body = read(exchange).await?;
-        let call = ingress::parse(Api::Chat, Surface::OpenRouter, &headers, body)?;
+        let mut call = ingress::parse(Api::Chat, Surface::OpenRouter, &headers, body)?;
         let with_key = headers.contains_key(header::AUTHORIZATION);
         let principal = if with_key {
             self.node.keys.authenticate(&headers).await?
@@ -185,19 +186,27 @@ impl AdminHandler {
             Arc::new(unrestricted())
         };
         let view = self.node.view();
-        let plan = match replayed(&headers)? {
+        let record = replayed(&headers)?;
+        let seed = match &record {
+            Some(record) => record.seed,
+            None => self.node.next_request().1,
+        };
+        let chosen = router::resolve(&self.node, &view, &principal, &mut call, seed);
+        router::estimate(&self.node, &view, &mut call);
+        let plan = match record {
             Some(record) if !record.is_of(&view) => {
                 let text = "the decision was made from other tables than those in use";
                 return Err(Failure::invalid(REPLAY_HEADER, text));
             }
             Some(record) => self.node.replay(&view, &principal, &call.demand, &record),
-            None => {
-                let (_, seed) = self.node.next_request();
-                self.node.plan(&view, &principal, &call.demand, seed)
-            }
+            None => self.node.plan(&view, &principal, &call.demand, seed),
         };
         let plan = plan.map_err(|refusal| crate::gateway::no_plan(&refusal, &call.demand))?;
-        Ok(Page::json(200, &plan_json(&plan)))
+        let mut told = plan_json(&plan);
+        if let (Some(chosen), Some(object)) = (chosen, told.as_object_mut()) {
+            object.insert("router".into(), chosen.explain());
+        }
+        Ok(Page::json(200, &told))
     }
 }
 

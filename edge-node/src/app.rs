@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use shared::clock::Clock;
 use shared::health::Board;
 use shared::observe;
+use shared::prompt::tokens::Ratios;
 use shared::routing::View;
 use shared::task::Tasks;
 use std::collections::BTreeMap;
@@ -213,6 +214,7 @@ async fn build(
         admission: Admission::new(config.limits),
         rendered: Rendered::default(),
         meters: metrics::Meters::default(),
+        ratios: Ratios::default(),
         clock: clock.clone(),
         timers: config.path_timers,
         seeds: AtomicU64::new(0),

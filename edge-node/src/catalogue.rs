@@ -10,7 +10,7 @@ use crate::node::Node;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use shared::catalog::listing::{self, Filter};
+use shared::catalog::listing::{self, Filter, routers};
 use shared::catalog::{Endpoint, Modality, Model};
 use shared::id::Version;
 use shared::ranking::State;
@@ -65,6 +65,9 @@ fn body(node: &Node, client: &Client<'_>, route: &Route, view: &View) -> Result<
     let snapshot = &view.snapshot;
     let head = client.exchange.head();
     let anthropic = head.headers.contains_key("anthropic-version");
+    if let Some(told) = router(route) {
+        return Ok(text(&told));
+    }
     match route {
         Route::Models(Surface::OpenRouter) => {
             let filter = filter(head.uri.query().unwrap_or_default())?;
@@ -105,6 +108,16 @@ fn body(node: &Node, client: &Client<'_>, route: &Route, view: &View) -> Result<
         Route::Method(allowed) => Err(wrong_method(allowed)),
         Route::Infer(..) | Route::CountTokens(_) | Route::Unknown => Err(unknown()),
     }
+}
+
+/// What is told of a model of the gateway's own.
+fn router(route: &Route) -> Option<Value> {
+    Some(match route {
+        Route::Model(Surface::OpenRouter, id) => json!({ "data": routers::find(id)?.model() }),
+        Route::Model(Surface::OpenAi, id) => routers::find(id)?.openai_model(),
+        Route::Endpoints(id) => routers::find(id)?.endpoints(),
+        _ => return None,
+    })
 }
 
 fn text(value: &Value) -> Bytes {

@@ -9,6 +9,7 @@ use crate::ingress::Api;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use shared::id::{GenerationId, Version};
+use shared::routing::auto::Choice;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Client<'a> {
     generation: GenerationId,
     edge: String,
     table: Option<Version>,
+    /// What a router took the prompt for.
+    task: Option<&'static str>,
     /// In whose form errors come.
     api: Option<Api>,
     keep_alive: Duration,
@@ -47,6 +50,7 @@ impl<'a> Client<'a> {
             generation,
             edge,
             table: None,
+            task: None,
             api: None,
             keep_alive,
             streaming: false,
@@ -75,6 +79,11 @@ impl<'a> Client<'a> {
     /// Names the table that decides about this request, for `x-godwit-table`.
     pub fn decided_by(&mut self, table: Version) {
         self.table = Some(table);
+    }
+
+    /// Names the task that decided about the model, for `x-router-task`.
+    pub fn routed_as(&mut self, choice: Option<&Choice>) {
+        self.task = choice.map(Choice::task);
     }
 
     /// From now on the answer is a stream of events.
@@ -215,6 +224,9 @@ impl<'a> Client<'a> {
         text("x-godwit-edge", &self.edge);
         if let Some(table) = self.table {
             text("x-godwit-table", &table.to_string());
+        }
+        if let Some(task) = self.task {
+            text("x-router-task", task);
         }
         headers
     }

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod quote;
 mod refuse;
 pub mod route;
+pub(crate) mod router;
 
 use crate::account::Intent;
 use crate::admission::body;
@@ -79,8 +80,12 @@ async fn steps(
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
-    let call = ingress::parse(api, surface, &client.exchange.head().headers, body)?;
+    let mut call = ingress::parse(api, surface, &client.exchange.head().headers, body)?;
     story.asked(&call);
+    let chosen = router::resolve(node, &view, &principal, &mut call, story.seed);
+    client.routed_as(chosen.as_ref());
+    story.chose(chosen);
+    router::estimate(node, &view, &mut call);
     let plan = node
         .plan(&view, &principal, &call.demand, story.seed)
         .map_err(|refusal| no_plan(&refusal, &call.demand))?;
@@ -89,7 +94,7 @@ async fn steps(
     let intent = Intent {
         generation: client.generation().clone(),
         api: api.as_str(),
-        requested_model: call.demand.model.clone(),
+        requested_model: story.model().to_owned(),
         price_version: plan.snapshot_version,
         ceiling: quote.ceiling,
         least: quote.least,
@@ -121,6 +126,7 @@ async fn steps(
         hold.receipt.fault = Some(failure.fault);
     }
     hold.receipt.duration = story.elapsed();
+    router::learn(node, &call, &hold.receipt);
     story.settled(&hold.receipt);
     hold.settle();
     result

@@ -8,7 +8,9 @@ mod embeddings;
 pub mod later;
 mod messages;
 pub mod peek;
+mod plugins;
 pub mod preferences;
+pub mod prompt;
 pub(crate) mod read;
 pub mod reasoning;
 mod rerank;
@@ -29,6 +31,7 @@ use peek::{Grammar, Member, Peek, Refused};
 use reasoning::Reasoning;
 use shared::catalog::Modality;
 use shared::ranking::Mode;
+use shared::routing::auto::Options;
 use shared::routing::{Demand, Preferences};
 use tier::Urgency;
 
@@ -119,6 +122,12 @@ pub struct Call {
     pub n: u32,
     /// How urgent it is.
     pub urgency: Urgency,
+    /// What the client wants of `godwit/auto`.
+    pub auto: Options,
+    /// Text, tool calls and tool definitions, in bytes.
+    pub text_bytes: u64,
+    /// An estimate of what the rest costs, in tokens: turns, pictures, files.
+    pub other_tokens: u64,
     /// What the client wants of reasoning.
     pub reasoning: Reasoning,
     /// Anthropic's opt-ins, for providers of its dialect.
@@ -221,6 +230,7 @@ fn assemble(
     }
     let reasoning = peek.reasoning.settle()?;
     let prompt_tokens = peek.survey.prompt_tokens();
+    let (text_bytes, other_tokens) = (peek.survey.text_bytes, peek.survey.other_tokens());
     let mut input = peek.survey.input;
     input.push(Modality::Text);
     input.sort_unstable();
@@ -265,6 +275,9 @@ fn assemble(
         max_tokens,
         n: peek.n.unwrap_or(1),
         urgency: peek.urgency,
+        auto: peek.auto,
+        text_bytes,
+        other_tokens,
         reasoning,
         anthropic_beta,
         members: peek.members,

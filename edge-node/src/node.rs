@@ -16,6 +16,7 @@ use shared::clock::Clock;
 use shared::health::{Board, Departure, Handle};
 use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
+use shared::prompt::tokens::Ratios;
 use shared::routing::{self, Candidate, Demand, Plan, Record, Refusal, View};
 use shared::window::{Observation, Outcome, Sign};
 use std::sync::Arc;
@@ -83,6 +84,8 @@ pub struct Node {
     pub rendered: Rendered,
     /// The counters of each endpoint.
     pub meters: Meters,
+    /// How many bytes each model makes a token of.
+    pub ratios: Ratios,
     /// The time.
     pub clock: Clock,
     /// Intervals.

@@ -7,7 +7,7 @@ use crate::credential::Unsigned;
 use crate::dialect::{self, Target};
 use crate::failure::{Failure, Fault};
 use crate::gateway::explain::Story;
-use crate::gateway::refuse;
+use crate::gateway::{refuse, router};
 use crate::ingress::{self, Api, Call, Surface};
 use crate::node::Node;
 use crate::upstream::Request;
@@ -45,13 +45,16 @@ pub(super) async fn serve(
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
-    let call = ingress::parse(
+    let mut call = ingress::parse(
         Api::Messages,
         surface,
         &client.exchange.head().headers,
         body,
     )?;
     story.asked(&call);
+    let chosen = router::resolve(node, &view, &principal, &mut call, story.seed);
+    client.routed_as(chosen.as_ref());
+    router::estimate(node, &view, &mut call);
     let candidates = match node.plan(&view, &principal, &call.demand, story.seed) {
         Ok(plan) => plan.candidates,
         Err(refusal @ (Refusal::ModelNotFound { .. } | Refusal::WrongOutput { .. })) => {

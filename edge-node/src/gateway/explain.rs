@@ -11,6 +11,7 @@ use crate::node::Node;
 use ::metrics::{counter, histogram};
 use serde_json::{Value, json};
 use shared::id::GenerationId;
+use shared::routing::auto::Choice;
 use shared::routing::{Plan, Record};
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub struct Story {
     stream: bool,
     explain: bool,
     plan: Option<Value>,
+    choice: Option<Choice>,
     receipt: Option<Receipt>,
 }
 
@@ -54,6 +56,7 @@ impl Story {
             stream: false,
             explain: false,
             plan: None,
+            choice: None,
             receipt: None,
         }
     }
@@ -71,6 +74,17 @@ impl Story {
         self.model.clone_from(&call.demand.model);
         self.stream = call.stream;
         self.explain = call.explain;
+    }
+
+    /// Notes what a router became.
+    pub fn chose(&mut self, choice: Option<Choice>) {
+        self.choice = choice;
+    }
+
+    /// What a router became; none when the client named its models.
+    #[must_use]
+    pub fn choice(&self) -> Option<&Choice> {
+        self.choice.as_ref()
     }
 
     /// Notes the plan, for a client that wants to know.
@@ -112,6 +126,9 @@ impl Story {
     #[must_use]
     pub fn tell(&self, reply: Option<&Reply>) -> Value {
         let mut told = self.plan.clone().unwrap_or_else(|| json!({}));
+        if let (Some(choice), Some(object)) = (&self.choice, told.as_object_mut()) {
+            object.insert("router".into(), choice.explain());
+        }
         if let (Some(reply), Some(object)) = (reply, told.as_object_mut()) {
             let mut attempts: Vec<Value> = reply.failed.iter().map(attempt_json).collect();
             attempts.push(json!({

@@ -3,6 +3,7 @@
 //! `Grammar`. Members that nobody here knows are left alone; a known one may stand only once.
 
 use crate::failure::Failure;
+use crate::ingress::plugins;
 use crate::ingress::preferences;
 use crate::ingress::reasoning::Wish;
 use crate::ingress::survey::Survey;
@@ -10,6 +11,7 @@ use crate::ingress::tier::Urgency;
 use crate::ingress::{later, survey};
 use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 use shared::catalog::Parameter;
+use shared::routing::auto::Options;
 use shared::routing::{Partition, Preferences};
 
 /// The longest model id, in bytes.
@@ -199,6 +201,7 @@ pub(crate) struct Peek {
     pub(crate) session_id: Option<String>,
     pub(crate) prompt_cache_key: Option<Span>,
     pub(crate) reasoning: Wish,
+    pub(crate) auto: Options,
     pub(crate) survey: Survey,
 }
 
@@ -348,10 +351,7 @@ impl Peek {
                 return Err(later::refuse(name, "presets", "write the settings out").into());
             }
             Own::Plugins => {
-                scanner.begin_array()?;
-                if scanner.element()? {
-                    return Err(later::refuse(name, "plugins", "leave them out").into());
-                }
+                self.auto = plugins::list(scanner)?.unwrap_or_default();
             }
             Own::Usage
             | Own::Transforms

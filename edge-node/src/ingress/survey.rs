@@ -35,9 +35,12 @@ pub(crate) struct Survey {
 impl Survey {
     /// An estimate, in tokens.
     pub(crate) const fn prompt_tokens(&self) -> u64 {
-        self.text_bytes.div_ceil(BYTES_PER_TOKEN)
-            + self.messages * MESSAGE_TOKENS
-            + self.media * MEDIA_TOKENS
+        self.text_bytes.div_ceil(BYTES_PER_TOKEN) + self.other_tokens()
+    }
+
+    /// What is no text, in tokens.
+    pub(crate) const fn other_tokens(&self) -> u64 {
+        self.messages * MESSAGE_TOKENS + self.media * MEDIA_TOKENS
     }
 
     /// Notes a picture, file, sound or film.

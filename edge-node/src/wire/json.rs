@@ -103,6 +103,31 @@ impl<'a> Str<'a> {
         self.raw.len() <= 2
     }
 
+    /// The beginning of what the string says, from at most so many bytes of it as it stands; whole
+    /// characters and escapes.
+    #[must_use]
+    pub fn decode_start(self, most: usize) -> Cow<'a, str> {
+        let inner = self.inner();
+        let mut end = inner.floor_char_boundary(most);
+        let mut at = 0;
+        while self.escaped
+            && let Some(next) = memchr::memchr(b'\\', inner.as_bytes().get(at..end).unwrap_or(&[]))
+        {
+            let start = at + next;
+            let long = inner.as_bytes().get(start + 1) == Some(&b'u');
+            at = start + if long { 6 } else { 2 };
+            if at > end {
+                end = start;
+            }
+        }
+        let text = inner.get(..end).unwrap_or("");
+        if self.escaped {
+            Cow::Owned(unescape(text))
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+
     /// What the string says. A lone surrogate becomes U+FFFD.
     #[must_use]
     pub fn decode(self) -> Cow<'a, str> {

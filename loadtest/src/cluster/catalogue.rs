@@ -71,9 +71,19 @@ pub struct CatalogSpec {
     pub models: Vec<ModelSpec>,
     /// Endpoint rows.
     pub endpoints: Vec<EndpointSpec>,
+    /// Rows of `godwit/auto`: task, cost tier, models.
+    pub auto: Vec<(String, String, Vec<String>)>,
 }
 
 impl CatalogSpec {
+    /// Adds a row of `godwit/auto`; the first must be of the task `default`.
+    #[must_use]
+    pub fn auto(mut self, task: &str, tier: &str, models: &[&str]) -> Self {
+        let models = models.iter().map(|id| (*id).to_owned()).collect();
+        self.auto.push((task.to_owned(), tier.to_owned(), models));
+        self
+    }
+
     /// Adds a provider with patience fit for tests.
     #[must_use]
     pub fn provider(self, slug: &str, dialect: Dialect, base_url: &str) -> Self {

@@ -1,6 +1,8 @@
 //! The catalogue as API clients see it: OpenRouter's schema, OpenAI's and Anthropic's. Pure, from
 //! a snapshot; nulls where nothing is known. Filters and pages are here, HTTP is not.
 
+pub mod routers;
+
 use super::{Endpoint, Modality, Model, PriceOverride, Pricing, Provider, Quantization};
 use crate::money::Price;
 use crate::snapshot::Snapshot;
@@ -82,10 +84,13 @@ pub fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
     } else {
         (0, usize::MAX)
     };
+    // What is not on the page is not rendered.
+    let taken = taken.map(Ok::<_, &routers::Router>);
+    let routers = routers::ROUTERS.iter().filter(|router| router.fits(filter));
     let (mut total, mut page) = (0, Vec::new());
-    for found in taken {
+    for found in taken.chain(routers.map(Err)) {
         if total >= skip && page.len() < most {
-            page.push(model(snapshot, found));
+            page.push(found.map_or_else(routers::Router::model, |found| model(snapshot, found)));
         }
         total += 1;
     }
@@ -107,6 +112,8 @@ pub fn count(snapshot: &Snapshot, filter: &Filter) -> Value {
         .iter()
         .filter(|model| filter.takes(snapshot, model))
         .count();
+    let routers = routers::ROUTERS.iter().filter(|router| router.fits(filter));
+    let count = count + routers.count();
     json!({ "data": { "count": count } })
 }
 
@@ -192,6 +199,7 @@ pub fn openai_models(snapshot: &Snapshot) -> Value {
         .models()
         .iter()
         .map(|model| openai_model(model))
+        .chain(routers::ROUTERS.iter().map(routers::Router::openai_model))
         .collect();
     json!({ "object": "list", "data": all })
 }

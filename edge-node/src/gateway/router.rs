@@ -1,0 +1,67 @@
+//! Router models and the estimate of tokens: what is settled of a call between reading it and
+//! planning it. A call for a concrete model is not looked at again.
+
+use crate::account::Receipt;
+use crate::ingress::{self, Api, Call};
+use crate::node::Node;
+use shared::catalog::Provider;
+use shared::id::ModelId;
+use shared::policy::Principal;
+use shared::prompt::{Script, tokens};
+use shared::routing::View;
+use shared::routing::auto::{self, Ask, Choice};
+
+/// Puts concrete models in the place of a router, and tells which. Only conversations have routers:
+/// vectors of different models do not mix.
+pub(crate) fn resolve(
+    node: &Node,
+    view: &View,
+    principal: &Principal,
+    call: &mut Call,
+    seed: u64,
+) -> Option<Choice> {
+    if matches!(call.api, Api::Embeddings | Api::Rerank) || !auto::names_router(&call.demand) {
+        return None;
+    }
+    let analysis = ingress::prompt::analyse(call);
+    let kept = kept(view, call);
+    let ask = Ask {
+        view,
+        usable: &|provider: &Provider| node.credentials.usable(provider),
+        principal,
+        options: &call.auto,
+        kept: kept.as_ref(),
+        now: node.clock.now(),
+        seed,
+    };
+    auto::expand(&ask, &mut call.demand, analysis)
+}
+
+/// The model of the endpoint that answered this conversation last.
+fn kept(view: &View, call: &Call) -> Option<ModelId> {
+    let last = call.demand.sticky.first()?;
+    let index = view.snapshot.index_of(&last.endpoint)?;
+    Some(view.snapshot.endpoint(index)?.model.clone())
+}
+
+/// Estimates the prompt's tokens by what is known of the model that is asked first.
+pub(crate) fn estimate(node: &Node, view: &View, call: &mut Call) {
+    let Some(model) = view.snapshot.model(&call.demand.model) else {
+        return;
+    };
+    let learned = node.ratios.of(model.id.as_str());
+    let ratio =
+        learned.unwrap_or_else(|| tokens::default_ratio(&model.tokenizer, Script::default()));
+    call.demand.prompt_tokens = call.other_tokens + tokens::estimate(call.text_bytes, ratio);
+}
+
+/// Learns from what a provider counted of a prompt that is only text.
+pub(crate) fn learn(node: &Node, call: &Call, receipt: &Receipt) {
+    let usage = &receipt.usage;
+    let Some(model) = &receipt.model else { return };
+    if usage.estimated || call.demand.input.len() > 1 {
+        return;
+    }
+    let counted = usage.prompt.saturating_sub(call.other_tokens);
+    node.ratios.learn(model.as_str(), call.text_bytes, counted);
+}
