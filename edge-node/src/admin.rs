@@ -191,7 +191,7 @@ impl AdminHandler {
             Some(record) => record.seed,
             None => self.node.next_request().1,
         };
-        let chosen = router::resolve(&self.node, &view, &principal, &mut call, seed);
+        let chosen = router::resolve(&self.node, &view, &principal, &mut call, seed)?;
         router::estimate(&self.node, &view, &mut call);
         let plan = match record {
             Some(record) if !record.is_of(&view) => {

@@ -82,7 +82,7 @@ async fn steps(
         .await?;
     let mut call = ingress::parse(api, surface, &client.exchange.head().headers, body)?;
     story.asked(&call);
-    let chosen = router::resolve(node, &view, &principal, &mut call, story.seed);
+    let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
     client.routed_as(chosen.as_ref());
     story.chose(chosen);
     router::estimate(node, &view, &mut call);

@@ -52,7 +52,7 @@ pub(super) async fn serve(
         body,
     )?;
     story.asked(&call);
-    let chosen = router::resolve(node, &view, &principal, &mut call, story.seed);
+    let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
     client.routed_as(chosen.as_ref());
     router::estimate(node, &view, &mut call);
     let candidates = match node.plan(&view, &principal, &call.demand, story.seed) {

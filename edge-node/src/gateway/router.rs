@@ -2,6 +2,7 @@
 //! planning it. A call for a concrete model is not looked at again.
 
 use crate::account::Receipt;
+use crate::failure::{ErrorType, Failure, Fault};
 use crate::ingress::{self, Api, Call};
 use crate::node::Node;
 use shared::catalog::Provider;
@@ -13,15 +14,18 @@ use shared::routing::auto::{self, Ask, Choice};
 
 /// Puts concrete models in the place of a router, and tells which. Only conversations have routers:
 /// vectors of different models do not mix.
+///
+/// # Errors
+/// The client allows none of the models that there are.
 pub(crate) fn resolve(
     node: &Node,
     view: &View,
     principal: &Principal,
     call: &mut Call,
     seed: u64,
-) -> Option<Choice> {
+) -> Result<Option<Choice>, Failure> {
     if matches!(call.api, Api::Embeddings | Api::Rerank) || !auto::names_router(&call.demand) {
-        return None;
+        return Ok(None);
     }
     let analysis = ingress::prompt::analyse(call);
     let kept = kept(view, call);
@@ -34,7 +38,15 @@ pub(crate) fn resolve(
         now: node.clock.now(),
         seed,
     };
-    auto::expand(&ask, &mut call.demand, analysis)
+    let choice = auto::expand(&ask, &mut call.demand, analysis);
+    if auto::Router::named(&call.demand.model).is_some() {
+        let text = "no model fits allowed_models and excluded_models of the auto-router";
+        let kind = ErrorType::NotFound;
+        let mut failure = Failure::new(Fault::Caller, 404, kind, "no_endpoints", text);
+        failure.availability = Some("constraint_filtered");
+        return Err(failure);
+    }
+    Ok(choice)
 }
 
 /// The model of the endpoint that answered this conversation last.

@@ -180,8 +180,32 @@ impl CatalogSpec {
         );
         let endpoints = self.endpoints.iter().map(endpoint_row).collect();
         root.insert("endpoints".into(), rows(endpoints));
+        if !self.auto.is_empty() {
+            root.insert("auto".into(), rows(auto_rows(&self.auto)));
+        }
         root.to_string()
     }
+}
+
+/// One table for each task.
+fn auto_rows(rows: &[(String, String, Vec<String>)]) -> Vec<Table> {
+    let mut tables: Vec<Table> = Vec::new();
+    for (task, tier, models) in rows {
+        let models = Value::Array(models.iter().map(|id| text(id)).collect());
+        let of_task = |table: &&mut Table| table.get("task") == Some(&text(task));
+        if let Some(table) = tables.iter_mut().find(of_task) {
+            table.insert(tier.clone(), models);
+            continue;
+        }
+        let mut table = Table::new();
+        table.insert("task".into(), text(task));
+        if task == "default" {
+            table.insert("classifier".into(), Value::Integer(1));
+        }
+        table.insert(tier.clone(), models);
+        tables.push(table);
+    }
+    tables
 }
 
 fn provider_row(provider: &ProviderSpec) -> Table {

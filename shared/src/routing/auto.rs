@@ -129,7 +129,8 @@ pub struct Choice {
     pub analysis: Option<Analysis>,
     /// How dear.
     pub tier: CostTier,
-    /// The models that stand in for it, best first.
+    /// The models that stand in for it, best first; empty when the client allows none that there
+    /// is.
     pub models: Vec<ModelId>,
     /// Where the first of them comes from.
     pub source: Source,
@@ -212,7 +213,7 @@ pub fn expand(ask: &Ask<'_>, demand: &mut Demand, analysis: Option<Analysis>) ->
         });
     }
     let mut names = names.into_iter();
-    // An empty catalogue leaves the router's name, which is then not found.
+    // Where nothing is allowed the router's name stays.
     if let Some(first) = names.next() {
         demand.model = first;
         demand.fallback_models = names.collect();
@@ -275,10 +276,8 @@ fn choose(
         }
     }
     let (source, rest) = by_price(ask, router);
-    let mut rest: Vec<ModelId> = rest.collect();
-    rest.sort_by_key(|id| !allowed(ask.options, id));
-    rest.truncate(CHOICES_MAX);
-    (source, rest)
+    let rest = rest.filter(|id| allowed(ask.options, id));
+    (source, rest.take(CHOICES_MAX).collect())
 }
 
 /// The table's models, in the order in which they are to be looked at; with those that are used only
