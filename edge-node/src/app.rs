@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::listen::{self, Handler, InFlight, Listener, Service, TlsError};
 use crate::node::{Identity, Node};
 use crate::report::{Reporter, Sender};
+use crate::session::Sessions;
 use crate::sync::{self, Sync};
 use crate::upstream::Upstream;
 use crate::upstream::pooled::Pooled;
@@ -210,6 +211,7 @@ async fn build(
         accounts,
         reporter,
         upstream,
+        sessions: Sessions::default(),
         credentials,
         admission: Admission::new(config.limits),
         rendered: Rendered::default(),

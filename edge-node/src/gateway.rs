@@ -86,6 +86,11 @@ async fn steps(
     client.routed_as(chosen.as_ref());
     story.chose(chosen);
     router::estimate(node, &view, &mut call);
+    let thread = node.sessions.thread(&principal.org, &call);
+    if let Some(thread) = thread {
+        let now = node.clock.now();
+        call.demand.sticky = node.sessions.recall(thread, &call.demand, &view, now);
+    }
     let plan = node
         .plan(&view, &principal, &call.demand, story.seed)
         .map_err(|refusal| no_plan(&refusal, &call.demand))?;
@@ -124,6 +129,10 @@ async fn steps(
     };
     if let Err(failure) = &result {
         hold.receipt.fault = Some(failure.fault);
+    }
+    if let Some(thread) = thread.filter(|_| result.is_ok()) {
+        let now = node.clock.now();
+        node.sessions.served(thread, &hold.receipt, &view, now);
     }
     hold.receipt.duration = story.elapsed();
     router::learn(node, &call, &hold.receipt);

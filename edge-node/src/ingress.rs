@@ -4,6 +4,7 @@
 
 mod chat;
 mod completions;
+pub mod conversation;
 mod embeddings;
 pub mod later;
 mod messages;
@@ -26,6 +27,7 @@ use crate::failure::Failure;
 use crate::message::{Embed, Request, Rerank};
 use crate::wire::json::Scanner;
 use bytes::Bytes;
+use conversation::Conversation;
 use http::{HeaderMap, HeaderValue};
 use peek::{Grammar, Member, Peek, Refused};
 use reasoning::Reasoning;
@@ -120,6 +122,8 @@ pub struct Call {
     pub max_tokens: Option<u64>,
     /// How many choices.
     pub n: u32,
+    /// Which conversation it goes on with.
+    pub conversation: Option<Conversation>,
     /// How urgent it is.
     pub urgency: Urgency,
     /// What the client wants of `godwit/auto`.
@@ -229,6 +233,7 @@ fn assemble(
         return Err(Failure::invalid(turns, format!("{turns} is missing")));
     }
     let reasoning = peek.reasoning.settle()?;
+    let conversation = Conversation::of(&peek, headers)?;
     let prompt_tokens = peek.survey.prompt_tokens();
     let (text_bytes, other_tokens) = (peek.survey.text_bytes, peek.survey.other_tokens());
     let mut input = peek.survey.input;
@@ -278,6 +283,7 @@ fn assemble(
         auto: peek.auto,
         text_bytes,
         other_tokens,
+        conversation,
         reasoning,
         anthropic_beta,
         members: peek.members,

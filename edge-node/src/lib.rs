@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod node;
 pub mod relay;
 pub mod report;
+pub mod session;
 pub mod sync;
 pub mod timers;
 pub mod upstream;

@@ -8,6 +8,7 @@ use crate::credential::Credentials;
 use crate::dialect;
 use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
+use crate::session::Sessions;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -76,6 +77,8 @@ pub struct Node {
     pub reporter: Arc<Reporter>,
     /// The way to the providers.
     pub upstream: Arc<dyn Upstream>,
+    /// Who served which conversation.
+    pub sessions: Sessions,
     /// Our keys at the providers.
     pub credentials: Arc<Credentials>,
     /// Limits.

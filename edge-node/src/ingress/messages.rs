@@ -15,7 +15,7 @@ use crate::ingress::read::{self, Found, foreign, raw_of, text_of, texts_of, wron
 use crate::ingress::reasoning::Effort;
 use crate::ingress::{Call, later};
 use crate::message::{Format, Place, Request, Role, Schema, Turn};
-use crate::wire::json::{Kind, Scanner};
+use crate::wire::json::{Kind, Scanner, Span};
 use shared::catalog::Parameter;
 
 /// How many models may stand in `fallbacks`.
@@ -85,7 +85,10 @@ fn peek(peek: &mut Peek, scanner: &mut Scanner<'_>, field: Field) -> Result<(), 
     match field {
         Field::Turns => survey::messages(scanner, &mut peek.survey)?,
         Field::Special("system") => {
+            let start = scanner.at();
             survey::content(scanner, &mut peek.survey, &|| "system".into())?;
+            let end = scanner.at();
+            peek.survey.beginning.note(true, Span { start, end });
         }
         Field::Special("tools") => {
             survey::tools(scanner, &mut peek.survey)?;

@@ -14,7 +14,7 @@ use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts
 use crate::ingress::survey::type_of;
 use crate::ingress::{Call, chat, later};
 use crate::message::{Format, Part, Place, Request, Role, Tool, ToolChoice, Turn};
-use crate::wire::json::{Kind, Scanner, Str};
+use crate::wire::json::{Kind, Scanner, Span, Str};
 use shared::catalog::Parameter;
 
 /// Members that only this API has, or that mean something else here.
@@ -75,8 +75,11 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 fn special(peek: &mut Peek, scanner: &mut Scanner<'_>, name: &str) -> Result<(), Refused> {
     match name {
         "instructions" => {
+            let start = scanner.at();
             let text = scanner.string()?;
+            let end = scanner.at();
             peek.survey.text(text.inner().len());
+            peek.survey.beginning.note(true, Span { start, end });
         }
         "text" => text(peek, scanner)?,
         "tools" => {

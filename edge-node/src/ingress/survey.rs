@@ -3,9 +3,10 @@
 
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
+use crate::ingress::conversation::Beginning;
 use crate::ingress::later;
 use crate::ingress::peek::{Refused, expect};
-use crate::wire::json::{Kind, Scanner};
+use crate::wire::json::{Kind, Scanner, Span};
 use shared::catalog::Modality;
 use std::borrow::Cow;
 
@@ -28,6 +29,8 @@ pub(crate) struct Survey {
     pub(crate) input: Vec<Modality>,
     /// The longest of several texts, in tokens, where each stands for itself.
     pub(crate) longest_text: Option<u64>,
+    /// Where the conversation's first messages stand.
+    pub(crate) beginning: Beginning,
     /// Thoughts that came through here under a seal.
     pub(crate) sealed: Vec<Seal>,
 }
@@ -141,7 +144,7 @@ fn message(scanner: &mut Scanner<'_>, survey: &mut Survey, place: Place) -> Resu
             &format!("must be an object, not {}", kind.as_str()),
         ));
     }
-    let (mut role, mut has_content) = (None, None);
+    let (mut role, mut has_content, mut spoken) = (None, None, None);
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
@@ -167,12 +170,18 @@ fn message(scanner: &mut Scanner<'_>, survey: &mut Survey, place: Place) -> Resu
                 }
                 has_content = Some(kind != Kind::Null);
                 content(scanner, survey, index)?;
+                let end = scanner.at();
+                spoken = Some(Span { start, end });
             }
             _ => {
                 scanner.value()?;
                 survey.text(scanner.at() - start);
             }
         }
+    }
+    if let (Some(role), Some(spoken)) = (role.as_deref(), spoken) {
+        let are_instructions = matches!(role, "system" | "developer");
+        survey.beginning.note(are_instructions, spoken);
     }
     match role.as_deref() {
         None => Err(wrong(Place::Role(index), "is missing")),

@@ -5,7 +5,7 @@ use crate::egress::seal;
 use crate::ingress::peek::{Refused, expect};
 use crate::ingress::read::wrong;
 use crate::ingress::survey::Survey;
-use crate::wire::json::{Kind, Scanner};
+use crate::wire::json::{Kind, Scanner, Span};
 use shared::catalog::Modality;
 
 /// Puts a place into words, when something is wrong there.
@@ -31,7 +31,7 @@ fn message(
     place: Place<'_>,
 ) -> Result<(), Refused> {
     object(scanner, place)?;
-    let (mut role, mut has_content) = (None, false);
+    let (mut role, mut has_content, mut spoken) = (None, false, None);
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
         let inner = || format!("{}.{name}", place());
@@ -48,7 +48,10 @@ fn message(
                     return Err(wrong(&inner(), "stands more than once"));
                 }
                 has_content = true;
+                let start = scanner.at();
                 content(scanner, survey, &inner)?;
+                let end = scanner.at();
+                spoken = Some(Span { start, end });
             }
             _ => {
                 scanner.value()?;
@@ -58,6 +61,10 @@ fn message(
     if !matches!(role.as_deref(), Some("user" | "assistant" | "system")) {
         let roles = "must be one of user, assistant, system";
         return Err(wrong(&format!("{}.role", place()), roles));
+    }
+    if let Some(spoken) = spoken {
+        let are_instructions = role.as_deref() == Some("system");
+        survey.beginning.note(are_instructions, spoken);
     }
     if !has_content {
         return Err(wrong(&format!("{}.content", place()), "is missing"));

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::ingress::peek::Refused;
 use crate::ingress::read::wrong;
 use crate::ingress::survey::Survey;
-use crate::wire::json::{Kind, Scanner};
+use crate::wire::json::{Kind, Scanner, Span};
 use shared::catalog::Modality;
 use std::borrow::Cow;
 
@@ -13,8 +13,11 @@ use std::borrow::Cow;
 pub(super) fn input(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<(), Refused> {
     if scanner.kind()? == Kind::String {
         survey.messages += 1;
+        let start = scanner.at();
         let text = scanner.string()?;
+        let end = scanner.at();
         survey.text(text.inner().len());
+        survey.beginning.note(false, Span { start, end });
         return Ok(());
     }
     scanner.begin_array()?;
@@ -37,10 +40,12 @@ fn item(scanner: &mut Scanner<'_>, survey: &mut Survey, index: u64) -> Result<()
         return Err(wrong(&place(""), &why));
     }
     let (mut kind, mut role, mut has_content) = (None, None, false);
+    let mut spoken = None;
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
+        let inner = scanner.kind()?;
         let start = scanner.at();
-        match (&*key.name.decode(), scanner.kind()?) {
+        match (&*key.name.decode(), inner) {
             ("type", Kind::String) => only(&mut kind, scanner, &|| place(".type"))?,
             ("role", Kind::String) => only(&mut role, scanner, &|| place(".role"))?,
             (name @ ("content" | "output"), _) => {
@@ -49,6 +54,8 @@ fn item(scanner: &mut Scanner<'_>, survey: &mut Survey, index: u64) -> Result<()
                     return Err(wrong(&place(), "stands more than once"));
                 }
                 has_content = content(scanner, survey, &place)?;
+                let end = scanner.at();
+                spoken = Some(Span { start, end });
             }
             // Its size says nothing of the tokens that it stands for.
             ("encrypted_content", _) => {
@@ -61,6 +68,10 @@ fn item(scanner: &mut Scanner<'_>, survey: &mut Survey, index: u64) -> Result<()
                 }
             }
         }
+    }
+    if let Some(spoken) = spoken {
+        let are_instructions = matches!(role.as_deref(), Some("system" | "developer"));
+        survey.beginning.note(are_instructions, spoken);
     }
     match (kind.as_deref(), role.as_deref()) {
         (None | Some("message"), Some("system" | "developer" | "user")) if !has_content => {

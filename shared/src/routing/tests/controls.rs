@@ -184,7 +184,7 @@ fn tool_requests_avoid_who_breaks_calls_once_there_are_peers() {
         firsts(&view, &demand()).contains("p2"),
         "no tools, no doubt"
     );
-    let mut cheap = tools.clone();
+    let mut cheap = tools;
     cheap.preferences.sort = Some(Mode::Price);
     assert_eq!(order_of(&view, &cheap), "p0 p1 p2 p3 p4 p5", "opted out");
     let exacto = prefer(|p| p.exacto = true);
