@@ -202,8 +202,8 @@ async fn build(
     tasks.spawn("report", sender.run(tasks.stop_signal()));
     let pool = Pooled::new(config.upstream_ca_file.as_deref(), clock.clone());
     let upstream: Arc<dyn Upstream> = Arc::new(pool);
-    let credentials = credentials(clock, tasks, &view, &upstream);
     Ok(Node {
+        credentials: credentials(clock, tasks, &view, &upstream),
         identity,
         view,
         health: Arc::new(Board::default()),
@@ -212,7 +212,6 @@ async fn build(
         reporter,
         upstream,
         sessions: Sessions::default(),
-        credentials,
         admission: Admission::new(config.limits),
         rendered: Rendered::default(),
         meters: metrics::Meters::default(),

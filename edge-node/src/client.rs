@@ -8,6 +8,7 @@ use crate::failure::{Failure, seconds_up};
 use crate::ingress::Api;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use serde_json::{Map, Value};
 use shared::id::{GenerationId, Version};
 use shared::routing::auto::Choice;
 use std::future::Future;
@@ -183,17 +184,24 @@ impl<'a> Client<'a> {
         self.whole(status, headers, body).await
     }
 
-    /// Answers a failure that came before the answer had begun.
+    /// Answers a failure that came before the answer had begun; `told` stands beside the error.
     ///
     /// # Errors
     /// The client has gone.
-    pub async fn refuse(&mut self, failure: &Failure) -> Result<(), Failure> {
+    pub async fn refuse(
+        &mut self,
+        failure: &Failure,
+        told: Map<String, Value>,
+    ) -> Result<(), Failure> {
         let mut headers = self.headers("application/json");
         if let Some(after) = failure.retry_after {
             headers.push((header::RETRY_AFTER, HeaderValue::from(seconds_up(after))));
         }
-        let body = serde_json::to_vec(&egress::error_body(self.api, failure, &self.generation))
-            .unwrap_or_default();
+        let mut body = egress::error_body(self.api, failure, &self.generation);
+        if let Some(members) = body.as_object_mut() {
+            members.extend(told);
+        }
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         self.whole(failure.status, headers, body.into()).await
     }
 

@@ -111,8 +111,8 @@ pub struct Bill<'a> {
     pub cost: &'a Cost,
     /// The service tier that served, where it was asked for or named.
     pub served: Option<Served>,
-    /// The routing decision, where the client asked for it.
-    pub explain: Option<&'a serde_json::Value>,
+    /// What the client asked to be told of the routing: members, each behind a comma.
+    pub told: &'a str,
     /// From the request to the end of the answer.
     pub took: Duration,
 }

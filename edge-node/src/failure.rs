@@ -147,6 +147,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// OpenRouter's `error.availability.code`, with 404s and capacity errors.
     pub availability: Option<&'static str>,
+    /// More members for `error.availability`.
+    pub unavailable: Map<String, Value>,
     /// More members for `metadata`.
     pub metadata: Map<String, Value>,
     /// What was tried before, oldest first.
@@ -174,6 +176,7 @@ impl Failure {
             param: None,
             retry_after: None,
             availability: None,
+            unavailable: Map::new(),
             metadata: Map::new(),
             attempts: Vec::new(),
         }
@@ -284,6 +287,8 @@ impl Failure {
             if let Some(after) = self.retry_after {
                 availability.insert("retry_after".into(), seconds_up(after).into());
             }
+            let more = self.unavailable.iter();
+            availability.extend(more.map(|(name, value)| (name.clone(), value.clone())));
             error.insert("availability".into(), Value::Object(availability));
         }
         Value::Object(error)

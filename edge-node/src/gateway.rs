@@ -8,6 +8,7 @@ pub mod quote;
 mod refuse;
 pub mod route;
 pub(crate) mod router;
+pub mod told;
 
 use crate::account::Intent;
 use crate::admission::body;
@@ -16,7 +17,7 @@ use crate::catalogue;
 use crate::client::Client;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Fault};
-use crate::ingress::{self, Api, Surface};
+use crate::ingress::{self, Api, Call, Surface};
 use crate::listen::guard;
 use crate::node::Node;
 use crate::relay;
@@ -24,6 +25,9 @@ use explain::Story;
 use quote::Quote;
 pub(crate) use refuse::no_plan;
 use route::Route;
+use shared::policy::Principal;
+use shared::routing::{Plan, View};
+use told::Telling;
 
 /// Serves one request. The answer was sent when this returns, unless the client has gone.
 pub async fn serve(node: &Node, exchange: &mut dyn Exchange) {
@@ -86,15 +90,8 @@ async fn steps(
     client.routed_as(chosen.as_ref());
     story.chose(chosen);
     router::estimate(node, &view, &mut call);
-    let thread = node.sessions.thread(&principal.org, &call);
-    if let Some(thread) = thread {
-        let now = node.clock.now();
-        call.demand.sticky = node.sessions.recall(thread, &call.demand, &view, now);
-    }
-    let plan = node
-        .plan(&view, &principal, &call.demand, story.seed)
-        .map_err(|refusal| no_plan(&refusal, &call.demand))?;
-    story.planned(&plan);
+    let thread = node.recall(&principal, &view, &mut call);
+    let plan = planned(node, &view, &principal, &call, story)?;
     let quote = Quote::of(&plan, &call.demand, call.n);
     let intent = Intent {
         generation: client.generation().clone(),
@@ -125,14 +122,14 @@ async fn steps(
     story.sent_upstream();
     let result = match client.wait_for(attempt::run(&job, plan)).await {
         Ok(reply) => relay::run(&job, reply, client, &mut hold, story).await,
-        Err(failure) => Err(failure),
+        Err(failure) => Err(refuse::described(failure, &call.demand)),
     };
     if let Err(failure) = &result {
         hold.receipt.fault = Some(failure.fault);
     }
     if let Some(thread) = thread.filter(|_| result.is_ok()) {
-        let now = node.clock.now();
-        node.sessions.served(thread, &hold.receipt, &view, now);
+        node.sessions
+            .served(thread, &hold.receipt, &view, node.clock.now());
     }
     hold.receipt.duration = story.elapsed();
     router::learn(node, &call, &hold.receipt);
@@ -141,11 +138,33 @@ async fn steps(
     result
 }
 
+/// The plan, and what the client wants to be told of it.
+fn planned(
+    node: &Node,
+    view: &View,
+    principal: &Principal,
+    call: &Call,
+    story: &mut Story,
+) -> Result<Plan, Failure> {
+    let region = node.identity.pop.as_str();
+    match node.plan(view, principal, &call.demand, story.seed) {
+        Ok(plan) => {
+            let told = Telling::planned(call, story.model(), &plan, view, region);
+            story.tells(told.routed(story.choice()));
+            Ok(plan)
+        }
+        Err(refusal) => {
+            story.tells(Telling::refused(call, &refusal, region));
+            Err(no_plan(&refusal, &call.demand))
+        }
+    }
+}
+
 /// Says what went wrong, in the client's API: a status while there is none yet, an error event
 /// after.
 async fn tell(client: &mut Client<'_>, failure: &Failure, story: &Story) -> Result<(), Failure> {
     if !client.begun() {
-        return client.refuse(failure).await;
+        return client.refuse(failure, story.tell_failure(failure)).await;
     }
     if !story.is_stream() {
         return Ok(());

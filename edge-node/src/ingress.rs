@@ -24,6 +24,7 @@ mod tests;
 
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
+use crate::gateway::told::asks_for_metadata;
 use crate::message::{Embed, Request, Rerank};
 use crate::wire::json::Scanner;
 use bytes::Bytes;
@@ -118,6 +119,8 @@ pub struct Call {
     pub include_usage: bool,
     /// `x-godwit-explain: 1`.
     pub explain: bool,
+    /// `X-OpenRouter-Metadata: enabled`.
+    pub metadata: bool,
     /// The longest answer that the client wants, in tokens, each choice.
     pub max_tokens: Option<u64>,
     /// How many choices.
@@ -223,6 +226,7 @@ fn assemble(
     if api == Api::Rerank {
         rerank::check(&peek)?;
     }
+    let conversation = Conversation::of(&peek, headers)?;
     let (model, fallback_models) = models(peek.model, peek.models)?;
     if !peek.has_turns {
         let turns = api.grammar().turns;
@@ -233,7 +237,6 @@ fn assemble(
         return Err(Failure::invalid(turns, format!("{turns} is missing")));
     }
     let reasoning = peek.reasoning.settle()?;
-    let conversation = Conversation::of(&peek, headers)?;
     let prompt_tokens = peek.survey.prompt_tokens();
     let (text_bytes, other_tokens) = (peek.survey.text_bytes, peek.survey.other_tokens());
     let mut input = peek.survey.input;
@@ -277,6 +280,7 @@ fn assemble(
         stream: peek.stream,
         include_usage: peek.include_usage,
         explain,
+        metadata: asks_for_metadata(headers),
         max_tokens,
         n: peek.n.unwrap_or(1),
         urgency: peek.urgency,

@@ -6,9 +6,10 @@ use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
 use crate::credential::Credentials;
 use crate::dialect;
+use crate::ingress::Call;
 use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
-use crate::session::Sessions;
+use crate::session::{Sessions, Thread};
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -117,6 +118,15 @@ impl Node {
             count & 0x00ff_ffff
         );
         (GenerationId::from(id), seed)
+    }
+
+    /// The conversation that a call goes on with, if any; who served it last becomes a part of what
+    /// the call demands.
+    pub fn recall(&self, principal: &Principal, view: &View, call: &mut Call) -> Option<Thread> {
+        let thread = self.sessions.thread(&principal.org, call)?;
+        let now = self.clock.now();
+        call.demand.sticky = self.sessions.recall(thread, &call.demand, view, now);
+        Some(thread)
     }
 
     /// The order in which to try endpoints.

@@ -226,12 +226,12 @@ impl Relay<'_> {
             .served
             .or_else(|| (tier.is_some() || self.call.urgency.asked).then(|| Served::from(tier)));
         learn::whole(self.node, self.call, &self.reply, (&usage, lines.total()));
-        let told = self.call.explain.then(|| story.tell(Some(&self.reply)));
+        let told = story.tell(&self.reply);
         let bill = Bill {
             usage: &usage,
             cost: &lines,
             served,
-            explain: told.as_ref(),
+            told: &told,
             took: self.reply.begun.elapsed(),
         };
         self.reply.translator.close(&bill, &mut self.reply.pending);

@@ -104,7 +104,7 @@ fn play(call: &Call, dialect: Dialect, body: &[u8], size: usize) -> Played {
             usage: &usage,
             cost: &cost,
             served: None,
-            explain: None,
+            told: "",
             took: std::time::Duration::from_secs(2),
         };
         translator.close(&bill, &mut out);

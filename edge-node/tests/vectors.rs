@@ -106,7 +106,7 @@ impl Case {
                 usage: &usage,
                 cost: &cost,
                 served: None,
-                explain: None,
+                told: "",
                 took: std::time::Duration::from_secs(2),
             };
             translator.close(&bill, &mut out);

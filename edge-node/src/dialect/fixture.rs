@@ -130,11 +130,13 @@ impl Fixture {
         let progress = translator.progress().clone();
         let usage = progress.usage.unwrap_or_default();
         let cost = cost(&usage, &self.endpoint.pricing);
+        let told = self.explain.as_ref();
+        let told = told.map(|told| format!(",\"godwit_explain\":{told}"));
         let bill = Bill {
             usage: &usage,
             cost: &cost,
             served: progress.served,
-            explain: self.explain.as_ref(),
+            told: told.as_deref().unwrap_or(""),
             took: std::time::Duration::from_secs(2),
         };
         if fed.is_ok() {

@@ -51,7 +51,7 @@ pub(crate) fn object(bill: &Bill<'_>) -> String {
 
 /// Appends the usage chunk, where one is due, and `[DONE]`.
 pub(crate) fn end_stream(envelope: &Envelope, bill: &Bill<'_>, out: &mut BytesMut) {
-    if envelope.streams_usage || bill.explain.is_some() {
+    if envelope.streams_usage || !bill.told.is_empty() {
         envelope.begin_chunk(out);
         out.extend_from_slice(b"\"choices\":[]");
         if let Some(served) = bill.served {
@@ -61,10 +61,7 @@ pub(crate) fn end_stream(envelope: &Envelope, bill: &Bill<'_>, out: &mut BytesMu
             out.extend_from_slice(b",\"usage\":");
             out.extend_from_slice(object(bill).as_bytes());
         }
-        if let Some(explain) = bill.explain {
-            out.extend_from_slice(b",\"godwit_explain\":");
-            out.extend_from_slice(explain.to_string().as_bytes());
-        }
+        out.extend_from_slice(bill.told.as_bytes());
         out.extend_from_slice(b"}\n\n");
     }
     out.extend_from_slice(b"data: [DONE]\n\n");
@@ -81,10 +78,7 @@ pub(crate) fn end_answer(bill: &Bill<'_>, comma: bool, out: &mut Vec<u8>) {
     if let Some(served) = bill.served {
         out.extend_from_slice(tier(served).as_bytes());
     }
-    if let Some(explain) = bill.explain {
-        out.extend_from_slice(b",\"godwit_explain\":");
-        out.extend_from_slice(explain.to_string().as_bytes());
-    }
+    out.extend_from_slice(bill.told.as_bytes());
 }
 
 /// The member `service_tier`, behind a comma.

@@ -30,10 +30,7 @@ fn answer(envelope: &Envelope, (name, list): (&str, &[u8]), bill: &Bill<'_>, out
         put(out, &[",\"search_units\":", &units.to_string()]);
     }
     put(out, &[",", &usage::cost(bill), "}"]);
-    if let Some(explain) = bill.explain {
-        put(out, &[",\"godwit_explain\":", &explain.to_string()]);
-    }
-    put(out, &["}"]);
+    put(out, &[bill.told, "}"]);
 }
 
 fn put(out: &mut BytesMut, texts: &[&str]) {

@@ -2,14 +2,15 @@
 //! the log, once. Observes only; no step decides by it.
 
 use super::route::Route;
+use super::told::Telling;
 use crate::account::Receipt;
 use crate::attempt::Reply;
-use crate::failure::{FailedAttempt, Failure, Fault};
+use crate::failure::{Failure, Fault};
 use crate::ingress::Call;
 use crate::metrics;
 use crate::node::Node;
 use ::metrics::{counter, histogram};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
 use shared::routing::auto::Choice;
 use shared::routing::{Plan, Record};
@@ -29,9 +30,8 @@ pub struct Story {
     sent_after: Option<Duration>,
     model: String,
     stream: bool,
-    explain: bool,
-    plan: Option<Value>,
     choice: Option<Choice>,
+    telling: Telling,
     receipt: Option<Receipt>,
 }
 
@@ -54,9 +54,8 @@ impl Story {
             sent_after: None,
             model: String::new(),
             stream: false,
-            explain: false,
-            plan: None,
             choice: None,
+            telling: Telling::default(),
             receipt: None,
         }
     }
@@ -73,7 +72,6 @@ impl Story {
     pub fn asked(&mut self, call: &Call) {
         self.model.clone_from(&call.demand.model);
         self.stream = call.stream;
-        self.explain = call.explain;
     }
 
     /// Notes what a router became.
@@ -87,11 +85,9 @@ impl Story {
         self.choice.as_ref()
     }
 
-    /// Notes the plan, for a client that wants to know.
-    pub fn planned(&mut self, plan: &Plan) {
-        if self.explain {
-            self.plan = Some(plan_json(plan));
-        }
+    /// Notes what the client is to be told of the plan, or of why there is none.
+    pub fn tells(&mut self, telling: Telling) {
+        self.telling = telling;
     }
 
     /// The request's first upstream byte is due.
@@ -122,30 +118,16 @@ impl Story {
         self.stream
     }
 
-    /// The routing decision and what came of it, for `godwit_explain`.
+    /// What the client asked to be told of the routing: members of its answer, each behind a comma.
     #[must_use]
-    pub fn tell(&self, reply: Option<&Reply>) -> Value {
-        let mut told = self.plan.clone().unwrap_or_else(|| json!({}));
-        if let (Some(choice), Some(object)) = (&self.choice, told.as_object_mut()) {
-            object.insert("router".into(), choice.explain());
-        }
-        if let (Some(reply), Some(object)) = (reply, told.as_object_mut()) {
-            let mut attempts: Vec<Value> = reply.failed.iter().map(attempt_json).collect();
-            attempts.push(json!({
-                "provider": reply.candidate.provider.name,
-                "endpoint": reply.candidate.endpoint.id.as_str(),
-                "status": 200,
-                "ttft_ms": u64::try_from(reply.ttft.as_millis()).unwrap_or(u64::MAX),
-            }));
-            object.insert("attempts".into(), Value::Array(attempts));
-            if !reply.called_off.is_empty() {
-                let others = reply.called_off.iter();
-                let others = others.map(|it| Value::from(it.endpoint.id.as_str()));
-                object.insert("called_off".into(), others.collect());
-            }
-            object.insert("generation".into(), self.generation.as_str().into());
-        }
-        told
+    pub fn tell(&self, reply: &Reply) -> String {
+        self.telling.of_answer(self.generation.as_str(), reply)
+    }
+
+    /// The same for an error's body.
+    #[must_use]
+    pub fn tell_failure(&self, failure: &Failure) -> Map<String, Value> {
+        self.telling.of_failure(self.generation.as_str(), failure)
     }
 
     /// Counts the request and writes its line in the log.
@@ -210,10 +192,6 @@ fn count_usage(node: &Node, receipt: &Receipt) {
     };
     let meters = node.meters.of(id, model.as_str(), provider.as_str());
     meters.count(&receipt.usage, receipt.cost);
-}
-
-fn attempt_json(attempt: &FailedAttempt) -> Value {
-    json!({ "provider": attempt.provider, "status": attempt.status, "code": attempt.code })
 }
 
 /// A plan as people read it.

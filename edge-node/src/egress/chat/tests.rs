@@ -141,7 +141,7 @@ fn written(members: &str) -> String {
         usage: &Usage::default(),
         cost: &Cost::default(),
         served: None,
-        explain: None,
+        told: "",
         took: std::time::Duration::from_secs(2),
     };
     writer.close(&bill, &mut out);

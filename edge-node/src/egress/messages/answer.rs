@@ -167,10 +167,7 @@ impl Writer for Answer {
         put(out, &["],"]);
         self.ending.write(out);
         put(out, &[",\"usage\":", &used(bill)]);
-        if let Some(explain) = bill.explain {
-            put(out, &[",\"godwit_explain\":", &explain.to_string()]);
-        }
-        put(out, &["}"]);
+        put(out, &[bill.told, "}"]);
     }
 }
 

@@ -255,10 +255,7 @@ impl Writer for Events {
 /// Appends the last event of a stream.
 pub(crate) fn end(bill: &Bill<'_>, out: &mut BytesMut) {
     begin_event("message_stop", out);
-    if let Some(explain) = bill.explain {
-        put(out, &[",\"godwit_explain\":", &explain.to_string()]);
-    }
-    put(out, &["}\n\n"]);
+    put(out, &[bill.told, "}\n\n"]);
 }
 
 /// Appends the beginning of an event, up to the comma behind its type.

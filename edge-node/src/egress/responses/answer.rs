@@ -134,9 +134,7 @@ impl Response {
             item.write(status_of(finish, is_last), false, &mut output);
         }
         put(&mut output, &["],\"usage\":", &usage::object(bill)]);
-        if let Some(explain) = bill.explain {
-            put(&mut output, &[",\"godwit_explain\":", &explain.to_string()]);
-        }
+        put(&mut output, &[bill.told]);
         String::from_utf8_lossy(&output).into_owned()
     }
 }

@@ -65,9 +65,7 @@ impl Translator for Whole {
         let mut splices = Splices::default();
         spots.mark(&self.envelope, &mut splices);
         spots.charge(text, bill, &mut splices);
-        if let Some(explain) = bill.explain {
-            splices.insert(spots.end, format!(",\"godwit_explain\":{explain}"));
-        }
+        splices.insert(spots.end, bill.told);
         out.reserve(self.body.len() + 512);
         splices.pieces(text.as_bytes(), |piece| out.extend_from_slice(piece));
     }

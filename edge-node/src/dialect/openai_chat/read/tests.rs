@@ -38,7 +38,7 @@ fn play(mut translator: Box<dyn Translator>, body: &[u8], size: usize) -> Played
         usage: &progress.usage.unwrap_or_default(),
         cost: &Cost::default(),
         served: None,
-        explain: None,
+        told: "",
         took: std::time::Duration::from_secs(2),
     };
     if fed.is_ok() {

@@ -121,8 +121,8 @@ impl Body {
                 let usage = format!("\"usage\":{}", usage::object(bill));
                 tail.add(&mut self.splices, usage);
             }
-            if let Some(explain) = bill.explain {
-                tail.add(&mut self.splices, format!("\"godwit_explain\":{explain}"));
+            if let Some(told) = bill.told.strip_prefix(',') {
+                tail.add(&mut self.splices, told);
             }
         }
         Ok(())
