@@ -95,7 +95,9 @@ fn ledger_status(error: &LedgerError) -> Status {
 fn database_status(error: &DatabaseError) -> Status {
     tracing::error!(%error, "the database of accounts and money fails");
     match error {
-        DatabaseError::Engine(_) => Status::unavailable("the database fails"),
+        DatabaseError::Engine(_) | DatabaseError::Conflict => {
+            Status::unavailable("the database fails")
+        }
         DatabaseError::TooNew { .. } | DatabaseError::Corrupt { .. } => {
             Status::internal(error.to_string())
         }

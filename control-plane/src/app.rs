@@ -212,7 +212,7 @@ async fn parts(
     tasks.spawn("leader", leader.run(tasks.stop_signal()));
 
     let registry = Registry::open(Arc::clone(&store), epoch, signer, clock.clone()).await?;
-    let database = Database::open(&config.data_dir.join("control.db")).await?;
+    let database = Database::open(&config.database()).await?;
     let accounts = Arc::new(Accounts::open(database.clone(), clock.clone()).await?);
     let ledger = Arc::new(Ledger::open(database, clock.clone()).await?);
     load_catalog(&registry, &accounts, config.catalog.as_deref()).await?;

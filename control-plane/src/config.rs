@@ -3,6 +3,7 @@
 
 use crate::accounts::bootstrap::Wishes;
 use crate::ranker::Pace;
+use crate::sql::{ServerUrl, Source};
 use shared::config::{Key, Layers, parse};
 use shared::id::NodeId;
 use shared::observe::{self, LogFormat};
@@ -25,7 +26,13 @@ pub const KEYS: &[Key] = &[
     Key::new("data_dir", ".godwit", "where everything is kept"),
     Key::new("name", "control", "this control plane's name among others"),
     Key::new("store", "embedded", "coordination: embedded"),
-    Key::new("ledger", "sqlite", "accounts and money: sqlite"),
+    Key {
+        name: "ledger",
+        default: "sqlite",
+        // The URL holds a password.
+        secret: true,
+        about: "accounts and money: sqlite, or a postgres:// URL",
+    },
     Key::new(
         "tls.cert",
         "",
@@ -83,6 +90,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// This control plane's name.
     pub name: String,
+    /// The server of accounts and money; none: SQLite in `data_dir`.
+    pub ledger: Option<ServerUrl>,
     /// Its certificate; none: one of its own making, in `data_dir`.
     pub tls: Option<TlsFiles>,
     /// The node whose certificate is made along, where it makes its own.
@@ -126,7 +135,7 @@ impl Config {
         let data_dir = layers.required("data_dir", parse::path);
         let name = layers.required("name", node_name);
         only(layers, "store", "embedded");
-        only(layers, "ledger", "sqlite");
+        let ledger = layers.required("ledger", ledger_server);
         let tls = tls(layers);
         let signing_key_file = layers.optional("signing_key_file", parse::path);
         let admin_token_file = layers.optional("admin_token_file", parse::path);
@@ -144,6 +153,7 @@ impl Config {
             control_listen: control_listen?,
             console_listen: console_listen?,
             name: name?,
+            ledger: ledger?,
             tls,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: in_data(signing_key_file, "signer.key"),
@@ -172,6 +182,7 @@ impl Config {
             console_listen: anywhere,
             data_dir: data_dir.to_owned(),
             name: "control".to_owned(),
+            ledger: None,
             tls: None,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: data_dir.join("signer.key"),
@@ -184,6 +195,24 @@ impl Config {
             log: "info".to_owned(),
             wishes: Wishes::default(),
         }
+    }
+}
+
+impl Config {
+    /// Where accounts and money are.
+    #[must_use]
+    pub fn database(&self) -> Source {
+        match &self.ledger {
+            Some(url) => Source::Server(url.clone()),
+            None => Source::File(self.data_dir.join("control.db")),
+        }
+    }
+}
+
+fn ledger_server(text: &str) -> Result<Option<ServerUrl>, String> {
+    match text {
+        "sqlite" => Ok(None),
+        url => url.parse().map(Some),
     }
 }
 
@@ -248,14 +277,26 @@ mod tests {
     }
 
     #[test]
+    fn a_ledgers_password_is_not_shown() {
+        let mut layers = Layers::new(KEYS);
+        layers.toml("ledger = 'postgres://godwit:hidden@db.example/godwit'");
+        let read = Config::read(&mut layers);
+        assert!(!layers.effective().contains("hidden"));
+        let config = layers.finish(read).unwrap();
+        assert!(matches!(config.database(), Source::Server(_)));
+        assert!(!format!("{config:?}").contains("hidden"));
+    }
+
+    #[test]
     fn every_mistake_is_told() {
         let mut layers = Layers::new(KEYS);
         layers.toml(
-            "store = 'etcd'\nledger = 'postgres://x'\nname = 'a/b'\nrank_every = '0'\n\
+            "store = 'etcd'\nledger = 'mysql://u:hidden@h/d'\nname = 'a/b'\nrank_every = '0'\n\
              log = 'a=loud'\n[tls]\ncert = '/nowhere/cert.pem'\n",
         );
         let read = Config::read(&mut layers);
         let text = layers.finish(read).unwrap_err().to_string();
+        assert!(!text.contains("hidden"), "{text}");
         for key in [
             "store",
             "ledger",

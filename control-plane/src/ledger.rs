@@ -1,9 +1,10 @@
-//! Where every dollar is. Double entry, append-only, in SQL: a transaction's lines add up to zero,
-//! and so does everything. An edge spends from a lease, a slice of the balance that was moved to
-//! one boot of one node; its usage records move the lease into usage, exactly once each, whatever
-//! is sent twice, late or cut off in between. Prices, fees and budgets are not here: an amount
-//! arrives computed.
+//! Where every dollar is. Double entry, append-only, in SQL: a posting's lines add up to zero, and
+//! so do the accounts of each organisation. An edge spends from a lease, a slice of the balance
+//! that was moved to one boot of one node; its usage records move the lease into usage, exactly
+//! once each, whatever is sent twice, late or cut off in between. Prices, fees and budgets are not
+//! here: an amount arrives computed.
 
+pub mod account;
 pub mod balance;
 pub mod journal;
 mod lease;
@@ -15,10 +16,13 @@ mod verify;
 pub mod watermark;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
 
+use crate::metrics;
 use crate::sql::{Database, DatabaseError};
 use crate::store::Epoch;
 use journal::Book;
@@ -26,7 +30,7 @@ use shared::clock::{Clock, Moment};
 use shared::id::OrgId;
 use shared::money::Amount;
 use shared::record::Origin;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -37,6 +41,10 @@ pub use verify::Verdict;
 
 /// Most records in one batch.
 pub const RECORDS_MAX: usize = 10_000;
+/// How often a posting is tried that others' postings get in the way of.
+pub const ATTEMPTS_MAX: u32 = 8;
+/// How long the first further try waits; each later one twice as long.
+const RETRY_AFTER: Duration = Duration::from_millis(4);
 /// Longest id of an organisation, a lease or a release, in bytes.
 pub const ID_LENGTH_MAX: usize = 128;
 
@@ -151,7 +159,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Gives an organisation money, once per `reference`; false when it was given before. Repays
+    /// Gives an organisation money, once per `reference` of its; false when it was given before. Repays
     /// what it has overrun first.
     ///
     /// # Errors
@@ -166,14 +174,53 @@ impl Ledger {
         check_id("organisation", org.as_str())?;
         check_id("reference", reference)?;
         check_positive("amount", amount)?;
-        let mut book = self.book(fence).await?;
+        self.retried(|| self.credit_once(fence, org, reference, amount))
+            .await
+    }
+
+    async fn credit_once(
+        &self,
+        fence: Epoch,
+        org: &OrgId,
+        reference: &str,
+        amount: Amount,
+    ) -> Result<bool, LedgerError> {
+        let mut book = self.book_of(fence, org).await?;
         let posted = book.credit(org, reference, amount).await?;
-        book.commit().await?;
+        if posted {
+            book.commit().await?;
+        }
         Ok(posted)
     }
 
-    async fn book(&self, fence: Epoch) -> Result<Book, LedgerError> {
-        Book::open(&self.database, fence, self.clock.unix_ms()).await
+    async fn book(&self, fence: Epoch, orgs: &BTreeSet<OrgId>) -> Result<Book, LedgerError> {
+        Book::open(&self.database, fence, self.clock.unix_ms(), orgs).await
+    }
+
+    async fn book_of(&self, fence: Epoch, org: &OrgId) -> Result<Book, LedgerError> {
+        self.book(fence, &BTreeSet::from([org.clone()])).await
+    }
+
+    /// Does `work`, and again while it fails only for having met others. Not after any other
+    /// failure: whether that has left something is for the caller's next call to find out, under
+    /// the same id.
+    async fn retried<T, F>(&self, work: impl Fn() -> F) -> Result<T, LedgerError>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
+        let mut wait = RETRY_AFTER;
+        for _ in 1..ATTEMPTS_MAX {
+            match work().await {
+                Err(LedgerError::Database(error)) if error.is_conflict() => {
+                    metrics::ledger_retry();
+                    tracing::debug!(%error, "a posting met another and is tried again");
+                }
+                done => return done,
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        work().await
     }
 
     fn touch(&self, origin: &Origin, now: Moment) {

@@ -12,6 +12,7 @@ const PUSHES: &str = "godwit_control_pushes_total";
 const PUSH_NACKS: &str = "godwit_control_push_nacks_total";
 const DRASTIC: &str = "godwit_control_drastic_rankings_total";
 const RANK_SECONDS: &str = "godwit_control_rank_seconds";
+const LEDGER_RETRIES: &str = "godwit_control_ledger_retries_total";
 const LEDGER_LAG_SECONDS: &str = "godwit_control_ledger_lag_seconds";
 const ROLLOUT_STAGE: &str = "godwit_control_rollout_stage";
 const CATALOG_VERSION: &str = "godwit_control_catalog_version";
@@ -60,6 +61,10 @@ pub fn describe() {
         LEDGER_LAG_SECONDS,
         Unit::Seconds,
         "Age of the oldest usage record in the last batch when it was booked"
+    );
+    describe_counter!(
+        LEDGER_RETRIES,
+        "Postings that met another at the database and were tried again"
     );
     describe_gauge!(
         ROLLOUT_STAGE,
@@ -113,6 +118,11 @@ pub fn ranked_within(took: Duration) {
 /// A batch of usage was booked; its oldest record is this old.
 pub fn ledger_lag(age: Duration) {
     gauge!(LEDGER_LAG_SECONDS).set(age.as_secs_f64());
+}
+
+/// A posting met another and was tried again.
+pub fn ledger_retry() {
+    counter!(LEDGER_RETRIES).increment(1);
 }
 
 /// The newest version's stage: `none` before the first, then `all`.

@@ -1,9 +1,16 @@
-//! The relational database under accounts and ledger: SQLite on one machine, written so that
-//! PostgreSQL fits (placeholders `$1..$N`, no types beyond SMALLINT, BIGINT, TEXT and BLOB, every
-//! statement the common subset). Opens it, brings its schema forward, and hands out transactions:
-//! one writer at a time, any number of readers. Schemas only go forward; an older program refuses
-//! a newer database.
+//! The relational database under accounts and ledger: SQLite on one machine, PostgreSQL beyond it,
+//! with one set of statements (placeholders `$1..$N`, no types beyond SMALLINT, BIGINT, TEXT and
+//! BLOB, the common subset; what differs is in [`Engine`]). Opens it, brings its schema forward,
+//! and hands out transactions. A database that can't be reached is an error and never an answer.
 
+mod migrate;
+pub mod rows;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use rows::Cell;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyPool, Executor, Row, Transaction};
 use std::path::Path;
@@ -11,16 +18,31 @@ use std::time::Duration;
 
 use shared::money::Amount;
 
+pub use source::{ServerUrl, Source};
+
 /// Readers at one time; more wait.
 pub const READERS_MAX: u32 = 4;
-/// How long a statement or a caller waits for its turn before it fails.
+/// Writers at one time on PostgreSQL; more wait. SQLite has one.
+pub const WRITERS_MAX: u32 = 8;
+/// How long a caller waits for its turn, or for the way to the database, before it fails.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Every change of the schema, in order. Only ever appended to.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "accounts", include_str!("sql/0001_accounts.sql")),
-    (2, "ledger", include_str!("sql/0002_ledger.sql")),
+/// What a connection to SQLite begins with. FULL: what was acknowledged survives a loss of power.
+const SQLITE_SET_UP: [&str; 4] = [
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA foreign_keys = ON",
 ];
+/// What a connection to PostgreSQL begins with, whatever the server's defaults are. Every row that
+/// a transaction changes by what it has read is locked before it is read, so READ COMMITTED is
+/// exact, and nobody fails for having come second. No statement and no lock holds others for long.
+const POSTGRES_SET_UP: &str = "SET default_transaction_isolation = 'read committed';
+     SET synchronous_commit = on;
+     SET statement_timeout = '30s';
+     SET lock_timeout = '5s';
+     SET idle_in_transaction_session_timeout = '30s';
+     SET application_name = 'godwit'";
 
 /// What went wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +50,9 @@ pub enum DatabaseError {
     /// The engine, or the way to it.
     #[error("database: {0}")]
     Engine(#[from] sqlx::Error),
+    /// Another transaction was first; nothing was written, and it can be tried again.
+    #[error("database: another transaction was first")]
+    Conflict,
     /// The database is of a newer program.
     #[error("the database has schema {found}, this program knows {known}: use the newer program")]
     TooNew {
@@ -46,50 +71,117 @@ pub enum DatabaseError {
     },
 }
 
+impl DatabaseError {
+    /// True when nothing was written only because of others' transactions: serialisation failure,
+    /// deadlock, lock not had in time, or a unique value that somebody else has just taken.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Conflict => true,
+            Self::Engine(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["40001", "40P01", "55P03", "23505"].contains(&code.as_ref())),
+            Self::Engine(_) | Self::TooNew { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+}
+
+/// Which database it is, for the few places where statements differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// One file, one writer.
+    Sqlite,
+    /// A server, many writers: rows are locked.
+    Postgres,
+}
+
+impl Engine {
+    /// Ends a SELECT whose rows are to be changed. SQLite's one writer needs none.
+    #[must_use]
+    pub fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// Ends a SELECT whose rows must stay as they are until the transaction ends.
+    #[must_use]
+    pub fn for_share(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE",
+        }
+    }
+
+    /// After a column: that its text is in the [`Engine::list`] bound as `$1`.
+    #[must_use]
+    pub fn in_list(self) -> &'static str {
+        match self {
+            Self::Sqlite => " IN (SELECT value FROM json_each($1))",
+            Self::Postgres => " = ANY($1::text[])",
+        }
+    }
+
+    /// Texts as one value to bind.
+    #[must_use]
+    pub fn list<'a>(self, texts: impl IntoIterator<Item = &'a str>) -> String {
+        match self {
+            Self::Sqlite => serde_json::Value::from_iter(texts).to_string(),
+            Self::Postgres => {
+                let cells: Vec<_> = texts.into_iter().map(Cell::text).collect();
+                rows::array(cells.iter())
+            }
+        }
+    }
+}
+
 /// An open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
+    engine: Engine,
     writer: AnyPool,
     readers: AnyPool,
 }
 
 impl Database {
-    /// Opens the SQLite database in the file `path`, makes it if need be, and brings its schema
-    /// forward.
+    /// Opens the database, makes its file if need be, and brings its schema forward.
     ///
     /// # Errors
-    /// When the file can't be used or is of a newer program.
-    pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
-        sqlx::any::install_default_drivers();
-        let url = format!("sqlite:{}?mode=rwc", percent_encoded(path));
-        let pool = |connections: u32| {
-            AnyPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(WAIT_MAX)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        // FULL: what was acknowledged survives a loss of power.
-                        for pragma in [
-                            "PRAGMA journal_mode = WAL",
-                            "PRAGMA synchronous = FULL",
-                            "PRAGMA busy_timeout = 5000",
-                            "PRAGMA foreign_keys = ON",
-                        ] {
-                            connection.execute(pragma).await?;
-                        }
-                        Ok(())
-                    })
-                })
-        };
-        // SQLite has one writer: let callers queue here, not in its busy loop.
-        let database = Self {
-            writer: pool(1).connect(&url).await?,
-            readers: pool(READERS_MAX).connect(&url).await?,
-        };
-        database.migrate().await?;
+    /// When it can't be used or is of a newer program.
+    pub async fn open(source: &Source) -> Result<Self, DatabaseError> {
+        let database = Self::connect(source).await?;
+        migrate::forward(&database).await?;
         Ok(database)
+    }
+
+    async fn connect(source: &Source) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        Ok(match source {
+            Source::File(path) => {
+                let url = format!("sqlite:{}?mode=rwc", percent_encoded(path));
+                Self {
+                    engine: Engine::Sqlite,
+                    // SQLite has one writer: let callers queue here, not in its busy loop.
+                    writer: pool(1, Engine::Sqlite).connect(&url).await?,
+                    readers: pool(READERS_MAX, Engine::Sqlite).connect(&url).await?,
+                }
+            }
+            Source::Server(url) => {
+                let (url, engine) = (url.reveal(), Engine::Postgres);
+                Self {
+                    engine,
+                    writer: pool(WRITERS_MAX, engine).connect(url).await?,
+                    readers: pool(READERS_MAX, engine).connect(url).await?,
+                }
+            }
+        })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Begins a transaction that may write. Dropped without a commit, it leaves no trace.
@@ -97,13 +189,36 @@ impl Database {
     /// # Errors
     /// When the engine fails or the queue is longer than [`WAIT_MAX`].
     pub async fn write(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
-        Ok(self.writer.begin().await?)
+        let begin = match self.engine {
+            // Another program at the same file is waited for now, not found out at a write.
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+            Engine::Postgres => "BEGIN",
+        };
+        Ok(self.writer.begin_with(begin).await?)
     }
 
-    /// Where to read. One statement sees one state; for more, begin a transaction on it.
+    /// Where to read. One statement sees one state; for more, take a [`Database::snapshot`].
     #[must_use]
     pub fn readers(&self) -> &AnyPool {
         &self.readers
+    }
+
+    /// A transaction that reads one state of everything, for as long as it takes.
+    ///
+    /// # Errors
+    /// When the engine fails or the queue is longer than [`WAIT_MAX`].
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        match self.engine {
+            Engine::Sqlite => Ok(self.readers.begin().await?),
+            Engine::Postgres => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                let mut transaction = self.readers.begin_with(begin).await?;
+                transaction
+                    .execute("SET LOCAL statement_timeout = '1h'")
+                    .await?;
+                Ok(transaction)
+            }
+        }
     }
 
     /// Waits for the connections to end and closes the file.
@@ -111,45 +226,32 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
-
-    async fn migrate(&self) -> Result<(), DatabaseError> {
-        let mut transaction = self.write().await?;
-        transaction
-            .execute(
-                "CREATE TABLE IF NOT EXISTS schema_migrations (
-                     version BIGINT PRIMARY KEY, name TEXT NOT NULL)",
-            )
-            .await?;
-        let row = transaction
-            .fetch_one("SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM schema_migrations")
-            .await?;
-        let found: i64 = row.try_get(0)?;
-        let known = MIGRATIONS.last().map_or(0, |(version, _, _)| *version);
-        if found > known {
-            return Err(DatabaseError::TooNew { found, known });
-        }
-        for (version, name, script) in MIGRATIONS.iter().filter(|(v, _, _)| *v > found) {
-            for statement in statements(script) {
-                transaction.execute(statement).await?;
-            }
-            sqlx::query("INSERT INTO schema_migrations (version, name) VALUES ($1, $2)")
-                .bind(*version)
-                .bind(*name)
-                .execute(&mut *transaction)
-                .await?;
-            tracing::info!(version, name, "database schema brought forward");
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
 }
 
-/// The statements of a script: they end in `;` at the end of a line.
-fn statements(script: &'static str) -> impl Iterator<Item = &'static str> {
-    script
-        .split(";\n")
-        .map(str::trim)
-        .filter(|statement| !statement.is_empty())
+/// Connections are tried before they are used: one that a restart of the server has broken is
+/// replaced unseen.
+fn pool(connections: u32, engine: Engine) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(WAIT_MAX)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(engine == Engine::Postgres)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                match engine {
+                    Engine::Sqlite => {
+                        for pragma in SQLITE_SET_UP {
+                            connection.execute(pragma).await?;
+                        }
+                    }
+                    Engine::Postgres => {
+                        connection.execute(POSTGRES_SET_UP).await?;
+                    }
+                }
+                Ok(())
+            })
+        })
 }
 
 /// A path as it stands in a URL.
@@ -189,42 +291,4 @@ pub fn unsigned(row: &AnyRow, column: usize) -> Result<u64, sqlx::Error> {
 #[must_use]
 pub fn bigint(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn opens_again_and_refuses_a_newer_schema() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("odd name? 100%.db");
-        let database = Database::open(&path).await.unwrap();
-        assert!(path.exists());
-        database.close().await;
-        let database = Database::open(&path).await.unwrap();
-        let pragma = |name: &'static str| {
-            let database = database.clone();
-            async move { database.readers().fetch_one(name).await.unwrap() }
-        };
-        let mode: String = pragma("PRAGMA journal_mode").await.get(0);
-        assert_eq!(mode, "wal");
-        let synchronous: i64 = pragma("PRAGMA synchronous").await.get(0);
-        assert_eq!(synchronous, 2);
-        let mut transaction = database.write().await.unwrap();
-        transaction
-            .execute("INSERT INTO schema_migrations (version, name) VALUES (999, 'x')")
-            .await
-            .unwrap();
-        transaction.commit().await.unwrap();
-        database.close().await;
-        let refused = Database::open(&path).await.err().unwrap();
-        assert!(matches!(refused, DatabaseError::TooNew { found: 999, .. }));
-    }
-
-    #[test]
-    fn a_script_is_cut_at_line_ends_only() {
-        let cut: Vec<_> = statements("A ';' B;\nC;\n\n").collect();
-        assert_eq!(cut, ["A ';' B", "C"]);
-    }
 }

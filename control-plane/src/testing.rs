@@ -1,8 +1,10 @@
 //! What the tests of several modules need: a small catalogue, a signer, a running control plane
 //! and an edge that talks to it over the wire.
 
+mod database;
 mod edge;
 
+pub(crate) use database::{TestDatabase, empty, on_both};
 pub(crate) use edge::{EdgeClient, hello};
 
 use crate::app::{self, Running};

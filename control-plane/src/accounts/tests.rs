@@ -1,34 +1,31 @@
-//! Accounts on a real SQLite file.
+//! Accounts on real databases, SQLite and PostgreSQL alike.
 
 use super::bootstrap::{self, Wishes};
 use super::*;
 use crate::ledger::Ledger;
+use crate::sql::Engine;
 use crate::store::Epoch;
+use crate::testing::{TestDatabase, on_both};
 use shared::money::Amount;
 use sqlx::Executor;
 use std::time::Duration;
 
-pub(super) struct Fixture {
-    pub(super) accounts: Accounts,
-    pub(super) database: Database,
-    pub(super) clock: Clock,
-    pub(super) folder: tempfile::TempDir,
+struct Fixture {
+    accounts: Accounts,
+    on: TestDatabase,
+    clock: Clock,
 }
 
-pub(super) async fn fixture() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("control.db"))
-        .await
-        .unwrap();
+async fn fixture(engine: Engine) -> Fixture {
+    let on = TestDatabase::new(engine).await;
     let clock = Clock::manual();
-    let accounts = Accounts::open(database.clone(), clock.clone())
+    let accounts = Accounts::open(on.database.clone(), clock.clone())
         .await
         .unwrap();
     Fixture {
         accounts,
-        database,
+        on,
         clock,
-        folder,
     }
 }
 
@@ -42,9 +39,7 @@ fn inference(name: &str) -> NewKey {
     }
 }
 
-#[tokio::test]
-async fn a_keys_life() {
-    let f = fixture().await;
+async fn a_keys_life(f: Fixture) {
     let refused = f.accounts.create_key("op", &inference("early")).await;
     assert!(matches!(refused, Err(AccountsError::NoSuchOrg(_))));
     let (org, made) = f.accounts.ensure_first_org("op", "Acme").await.unwrap();
@@ -103,9 +98,7 @@ async fn a_keys_life() {
     assert_eq!(actions, ["key.revoke", "key.create", "org.create"]);
 }
 
-#[tokio::test]
-async fn a_key_expires_by_the_clock() {
-    let f = fixture().await;
+async fn a_key_expires_by_the_clock(f: Fixture) {
     f.accounts.ensure_first_org("op", "Acme").await.unwrap();
     let new = NewKey {
         expires_at: Some(f.clock.unix_s() + 60),
@@ -118,9 +111,7 @@ async fn a_key_expires_by_the_clock() {
     assert_eq!(look().await, Err(Refusal::Expired));
 }
 
-#[tokio::test]
-async fn a_chosen_key_is_made_once_and_stays_revoked() {
-    let f = fixture().await;
+async fn a_chosen_key_is_made_once_and_stays_revoked(f: Fixture) {
     f.accounts.ensure_first_org("op", "Acme").await.unwrap();
     let secret = SecretKey::from_text("sk-dev-0123456789");
     let ensure = |kind| {
@@ -145,9 +136,7 @@ async fn a_chosen_key_is_made_once_and_stays_revoked() {
     assert_eq!(answer.account_sequence, 2);
 }
 
-#[tokio::test]
-async fn an_edge_that_is_ahead_or_too_far_behind_starts_anew() {
-    let f = fixture().await;
+async fn an_edge_that_is_ahead_or_too_far_behind_starts_anew(f: Fixture) {
     f.accounts.ensure_first_org("op", "Acme").await.unwrap();
     for name in ["a", "b", "c"] {
         f.accounts.create_key("op", &inference(name)).await.unwrap();
@@ -160,7 +149,7 @@ async fn an_edge_that_is_ahead_or_too_far_behind_starts_anew() {
     assert!(!since(3).await.reset);
     assert_eq!(since(1).await.events.len(), 2);
     assert!(since(4).await.reset);
-    let mut transaction = f.database.write().await.unwrap();
+    let mut transaction = f.on.database.write().await.unwrap();
     let cut = "DELETE FROM account_events WHERE sequence = 1";
     transaction.execute(cut).await.unwrap();
     transaction.commit().await.unwrap();
@@ -169,29 +158,24 @@ async fn an_edge_that_is_ahead_or_too_far_behind_starts_anew() {
     assert!(!since(1).await.reset);
 }
 
-#[tokio::test]
-async fn the_sequence_goes_on_after_a_restart() {
-    let f = fixture().await;
+async fn the_sequence_goes_on_after_a_restart(f: Fixture) {
     f.accounts.ensure_first_org("op", "Acme").await.unwrap();
     f.accounts.create_key("op", &inference("a")).await.unwrap();
-    f.database.close().await;
-    let path = f.folder.path().join("control.db");
-    let database = Database::open(&path).await.unwrap();
+    f.on.database.close().await;
+    let database = Database::open(&f.on.source).await.unwrap();
     let accounts = Accounts::open(database, f.clock).await.unwrap();
     assert_eq!(*accounts.subscribe().borrow(), 1);
     accounts.create_key("op", &inference("b")).await.unwrap();
     assert_eq!(accounts.events_since(0).await.unwrap().events.len(), 2);
 }
 
-#[tokio::test]
-async fn an_edited_audit_row_is_found() {
-    let f = fixture().await;
+async fn an_edited_audit_row_is_found(f: Fixture) {
     for object in ["a", "b", "c"] {
         f.accounts.record("op", "x.y", object).await.unwrap();
     }
     assert_eq!(f.accounts.verify_audit().await.unwrap(), None);
     let run = |sql: &'static str| {
-        let database = f.database.clone();
+        let database = f.on.database.clone();
         async move {
             let mut transaction = database.write().await.unwrap();
             transaction.execute(sql).await.unwrap();
@@ -206,9 +190,7 @@ async fn an_edited_audit_row_is_found() {
     assert_eq!(f.accounts.verify_audit().await.unwrap(), Some(3));
 }
 
-#[tokio::test]
-async fn names_are_checked() {
-    let f = fixture().await;
+async fn names_are_checked(f: Fixture) {
     f.accounts.ensure_first_org("op", "Acme").await.unwrap();
     for name in ["a\nb", &"x".repeat(NAME_MAX + 1)] {
         let refused = f.accounts.create_key("op", &inference(name)).await;
@@ -222,10 +204,8 @@ async fn names_are_checked() {
     assert!(matches!(refused, Err(AccountsError::NoSuchOrg(_))));
 }
 
-#[tokio::test]
-async fn the_first_start_is_only_once() {
-    let f = fixture().await;
-    let ledger = Ledger::open(f.database.clone(), f.clock.clone())
+async fn the_first_start_is_only_once(f: Fixture) {
+    let ledger = Ledger::open(f.on.database.clone(), f.clock.clone())
         .await
         .unwrap();
     let fence = Epoch(1);
@@ -248,4 +228,15 @@ async fn the_first_start_is_only_once() {
     };
     let refused = bootstrap::run(&f.accounts, &ledger, fence, &chosen).await;
     assert!(refused.is_err());
+}
+
+on_both! {
+    a_keys_life,
+    a_key_expires_by_the_clock,
+    a_chosen_key_is_made_once_and_stays_revoked,
+    an_edge_that_is_ahead_or_too_far_behind_starts_anew,
+    the_sequence_goes_on_after_a_restart,
+    an_edited_audit_row_is_found,
+    names_are_checked,
+    the_first_start_is_only_once,
 }

@@ -192,6 +192,36 @@ async fn nobody_speaks_for_another() {
     assert_eq!(bench.stop().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_never_a_no() {
+    let mut server = postgres_server::Server::start(postgres_server::Durability::Fast).unwrap();
+    let url = server.database().unwrap();
+    let bench = Bench::start_with(&["acme"], |config| {
+        config.ledger = Some(url.parse().unwrap());
+        config.wishes.credits = shared::money::Amount::USD;
+        config.wishes.first_key = true;
+    });
+    let bench = bench.await;
+    let key = bench
+        .running
+        .bootstrapped
+        .first_key
+        .as_ref()
+        .unwrap()
+        .hash();
+    let mut edge = bench.edge().await;
+    assert!(edge.lookup(key).await.key.is_some());
+    server.kill().unwrap();
+    let away = edge.try_lookup(key).await;
+    assert_eq!(away.unwrap_err().code(), Code::Unavailable);
+    let unknown = edge.try_lookup(KeyHash([1; 32])).await;
+    assert_eq!(unknown.unwrap_err().code(), Code::Unavailable);
+    server.restart().unwrap();
+    assert!(edge.lookup(key).await.key.is_some());
+    assert_eq!(edge.lookup(KeyHash([1; 32])).await.refusal, "unknown");
+    assert_eq!(bench.stop().await, 0);
+}
+
 #[tokio::test]
 async fn http_tells_health_and_metrics() {
     let bench = Bench::start(&["acme"]).await;

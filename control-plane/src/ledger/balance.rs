@@ -2,7 +2,8 @@
 //! account, when a lease is abandoned. Pure.
 
 use super::LeaseTimes;
-use super::journal::{Account, Line};
+use super::account::Account;
+use super::journal::Line;
 use shared::clock::Moment;
 use shared::id::OrgId;
 use shared::key::KeyHash;
@@ -70,6 +71,14 @@ pub fn charges(records: &[UsageRecord]) -> BTreeMap<OrgId, Charge> {
         }
     }
     charges
+}
+
+/// The accounts besides leases that a charge may change.
+pub fn accounts(org: &OrgId, charge: &Charge) -> impl Iterator<Item = Account> {
+    let keys = charge.usage.keys();
+    let usage: Vec<_> = keys.map(|key| Account::Usage(org.clone(), *key)).collect();
+    let own = [Account::Available, Account::Overrun, Account::Suspense];
+    usage.into_iter().chain(own.map(|kind| kind(org.clone())))
 }
 
 /// The lines of a charge: out of `leases` in their order, the rest out of the overrun account,

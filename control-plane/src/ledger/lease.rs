@@ -1,8 +1,9 @@
 //! Leases: granted and given back by their holder, each once per id however often it is asked,
 //! and taken back when nothing is heard of the holder.
 
+use super::account::Account;
 use super::balance;
-use super::journal::{Account, Book, Kind, split};
+use super::journal::{Book, Kind, split};
 use super::{Ledger, LedgerError, check_id, check_positive};
 use crate::sql::{amount, bigint, unsigned};
 use crate::store::Epoch;
@@ -76,15 +77,28 @@ impl Ledger {
         check_id("organisation", request.org.as_str())?;
         check_id("lease id", &request.lease_id)?;
         check_positive("wanted", request.wanted.max(request.least))?;
-        let mut book = self.book(fence).await?;
-        let granted = match book.granted_before(request).await? {
+        let grant = self.retried(|| self.acquire_once(fence, request)).await?;
+        self.touch(&request.origin, self.clock.now());
+        Ok(grant)
+    }
+
+    async fn acquire_once(
+        &self,
+        fence: Epoch,
+        request: &LeaseRequest,
+    ) -> Result<Grant, LedgerError> {
+        let mut book = self.book_of(fence, &request.org).await?;
+        let before = book.granted_before(request).await?;
+        let granted = match before {
             Some(granted) => granted,
             None => book.grant(request).await?,
         };
         let available = Account::Available(request.org.clone());
         let available = book.balance(&available).await?;
-        book.commit().await?;
-        self.touch(&request.origin, self.clock.now());
+        // Who has no money leaves no trace.
+        if before.is_none() && granted > Amount::ZERO {
+            book.commit().await?;
+        }
         Ok(Grant {
             granted,
             ttl: self.times.ttl,
@@ -101,9 +115,19 @@ impl Ledger {
         check_id("organisation", request.org.as_str())?;
         check_id("release id", &request.release_id)?;
         check_positive("amount", request.amount)?;
+        self.retried(|| self.release_once(fence, request)).await?;
+        self.touch(&request.origin, self.clock.now());
+        Ok(())
+    }
+
+    async fn release_once(
+        &self,
+        fence: Epoch,
+        request: &ReleaseRequest,
+    ) -> Result<(), LedgerError> {
         let reference = format!("{}/{}", request.origin.node, request.release_id);
-        let mut book = self.book(fence).await?;
-        if book.has(Kind::Release, &reference).await? {
+        let mut book = self.book_of(fence, &request.org).await?;
+        if book.has(&request.org, Kind::Release, &reference).await? {
             return Ok(());
         }
         let mut part = Lease {
@@ -113,9 +137,7 @@ impl Ledger {
         };
         part.holds = part.holds.min(book.balance(&part.account()).await?);
         book.give_back(Kind::Release, &reference, &part).await?;
-        book.commit().await?;
-        self.touch(&request.origin, self.clock.now());
-        Ok(())
+        book.commit().await
     }
 
     /// Takes back every lease whose holder was not heard of for too long. Gives their number.
@@ -132,7 +154,7 @@ impl Ledger {
             let replaced = newer.is_some_and(|newest| *newest > lease.origin.epoch.0);
             let contact = self.contact(&lease.origin, now);
             if balance::is_over(&self.times, contact, now, replaced) {
-                self.reclaim(fence, &lease).await?;
+                self.retried(|| self.reclaim(fence, &lease)).await?;
                 taken += 1;
             }
         }
@@ -164,7 +186,7 @@ impl Ledger {
 
     async fn reclaim(&self, fence: Epoch, lease: &Lease) -> Result<(), LedgerError> {
         let (org, origin) = (&lease.org, &lease.origin);
-        let mut book = self.book(fence).await?;
+        let mut book = self.book_of(fence, org).await?;
         // Read again: the holder may have reported since.
         let lease = Lease {
             holds: book.balance(&lease.account()).await?,
@@ -257,15 +279,17 @@ impl Book {
             return Err(LedgerError::Replaced { newer });
         }
         let available = Account::Available(request.org.clone());
-        let has = self.balance(&available).await?;
         let lease = Account::Lease(request.org.clone(), origin.clone());
+        self.load([&available, &lease]).await?;
+        let has = self.balance(&available).await?;
         let holds = self.balance(&lease).await?;
         let granted = balance::grant(has, holds, request.wanted, request.least);
         if granted == Amount::ZERO {
             return Ok(granted);
         }
         let lines = [(available, -granted), (lease, granted)];
-        self.post(Kind::Grant, &request.lease_id, &lines).await?;
+        self.post(&request.org, Kind::Grant, &request.lease_id, &lines)
+            .await?;
         let (nano, pico_rem) = split(granted)?;
         sqlx::query(
             "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed)
@@ -292,7 +316,7 @@ impl Book {
             (part.account(), -part.holds),
             (Account::Available(part.org.clone()), part.holds),
         ];
-        self.post(kind, reference, &lines).await?;
+        self.post(&part.org, kind, reference, &lines).await?;
         self.cover(&part.org).await
     }
 }

@@ -1,9 +1,11 @@
 //! The ledger against a model of it: random operations, sent twice, late and in odd orders, on a
-//! real SQLite file. After each one the balances and the answers are those of the model; at the
+//! real database of each kind. After each one the balances and the answers are those of the model; at the
 //! end the books verify.
 
 use super::tests::{key, record};
 use super::*;
+use crate::sql::Engine;
+use crate::testing::TestDatabase;
 use proptest::prelude::*;
 use shared::id::{BootEpoch, NodeId};
 use shared::key::KeyHash;
@@ -78,7 +80,7 @@ struct Model {
     totals: BTreeMap<OrgId, Totals>,
     leases: BTreeMap<(OrgId, Origin), Amount>,
     usage: BTreeMap<KeyHash, Amount>,
-    credited: BTreeSet<u8>,
+    credited: BTreeSet<(OrgId, u8)>,
     granted: HashMap<String, ((OrgId, Origin), Amount)>,
     released: BTreeSet<String>,
     inherited: BTreeSet<(OrgId, Origin, BootEpoch)>,
@@ -227,7 +229,7 @@ impl Bench {
             assert!(matches!(given, Err(LedgerError::Invalid { .. })));
             return;
         }
-        let new = self.model.credited.insert(id);
+        let new = self.model.credited.insert((org.clone(), id));
         assert_eq!(given.unwrap(), new);
         if new {
             self.model.of(org).available += amount;
@@ -288,7 +290,7 @@ impl Bench {
         }
         done.unwrap();
         self.model.contacts.insert(origin.clone(), self.clock.now());
-        if self.model.released.insert(format!("{node}/{id}")) {
+        if self.model.released.insert(format!("{org}/{node}/{id}")) {
             let lease = self.model.leases.get(&(org.clone(), origin.clone()));
             let back = amount.min(lease.copied().unwrap_or_default());
             self.model.lend(org, &origin, -back);
@@ -394,26 +396,49 @@ impl Bench {
     }
 }
 
+fn play(engine: Engine, ops: &[Op]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let on = TestDatabase::new(engine).await;
+        let clock = Clock::manual();
+        let ledger = Ledger::open(on.database.clone(), clock.clone())
+            .await
+            .unwrap();
+        let mut bench = Bench {
+            ledger,
+            clock,
+            model: Model::default(),
+        };
+        for op in ops {
+            bench.step(op).await;
+        }
+        let by_key = bench.ledger.usage_by_key(None).await.unwrap();
+        bench
+            .model
+            .usage
+            .retain(|_, amount| *amount != Amount::ZERO);
+        assert_eq!(by_key, bench.model.usage);
+        let verdict = bench.ledger.verify().await.unwrap();
+        assert_eq!(verdict.problems, Vec::<String>::new());
+        on.database.close().await;
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
-    fn the_ledger_is_its_model(ops in prop::collection::vec(op(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("control.db");
-            let database = Database::open(&path).await.unwrap();
-            let clock = Clock::manual();
-            let ledger = Ledger::open(database, clock.clone()).await.unwrap();
-            let mut bench = Bench { ledger, clock, model: Model::default() };
-            for op in &ops {
-                bench.step(op).await;
-            }
-            let by_key = bench.ledger.usage_by_key(None).await.unwrap();
-            bench.model.usage.retain(|_, amount| *amount != Amount::ZERO);
-            assert_eq!(by_key, bench.model.usage);
-            let verdict = bench.ledger.verify().await.unwrap();
-            assert_eq!(verdict.problems, Vec::<String>::new());
-        });
+    fn the_ledger_is_its_model_on_sqlite(ops in prop::collection::vec(op(), 1..60)) {
+        play(Engine::Sqlite, &ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn the_ledger_is_its_model_on_postgres(ops in prop::collection::vec(op(), 1..60)) {
+        play(Engine::Postgres, &ops);
     }
 }

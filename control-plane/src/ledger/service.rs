@@ -135,7 +135,7 @@ fn status(error: &LedgerError) -> Status {
     let text = error.to_string();
     match error {
         LedgerError::Fenced(_) => Status::unavailable(text),
-        LedgerError::Database(DatabaseError::Engine(_)) => {
+        LedgerError::Database(DatabaseError::Engine(_) | DatabaseError::Conflict) => {
             tracing::error!(error = %text, "the ledger's database fails");
             Status::unavailable("the ledger's database fails")
         }

@@ -1,15 +1,19 @@
 //! Usage records into the books: watermark, detail, postings and the leadership's check in one
 //! SQL transaction, so that a batch is there as a whole and once, or not at all.
 
-use super::journal::{Account, Book, Kind, Line};
+use super::account::Account;
+use super::journal::{Book, Kind, Line};
 use super::{Ledger, LedgerError, balance, usage, watermark};
 use crate::metrics;
-use crate::sql::{amount, bigint, unsigned};
+use crate::sql::rows::storable;
+use crate::sql::{DatabaseError, bigint, unsigned};
 use crate::store::Epoch;
 use shared::id::{BootEpoch, OrgId};
 use shared::money::Amount;
 use shared::record::{Origin, UsageRecord};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Earlier runs that one run may say it has inherited from.
@@ -42,17 +46,26 @@ impl Ledger {
                 reason: format!("{}, at most {INHERITED_MAX}", batch.inherited.len()),
             });
         }
+        let after = self.retried(|| self.ship_once(fence, batch)).await?;
+        self.touch(&batch.origin, self.clock.now());
+        Ok(after)
+    }
+
+    async fn ship_once(&self, fence: Epoch, batch: &Batch) -> Result<u64, LedgerError> {
         let origin = &batch.origin;
-        let mut book = self.book(fence).await?;
+        let mut orgs: BTreeSet<OrgId> = batch.records.iter().map(|r| r.org.clone()).collect();
+        orgs.extend(self.heirs(batch).await?);
+        let mut book = self.book(fence, &orgs).await?;
         let before = book.watermark(origin).await?;
         let cut = watermark::cut(&batch.records, before)?;
         book.must_be_known(origin, cut.known).await?;
-        let mut changed = book.inherit(origin, &batch.inherited).await?;
+        book.load_leases(&origin.node).await?;
+        let mut changed = book.inherit(origin, &batch.inherited, &orgs).await?;
         let mut after = before;
         if let Some(last) = cut.new.last() {
             after = last.sequence;
             book.apply(origin, before, cut.new).await?;
-            book.set_watermark(origin, after).await?;
+            book.set_watermark(origin, before, after).await?;
             changed = true;
         }
         if changed {
@@ -63,14 +76,35 @@ impl Ledger {
             let age = self.clock.unix_ms().saturating_sub(ended);
             metrics::ledger_lag(Duration::from_millis(age));
         }
-        self.touch(origin, self.clock.now());
         Ok(after)
+    }
+
+    /// Whose money earlier runs hold that this run has taken over.
+    async fn heirs(&self, batch: &Batch) -> Result<Vec<OrgId>, LedgerError> {
+        if batch.inherited.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(
+            "SELECT DISTINCT org FROM balances
+             WHERE kind = 'lease' AND node = $1 AND epoch < $2 AND (nano > 0 OR pico_rem > 0)",
+        )
+        .bind(batch.origin.node.as_str())
+        .bind(bigint(batch.origin.epoch.0))
+        .fetch_all(self.database.readers())
+        .await?;
+        rows.iter()
+            .map(|row| Ok(OrgId::from(row.try_get::<String, _>(0)?)))
+            .collect()
     }
 }
 
 impl Book {
     async fn watermark(&mut self, origin: &Origin) -> Result<u64, LedgerError> {
-        let row = sqlx::query("SELECT sequence FROM watermarks WHERE node = $1 AND epoch = $2")
+        let sql = format!(
+            "SELECT sequence FROM watermarks WHERE node = $1 AND epoch = $2{}",
+            self.engine().for_update()
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
             .bind(origin.node.as_str())
             .bind(bigint(origin.epoch.0))
             .fetch_optional(&mut **self.sql())
@@ -78,17 +112,28 @@ impl Book {
         Ok(row.map_or(Ok(0), |row| unsigned(&row, 0))?)
     }
 
-    async fn set_watermark(&mut self, origin: &Origin, to: u64) -> Result<(), LedgerError> {
-        sqlx::query(
+    async fn set_watermark(
+        &mut self,
+        origin: &Origin,
+        from: u64,
+        to: u64,
+    ) -> Result<(), LedgerError> {
+        let set = sqlx::query(
             "INSERT INTO watermarks (node, epoch, sequence) VALUES ($1, $2, $3)
-             ON CONFLICT (node, epoch) DO UPDATE SET sequence = excluded.sequence",
+             ON CONFLICT (node, epoch) DO UPDATE SET sequence = excluded.sequence
+             WHERE watermarks.sequence = $4",
         )
         .bind(origin.node.as_str())
         .bind(bigint(origin.epoch.0))
         .bind(bigint(to))
+        .bind(bigint(from))
         .execute(&mut **self.sql())
         .await?;
-        Ok(())
+        // Two first batches of one run: there was no row that the second could have waited for.
+        match set.rows_affected() {
+            1 => Ok(()),
+            _ => Err(LedgerError::Database(DatabaseError::Conflict)),
+        }
     }
 
     /// Checks that repeated records are those that were applied: a node restored from a copy of
@@ -114,7 +159,7 @@ impl Book {
         .await?;
         for (row, record) in rows.iter().zip(repeated) {
             let same = unsigned(row, 0)? == record.sequence
-                && row.try_get::<String, _>(1)? == record.generation.as_str();
+                && row.try_get::<String, _>(1)? == storable(record.generation.as_str());
             if !same {
                 return Err(LedgerError::EpochReused {
                     sequence: record.sequence,
@@ -130,42 +175,29 @@ impl Book {
         &mut self,
         origin: &Origin,
         inherited: &[BootEpoch],
+        orgs: &BTreeSet<OrgId>,
     ) -> Result<bool, LedgerError> {
         if inherited.is_empty() {
             return Ok(false);
         }
-        let rows = sqlx::query(
-            "SELECT nano, pico_rem, org, epoch FROM balances
-             WHERE kind = 'lease' AND node = $1 AND epoch < $2 AND (nano > 0 OR pico_rem > 0)
-             ORDER BY org, epoch",
-        )
-        .bind(origin.node.as_str())
-        .bind(bigint(origin.epoch.0))
-        .fetch_all(&mut **self.sql())
-        .await?;
         let mut moved = false;
-        for row in &rows {
-            let from = BootEpoch(unsigned(row, 3)?);
-            if !inherited.contains(&from) {
-                continue;
+        for org in orgs {
+            for (from, holds) in self.leases(org, &origin.node) {
+                if from.epoch >= origin.epoch || !inherited.contains(&from.epoch) {
+                    continue;
+                }
+                let (node, to) = (&origin.node, origin.epoch.0);
+                let reference = format!("{node}/{}/{to}/{org}", from.epoch.0);
+                if self.has(org, Kind::Inherit, &reference).await? {
+                    continue;
+                }
+                let lines = [
+                    (Account::Lease(org.clone(), from), -holds),
+                    (Account::Lease(org.clone(), origin.clone()), holds),
+                ];
+                self.post(org, Kind::Inherit, &reference, &lines).await?;
+                moved = true;
             }
-            let org = OrgId::from(row.try_get::<String, _>(2)?);
-            let (node, to) = (&origin.node, origin.epoch.0);
-            let reference = format!("{node}/{}/{to}/{org}", from.0);
-            if self.has(Kind::Inherit, &reference).await? {
-                continue;
-            }
-            let holds = amount(row, 0)?;
-            let old = Origin {
-                node: node.clone(),
-                epoch: from,
-            };
-            let lines = [
-                (Account::Lease(org.clone(), old), -holds),
-                (Account::Lease(org, origin.clone()), holds),
-            ];
-            self.post(Kind::Inherit, &reference, &lines).await?;
-            moved = true;
         }
         Ok(moved)
     }
@@ -176,45 +208,26 @@ impl Book {
         before: u64,
         records: &[UsageRecord],
     ) -> Result<(), LedgerError> {
-        usage::insert(self.sql(), origin, records).await?;
-        for (org, charge) in balance::charges(records) {
+        usage::insert(self, origin, records).await?;
+        let charges = balance::charges(records);
+        let touched: Vec<Account> = charges
+            .iter()
+            .flat_map(|(org, charge)| balance::accounts(org, charge))
+            .collect();
+        self.load(&touched).await?;
+        for (org, charge) in charges {
             if charge.total() == Amount::ZERO {
                 continue;
             }
-            let leases = self.leases_of(&org, origin).await?;
+            let mut leases = self.leases(&org, &origin.node);
+            // The run's own lease first, then those of the node's other runs, newest first: a run
+            // may spend what it has taken over before that is posted.
+            leases.sort_by_key(|(run, _)| (run != origin, Reverse(run.epoch)));
             let lines: Vec<Line> = balance::charge_lines(&org, &charge, &leases);
             let reference = format!("{}/{}/{before}/{org}", origin.node, origin.epoch.0);
-            self.post(Kind::Usage, &reference, &lines).await?;
+            self.post(&org, Kind::Usage, &reference, &lines).await?;
             self.cover(&org).await?;
         }
         Ok(())
-    }
-
-    /// What the node holds of an organisation: the run's own lease first, then those of its other
-    /// runs, newest first. A run may spend what it has taken over before that is posted.
-    async fn leases_of(
-        &mut self,
-        org: &OrgId,
-        origin: &Origin,
-    ) -> Result<Vec<(Origin, Amount)>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT nano, pico_rem, epoch FROM balances
-             WHERE kind = 'lease' AND org = $1 AND node = $2 AND (nano > 0 OR pico_rem > 0)
-             ORDER BY CASE WHEN epoch = $3 THEN 0 ELSE 1 END, epoch DESC",
-        )
-        .bind(org.as_str())
-        .bind(origin.node.as_str())
-        .bind(bigint(origin.epoch.0))
-        .fetch_all(&mut **self.sql())
-        .await?;
-        rows.iter()
-            .map(|row| {
-                let run = Origin {
-                    node: origin.node.clone(),
-                    epoch: BootEpoch(unsigned(row, 2)?),
-                };
-                Ok((run, amount(row, 0)?))
-            })
-            .collect()
     }
 }

@@ -1,11 +1,14 @@
-//! The ledger on a real SQLite file: what each rule says, and what breaks them.
+//! The ledger on real databases, SQLite and PostgreSQL alike: what each rule says, and what breaks
+//! them.
 
 use super::*;
+use crate::sql::Engine;
+use crate::testing::{TestDatabase, on_both};
 use shared::id::{BootEpoch, GenerationId, NodeId, Version};
 use shared::key::KeyHash;
 use shared::record::{Outcome, UsageRecord};
 use shared::usage::Usage;
-use sqlx::Executor;
+use sqlx::{Executor, Row};
 
 const FENCE: Epoch = Epoch(5);
 
@@ -51,27 +54,25 @@ pub(super) fn record(
 
 struct Fixture {
     ledger: Ledger,
-    database: Database,
+    on: TestDatabase,
     clock: Clock,
     org: OrgId,
-    _folder: tempfile::TempDir,
 }
 
 /// A ledger with one organisation that has 100 USD.
-async fn fixture() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("control.db");
-    let database = Database::open(&path).await.unwrap();
+async fn fixture(engine: Engine) -> Fixture {
+    let on = TestDatabase::new(engine).await;
     let clock = Clock::manual();
-    let ledger = Ledger::open(database.clone(), clock.clone()).await.unwrap();
+    let ledger = Ledger::open(on.database.clone(), clock.clone())
+        .await
+        .unwrap();
     let org = OrgId::from("org_a");
     assert!(ledger.credit(FENCE, &org, "first", usd(100)).await.unwrap());
     Fixture {
         ledger,
-        database,
+        on,
         clock,
         org,
-        _folder: folder,
     }
 }
 
@@ -122,15 +123,13 @@ impl Fixture {
     }
 
     async fn run_sql(&self, sql: &'static str) {
-        let mut transaction = self.database.write().await.unwrap();
+        let mut transaction = self.on.database.write().await.unwrap();
         transaction.execute(sql).await.unwrap();
         transaction.commit().await.unwrap();
     }
 }
 
-#[tokio::test]
-async fn a_dollars_life() {
-    let f = fixture().await;
+async fn a_dollars_life(f: Fixture) {
     let grant = f.acquire("l1", run("n", 1), 10).await.unwrap();
     assert_eq!((grant.granted, grant.available), (usd(10), usd(90)));
     assert_eq!(grant.ttl, Duration::from_secs(7200));
@@ -161,9 +160,7 @@ async fn a_dollars_life() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn a_batch_counts_once_however_often_it_comes() {
-    let f = fixture().await;
+async fn a_batch_counts_once_however_often_it_comes(f: Fixture) {
     f.acquire("l1", run("n", 1), 10).await.unwrap();
     let records: Vec<_> = (1..=4).map(|n| f.settled(n, 1)).collect();
     assert_eq!(f.ship(run("n", 1), &records[..2]).await.unwrap(), 2);
@@ -175,9 +172,7 @@ async fn a_batch_counts_once_however_often_it_comes() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn a_gap_and_a_reused_epoch_are_refused() {
-    let f = fixture().await;
+async fn a_gap_and_a_reused_epoch_are_refused(f: Fixture) {
     f.ship(run("n", 1), &[f.settled(1, 1)]).await.unwrap();
     let gap = f.ship(run("n", 1), &[f.settled(3, 1)]).await;
     let expected = LedgerError::Gap {
@@ -205,9 +200,7 @@ async fn a_gap_and_a_reused_epoch_are_refused() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn what_a_lease_does_not_cover_is_an_overrun() {
-    let f = fixture().await;
+async fn what_a_lease_does_not_cover_is_an_overrun(f: Fixture) {
     f.acquire("l1", run("n", 1), 10).await.unwrap();
     f.ship(run("n", 1), &[f.settled(1, 30)]).await.unwrap();
     let totals = f.totals().await;
@@ -230,9 +223,7 @@ async fn what_a_lease_does_not_cover_is_an_overrun() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn leases_of_many_edges_never_exceed_the_balance() {
-    let f = fixture().await;
+async fn leases_of_many_edges_never_exceed_the_balance(f: Fixture) {
     let mut leased = Amount::ZERO;
     for edge in 0..40 {
         let node = format!("n{edge}");
@@ -244,9 +235,7 @@ async fn leases_of_many_edges_never_exceed_the_balance() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn a_restarted_run_takes_over_or_loses_its_lease() {
-    let f = fixture().await;
+async fn a_restarted_run_takes_over_or_loses_its_lease(f: Fixture) {
     f.acquire("l1", run("n", 1), 10).await.unwrap();
     f.acquire("l2", run("m", 1), 10).await.unwrap();
     let heir = Batch {
@@ -275,9 +264,7 @@ async fn a_restarted_run_takes_over_or_loses_its_lease() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn an_abandoned_lease_comes_back_once_and_its_grant_is_void() {
-    let f = fixture().await;
+async fn an_abandoned_lease_comes_back_once_and_its_grant_is_void(f: Fixture) {
     f.acquire("l1", run("n", 1), 10).await.unwrap();
     let sweep = |seconds| {
         f.clock.advance(Duration::from_secs(seconds));
@@ -297,9 +284,7 @@ async fn an_abandoned_lease_comes_back_once_and_its_grant_is_void() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn a_leader_that_was_replaced_writes_nothing() {
-    let f = fixture().await;
+async fn a_leader_that_was_replaced_writes_nothing(f: Fixture) {
     f.ledger
         .credit(Epoch(6), &f.org, "next", usd(1))
         .await
@@ -317,9 +302,7 @@ async fn a_leader_that_was_replaced_writes_nothing() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn concurrent_callers_are_one_after_the_other() {
-    let f = fixture().await;
+async fn concurrent_callers_are_one_after_the_other(f: Fixture) {
     let calls = (0..20).map(|n| {
         // Each id is used by two callers.
         let id = format!("l{}", n / 2);
@@ -337,9 +320,7 @@ async fn concurrent_callers_are_one_after_the_other() {
     f.sound().await;
 }
 
-#[tokio::test]
-async fn edited_books_do_not_verify() {
-    let f = fixture().await;
+async fn edited_books_do_not_verify(f: Fixture) {
     f.acquire("l1", run("n", 1), 10).await.unwrap();
     f.ship(run("n", 1), &[f.settled(1, 3)]).await.unwrap();
     f.sound().await;
@@ -358,9 +339,59 @@ async fn edited_books_do_not_verify() {
     assert_eq!(broken().await.len(), 1, "{:?}", broken().await);
 }
 
-#[tokio::test]
-async fn ids_and_amounts_are_checked() {
-    let f = fixture().await;
+async fn odd_text_is_kept_or_replaced_but_never_in_the_way(f: Fixture) {
+    let mut odd = f.settled(1, 1);
+    odd.requested_model = "a'; DROP TABLE orgs; -- \"\\{},NULL".to_owned();
+    odd.upstream_id = "nul\0byte".to_owned();
+    odd.fault = Some("\u{1f9ff} \n\t".to_owned());
+    f.ship(run("n", 1), &[odd]).await.unwrap();
+    let row = sqlx::query("SELECT requested_model, upstream_id, fault FROM usage_records")
+        .fetch_one(f.on.database.readers())
+        .await
+        .unwrap();
+    let texts: [String; 3] = [row.get(0), row.get(1), row.get(2)];
+    let expect = [
+        "a'; DROP TABLE orgs; -- \"\\{},NULL",
+        "nul\u{fffd}byte",
+        "\u{1f9ff} \n\t",
+    ];
+    assert_eq!(texts, expect);
+    f.sound().await;
+}
+
+async fn one_reference_is_one_credit_of_each_organisation(f: Fixture) {
+    let other = OrgId::from("org_b");
+    for first in [true, false] {
+        let given = f.ledger.credit(FENCE, &other, "first", usd(7)).await;
+        assert_eq!(given.unwrap(), first);
+    }
+    let totals = f.ledger.totals().await.unwrap();
+    assert_eq!(totals[&other].available, usd(7));
+    f.sound().await;
+}
+
+async fn a_batch_of_many_organisations_is_posted_to_each(f: Fixture) {
+    let orgs: Vec<_> = (0..40).map(|n| OrgId::from(format!("org_{n}"))).collect();
+    for org in &orgs {
+        f.ledger.credit(FENCE, org, "first", usd(10)).await.unwrap();
+    }
+    let records: Vec<_> = (1..=2000)
+        .map(|n| {
+            let org = &orgs[usize::try_from(n).unwrap() % orgs.len()];
+            let cost = Amount(i128::from(n));
+            let mut record = record(org, n, Outcome::Settled, cost, cost);
+            record.key = key(u8::try_from(n % 7).unwrap());
+            record
+        })
+        .collect();
+    assert_eq!(f.ship(run("n", 1), &records).await.unwrap(), 2000);
+    let totals = f.ledger.totals().await.unwrap();
+    let used: Amount = orgs.iter().map(|org| totals[org].used).sum();
+    assert_eq!(used, Amount(2000 * 2001 / 2));
+    f.sound().await;
+}
+
+async fn ids_and_amounts_are_checked(f: Fixture) {
     for (id, wanted) in [("", 1), ("a b", 1), ("l", 0)] {
         let request = LeaseRequest {
             origin: run("n", 1),
@@ -378,4 +409,21 @@ async fn ids_and_amounts_are_checked() {
     let huge = Amount(i128::MAX);
     let refused = f.ledger.credit(FENCE, &f.org, "huge", huge).await;
     assert!(matches!(refused, Err(LedgerError::Invalid { .. })));
+}
+
+on_both! {
+    odd_text_is_kept_or_replaced_but_never_in_the_way,
+    one_reference_is_one_credit_of_each_organisation,
+    a_batch_of_many_organisations_is_posted_to_each,
+    a_dollars_life,
+    a_batch_counts_once_however_often_it_comes,
+    a_gap_and_a_reused_epoch_are_refused,
+    what_a_lease_does_not_cover_is_an_overrun,
+    leases_of_many_edges_never_exceed_the_balance,
+    a_restarted_run_takes_over_or_loses_its_lease,
+    an_abandoned_lease_comes_back_once_and_its_grant_is_void,
+    a_leader_that_was_replaced_writes_nothing,
+    concurrent_callers_are_one_after_the_other,
+    edited_books_do_not_verify,
+    ids_and_amounts_are_checked,
 }

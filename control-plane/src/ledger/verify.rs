@@ -1,7 +1,7 @@
 //! Are the books right? Everything is computed anew from the journal and the usage detail, inside
 //! one read transaction, and compared with what the ledger believes.
 
-use super::journal::account_of;
+use super::account::Account;
 use super::{Ledger, LedgerError};
 use crate::sql::{amount, unsigned};
 use shared::money::Amount;
@@ -37,7 +37,7 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn verify(&self) -> Result<Verdict, LedgerError> {
-        let mut transaction = self.database.readers().begin().await?;
+        let mut transaction = self.database.snapshot().await?;
         let mut verdict = Verdict::default();
         numbers(&mut transaction, &mut verdict).await?;
         postings(&mut transaction, &mut verdict).await?;
@@ -48,19 +48,27 @@ impl Ledger {
     }
 }
 
-/// Postings are numbered without gaps up to the head.
+/// Each organisation's postings are numbered without gaps up to its head.
 async fn numbers(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
-    let row = sqlx::query(
-        "SELECT (SELECT transactions FROM ledger_head WHERE id = 1),
-                CAST(COUNT(*) AS BIGINT), CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM journal",
+    let row = sqlx::query("SELECT CAST(COUNT(*) AS BIGINT) FROM postings")
+        .fetch_one(&mut *sql)
+        .await?;
+    verdict.postings = unsigned(&row, 0)?;
+    let rows = sqlx::query(
+        "SELECT o.org, o.postings, CAST(COUNT(p.number) AS BIGINT),
+                CAST(COALESCE(MAX(p.number), 0) AS BIGINT)
+         FROM ledger_orgs o LEFT JOIN postings p ON p.org = o.org
+         GROUP BY o.org, o.postings
+         HAVING COUNT(p.number) <> o.postings OR COALESCE(MAX(p.number), 0) <> o.postings
+         LIMIT 100",
     )
-    .fetch_one(sql)
+    .fetch_all(sql)
     .await?;
-    let (head, count, last) = (unsigned(&row, 0)?, unsigned(&row, 1)?, unsigned(&row, 2)?);
-    verdict.postings = count;
-    if head != count || last != count {
+    for row in &rows {
+        let org: String = row.try_get(0)?;
+        let (head, count, last) = (unsigned(row, 1)?, unsigned(row, 2)?, unsigned(row, 3)?);
         verdict.problem(format!(
-            "the head is at {head}, there are {count} postings, the last is {last}"
+            "the head of {org} is at {head}, there are {count} postings, the last is {last}"
         ));
     }
     Ok(())
@@ -69,38 +77,40 @@ async fn numbers(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
 /// Each posting adds up to zero.
 async fn postings(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
     let rows = sqlx::query(
-        "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico_rem) AS BIGINT), transaction_id
-         FROM journal_lines GROUP BY transaction_id
-         HAVING SUM(nano) * 1000 + SUM(pico_rem) <> 0 ORDER BY transaction_id LIMIT 100",
+        "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico_rem) AS BIGINT), org, number
+         FROM posting_lines GROUP BY org, number
+         HAVING SUM(nano) * 1000 + SUM(pico_rem) <> 0 ORDER BY org, number LIMIT 100",
     )
     .fetch_all(sql)
     .await?;
     for row in &rows {
-        let (sum, id) = (amount(row, 0)?, unsigned(row, 2)?);
-        verdict.problem(format!("posting {id} adds up to {sum} USD"));
+        let org: String = row.try_get(2)?;
+        let (sum, number) = (amount(row, 0)?, unsigned(row, 3)?);
+        verdict.problem(format!("posting {number} of {org} adds up to {sum} USD"));
     }
     Ok(())
 }
 
-/// Each balance is the sum of its lines and may be what it is; all of them add up to zero.
+/// Each balance is the sum of its lines and may be what it is; each organisation's add up to zero.
 async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
     let rows = sqlx::query(
         "SELECT b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id,
                 CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
                 CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT)
-         FROM balances b LEFT JOIN journal_lines l ON l.account = b.account
+         FROM balances b LEFT JOIN posting_lines l ON l.account = b.account
          GROUP BY b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id",
     )
     .fetch_all(&mut *sql)
     .await?;
-    let mut total = Amount::ZERO;
+    let mut totals: BTreeMap<String, Amount> = BTreeMap::new();
     for row in &rows {
         let (holds, posted) = (amount(row, 0)?, amount(row, 8)?);
         let name: String = row.try_get(2)?;
         let kind: String = row.try_get(3)?;
         let holder = (row.try_get(5)?, unsigned(row, 6)?);
         let key: String = row.try_get(7)?;
-        let account = account_of(&kind, row.try_get(4)?, holder, &key)?;
+        let org: String = row.try_get(4)?;
+        let account = Account::of(&kind, org.clone(), holder, &key)?;
         if account.to_string() != name {
             verdict.problem(format!("{name} is filed as {account}"));
         }
@@ -112,13 +122,14 @@ async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), 
         if !account.may_hold(holds) {
             verdict.problem(format!("{name} holds {holds} USD"));
         }
-        total += holds;
+        *totals.entry(org).or_default() += holds;
     }
-    if total != Amount::ZERO {
-        verdict.problem(format!("all accounts add up to {total} USD"));
+    totals.retain(|_, total| *total != Amount::ZERO);
+    for (org, total) in totals {
+        verdict.problem(format!("the accounts of {org} add up to {total} USD"));
     }
     let lost = sqlx::query(
-        "SELECT DISTINCT account FROM journal_lines
+        "SELECT DISTINCT account FROM posting_lines
          WHERE account NOT IN (SELECT account FROM balances) LIMIT 100",
     )
     .fetch_all(sql)

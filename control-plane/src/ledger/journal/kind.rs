@@ -1,0 +1,36 @@
+//! What a posting can be of.
+
+/// What is posted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Grants to available.
+    Credit,
+    /// Available to a lease.
+    Grant,
+    /// A lease back to available, by its holder.
+    Release,
+    /// A lease back to available, without its holder.
+    Reclaim,
+    /// A run's lease to the next run of its node.
+    Inherit,
+    /// Leases to usage and suspense; what they don't cover is an overrun.
+    Usage,
+    /// Available to an overrun.
+    Cover,
+}
+
+impl Kind {
+    /// The word for it, as it is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Grant => "grant",
+            Self::Release => "release",
+            Self::Reclaim => "reclaim",
+            Self::Inherit => "inherit",
+            Self::Usage => "usage",
+            Self::Cover => "cover",
+        }
+    }
+}

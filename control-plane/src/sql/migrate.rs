@@ -1,0 +1,85 @@
+//! The schema, as the changes that made it. It only goes forward, one program at a time; an older
+//! program refuses a newer database.
+
+use super::{Database, DatabaseError, Engine};
+use sqlx::{Executor, Row};
+
+/// Every change of the schema, in order. Only ever appended to.
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "accounts", include_str!("0001_accounts.sql")),
+    (2, "ledger", include_str!("0002_ledger.sql")),
+    (
+        3,
+        "books by organisation",
+        include_str!("0003_books_by_organisation.sql"),
+    ),
+];
+
+/// On PostgreSQL programs that start together change the schema one after the other. The lock's
+/// number is Godwit's own; it is let go with the transaction. A change may take its time.
+const ONE_AT_A_TIME: &str = "SET LOCAL lock_timeout = '10min';
+     SET LOCAL statement_timeout = '1h';
+     SELECT pg_advisory_xact_lock(5128001)";
+
+/// Brings the schema up to what this program knows.
+pub(super) async fn forward(database: &Database) -> Result<(), DatabaseError> {
+    let newest = MIGRATIONS.last().map_or(0, |(version, _, _)| *version);
+    up_to(database, newest).await
+}
+
+/// Brings the schema up to `version`.
+pub(super) async fn up_to(database: &Database, version: i64) -> Result<(), DatabaseError> {
+    let mut transaction = database.write().await?;
+    if database.engine() == Engine::Postgres {
+        transaction.execute(ONE_AT_A_TIME).await?;
+    }
+    transaction
+        .execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (
+                 version BIGINT PRIMARY KEY, name TEXT NOT NULL)",
+        )
+        .await?;
+    let row = transaction
+        .fetch_one("SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM schema_migrations")
+        .await?;
+    let found: i64 = row.try_get(0)?;
+    let known = MIGRATIONS.last().map_or(0, |(version, _, _)| *version);
+    if found > known {
+        return Err(DatabaseError::TooNew { found, known });
+    }
+    let missing = MIGRATIONS
+        .iter()
+        .filter(|(number, _, _)| *number > found && *number <= version);
+    for (number, name, script) in missing {
+        for statement in statements(script) {
+            transaction.execute(statement).await?;
+        }
+        sqlx::query("INSERT INTO schema_migrations (version, name) VALUES ($1, $2)")
+            .bind(*number)
+            .bind(*name)
+            .execute(&mut *transaction)
+            .await?;
+        tracing::info!(version = number, name, "database schema brought forward");
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The statements of a script: they end in `;` at the end of a line.
+fn statements(script: &'static str) -> impl Iterator<Item = &'static str> {
+    script
+        .split(";\n")
+        .map(str::trim)
+        .filter(|statement| !statement.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_cut_at_line_ends_only() {
+        let cut: Vec<_> = statements("A ';' B;\nC;\n\n").collect();
+        assert_eq!(cut, ["A ';' B", "C"]);
+    }
+}
