@@ -36,7 +36,7 @@ async fn everything_counts_once() {
         org: org.clone(),
         lease_id: "lease-1".to_owned(),
         wanted_pico: usd(4),
-        least_pico: "1".to_owned(),
+        least_pico: usd(4),
     };
     for _ in 0..3 {
         let lease = body(ledger.acquire_lease(acquire.clone()).await);
