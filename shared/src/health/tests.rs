@@ -206,6 +206,29 @@ fn a_board_keeps_endpoints_apart_and_counts_what_is_under_way() {
 }
 
 #[test]
+fn what_one_thread_sees_fail_all_others_avoid() {
+    let board = Board::default();
+    let (sick, threads, each) = (handle("m@sick"), 8_u32, 1000_u32);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for _ in 0..each {
+                    board.departed(sick, &Departure::default(), at(1.0));
+                    board.observe(sick, &Outcome::Silence, at(1.0), 0.0);
+                }
+            });
+        }
+    });
+    let ask = Ask {
+        handle: sick,
+        ..Ask::default()
+    };
+    let seen = board.local(&ask, at(1.5));
+    assert!(seen.paused);
+    assert_eq!(seen.in_flight, threads * each);
+}
+
+#[test]
 fn a_full_board_forgets_the_oldest_first_and_then_counts_what_it_sheds() {
     let board = Board::default();
     let many = |from: u64, now: f64| {

@@ -1,7 +1,7 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
 use super::order::{self, Draw, Place};
-use super::{Demand, View};
+use super::{Demand, Sticky, View};
 use crate::catalog::{Endpoint, Modality, Provider, text_enum};
 use crate::clock::Moment;
 use crate::health::{Evidence, Handle, Local};
@@ -32,6 +32,8 @@ pub struct Plan {
     pub(super) round: u32,
     pub(super) mode: Mode,
     pub(super) prompt_tokens: u64,
+    /// Who served the conversation before: the only part of the demand that is not the client's.
+    pub(super) sticky: Vec<Sticky>,
 }
 
 /// An endpoint to try.
@@ -82,6 +84,7 @@ impl Plan {
             round: 0,
             mode: demand.mode,
             prompt_tokens: demand.prompt_tokens,
+            sticky: demand.sticky.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 //! small enough to travel with an explanation. With the same tables it gives the same plan, bit for
 //! bit.
 
-use super::{Demand, Plan, Refusal, View, plan};
+use super::{Demand, Plan, Refusal, Sticky, View, plan};
 use crate::catalog::Provider;
 use crate::health::{Handle, Local, Recorded};
 use crate::id::Version;
@@ -21,6 +21,8 @@ pub struct Record {
     pub ranking_age: Duration,
     /// The request's randomness.
     pub seed: u64,
+    /// Who served the conversation before.
+    pub sticky: Vec<Sticky>,
     /// What this node knew of each endpoint that could serve.
     pub local: Vec<(Handle, Local)>,
 }
@@ -35,11 +37,12 @@ impl Record {
             ranking_version: plan.ranking_version,
             ranking_age: plan.ranking_age,
             seed: plan.seed,
+            sticky: plan.sticky.clone(),
             local: candidates.chain(plan.passed_over.iter().copied()).collect(),
         }
     }
 
-    /// Makes the plan again.
+    /// Makes the plan again, for the demand as the client stated it.
     ///
     /// # Errors
     /// As [`plan`].
@@ -52,7 +55,9 @@ impl Record {
     ) -> Result<Plan, Refusal> {
         let evidence = Recorded::new(self.local.clone());
         let now = view.moment_at_age(self.ranking_age);
-        plan(view, &evidence, usable, principal, demand, now, self.seed)
+        let mut demand = demand.clone();
+        demand.sticky.clone_from(&self.sticky);
+        plan(view, &evidence, usable, principal, &demand, now, self.seed)
     }
 
     /// True when the view has the tables that the decision was made from.
@@ -77,7 +82,10 @@ impl Record {
                 local.probed,
             ])
         });
+        let sticky = self.sticky.iter();
+        let sticky = sticky.map(|it| json!([it.endpoint.as_str(), it.hit, it.pinned]));
         json!({
+            "sticky": sticky.collect::<Vec<_>>(),
             "catalogue": self.snapshot_version.to_string(),
             "ranking": self.ranking_version.to_string(),
             "ranking_age_ns": self.ranking_age.as_nanos().to_string(),
@@ -90,13 +98,15 @@ impl Record {
     #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name)?.as_str();
-        let local = value.get("local")?.as_array()?.iter().map(one);
+        let list = |name: &str| value.get(name)?.as_array();
+        let (local, sticky) = (list("local")?.iter(), list("sticky")?.iter());
         Some(Self {
             snapshot_version: version(text("catalogue")?)?,
             ranking_version: version(text("ranking")?)?,
             ranking_age: Duration::from_nanos(text("ranking_age_ns")?.parse().ok()?),
             seed: text("seed")?.parse().ok()?,
-            local: local.collect::<Option<_>>()?,
+            sticky: sticky.map(conversation).collect::<Option<_>>()?,
+            local: local.map(one).collect::<Option<_>>()?,
         })
     }
 }
@@ -106,6 +116,14 @@ fn version(text: &str) -> Option<Version> {
     Some(Version {
         epoch: epoch.parse().ok()?,
         number: number.parse().ok()?,
+    })
+}
+
+fn conversation(value: &Value) -> Option<Sticky> {
+    Some(Sticky {
+        endpoint: value.get(0)?.as_str()?.into(),
+        hit: u16::try_from(value.get(1)?.as_u64()?).ok()?,
+        pinned: value.get(2)?.as_bool()?,
     })
 }
 

@@ -222,10 +222,16 @@ proptest! {
     #[test]
     fn a_recorded_decision_is_made_again_bit_for_bit(
         mut demand in some_demand(), rows in some_rows(), mode in prop::sample::select(Mode::ALL),
-        local in prop::collection::vec(some_local(), 10), age in 0_u64..200_000_000_000, seed: u64,
+        local in prop::collection::vec(some_local(), 10),
+        stays in prop::option::of((0_usize..10, any::<u16>(), any::<bool>())), age in 0_u64..200_000_000_000, seed: u64,
     ) {
         demand.mode = mode;
         let catalog = catalog(5, 2, 5);
+        demand.sticky = Vec::from_iter(stays.map(|(at, hit, pinned)| Sticky {
+            endpoint: catalog.endpoints[at].id.clone(),
+            hit,
+            pinned,
+        }));
         let rows: Vec<_> = rows
             .into_iter()
             .map(|(at, share, state)| (catalog.endpoints[at].id.as_str(), row(share, state)))
@@ -245,6 +251,7 @@ proptest! {
         prop_assert!(record.is_of(&view));
         // Another process got the same table at another moment.
         let elsewhere = view.clone().received_at(Moment::default());
+        demand.sticky.clear();
         let again = record.replay(&elsewhere, &usable, &anyone, &demand).unwrap();
         prop_assert_eq!(&again, &made);
         // And so is what is drawn after each failure.
