@@ -13,12 +13,14 @@ pub struct Moment(pub u64);
 impl Moment {
     /// The time from `earlier` to this, zero if `earlier` is later.
     #[must_use]
+    #[inline]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// This moment moved on by `by`.
     #[must_use]
+    #[inline]
     pub fn plus(self, by: Duration) -> Self {
         Self(
             self.0

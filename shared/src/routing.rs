@@ -8,6 +8,7 @@ mod explain;
 mod filter;
 mod order;
 mod patience;
+mod place;
 mod plan;
 mod prefer;
 mod price;

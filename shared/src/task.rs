@@ -100,6 +100,7 @@ impl Tasks {
 }
 
 /// Locks a mutex; one poisoned by a panic is used as it is.
+#[inline]
 pub fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()

@@ -18,6 +18,7 @@ impl Bucket {
     }
 
     /// The tokens that are there now.
+    #[inline]
     pub(super) fn level(&self, per_s: f64, most: f64, now: Moment) -> f64 {
         self.level.map_or(most, |(tokens, since)| {
             (tokens + now.since(since).as_secs_f64() * per_s).min(most)

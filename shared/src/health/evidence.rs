@@ -60,6 +60,8 @@ pub struct Ask {
     pub lease: Option<f64>,
     /// An estimate of the request's tokens.
     pub prompt_tokens: u64,
+    /// True when the peak of its latency is wanted, too.
+    pub peak: bool,
 }
 
 /// What a plan must know of one endpoint.
@@ -74,7 +76,8 @@ pub struct Local {
     /// At its capacity: it asked for a rest, its headers say that nothing is left, or this node's
     /// lease is used up.
     pub full: bool,
-    /// The peak of the time to the first token, in seconds, as it has faded; 0 is unknown.
+    /// The peak of the time to the first token, in seconds, as it has faded; 0 is unknown,
+    /// or was not asked for.
     pub peak: f64,
     /// Attempts of this node that it has not ended.
     pub in_flight: u32,

@@ -185,7 +185,11 @@ impl LocalHealth {
                 || spent
                 || forbidden(self.requests, 1.0)
                 || forbidden(self.tokens, tokens),
-            peak: self.faded_peak(tuning, now),
+            peak: if ask.peak {
+                self.faded_peak(tuning, now)
+            } else {
+                0.0
+            },
             in_flight: self.in_flight,
             probed: self.probed,
         }

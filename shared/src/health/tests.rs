@@ -17,7 +17,11 @@ fn handle(text: &str) -> Handle {
 }
 
 fn local(health: &LocalHealth, now: Moment) -> Local {
-    health.local(&TUNING(), &Ask::default(), now)
+    let ask = Ask {
+        peak: true,
+        ..Ask::default()
+    };
+    health.local(&TUNING(), &ask, now)
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn a_lease_lets_so_many_through_and_no_more() {
     let ask = Ask {
         handle: endpoint,
         lease,
-        prompt_tokens: 0,
+        ..Ask::default()
     };
     let departure = Departure {
         lease,
@@ -135,6 +139,7 @@ fn headers_that_leave_nothing_are_believed_until_the_reset() {
             handle: endpoint,
             lease: None,
             prompt_tokens,
+            peak: false,
         };
         board.local(&ask, at(now)).full
     };

@@ -2,6 +2,7 @@
 //! the client merely prefers is [`super::order`]'s concern.
 
 use super::resolve::Wanted;
+use super::view::Known;
 use super::{Context, Demand, Exclude, Exclusion};
 use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization, Tier};
 use crate::policy::KeyPolicy;
@@ -17,6 +18,7 @@ pub(super) struct Offer<'a> {
     pub(super) index: EndpointIndex,
     pub(super) endpoint: &'a Arc<Endpoint>,
     pub(super) provider: &'a Arc<Provider>,
+    pub(super) known: &'a Known,
 }
 
 /// The endpoints of a model that may serve the request; the others are added to `excluded`.
@@ -50,15 +52,13 @@ pub(super) fn filter<'a>(
     offers
 }
 
-/// A snapshot has the provider of every endpoint that it has.
 fn offer<'a>(context: &Context<'a>, index: EndpointIndex) -> Option<Offer<'a>> {
-    let snapshot = &context.view.snapshot;
-    let endpoint = snapshot.endpoint(index)?;
-    let provider = snapshot.provider_of(index)?;
+    let known = context.view.known(index)?;
     Some(Offer {
         index,
-        endpoint,
-        provider,
+        endpoint: &known.endpoint,
+        provider: &known.provider,
+        known,
     })
 }
 
@@ -66,9 +66,8 @@ fn offer<'a>(context: &Context<'a>, index: EndpointIndex) -> Option<Offer<'a>> {
 /// the tier gets the default.
 fn has_flex(context: &Context<'_>, indexes: &[EndpointIndex]) -> bool {
     let mut offers = indexes.iter().filter_map(|index| offer(context, *index));
-    offers.any(|offer| {
-        offer.endpoint.tier() == Some(Tier::Flex) && by_service(context, &offer).is_none()
-    })
+    offers
+        .any(|offer| offer.known.tier == Some(Tier::Flex) && by_service(context, &offer).is_none())
 }
 
 /// Does the client's word name this endpoint? A provider's slug or name stands for all its tags,
@@ -146,7 +145,7 @@ fn by_tier(
     offer: &Offer<'_>,
     flex_only: bool,
 ) -> Option<Exclude> {
-    let own = offer.endpoint.tier();
+    let own = offer.known.tier;
     if flex_only && own != Some(Tier::Flex) {
         return Some(Exclude::ServiceTier);
     }
@@ -164,7 +163,7 @@ fn by_region(demand: &Demand, offer: &Offer<'_>) -> Option<Exclude> {
 }
 
 fn by_service(context: &Context<'_>, offer: &Offer<'_>) -> Option<Exclude> {
-    let row = context.view.row(offer.index);
+    let row = offer.known.row.as_ref();
     if row.is_some_and(|row| row.state.is_withdrawn()) {
         return Some(Exclude::Disabled);
     }

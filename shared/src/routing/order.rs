@@ -3,6 +3,7 @@
 //! be drawn again later, with the health of that moment.
 
 use super::filter::{Offer, Offers, names, supports};
+use super::place::{self, Place, Standing};
 use super::prefer::{Rule, continues, lateness, reliability};
 use super::price::stickiness;
 use super::random::{Purpose, unit};
@@ -11,68 +12,11 @@ use super::{Candidate, Context, Exclude, Exclusion, Plan, Preferences, Reason, V
 use crate::catalog::Parameter;
 use crate::health::{Ask, Local};
 use crate::ranking::{Mode, State};
-use std::cmp::Ordering;
 
 /// The least share of who is closed by its score: rounded down, not shut.
 const SHARE_LEAST: f64 = 1e-5;
 /// Who has no share races at the price's, so much slower than all others.
 const LAST_RESORT_RATE: f64 = 1e-9;
-
-/// Where a candidate stands; the fields from the top, smaller is earlier.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Place {
-    /// Only because nobody else may be left.
-    pub(super) last_resort: bool,
-    /// Which of the models asked for.
-    pub(super) model: usize,
-    /// Among which of them it is ordered: they may be ordered together.
-    pub(super) group: usize,
-    /// Strictly ordered, but not to be relied on yet.
-    pub(super) held_back: bool,
-    /// The conversation does not go on here.
-    pub(super) is_other: bool,
-    /// 1 not known, 2 slower than the client prefers.
-    pub(super) late: u8,
-    /// The place in the client's `order`.
-    pub(super) listed: usize,
-    /// Not at the service tier that was asked for.
-    pub(super) off_tier: bool,
-    /// Tools were sent and it is not known to take them.
-    pub(super) without_tools: bool,
-    /// 1 not known, 2 worse at tool calls than its peers.
-    pub(super) doubt: u8,
-    /// By the client's `sort`.
-    pub(super) sorted: f64,
-    /// The draw.
-    pub(super) drawn: f64,
-    /// The weight that the fleet gives it, before local health.
-    pub(super) fleet: f64,
-    /// The weight that its price gives it, of 1 for the model.
-    pub(super) prior: f64,
-    /// It stands in a strict order, and the fleet is only trying it out.
-    pub(super) on_trial: bool,
-    /// The median time to its first token as the fleet knows it, in seconds; 0 is unknown.
-    pub(super) ttft: f64,
-    /// Why it stands here unless its health says otherwise.
-    pub(super) because: Reason,
-}
-
-impl Place {
-    /// By everything but the draw.
-    fn class(&self, other: &Self) -> Ordering {
-        self.last_resort
-            .cmp(&other.last_resort)
-            .then(self.group.cmp(&other.group))
-            .then(self.held_back.cmp(&other.held_back))
-            .then(self.is_other.cmp(&other.is_other))
-            .then(self.late.cmp(&other.late))
-            .then(self.listed.cmp(&other.listed))
-            .then(self.off_tier.cmp(&other.off_tier))
-            .then(self.without_tools.cmp(&other.without_tools))
-            .then(self.doubt.cmp(&other.doubt))
-            .then(self.sorted.total_cmp(&other.sorted))
-    }
-}
 
 /// Adds a model's offers to the plan; [`arrange`] puts them in order.
 pub(super) fn place(
@@ -86,39 +30,30 @@ pub(super) fn place(
     let rule = Rule::of(context, wanted, offers);
     let takes_tools = |offer: &Offer<'_>| supports(offer.endpoint, Parameter::Tools);
     let prefer_tools = demand.needs_tools && offers.iter().any(takes_tools);
-    let known = |offer: &Offer<'_>| context.view.known(offer.index).map_or(0.0, |it| it.prior);
-    let prior_sum: f64 = offers.iter().map(known).sum();
+    let prior_sum: f64 = offers.iter().map(|offer| offer.known.prior).sum();
     plan.candidates.reserve(offers.len());
     for offer in offers {
-        let Some(known) = context.view.known(offer.index) else {
-            continue;
-        };
+        let known = offer.known;
         let mut order = demand.preferences.order.iter();
-        let listed = order.position(|word| names(word, offer));
-        let prior = known.prior / prior_sum;
-        let strict = rule.is_strict() || !demand.preferences.order.is_empty();
-        let row = known.row.as_ref();
-        let on_trial = row.is_some_and(|it| matches!(it.state, State::HalfOpen | State::Ramp));
-        let mut place = Place {
-            last_resort: false,
-            model,
+        let standing = Standing {
             group: if rule.across { 0 } else { model },
-            held_back: false,
             is_other: !continues(context, offer, &rule),
             late: lateness(context, offer),
-            listed: listed.unwrap_or(usize::MAX),
+            listed: order.position(|word| names(word, offer)),
             off_tier: rule.off_tier(offer),
             without_tools: prefer_tools && !takes_tools(offer),
             doubt: rule.doubt(context.view, offer),
-            sorted: sort_key(context.view, offer, &rule),
-            drawn: 0.0,
-            fleet: fleet_share(context, offer, rule.sort.unwrap_or(demand.mode), prior),
-            prior,
-            on_trial: strict && on_trial,
-            ttft: row.map_or(0.0, |row| f64::from(row.ttft_ms.p50) / 1e3),
-            because: Reason::Drawn,
         };
-        place.because = reason(&place, &rule);
+        let mut place = Place::new(standing, model, reason(&standing, &rule));
+        let strict = rule.is_strict() || !demand.preferences.order.is_empty();
+        let row = known.row.as_ref();
+        let on_trial = row.is_some_and(|it| matches!(it.state, State::HalfOpen | State::Ramp));
+        place.on_trial = strict && on_trial;
+        place.sorted = sort_key(context.view, offer, &rule);
+        place.prior = known.prior / prior_sum;
+        let mode = rule.sort.unwrap_or(demand.mode);
+        place.fleet = fleet_share(context, offer, mode, place.prior);
+        place.ttft = row.map_or(0.0, |row| f64::from(row.ttft_ms.p50) / 1e3);
         plan.candidates.push(Candidate {
             endpoint: offer.endpoint.clone(),
             provider: offer.provider.clone(),
@@ -126,9 +61,9 @@ pub(super) fn place(
             reason: place.because,
             index: offer.index,
             handle: known.handle,
-            lease: context.view.lease(offer.index, context.now),
+            lease: context.view.lease_of(known, context.now),
             probe: None,
-            lease_to_probe: context.view.probe(offer.index),
+            lease_to_probe: context.view.probe_of(known),
             local: Local::default(),
             place,
         });
@@ -137,22 +72,19 @@ pub(super) fn place(
 
 /// Reads the health of the moment and puts candidates in order by it.
 pub(super) fn arrange(context: &Draw<'_>, candidates: &mut [Candidate]) {
+    let by_load = context.mode == Mode::Latency && context.view.tuning.two_choices;
     for candidate in candidates.iter_mut() {
         let ask = Ask {
             handle: candidate.handle,
             lease: candidate.lease,
             prompt_tokens: context.prompt_tokens,
+            peak: by_load,
         };
         candidate.local = context.health.local(&ask, context.now);
         draw(context, candidate);
     }
-    candidates.sort_unstable_by(|a, b| {
-        let (one, other) = (&a.place, &b.place);
-        one.class(other)
-            .then(one.drawn.total_cmp(&other.drawn))
-            .then(a.index.cmp(&b.index))
-    });
-    if context.mode == Mode::Latency && context.view.tuning.two_choices {
+    place::sort(candidates);
+    if by_load {
         keep_the_less_loaded(candidates);
     }
     normalise(candidates);
@@ -172,15 +104,18 @@ pub(super) struct Draw<'a> {
 
 fn draw(context: &Draw<'_>, candidate: &mut Candidate) {
     let random = |purpose| unit(context.seed, context.round, candidate.handle, purpose);
-    let (local, mut place) = (candidate.local, candidate.place);
+    let (local, place) = (candidate.local, &candidate.place);
+    let mut share = place.fleet;
+    if local.penalty > 0.0 {
+        share *= (1.0 - local.penalty).powi(context.view.tuning.penalty_power);
+    }
     // Where there is a lease, the quota refills the slower the more was turned away.
-    let accepted = candidate.lease.map_or(local.acceptance, |_| 1.0);
-    let healthy = (1.0 - local.penalty).powi(context.view.tuning.penalty_power);
-    let share = place.fleet * healthy * accepted;
-    // A lease is for one request, and that one goes wherever it leads.
-    let probe = candidate
-        .lease_to_probe
-        .filter(|number| *number != local.probed);
+    if candidate.lease.is_none() {
+        share *= local.acceptance;
+    }
+    // A lease to probe is for one request, and that one goes wherever it leads.
+    let probe = candidate.lease_to_probe;
+    let probe = probe.filter(|number| *number != local.probed);
     candidate.probe = probe.filter(|_| place.because == Reason::Drawn && !local.full);
     candidate.reason = match place.because {
         _ if candidate.probe.is_some() => Reason::Probe,
@@ -189,22 +124,22 @@ fn draw(context: &Draw<'_>, candidate: &mut Candidate) {
         _ if place.fleet <= 0.0 => Reason::Open,
         because => because,
     };
-    place.last_resort = !candidate.reason.is_ready();
+    let last_resort = !candidate.reason.is_ready();
     // Exponential races: the order of arrival is a draw without replacement by rate.
     let rate = if share > 0.0 {
         share
     } else {
         place.prior * LAST_RESORT_RATE
     };
-    place.drawn = match candidate.reason {
+    let drawn = match candidate.reason {
         Reason::Probe => 0.0,
         _ => -random(Purpose::Draw).ln() / rate.max(f64::MIN_POSITIVE),
     };
     // A strict order would send everything to an endpoint that is only being tried out: it gets
     // its share of strict requests, too, and no more.
-    place.held_back = place.on_trial && random(Purpose::Trial) > place.fleet;
-    candidate.share = if place.last_resort { 0.0 } else { share };
-    candidate.place = place;
+    let held_back = place.on_trial && random(Purpose::Trial) > place.fleet;
+    candidate.share = if last_resort { 0.0 } else { share };
+    candidate.place.stand(last_resort, held_back, drawn);
 }
 
 /// Two were drawn by share: of these the less loaded one, seen from here, goes first.
@@ -218,7 +153,7 @@ fn keep_the_less_loaded(candidates: &mut [Candidate]) {
         ttft * (f64::from(it.local.in_flight) + 1.0)
     };
     let (one, other) = (load(first), load(second));
-    let alike = first.place.class(&second.place).is_eq() && first.reason == second.reason;
+    let alike = first.place.is_like(&second.place) && first.reason == second.reason;
     if alike && other > 0.0 && other < one {
         std::mem::swap(first, second);
     }
@@ -253,7 +188,7 @@ pub(super) fn keep_first_choice(preferences: &Preferences, plan: &mut Plan) {
         let kept = if preferences.order.is_empty() {
             served & model == 0
         } else {
-            candidate.place.listed < usize::MAX
+            candidate.place.is_listed
         };
         served |= model;
         if !kept {
@@ -272,7 +207,7 @@ pub(super) fn keep_first_choice(preferences: &Preferences, plan: &mut Plan) {
 fn fleet_share(context: &Context<'_>, offer: &Offer<'_>, mode: Mode, prior: f64) -> f64 {
     let (view, tuning) = (context.view, &context.view.tuning);
     let sticky = stickiness(tuning, context.demand, offer.endpoint, mode);
-    let Some(row) = view.row(offer.index) else {
+    let Some(row) = &offer.known.row else {
         return prior * sticky;
     };
     let stale = view
@@ -289,16 +224,16 @@ fn fleet_share(context: &Context<'_>, offer: &Offer<'_>, mode: Mode, prior: f64)
 }
 
 /// Why it stands where it stands, unless its health says otherwise.
-fn reason(place: &Place, rule: &Rule) -> Reason {
-    match rule.sort {
-        _ if !place.is_other => Reason::Sticky,
-        _ if place.late == 2 => Reason::Slow,
-        _ if place.listed < usize::MAX => Reason::Ordered(place.listed),
-        _ if place.off_tier => Reason::OtherTier,
-        _ if place.without_tools => Reason::WithoutTools,
+fn reason(standing: &Standing, rule: &Rule) -> Reason {
+    match (standing.listed, rule.sort) {
+        _ if !standing.is_other => Reason::Sticky,
+        _ if standing.late == 2 => Reason::Slow,
+        (Some(at), _) => Reason::Ordered(at),
+        _ if standing.off_tier => Reason::OtherTier,
+        _ if standing.without_tools => Reason::WithoutTools,
         _ if rule.exacto => Reason::Exacto,
-        Some(mode) if mode != Mode::Balanced => Reason::Sorted(mode),
-        _ if place.doubt > 0 => Reason::Doubtful,
+        (_, Some(mode)) if mode != Mode::Balanced => Reason::Sorted(mode),
+        _ if standing.doubt > 0 => Reason::Doubtful,
         _ => Reason::Drawn,
     }
 }
@@ -311,9 +246,9 @@ fn sort_key(view: &View, offer: &Offer<'_>, rule: &Rule) -> f64 {
     let Some(mode) = rule.sort else {
         return 0.0;
     };
-    let row = view.row(offer.index);
+    let row = offer.known.row.as_ref();
     match mode {
-        Mode::Price => view.known(offer.index).map_or(f64::INFINITY, |it| it.price),
+        Mode::Price => offer.known.price,
         Mode::Latency => row
             .filter(|row| row.ttft_ms.p50 > 0)
             .map_or(f64::INFINITY, |row| f64::from(row.ttft_ms.p50)),

@@ -1,6 +1,7 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
-use super::order::{self, Draw, Place};
+use super::order::{self, Draw};
+use super::place::Place;
 use super::{Demand, Sticky, View};
 use crate::catalog::{Endpoint, Modality, Provider, text_enum};
 use crate::clock::Moment;

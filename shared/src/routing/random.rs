@@ -14,6 +14,7 @@ pub(super) enum Purpose {
 }
 
 /// In (0, 1].
+#[inline]
 #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
 pub(super) fn unit(seed: u64, round: u32, endpoint: Handle, purpose: Purpose) -> f64 {
     let round = u64::from(round).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -23,6 +24,7 @@ pub(super) fn unit(seed: u64, round: u32, endpoint: Handle, purpose: Purpose) ->
     ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64
 }
 
+#[inline]
 fn mix(bits: u64) -> u64 {
     let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,6 +1,7 @@
 //! All that a request may read: the catalogue and what the fleet knows, fixed for its whole life.
 
 use super::{Demand, Pace, Patience, Reason, Task, Tuning};
+use crate::catalog::{Endpoint, Provider, Tier};
 use crate::clock::Moment;
 use crate::health::Handle;
 use crate::id::NodeId;
@@ -30,6 +31,10 @@ pub struct View {
 /// What is looked up once per push instead of once per request.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) provider: Arc<Provider>,
+    /// The service tier that its tag names.
+    pub(super) tier: Option<Tier>,
     /// Its place on the board.
     pub(super) handle: Handle,
     /// USD per token of a usual mix: what `sort: price` goes by.
@@ -53,16 +58,22 @@ impl View {
     /// A view whose ranking never ages; see [`View::received_at`].
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, ranking: Arc<RankingTable>) -> Self {
-        let known = snapshot.endpoints().iter().map(|endpoint| {
+        let endpoints = snapshot.endpoints().iter().zip(0..);
+        let known = endpoints.filter_map(|(endpoint, at)| {
             let price = endpoint.pricing.blended();
             let row = ranking.rows.get(&endpoint.id);
-            Known {
+            // A snapshot has the provider of every endpoint that it has: nobody is left out.
+            let provider = snapshot.provider_of(EndpointIndex(at))?;
+            Some(Known {
+                endpoint: endpoint.clone(),
+                provider: provider.clone(),
+                tier: endpoint.tier(),
                 handle: Handle::of(&endpoint.id),
                 price,
                 prior: price.max(PRICE_MIN).powi(-2),
                 lease: row.and_then(|row| ranking.lease(&endpoint.model, row)),
                 row: row.cloned(),
-            }
+            })
         });
         Self {
             known: known.collect(),
@@ -97,12 +108,14 @@ impl View {
 
     /// What the fleet knows of an endpoint.
     #[must_use]
+    #[inline]
     pub fn row(&self, endpoint: EndpointIndex) -> Option<&RankingRow> {
         self.known(endpoint)?.row.as_ref()
     }
 
     /// How old the ranking is.
     #[must_use]
+    #[inline]
     pub fn ranking_age(&self, now: Moment) -> Duration {
         self.received.map_or(Duration::ZERO, |at| now.since(at))
     }
@@ -117,14 +130,7 @@ impl View {
     /// endpoint takes from the whole fleet. None is not limited.
     #[must_use]
     pub fn lease(&self, endpoint: EndpointIndex, now: Moment) -> Option<f64> {
-        let lease = self.known(endpoint)?.lease?;
-        let stale = self.ranking_age(now) > self.tuning.lease_stale;
-        let part = if stale {
-            self.tuning.lease_stale_part
-        } else {
-            1.0
-        };
-        Some(lease * part)
+        self.lease_of(self.known(endpoint)?, now)
     }
 
     /// How long to wait for an endpoint's first content.
@@ -156,13 +162,27 @@ impl View {
         Patience::of(&self.tuning, &pace, &task, &candidate.provider.timeouts)
     }
 
+    #[inline]
     pub(super) fn known(&self, endpoint: EndpointIndex) -> Option<&Known> {
         self.known.get(usize::try_from(endpoint.0).ok()?)
     }
 
+    #[inline]
+    pub(super) fn lease_of(&self, known: &Known, now: Moment) -> Option<f64> {
+        let lease = known.lease?;
+        let stale = self.ranking_age(now) > self.tuning.lease_stale;
+        let part = if stale {
+            self.tuning.lease_stale_part
+        } else {
+            1.0
+        };
+        Some(lease * part)
+    }
+
     /// The number of this node's probe lease for the endpoint.
-    pub(super) fn probe(&self, endpoint: EndpointIndex) -> Option<u32> {
-        let lease = self.row(endpoint)?.probe.as_ref()?;
+    #[inline]
+    pub(super) fn probe_of(&self, known: &Known) -> Option<u32> {
+        let lease = known.row.as_ref()?.probe.as_ref()?;
         (Some(&lease.node) == self.node.as_ref()).then_some(lease.number)
     }
 }
