@@ -80,8 +80,8 @@ pub(super) fn arrange(context: &Draw<'_>, candidates: &mut [Candidate]) {
             prompt_tokens: context.prompt_tokens,
             peak: by_load,
         };
-        candidate.local = context.health.local(&ask, context.now);
-        draw(context, candidate);
+        let local = context.health.local(&ask, context.now);
+        draw(context, candidate, local);
     }
     place::sort(candidates);
     if by_load {
@@ -102,9 +102,10 @@ pub(super) struct Draw<'a> {
     pub(super) prompt_tokens: u64,
 }
 
-fn draw(context: &Draw<'_>, candidate: &mut Candidate) {
+#[inline]
+fn draw(context: &Draw<'_>, candidate: &mut Candidate, local: Local) {
     let random = |purpose| unit(context.seed, context.round, candidate.handle, purpose);
-    let (local, place) = (candidate.local, &candidate.place);
+    let place = &candidate.place;
     let mut share = place.fleet;
     if local.penalty > 0.0 {
         share *= (1.0 - local.penalty).powi(context.view.tuning.penalty_power);
@@ -139,6 +140,7 @@ fn draw(context: &Draw<'_>, candidate: &mut Candidate) {
     // its share of strict requests, too, and no more.
     let held_back = place.on_trial && random(Purpose::Trial) > place.fleet;
     candidate.share = if last_resort { 0.0 } else { share };
+    candidate.local = local;
     candidate.place.stand(last_resort, held_back, drawn);
 }
 
@@ -228,7 +230,7 @@ fn reason(standing: &Standing, rule: &Rule) -> Reason {
     match (standing.listed, rule.sort) {
         _ if !standing.is_other => Reason::Sticky,
         _ if standing.late == 2 => Reason::Slow,
-        (Some(at), _) => Reason::Ordered(at),
+        (Some(at), _) => Reason::Ordered(u16::try_from(at).unwrap_or(u16::MAX)),
         _ if standing.off_tier => Reason::OtherTier,
         _ if standing.without_tools => Reason::WithoutTools,
         _ if rule.exacto => Reason::Exacto,

@@ -3,7 +3,6 @@
 
 use super::{Candidate, Reason};
 use smallvec::SmallVec;
-use std::cmp::Ordering;
 
 /// What a candidate is ordered by before the draw; from the top, smaller is earlier.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +32,7 @@ const UNLISTED: u64 = 0xffff;
 
 impl Standing {
     /// In one word: 8 bits of group from bit 55, then the rest in its order.
+    #[inline]
     fn class(self) -> u64 {
         let bits = |value: u64, most: u64, at: u32| value.min(most) << at;
         let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
@@ -74,6 +74,7 @@ pub(super) struct Place {
 }
 
 impl Place {
+    #[inline]
     pub(super) fn new(standing: Standing, model: usize, because: Reason) -> Self {
         Self {
             class: standing.class(),
@@ -90,6 +91,7 @@ impl Place {
     }
 
     /// What changes with each draw.
+    #[inline]
     pub(super) fn stand(&mut self, last_resort: bool, held_back: bool, drawn: f64) {
         let set = |is: bool, bit: u64| if is { bit } else { 0 };
         self.class &= !(LAST_RESORT | HELD_BACK);
@@ -103,46 +105,45 @@ impl Place {
     }
 }
 
-/// What candidates are sorted by, small enough to be moved about.
-#[derive(Clone, Copy)]
+/// What candidates are sorted by, small enough to be moved about: numbers that compare as what they
+/// stand for does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     class: u64,
-    sorted: f64,
-    drawn: f64,
+    sorted: i64,
+    drawn: i64,
     index: u32,
-    at: usize,
+    at: u32,
+}
+
+/// Compares as `f64::total_cmp` does.
+#[inline]
+fn ordered(value: f64) -> i64 {
+    let bits = value.to_bits().cast_signed();
+    bits ^ ((bits >> 63) & i64::MAX)
 }
 
 /// Puts candidates in order; equals by their place in the snapshot.
 pub(super) fn sort(candidates: &mut [Candidate]) {
-    let key = |(at, it): (usize, &Candidate)| Key {
+    let key = |(at, it): (u32, &Candidate)| Key {
         class: it.place.class,
-        sorted: it.place.sorted,
-        drawn: it.place.drawn,
+        sorted: ordered(it.place.sorted),
+        drawn: ordered(it.place.drawn),
         index: it.index.0,
         at,
     };
-    let keys = candidates.iter().enumerate().map(key);
+    let keys = (0..).zip(candidates.iter()).map(key);
     let mut keys: SmallVec<[Key; 16]> = keys.collect();
-    keys.sort_unstable_by(compare);
+    keys.sort_unstable();
     // Who belongs here may have been swapped away already: then to where its place's owner was.
     for here in 0..keys.len() {
         let mut from = here;
         while let Some(key) = keys.get(from) {
-            from = key.at;
+            from = usize::try_from(key.at).unwrap_or(usize::MAX);
             if from >= here {
                 candidates.swap(here, from);
                 break;
             }
         }
     }
-}
-
-#[inline]
-fn compare(a: &Key, b: &Key) -> Ordering {
-    a.class
-        .cmp(&b.class)
-        .then_with(|| a.sorted.total_cmp(&b.sorted))
-        .then_with(|| a.drawn.total_cmp(&b.drawn))
-        .then_with(|| a.index.cmp(&b.index))
 }

@@ -118,7 +118,7 @@ pub enum Reason {
     /// Drawn at random by its share.
     Drawn,
     /// The client's `order` names it, at this place.
-    Ordered(usize),
+    Ordered(u16),
     /// The client's `sort`, or the one of the service tier that was asked for.
     Sorted(Mode),
     /// By the reliability of its tool calls.
