@@ -2,6 +2,7 @@
 //! Each command's flags stand in its own file; the work is elsewhere in the library.
 
 mod bench;
+mod fleet;
 mod load;
 mod replay;
 mod scenario;
@@ -42,6 +43,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// A bare Pingora pass-through.
     Peer(bench::PeerArguments),
+    /// Many simulated edges against one control plane.
+    Fleet(fleet::FleetArguments),
     /// The discrete-event simulation of routing.
     Sim(sim::SimArguments),
 }
@@ -82,6 +85,7 @@ async fn run(command: Command) -> Result<Verdict, String> {
         Command::Scenario(arguments) => scenario::scenario(arguments).await,
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Peer(arguments) => bench::peer(arguments).await,
+        Command::Fleet(arguments) => fleet::fleet(arguments).await,
         Command::Sim(arguments) => sim::sim(&arguments),
     }
 }

@@ -12,4 +12,5 @@ pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod server;
+pub mod swarm;
 pub mod wire;

@@ -129,6 +129,18 @@ impl Fleet {
         Client::new(&self.control.addresses.url("console"))
     }
 
+    /// Where the control plane listens for edges; none if it does not say.
+    #[must_use]
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control.addresses.get("control")
+    }
+
+    /// The control plane's data folder.
+    #[must_use]
+    pub fn control_data(&self) -> &Path {
+        &self.control.data
+    }
+
     /// The funded inference key.
     #[must_use]
     pub fn key(&self) -> &str {

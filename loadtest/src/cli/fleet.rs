@@ -1,0 +1,43 @@
+//! `loadtest fleet`: many simulated edges against one control plane.
+
+use super::{Verdict, say_json};
+use crate::swarm::{self, Settings};
+use std::time::Duration;
+
+/// The flags.
+#[derive(clap::Args)]
+pub(super) struct FleetArguments {
+    /// Simulated edges.
+    #[arg(long, default_value_t = 1000)]
+    edges: usize,
+    /// Endpoints of the catalogue, eight of each model.
+    #[arg(long, default_value_t = 2000)]
+    endpoints: usize,
+    /// Endpoints that an edge reports of in a second.
+    #[arg(long, default_value_t = 20)]
+    used: usize,
+    /// How long it is measured, in seconds.
+    #[arg(long, default_value_t = 30.0)]
+    seconds: f64,
+    /// Seconds between two outages.
+    #[arg(long, default_value_t = 3.0)]
+    outage_every: f64,
+    /// One line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn fleet(arguments: FleetArguments) -> Result<Verdict, String> {
+    let seconds = |value: f64| Duration::try_from_secs_f64(value).map_err(|e| e.to_string());
+    let settings = Settings {
+        edges: arguments.edges.max(1),
+        endpoints: arguments.endpoints.max(1),
+        used: arguments.used,
+        window: seconds(arguments.seconds)?,
+        outage_every: seconds(arguments.outage_every)?,
+    };
+    let report = swarm::run(&settings).await;
+    let report = report.map_err(|error| error.to_string())?;
+    say_json(report.json(), !arguments.json);
+    Ok(Verdict::Pass)
+}

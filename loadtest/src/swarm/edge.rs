@@ -1,0 +1,290 @@
+//! One simulated edge: its connection, what it takes and what it reports.
+
+use super::certificates::{Pair, name};
+use super::measured::Observation;
+use super::{Settings, SwarmError};
+use fastrand::Rng;
+use prost::Message;
+use shared::clock::Clock;
+use shared::id::{BootEpoch, EndpointId, Version};
+use shared::proto::discovery as wire;
+use shared::proto::discovery::control_message::Body as Push;
+use shared::proto::discovery::discovery_client::DiscoveryClient;
+use shared::proto::discovery::edge_message::Body as Word;
+use shared::proto::telemetry::telemetry_client::TelemetryClient;
+use shared::ranking::{RankingDelta, RankingTable};
+use shared::task::Stop;
+use shared::window::{self, Outcome, Windows};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+const REGIONS: usize = 5;
+const EDGES_PER_POP: usize = 4;
+/// Words that may wait for a stream.
+const QUEUE_MAX: usize = 16;
+/// The largest message, bytes.
+const MESSAGE_MAX: usize = 64 << 20;
+/// The name in the control plane's certificate.
+const CONTROL_NAME: &str = "godwit-control";
+/// One edge of so many keeps its table and applies each change to it as a real one does; the
+/// others read it and follow its versions: a thousand tables don't fit beside the control plane.
+const KEEPS: usize = 20;
+/// Edges that see an outage.
+const WITNESSES: usize = 20;
+
+/// What all edges do.
+pub(super) struct Plan {
+    endpoints: Vec<EndpointId>,
+    used: usize,
+    outage_every: Duration,
+    begun: AtomicBool,
+    /// Which outage is next, and how many edges have told of it.
+    outage: AtomicUsize,
+}
+
+impl Plan {
+    pub(super) fn new(settings: &Settings, models: usize, providers: usize) -> Self {
+        let of_model = |model: usize| {
+            (0..providers)
+                .map(move |provider| EndpointId::from(format!("lab/model-{model}@p{provider}")))
+        };
+        let mut endpoints: Vec<EndpointId> = (0..models).flat_map(of_model).collect();
+        endpoints.truncate(settings.endpoints);
+        Self {
+            endpoints,
+            used: settings.used,
+            outage_every: settings.outage_every,
+            begun: AtomicBool::new(false),
+            outage: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn begin_outages(&self) {
+        self.begun.store(true, Ordering::SeqCst);
+    }
+
+    /// The endpoint whose outage this edge is to tell of now, after so many seconds.
+    fn broken(&self, number: usize, elapsed: Duration) -> Option<(usize, &EndpointId)> {
+        if !self.begun.load(Ordering::SeqCst) || !number.is_multiple_of(EDGES_PER_POP + 1) {
+            return None;
+        }
+        let every = self.outage_every.as_millis().max(1);
+        let turn = usize::try_from(elapsed.as_millis() / every).ok()?;
+        self.outage.fetch_max(turn, Ordering::SeqCst);
+        let endpoint = self
+            .endpoints
+            .get((turn * 7919) % self.endpoints.len().max(1))?;
+        (number / (EDGES_PER_POP + 1) < WITNESSES).then_some((turn, endpoint))
+    }
+}
+
+/// One edge.
+pub(super) struct SimulatedEdge {
+    pub(super) number: usize,
+    pub(super) plan: Arc<Plan>,
+    pub(super) certificate: Pair,
+    pub(super) ca: String,
+    pub(super) address: SocketAddr,
+    pub(super) clock: Clock,
+    pub(super) told: mpsc::Sender<Observation>,
+    pub(super) gate: Arc<Semaphore>,
+}
+
+impl SimulatedEdge {
+    /// Connects, takes and reports until it is stopped.
+    pub(super) async fn run(self, mut stop: Stop) {
+        let ended = tokio::select! {
+            () = stop.wait() => return,
+            ended = self.serve() => ended,
+        };
+        if let Err(error) = ended {
+            // Whoever counts has gone: so may the reason.
+            let _ = self.told.send(Observation::Lost(error.to_string())).await;
+        }
+    }
+
+    async fn serve(&self) -> Result<(), SwarmError> {
+        let channel = self.connect().await?;
+        let (words, outgoing) = mpsc::channel(QUEUE_MAX);
+        let hello = Some(Word::Hello(self.hello()));
+        let _ = words.send(wire::EdgeMessage { body: hello }).await;
+        let mut discovery =
+            DiscoveryClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX);
+        let pushes = discovery.subscribe(ReceiverStream::new(outgoing)).await;
+        let pushes = pushes.map_err(|status| SwarmError::of("discovery", &status))?;
+        let taking = self.take(pushes.into_inner(), words);
+        tokio::try_join!(taking, self.report(channel))?;
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Channel, SwarmError> {
+        let _turn = self.gate.acquire().await;
+        let pair = Identity::from_pem(&self.certificate.certificate, &self.certificate.key);
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.ca))
+            .domain_name(CONTROL_NAME)
+            .identity(pair);
+        let endpoint = Endpoint::from_shared(format!("https://{}", self.address));
+        let endpoint = endpoint.and_then(|endpoint| endpoint.tls_config(tls));
+        let endpoint = endpoint.map_err(|error| SwarmError::of("connect", &error))?;
+        let channel = endpoint.connect().await;
+        channel.map_err(|error| SwarmError::of("connect", &error))
+    }
+
+    fn pop(&self) -> String {
+        format!("pop-{}", self.number / EDGES_PER_POP)
+    }
+
+    fn region(&self) -> String {
+        format!("region-{}", self.number / EDGES_PER_POP % REGIONS)
+    }
+
+    fn hello(&self) -> wire::Hello {
+        wire::Hello {
+            node_id: name(self.number),
+            pop: self.pop(),
+            region: self.region(),
+            boot_epoch: 1,
+            build: "simulated".to_owned(),
+            ..wire::Hello::default()
+        }
+    }
+
+    /// Takes what is pushed, as an edge does.
+    async fn take(
+        &self,
+        mut pushes: tonic::Streaming<wire::ControlMessage>,
+        words: mpsc::Sender<wire::EdgeMessage>,
+    ) -> Result<(), SwarmError> {
+        let mut held = RankingTable::default();
+        loop {
+            let push = pushes.message().await;
+            let push = push.map_err(|status| SwarmError::of("push", &status))?;
+            let word = match push.and_then(|push| push.body) {
+                Some(Push::Authority(update)) => {
+                    let version = update.manifest.and_then(|manifest| manifest.version);
+                    Some(Word::Ack(wire::Ack { version }))
+                }
+                Some(Push::Ranking(update)) => self.ranking(update, &mut held).await?,
+                Some(Push::Account(_)) => None,
+                None => return Err(SwarmError("the stream has ended".to_owned())),
+            };
+            if let Some(word) = word {
+                let _ = words.send(wire::EdgeMessage { body: Some(word) }).await;
+            }
+        }
+    }
+
+    async fn ranking(
+        &self,
+        update: wire::RankingUpdate,
+        held: &mut RankingTable,
+    ) -> Result<Option<Word>, SwarmError> {
+        let bytes = update.encoded_len();
+        let (generated, acknowledge) = (update.generated_unix_ms, update.acknowledge);
+        let version = update.version;
+        let delta = RankingDelta::try_from(update);
+        let delta = delta.map_err(|error| SwarmError::of("ranking", &error))?;
+        if delta.base.is_some_and(|base| base != held.version) {
+            return Err(SwarmError("a change from what is not held".to_owned()));
+        }
+        let (rows, full) = (
+            delta.rows.len() + delta.removals.len(),
+            delta.base.is_none(),
+        );
+        if self.number.is_multiple_of(KEEPS) {
+            let table = held.apply(delta);
+            *held = table.map_err(|error| SwarmError::of("ranking", &error))?;
+        } else {
+            held.version = delta.version;
+        }
+        let applied = self.clock.unix_ms();
+        let observation = Observation::Applied {
+            edge: self.number,
+            took: Duration::from_millis(applied.saturating_sub(generated)),
+            version: version.map(Version::from).unwrap_or_default(),
+            rows,
+            bytes,
+            full,
+        };
+        let _ = self.told.send(observation).await;
+        Ok(acknowledge.then_some(Word::RankingAck(wire::RankingAck { version })))
+    }
+
+    /// Reports each second, as all edges do at moments of their own.
+    async fn report(&self, channel: Channel) -> Result<(), SwarmError> {
+        let (reports, outgoing) = mpsc::channel(QUEUE_MAX);
+        let accepted = TelemetryClient::new(channel)
+            .report(ReceiverStream::new(outgoing))
+            .await;
+        let accepted = accepted.map_err(|status| SwarmError::of("telemetry", &status))?;
+        let mut acks = accepted.into_inner();
+        let mut random = Rng::with_seed(self.number as u64);
+        let begun = self.clock.now();
+        let mut sequence = 0;
+        let mut told_of = None;
+        loop {
+            let pause = Duration::from_secs(1).mul_f64(0.9 + 0.2 * random.f64());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                ack = acks.message() => match ack {
+                    Ok(Some(_)) => continue,
+                    Ok(None) => return Err(SwarmError("telemetry has ended".to_owned())),
+                    Err(status) => return Err(SwarmError::of("telemetry", &status)),
+                }
+            }
+            sequence += 1;
+            let elapsed = self.clock.now().since(begun);
+            let broken = self.plan.broken(self.number, elapsed);
+            let broken = broken.filter(|(turn, _)| told_of != Some(*turn));
+            told_of = broken.map(|(turn, _)| turn).or(told_of);
+            let report = self.window(sequence, &mut random, broken.map(|(_, id)| id));
+            if reports.send((&report).into()).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn window(
+        &self,
+        sequence: u64,
+        random: &mut Rng,
+        broken: Option<&EndpointId>,
+    ) -> window::Report {
+        let mut windows = Windows::default();
+        for _ in 0..self.plan.used {
+            let Some(endpoint) = random.choice(&self.plan.endpoints) else {
+                break;
+            };
+            windows.record(
+                endpoint,
+                &window::Observation {
+                    ttft: Some(Duration::from_millis(random.u64(300..600))),
+                    tokens_per_second: Some(60.0 + 20.0 * random.f64()),
+                    first_attempt: true,
+                    ..window::Observation::of(Outcome::Ok)
+                },
+            );
+        }
+        if let Some(endpoint) = broken {
+            for _ in 0..3 {
+                windows.record(endpoint, &window::Observation::of(Outcome::HardFail));
+            }
+            windows.opened(endpoint);
+        }
+        window::Report {
+            node: name(self.number).into(),
+            pop: self.pop().into(),
+            region: self.region().into(),
+            epoch: BootEpoch(1),
+            sequence,
+            windows: windows.take(),
+            alarming: broken.is_some(),
+        }
+    }
+}

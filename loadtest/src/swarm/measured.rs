@@ -1,0 +1,264 @@
+//! What the edges saw of the pushes, and what the control plane says of itself.
+
+use super::{Settings, SwarmError};
+use crate::measure::Account;
+use serde_json::{Value, json};
+use shared::id::Version;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long all edges may take to hold a table.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// What an edge tells.
+pub(super) enum Observation {
+    /// It took a ranking.
+    Applied {
+        edge: usize,
+        /// Since the control plane began to make it.
+        took: Duration,
+        version: Version,
+        rows: usize,
+        bytes: usize,
+        full: bool,
+    },
+    /// It lost its connection.
+    Lost(String),
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+pub struct Measured {
+    edges: usize,
+    took: Vec<Duration>,
+    versions: BTreeSet<Version>,
+    changes: u64,
+    rows: u64,
+    bytes: u64,
+    /// Of changes without rows: the time, and the edge's own portion.
+    quiet: (u64, u64),
+    /// Of changes with rows.
+    busy: (u64, u64),
+    full_bytes: (u64, u64),
+    lost: Vec<String>,
+}
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Report(Value);
+
+impl Report {
+    /// As JSON.
+    #[must_use]
+    pub const fn json(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl Measured {
+    /// Nothing seen of so many edges.
+    pub(super) const fn new(edges: usize) -> Self {
+        Self {
+            edges,
+            took: Vec::new(),
+            versions: BTreeSet::new(),
+            changes: 0,
+            rows: 0,
+            bytes: 0,
+            quiet: (0, 0),
+            busy: (0, 0),
+            full_bytes: (0, 0),
+            lost: Vec::new(),
+        }
+    }
+
+    /// Waits until every edge has taken a whole table and one change.
+    pub(super) async fn until_all_hold(
+        &mut self,
+        heard: &mut mpsc::Receiver<Observation>,
+    ) -> Result<(), SwarmError> {
+        let mut holding = BTreeSet::new();
+        let all = async {
+            while holding.len() < self.edges {
+                match heard.recv().await {
+                    Some(Observation::Applied {
+                        edge, full, bytes, ..
+                    }) => {
+                        if full {
+                            add(&mut self.full_bytes, bytes);
+                        } else {
+                            holding.insert(edge);
+                        }
+                    }
+                    Some(Observation::Lost(why)) => return Err(SwarmError(why)),
+                    None => return Err(SwarmError("every edge has gone".to_owned())),
+                }
+            }
+            Ok(())
+        };
+        let within = tokio::time::timeout(START_DEADLINE, all).await;
+        within.map_err(|_| SwarmError("not all edges got a table in time".to_owned()))?
+    }
+
+    /// Counts for so long.
+    pub(super) async fn count(
+        &mut self,
+        heard: &mut mpsc::Receiver<Observation>,
+        window: Duration,
+    ) {
+        let end = tokio::time::sleep(window);
+        tokio::pin!(end);
+        loop {
+            let observation = tokio::select! {
+                () = &mut end => return,
+                observation = heard.recv() => observation,
+            };
+            match observation {
+                Some(Observation::Applied {
+                    took,
+                    version,
+                    rows,
+                    bytes,
+                    full,
+                    ..
+                }) => {
+                    self.took.push(took);
+                    self.versions.insert(version);
+                    if full {
+                        add(&mut self.full_bytes, bytes);
+                        continue;
+                    }
+                    self.changes += 1;
+                    self.rows += rows as u64;
+                    self.bytes += bytes as u64;
+                    add(
+                        if rows == 0 {
+                            &mut self.quiet
+                        } else {
+                            &mut self.busy
+                        },
+                        bytes,
+                    );
+                }
+                Some(Observation::Lost(why)) => self.lost.push(why),
+                None => return,
+            }
+        }
+    }
+
+    pub(super) fn report(
+        mut self,
+        settings: &Settings,
+        metrics: &str,
+        (before, after): (Account, Account),
+    ) -> Report {
+        self.took.sort_unstable();
+        let ticks = self.versions.len() as u64;
+        let seconds = settings.window.as_secs_f64();
+        let rank = histogram(metrics, "godwit_control_rank_seconds");
+        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        Report(json!({
+            "edges": settings.edges,
+            "endpoints": settings.endpoints,
+            "seconds": seconds,
+            "rankings": ticks,
+            "pushes": self.took.len(),
+            "push_to_applied_ms": {
+                "p50": self.millis(0.5),
+                "p99": self.millis(0.99),
+                "max": self.millis(1.0),
+            },
+            "bytes": {
+                "whole_table": mean(self.full_bytes),
+                "change_without_rows": mean(self.quiet),
+                "change_with_rows": mean(self.busy),
+                "rows_per_change": ratio(self.rows, self.changes),
+                "per_row": ratio(self.bytes.saturating_sub(self.changes * mean_u64(self.quiet)), self.rows),
+                "per_edge_and_second": self.bytes as f64 / settings.edges.max(1) as f64 / seconds,
+            },
+            "tick_ms": rank,
+            "control_plane": {
+                "rss_mb": after.rss as f64 / 1e6,
+                "rss_peak_mb": after.rss_peak as f64 / 1e6,
+                "cpu_cores": cpu / seconds,
+            },
+            "edges_lost": self.lost.len(),
+            "first_loss": self.lost.first(),
+        }))
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place in the list"
+    )]
+    fn millis(&self, share: f64) -> f64 {
+        let last = self.took.len().saturating_sub(1);
+        let at = (share * last as f64).round() as usize;
+        let took = self.took.get(at).copied().unwrap_or_default();
+        took.as_secs_f64() * 1000.0
+    }
+}
+
+fn add(sum: &mut (u64, u64), bytes: usize) {
+    sum.0 += 1;
+    sum.1 += bytes as u64;
+}
+
+fn mean((count, bytes): (u64, u64)) -> f64 {
+    ratio(bytes, count)
+}
+
+fn mean_u64((count, bytes): (u64, u64)) -> u64 {
+    bytes.checked_div(count).unwrap_or_default()
+}
+
+fn ratio(whole: u64, parts: u64) -> f64 {
+    if parts == 0 {
+        return 0.0;
+    }
+    whole as f64 / parts as f64
+}
+
+/// The mean of a histogram, and the bound below which 99 % of it lie, in milliseconds.
+fn histogram(metrics: &str, name: &str) -> Value {
+    let value = |line: &str| -> Option<f64> { line.rsplit(' ').next()?.parse().ok() };
+    let of = |suffix: &str| {
+        let start = format!("{name}{suffix}");
+        let line = metrics.lines().find(|line| line.starts_with(&start));
+        line.and_then(value).unwrap_or_default()
+    };
+    let (sum, count) = (of("_sum"), of("_count"));
+    let bucket = format!("{name}_bucket{{le=\"");
+    let within = metrics.lines().filter_map(|line| {
+        let (bound, _) = line.strip_prefix(&bucket)?.split_once('"')?;
+        Some((bound.parse::<f64>().ok()?, value(line)?))
+    });
+    let p99 = within
+        .filter(|(_, below)| *below >= 0.99 * count)
+        .map(|(bound, _)| bound)
+        .fold(f64::INFINITY, f64::min);
+    json!({
+        "count": count,
+        "mean": if count > 0.0 { 1000.0 * sum / count } else { 0.0 },
+        "p99_at_most": if p99.is_finite() { Some(1000.0 * p99) } else { None },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_read() {
+        let text = "x_bucket{le=\"0.01\"} 90\nx_bucket{le=\"0.05\"} 99\nx_bucket{le=\"+Inf\"} 100\n\
+                    x_sum 2\nx_count 100\n";
+        let read = histogram(text, "x");
+        assert_eq!(
+            (&read["mean"], &read["p99_at_most"]),
+            (&20.0.into(), &50.0.into())
+        );
+        assert_eq!(histogram("", "x")["count"], 0.0);
+    }
+}
