@@ -2,6 +2,7 @@
 //! renders its answer. Everything that changes something is in the audit log with its actor.
 
 mod catalog;
+mod endpoint;
 mod fleet;
 mod keys;
 mod money;
@@ -15,6 +16,7 @@ use crate::registry::Registry;
 use crate::security::guard::{OperatorDoor, caller_of};
 use crate::sql::DatabaseError;
 use shared::proto::admin as wire;
+use shared::task::Stop;
 use std::sync::Arc;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status};
@@ -37,6 +39,8 @@ pub struct Deps {
     pub edges: Edges,
     /// Under which leadership to write.
     pub leadership: LeadershipWatch,
+    /// Ends what is watched.
+    pub stop: Stop,
 }
 
 /// The service, to be put behind the operators' door by [`AdminService::server`].
@@ -106,6 +110,8 @@ fn database_status(error: &DatabaseError) -> Status {
 
 #[tonic::async_trait]
 impl wire::admin_server::Admin for AdminService {
+    type WatchRankingsStream = endpoint::Changes;
+
     async fn validate_catalog(
         &self,
         request: Request<wire::CatalogFiles>,
@@ -189,6 +195,27 @@ impl wire::admin_server::Admin for AdminService {
     ) -> Answer<wire::GetRankingsResponse> {
         let (_, message) = open(request)?;
         fleet::rankings(&self.deps, &message)
+    }
+    async fn set_endpoint(
+        &self,
+        request: Request<wire::SetEndpointRequest>,
+    ) -> Answer<wire::SetEndpointResponse> {
+        let (actor, message) = open(request)?;
+        endpoint::set(&self.deps, &actor, &message).await
+    }
+    async fn ranking_history(
+        &self,
+        request: Request<wire::RankingHistoryRequest>,
+    ) -> Answer<wire::RankingHistoryResponse> {
+        let (_, message) = open(request)?;
+        endpoint::history(&self.deps, &message)
+    }
+    async fn watch_rankings(
+        &self,
+        request: Request<wire::GetRankingsRequest>,
+    ) -> Answer<Self::WatchRankingsStream> {
+        let (_, message) = open(request)?;
+        endpoint::watch(&self.deps, message)
     }
     async fn explain_ranking(
         &self,

@@ -217,7 +217,14 @@ async fn parts(
     let ledger = Arc::new(Ledger::open(database, clock.clone()).await?);
     load_catalog(&registry, &accounts, config.catalog.as_deref()).await?;
 
-    let ranker = Ranker::new(Arc::clone(&registry), epoch, config.pace, clock.clone());
+    let ranker = Ranker::open(
+        Arc::clone(&registry),
+        Arc::clone(&store),
+        epoch,
+        config.pace,
+        clock.clone(),
+    )
+    .await?;
     let edges = Edges::open(store, clock.clone()).await?;
     tasks.spawn("registry", Arc::clone(&registry).run(tasks.stop_signal()));
     tasks.spawn("ranker", Arc::clone(&ranker).run(tasks.stop_signal()));

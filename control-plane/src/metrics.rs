@@ -11,6 +11,7 @@ const PUSH_SECONDS: &str = "godwit_control_push_seconds";
 const PUSHES: &str = "godwit_control_pushes_total";
 const PUSH_NACKS: &str = "godwit_control_push_nacks_total";
 const DRASTIC: &str = "godwit_control_drastic_rankings_total";
+const HELD: &str = "godwit_control_held_rankings_total";
 const RANK_SECONDS: &str = "godwit_control_rank_seconds";
 const LEDGER_RETRIES: &str = "godwit_control_ledger_retries_total";
 const LEDGER_LAG_SECONDS: &str = "godwit_control_ledger_lag_seconds";
@@ -56,6 +57,7 @@ pub fn describe() {
         DRASTIC,
         "Ticks that took away much of a region's weight at once"
     );
+    describe_counter!(HELD, "Rankings that did not go out, by reason");
     describe_histogram!(RANK_SECONDS, Unit::Seconds, "One ranking of all regions");
     describe_gauge!(
         LEDGER_LAG_SECONDS,
@@ -108,6 +110,11 @@ pub fn nacked(resources: usize) {
 /// A tick took away much of a region's weight.
 pub fn drastic_ranking() {
     counter!(DRASTIC).increment(1);
+}
+
+/// A ranking did not go out: it is absurd, or no canary has taken the one before.
+pub fn held_ranking(reason: &'static str) {
+    counter!(HELD, "reason" => reason).increment(1);
 }
 
 /// All regions were ranked.

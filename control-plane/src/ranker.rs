@@ -1,13 +1,23 @@
 //! The tick: what all edges saw becomes shares and states for each region, each second and at once
 //! on alarming evidence. The arithmetic is in `shared::ranking` and pure; here are the memory of
-//! the fleet, the clock and the bounds on how often it is done.
+//! the fleet, the clock, the bounds on how often it is done and the guard on what goes out.
+
+mod canary;
+mod history;
+mod wishes;
+
+pub use history::Past;
 
 use crate::metrics;
 use crate::registry::Registry;
-use crate::store::Epoch;
+use crate::store::{Epoch, Store, StoreError};
+use canary::Canaries;
+use history::History;
 use shared::clock::{Clock, Moment};
 use shared::id::{EndpointId, NodeId, Pop, Region, Version};
-use shared::ranking::{Explanation, Fleet, Merged, RankingTable, State, drastic};
+use shared::proto::discovery as wire;
+use shared::ranking::{Explanation, Fleet, Merged, OperatorWish, Portion};
+use shared::ranking::{RankingDelta, RankingTable, absurdity, drastic};
 use shared::task::{Stop, lock};
 use shared::window::Report;
 use std::collections::BTreeMap;
@@ -38,17 +48,37 @@ impl Default for Pace {
 /// The rankings of all regions, made by one tick.
 #[derive(Clone, Debug, Default)]
 pub struct Rankings {
+    /// The tick's.
+    pub version: Option<Version>,
     /// By region.
     pub tables: BTreeMap<Region, Arc<RankingTable>>,
+    /// What leads to each table from the one that was published before, made once for all edges.
+    pub changes: BTreeMap<Region, Change>,
+    /// Each node's part of the demand.
+    pub portions: BTreeMap<NodeId, Arc<Portion>>,
     /// When the evidence behind them was looked at: what a push's duration is measured from.
     pub since: Moment,
+}
+
+/// The change between two published tables of a region.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// As values.
+    pub delta: Arc<RankingDelta>,
+    /// For the wire, without any edge's own.
+    pub message: Arc<wire::RankingUpdate>,
 }
 
 /// The fleet's memory and what was last made of it.
 pub struct Ranker {
     fleet: Mutex<Fleet>,
     registry: Arc<Registry>,
+    store: Arc<dyn Store>,
     rankings: watch::Sender<Arc<Rankings>>,
+    canaries: Mutex<Canaries>,
+    history: Mutex<History>,
+    /// One wish is written at a time.
+    wishing: tokio::sync::Mutex<()>,
     alarm: Notify,
     epoch: Epoch,
     ticks: AtomicU64,
@@ -57,20 +87,37 @@ pub struct Ranker {
 }
 
 impl Ranker {
-    /// A ranker without evidence, for the leadership of `epoch`.
-    #[must_use]
-    pub fn new(registry: Arc<Registry>, epoch: Epoch, pace: Pace, clock: Clock) -> Arc<Self> {
+    /// A ranker without evidence, for the leadership of `epoch`, with the wishes that the store
+    /// remembers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn open(
+        registry: Arc<Registry>,
+        store: Arc<dyn Store>,
+        epoch: Epoch,
+        pace: Pace,
+        clock: Clock,
+    ) -> Result<Arc<Self>, StoreError> {
+        let mut fleet = Fleet::default();
+        for (endpoint, wish) in wishes::load(store.as_ref()).await? {
+            fleet.wish(&endpoint, wish);
+        }
         let (rankings, _) = watch::channel(Arc::default());
-        Arc::new(Self {
-            fleet: Mutex::new(Fleet::default()),
+        Ok(Arc::new(Self {
+            fleet: Mutex::new(fleet),
             registry,
+            store,
             rankings,
+            canaries: Mutex::default(),
+            history: Mutex::default(),
+            wishing: tokio::sync::Mutex::default(),
             alarm: Notify::new(),
             epoch,
             ticks: AtomicU64::new(0),
             pace,
             clock,
-        })
+        }))
     }
 
     /// Adds what a node saw, once however often it is sent. Alarming evidence is ranked at once.
@@ -91,11 +138,34 @@ impl Ranker {
         }
     }
 
-    /// Takes an endpoint out of service in all regions, or (with none) back in, at once. Only
-    /// [`State::Draining`] and [`State::Disabled`] withdraw. Not kept over a restart.
-    pub fn withdraw(&self, endpoint: &EndpointId, state: Option<State>) {
-        lock(&self.fleet).withdraw(endpoint, state);
+    /// Changes what operators want of an endpoint, for good and at once.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing has changed.
+    pub async fn wish(
+        &self,
+        endpoint: &EndpointId,
+        change: impl FnOnce(&mut OperatorWish),
+    ) -> Result<OperatorWish, StoreError> {
+        let _one_at_a_time = self.wishing.lock().await;
+        let mut wishes = self.wishes();
+        let mut wish = wishes.get(endpoint).copied().unwrap_or_default();
+        change(&mut wish);
+        if wish == OperatorWish::default() {
+            wishes.remove(endpoint);
+        } else {
+            wishes.insert(endpoint.clone(), wish);
+        }
+        wishes::save(self.store.as_ref(), self.epoch, &wishes).await?;
+        lock(&self.fleet).wish(endpoint, wish);
         self.alarm.notify_one();
+        Ok(wish)
+    }
+
+    /// What operators want.
+    #[must_use]
+    pub fn wishes(&self) -> BTreeMap<EndpointId, OperatorWish> {
+        lock(&self.fleet).wishes().clone()
     }
 
     /// The newest rankings.
@@ -116,6 +186,37 @@ impl Ranker {
         let served = self.registry.current();
         let now = self.clock.now();
         lock(&self.fleet).explain(&served.snapshot, endpoint, region, now)
+    }
+
+    /// An endpoint's changes of late, newest first; of one region or of all.
+    #[must_use]
+    pub fn history(
+        &self,
+        endpoint: &EndpointId,
+        region: Option<&Region>,
+        limit: usize,
+    ) -> Vec<Past> {
+        lock(&self.history).of(endpoint, region, limit)
+    }
+
+    /// Is this edge to say which ranking it took?
+    #[must_use]
+    pub fn is_canary(&self, node: &NodeId) -> bool {
+        lock(&self.canaries).enlist(node)
+    }
+
+    /// A canary took a ranking.
+    pub fn taken(&self, version: Version) {
+        if lock(&self.canaries).took(version) {
+            self.alarm.notify_one();
+        }
+    }
+
+    /// An edge's stream has ended.
+    pub fn gone(&self, node: &NodeId) {
+        if lock(&self.canaries).dismiss(node) {
+            self.alarm.notify_one();
+        }
     }
 
     /// Ranks until the program stops.
@@ -141,7 +242,7 @@ impl Ranker {
         }
     }
 
-    /// Ranks all regions now and publishes the tables.
+    /// Ranks all regions now and publishes the tables, if they may go out.
     pub fn tick(&self) {
         let number = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
         let epoch = self.epoch.0;
@@ -149,36 +250,77 @@ impl Ranker {
         let served = self.registry.current();
         let since = self.clock.now();
         let unix_ms = self.clock.unix_ms();
-        let tables = {
+        let (tables, portions) = {
             let mut fleet = lock(&self.fleet);
             metrics::unmerged(fleet.shed());
-            fleet.tick(&served.snapshot, since, unix_ms, version)
+            let tables = fleet.tick(&served.snapshot, since, unix_ms, version);
+            (tables, fleet.portions())
         };
         metrics::ranked_within(self.clock.now().since(since));
-        self.guard(&tables);
-        let rankings = Rankings { tables, since };
-        self.rankings.send_if_modified(|newest| {
+        let before = self.current();
+        if !self.may_go_out(&before, &tables) {
+            return;
+        }
+        let changes = changes(&before, &tables);
+        let rankings = Arc::new(Rankings {
+            version: Some(version),
+            tables,
+            changes,
+            portions,
+            since,
+        });
+        let published = self.rankings.send_if_modified(|newest| {
             // Two ticks at one time publish in the order of their numbers.
-            let later = |table: &Arc<RankingTable>| table.version > version;
-            let newer = !newest.tables.values().any(later);
+            let newer = newest.version < Some(version) && newest.version == before.version;
             if newer {
-                *newest = Arc::new(rankings);
+                *newest = Arc::clone(&rankings);
             }
             newer
         });
-    }
-
-    /// Notes ticks that take away much of a region's weight at once.
-    fn guard(&self, tables: &BTreeMap<Region, Arc<RankingTable>>) {
-        let before = self.current();
-        for (region, table) in tables {
-            let was = before.tables.get(region);
-            if was.is_some_and(|was| drastic(was, table)) {
-                metrics::drastic_ranking();
-                tracing::warn!(%region, version = %table.version, "a ranking takes away much weight");
+        if published {
+            let mut history = lock(&self.history);
+            for (region, change) in &rankings.changes {
+                history.add(region, &change.delta);
             }
         }
     }
+
+    /// What is absurd never goes out; what takes away much weight at once waits for a canary.
+    fn may_go_out(&self, before: &Rankings, tables: &BTreeMap<Region, Arc<RankingTable>>) -> bool {
+        for (region, table) in tables {
+            if let Some(reason) = absurdity(table) {
+                metrics::held_ranking("absurd");
+                tracing::error!(%region, reason, "a ranking is refused; the last one stays");
+                return false;
+            }
+        }
+        let is_drastic = |(region, table): (&Region, &Arc<RankingTable>)| {
+            let was = before.tables.get(region);
+            was.is_some_and(|was| drastic(was, table))
+        };
+        if !tables.iter().any(is_drastic) {
+            return true;
+        }
+        metrics::drastic_ranking();
+        let consent = lock(&self.canaries).consent(before.version);
+        if !consent {
+            metrics::held_ranking("canary");
+        }
+        tracing::warn!(consent, "a ranking takes away much weight");
+        consent
+    }
+}
+
+fn changes(
+    before: &Rankings,
+    tables: &BTreeMap<Region, Arc<RankingTable>>,
+) -> BTreeMap<Region, Change> {
+    let changes = tables.iter().filter_map(|(region, table)| {
+        let delta = Arc::new(table.diff(before.tables.get(region)?));
+        let message = Arc::new(wire::RankingUpdate::from(&*delta));
+        Some((region.clone(), Change { delta, message }))
+    });
+    changes.collect()
 }
 
 #[cfg(test)]

@@ -173,10 +173,7 @@ impl Sync {
     async fn take(&mut self, push: wire::ControlMessage) -> Result<Vec<Word>, tonic::Status> {
         match push.body {
             Some(Push::Authority(update)) => Ok(self.authority(update).await),
-            Some(Push::Ranking(update)) => {
-                self.ranking(update)?;
-                Ok(Vec::new())
-            }
+            Some(Push::Ranking(update)) => Ok(self.ranking(update)?.into_iter().collect()),
             Some(Push::Account(update)) => {
                 let applied = self.keys.apply(&update);
                 applied.map_err(|error| tonic::Status::data_loss(error.to_string()))?;
@@ -233,17 +230,33 @@ impl Sync {
         }
     }
 
-    /// A delta that does not fit ends the stream: the next hello brings a full table.
-    fn ranking(&mut self, update: wire::RankingUpdate) -> Result<(), tonic::Status> {
-        let taken = self.session.ranking(update).map_err(|refusal| {
-            count_nack(refusal.label);
-            tonic::Status::failed_precondition(refusal.reason)
-        })?;
+    /// A delta that does not fit ends the stream: the next hello brings a full table. One that
+    /// makes no sense is refused, and the held one stays.
+    fn ranking(&mut self, update: wire::RankingUpdate) -> Result<Option<Word>, tonic::Status> {
+        let (version, acknowledge) = (update.version, update.acknowledge);
+        let taken = match self.session.ranking(update) {
+            Ok(taken) => taken,
+            Err(refusal) => {
+                count_nack(refusal.label);
+                if refusal.label != "absurd" {
+                    return Err(tonic::Status::failed_precondition(refusal.reason));
+                }
+                tracing::warn!(
+                    reason = refusal.reason,
+                    "ranking refused; the last one stays"
+                );
+                let reason = refusal.reason;
+                return Ok(Some(Word::RankingNack(wire::RankingNack {
+                    version,
+                    reason,
+                })));
+            }
+        };
         if taken {
             self.ranking_received = Some(self.config.clock.now());
             self.swap();
         }
-        Ok(())
+        Ok(acknowledge.then_some(Word::RankingAck(wire::RankingAck { version })))
     }
 
     fn swap(&self) {

@@ -7,6 +7,7 @@ mod demand;
 mod evidence;
 mod explain;
 mod fleet;
+mod guard;
 pub mod mode;
 mod portion;
 mod probe;
@@ -25,12 +26,13 @@ mod wish;
 
 pub use explain::Explanation;
 pub use fleet::{Fleet, Merged};
+pub use guard::{absurdity, drastic};
 pub use mode::Mode;
 pub use portion::{LEASE_MARGIN, PORTION_MODELS_MAX, Portion, PortionDelta};
 pub use state::State;
 pub use table::{
     DeltaMismatch, Percentiles, ProbeLease, ROWS_MAX, RankingDelta, RankingRow, RankingTable,
-    drastic, share_u16,
+    share_u16,
 };
 pub use tuning::{
     CapTuning, ModeTuning, NewsTuning, ProbeTuning, ScoreTuning, ShareTuning, SpeedTuning, Tuning,

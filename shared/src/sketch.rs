@@ -58,8 +58,32 @@ impl Sketch {
             self.clone_from(other);
             return;
         }
+        // Both are ascending: one walk through both.
+        let mut at = 0;
         for (index, more) in &other.counts {
-            self.add_bucket(*index, *more);
+            while self.counts.get(at).is_some_and(|(here, _)| here < index) {
+                at += 1;
+            }
+            match self.counts.get_mut(at) {
+                Some((here, count)) if here == index => {
+                    let before = *count;
+                    *count = count.saturating_add(*more);
+                    self.total += u64::from(*count - before);
+                }
+                _ => {
+                    self.counts.insert(at, (*index, *more));
+                    self.total += u64::from(*more);
+                }
+            }
+        }
+    }
+
+    /// Adds what `other` counted, but no more than `most` of it.
+    pub fn merge_at_most(&mut self, other: &Self, most: u64) {
+        if other.total > most {
+            self.merge(&other.thinned(most));
+        } else {
+            self.merge(other);
         }
     }
 

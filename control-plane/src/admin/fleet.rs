@@ -37,6 +37,7 @@ pub(super) fn endpoints(
 ) -> Answer<wire::ListEndpointsResponse> {
     let served = deps.registry.current();
     let rankings = deps.ranker.current();
+    let wishes = deps.ranker.wishes();
     let rows = chosen(&served.snapshot, &message.model)?.map(|endpoint| {
         let id = endpoint.id.clone();
         let states = rankings.tables.iter().filter_map(|(region, table)| {
@@ -44,7 +45,10 @@ pub(super) fn endpoints(
             (state != State::Closed).then(|| format!("{} in {region}", state.as_str()))
         });
         let states: Vec<_> = states.collect();
+        let wish = wishes.get(&id).copied().unwrap_or_default();
         wire::EndpointRow {
+            pinned: wish.pinned,
+            weight: wish.weight(),
             endpoint: id.to_string(),
             provider: endpoint.provider.to_string(),
             prompt_price: endpoint.pricing.prompt.to_string(),
@@ -132,7 +136,7 @@ fn chosen<'a>(
     )
 }
 
-fn region_ranking(
+pub(super) fn region_ranking(
     region: &Region,
     table: &RankingTable,
     endpoints: Vec<wire::RankedEndpoint>,
@@ -147,7 +151,11 @@ fn region_ranking(
     }
 }
 
-fn ranked(endpoint: &EndpointId, row: &RankingRow, samples: f64) -> wire::RankedEndpoint {
+pub(super) fn ranked(
+    endpoint: &EndpointId,
+    row: &RankingRow,
+    samples: f64,
+) -> wire::RankedEndpoint {
     wire::RankedEndpoint {
         endpoint: endpoint.to_string(),
         state: row.state.as_str().to_owned(),
@@ -160,5 +168,11 @@ fn ranked(endpoint: &EndpointId, row: &RankingRow, samples: f64) -> wire::Ranked
         ttft_ms_p95: row.ttft_ms_p95,
         tokens_per_second: f64::from(row.throughput_tenths.p50) / 10.0,
         samples,
+        tool_failure: f64::from(row.tool_failure) / f64::from(u16::MAX),
+        cap: row.cap_per_second().unwrap_or_default(),
+        probe_node: row
+            .probe
+            .as_ref()
+            .map_or_else(String::new, |probe| probe.node.to_string()),
     }
 }

@@ -149,6 +149,7 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         ranker: parts.ranker.clone(),
         edges: parts.edges.clone(),
         leadership: parts.leadership.clone(),
+        stop: tasks.stop_signal(),
     });
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)

@@ -380,9 +380,11 @@ async fn an_edge_without_traffic_gets_its_regions_ranking() {
     let parts = &bench.running.parts;
     let endpoint = "lab/one@acme".into();
     assert!(parts.ranker.explain(&endpoint, &"eu".into()).is_some());
-    parts
+    let disabled = Some(shared::ranking::State::Disabled);
+    let wished = parts
         .ranker
-        .withdraw(&endpoint, Some(shared::ranking::State::Disabled));
+        .wish(&endpoint, |wish| wish.withdrawn = disabled);
+    assert_eq!(wished.await.unwrap().withdrawn, disabled);
     let table = parts.ranker.subscribe();
     let withdrawn = |rankings: &Arc<crate::ranker::Rankings>| {
         let row = rankings

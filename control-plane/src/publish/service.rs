@@ -32,6 +32,8 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 const ACK_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the reason for ending a stream waits to be sent.
 const LAST_WORD_DEADLINE: Duration = Duration::from_secs(1);
+/// Longest reason of a refused ranking that is told, in characters.
+const REASON_MAX: usize = 500;
 /// The most rejections of one message that are looked at.
 const REJECTIONS_MAX: usize = 1000;
 
@@ -142,7 +144,7 @@ async fn serve(
     let presence = sources.edges.connect(who).map_err(turned_away)?;
     sources.edges.save(&node).await;
     tracing::info!(%node, %region, "an edge is connected");
-    let edges = sources.edges.clone();
+    let (edges, ranker) = (sources.edges.clone(), Arc::clone(&sources.ranker));
     let line = Line {
         authority: sources.registry.subscribe(),
         account: sources.accounts.subscribe(),
@@ -158,6 +160,7 @@ async fn serve(
         () = stop.wait() => Ok(()),
         ended = line.run(inbound, outbound) => ended,
     };
+    ranker.gone(&node);
     edges.save(&node).await;
     tracing::info!(%node, reason = ?ended.as_ref().err(), "an edge is gone");
     ended
@@ -168,9 +171,11 @@ async fn hello(inbound: &mut Streaming<wire::EdgeMessage>) -> Result<wire::Hello
     let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
     match first.and_then(|message| message.body) {
         Some(Body::Hello(hello)) => Ok(hello),
-        Some(Body::Ack(_) | Body::Nack(_)) | None => Err(Status::invalid_argument(
-            "the first message must be a hello",
-        )),
+        Some(Body::Ack(_) | Body::Nack(_) | Body::RankingAck(_) | Body::RankingNack(_)) | None => {
+            Err(Status::invalid_argument(
+                "the first message must be a hello",
+            ))
+        }
     }
 }
 
@@ -273,6 +278,19 @@ impl Line {
                 self.presence.nacked(version, &rejected);
                 self.session.nacked(version);
             }
+            Some(Body::RankingAck(ack)) => {
+                self.presence.seen();
+                let version = ack.version.map(Version::from);
+                self.sources.ranker.taken(version.unwrap_or_default());
+            }
+            Some(Body::RankingNack(nack)) => {
+                let version = nack.version.map(Version::from).unwrap_or_default();
+                let reason: String = nack.reason.chars().take(REASON_MAX).collect();
+                metrics::nacked(1);
+                tracing::warn!(node = %self.node, %version, reason, "an edge refuses a ranking");
+                self.presence.seen();
+                self.session.ranking_nacked();
+            }
             Some(Body::Hello(_)) => {
                 return Err(Status::invalid_argument("a stream has one hello"));
             }
@@ -313,17 +331,23 @@ impl Line {
             metrics::pushed(Class::Authority, update.full);
             return Ok(Some(update));
         }
-        let Some(table) = self.table() else {
-            return Ok(None);
-        };
-        let update = self.session.ranking(&table);
-        if let Some(update) = &update {
-            metrics::pushed(Class::Fast, update.full);
-            let since = self.rankings.borrow().since;
-            let took = self.session.took(since, self.sources.clock.now());
-            metrics::pushed_within(Class::Fast, took);
+        Ok(self.ranking())
+    }
+
+    fn ranking(&mut self) -> Option<Update> {
+        let rankings = self.rankings.borrow().clone();
+        let table = rankings.tables.get(&self.region)?;
+        let change = rankings.changes.get(&self.region);
+        let portion = rankings.portions.get(&self.node);
+        let portion = portion.cloned().unwrap_or_default();
+        let mut update = self.session.ranking(table, change, &portion)?;
+        if self.sources.ranker.is_canary(&self.node) {
+            update.acknowledge();
         }
-        Ok(update)
+        metrics::pushed(Class::Fast, update.full);
+        let took = self.session.took(rankings.since, self.sources.clock.now());
+        metrics::pushed_within(Class::Fast, took);
+        Some(update)
     }
 
     /// How long the edge may still take to acknowledge what is on its way.

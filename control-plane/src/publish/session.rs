@@ -2,12 +2,13 @@
 //! is on its way, and compares that with what is newest. One authority update is on its way at a
 //! time; after a refusal the next one is whole, because what the edge holds is then not certain.
 
-use crate::accounts::{AccountEvent, Change, Events};
+use crate::accounts::{AccountEvent, Change as KeyChange, Events};
+use crate::ranker::Change;
 use crate::registry::Published;
 use shared::clock::Moment;
 use shared::id::Version;
 use shared::proto::discovery as wire;
-use shared::ranking::RankingTable;
+use shared::ranking::{Portion, RankingTable};
 use shared::snapshot::Snapshot;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,12 @@ struct OnItsWay {
     sent: Moment,
 }
 
+/// The ranking that was sent last.
+struct SentRanking {
+    table: Arc<RankingTable>,
+    portion: Arc<Portion>,
+}
+
 /// One edge's session.
 pub(super) struct Session {
     held: Held,
@@ -36,7 +43,7 @@ pub(super) struct Session {
     account_sequence: u64,
     /// The log was asked at least once: an edge may be ahead of it, and must then start anew.
     account_asked: bool,
-    ranking: Option<Arc<RankingTable>>,
+    ranking: Option<SentRanking>,
     /// When the stream began: what is older could not have been pushed before.
     begun: Moment,
 }
@@ -164,27 +171,57 @@ impl Session {
     /// Whether [`Session::ranking`] would send something.
     pub(super) fn ranking_is_due(&self, newest: &RankingTable) -> bool {
         let sent = self.ranking.as_ref();
-        sent.is_none_or(|sent| sent.version < newest.version)
+        sent.is_none_or(|sent| sent.table.version < newest.version)
     }
 
-    /// The region's ranking: whole at first, then what has changed, also when that is nothing but
-    /// the time.
-    pub(super) fn ranking(&mut self, newest: &Arc<RankingTable>) -> Option<Update> {
+    /// The region's ranking and the edge's portion: whole at first, then what has changed, also
+    /// when that is nothing but the time. `change` is what leads to `newest` from the table before
+    /// it, made for all edges.
+    pub(super) fn ranking(
+        &mut self,
+        newest: &Arc<RankingTable>,
+        change: Option<&Change>,
+        portion: &Arc<Portion>,
+    ) -> Option<Update> {
         if !self.ranking_is_due(newest) {
             return None;
         }
-        let update = match &self.ranking {
-            None => wire::RankingUpdate::from(&**newest),
-            Some(sent) => wire::RankingUpdate::from(&newest.diff(sent)),
-        };
         let full = self.ranking.is_none();
-        self.ranking = Some(Arc::clone(newest));
+        let mut update = match (&self.ranking, change) {
+            (None, _) => wire::RankingUpdate::from(&**newest),
+            (Some(sent), Some(change)) if change.delta.base == Some(sent.table.version) => {
+                wire::RankingUpdate::clone(&change.message)
+            }
+            (Some(sent), _) => wire::RankingUpdate::from(&newest.diff(&sent.table)),
+        };
+        let before = self.ranking.as_ref().map(|sent| &sent.portion);
+        if !before.is_some_and(|before| Arc::ptr_eq(before, portion)) {
+            let nothing = Portion::default();
+            let delta = portion.diff(before.map_or(&nothing, AsRef::as_ref));
+            update.portion = wire::RankingUpdate::from(&delta).portion;
+        }
+        self.ranking = Some(SentRanking {
+            table: Arc::clone(newest),
+            portion: Arc::clone(portion),
+        });
         let body = wire::control_message::Body::Ranking(update);
         Some(Update::new(body, full))
+    }
+
+    /// The edge refuses a ranking: the next one is whole.
+    pub(super) fn ranking_nacked(&mut self) {
+        self.ranking = None;
     }
 }
 
 impl Update {
+    /// Asks the edge to say that it took a ranking.
+    pub(super) fn acknowledge(&mut self) {
+        if let Some(wire::control_message::Body::Ranking(update)) = &mut self.message.body {
+            update.acknowledge = true;
+        }
+    }
+
     const fn new(body: wire::control_message::Body, full: bool) -> Self {
         let message = wire::ControlMessage { body: Some(body) };
         Self { message, full }
@@ -194,8 +231,8 @@ impl Update {
 fn account_event(event: AccountEvent) -> wire::AccountEvent {
     use wire::account_event::Body;
     let body = match event.change {
-        Change::Denied(key) => Body::KeyDenied(key.0.to_vec()),
-        Change::Changed(key) => Body::KeyChanged(key.0.to_vec()),
+        KeyChange::Denied(key) => Body::KeyDenied(key.0.to_vec()),
+        KeyChange::Changed(key) => Body::KeyChanged(key.0.to_vec()),
     };
     wire::AccountEvent {
         sequence: event.sequence,

@@ -10,7 +10,7 @@ use shared::id::{BootEpoch, NodeId, Region, Version};
 use shared::key::KeyHash;
 use shared::proto::discovery as wire;
 use shared::proto::discovery::control_message::Body;
-use shared::ranking::RankingTable;
+use shared::ranking::{Portion, RankingTable};
 use shared::snapshot::{Rejected, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,14 +172,25 @@ fn rankings_are_whole_once_and_only_newer_ones_follow() {
             ..RankingTable::default()
         })
     };
-    assert!(session.ranking(&table(1)).is_some_and(|update| update.full));
-    assert!(session.ranking(&table(1)).is_none());
-    let next = session.ranking(&table(3)).unwrap();
+    let portion = |usual| {
+        Arc::new(Portion {
+            usual,
+            ..Portion::default()
+        })
+    };
+    let first = session.ranking(&table(1), None, &portion(7));
+    assert!(first.is_some_and(|update| update.full));
+    assert!(session.ranking(&table(1), None, &portion(7)).is_none());
+    let next = session.ranking(&table(3), None, &portion(9)).unwrap();
     let Some(Body::Ranking(update)) = next.message.body else {
         panic!("not a ranking");
     };
     assert_eq!(update.base, Some(version(1).into()));
-    assert!(session.ranking(&table(2)).is_none());
+    assert_eq!(update.portion.and_then(|portion| portion.usual), Some(9));
+    assert!(session.ranking(&table(2), None, &portion(9)).is_none());
+    session.ranking_nacked();
+    let whole = session.ranking(&table(3), None, &portion(9));
+    assert!(whole.is_some_and(|update| update.full));
 }
 
 fn introduction(node: &str, boot_epoch: u64) -> Introduction {

@@ -13,9 +13,15 @@ async fn ranker(pace: Pace) -> (Arc<Ranker>, tempfile::TempDir) {
         .unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let clock = Clock::system();
-    let registry = Registry::open(store, Epoch(3), testing::signer(), clock.clone()).await;
-    let ranker = Ranker::new(registry.unwrap(), Epoch(3), pace, clock);
-    (ranker, folder)
+    let registry = Registry::open(
+        Arc::clone(&store),
+        Epoch(3),
+        testing::signer(),
+        clock.clone(),
+    )
+    .await;
+    let ranker = Ranker::open(registry.unwrap(), store, Epoch(3), pace, clock).await;
+    (ranker.unwrap(), folder)
 }
 
 fn report(sequence: u64, alarming: bool) -> Report {

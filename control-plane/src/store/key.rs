@@ -44,6 +44,8 @@ pub enum Key {
     Chunk(Digest),
     /// `catalog/head`: the digest of the newest revision's description. Compare-and-set only.
     Head,
+    /// `ranking/wishes`: what operators want of endpoints, as JSON.
+    Wishes,
     /// `edge/NODE_ID`: what was last known of an edge, as JSON. Written when it comes and goes.
     Edge(NodeId),
 }
@@ -81,6 +83,7 @@ impl Key {
         match self {
             Self::Chunk(digest) => format!("catalog/chunk/{digest}"),
             Self::Head => "catalog/head".to_owned(),
+            Self::Wishes => "ranking/wishes".to_owned(),
             Self::Edge(node) => format!("edge/{node}"),
         }
     }
@@ -94,7 +97,11 @@ impl Key {
         if let Some(node) = path.strip_prefix("edge/") {
             return (!node.is_empty()).then(|| Self::Edge(NodeId::from(node)));
         }
-        (path == "catalog/head").then_some(Self::Head)
+        match path {
+            "catalog/head" => Some(Self::Head),
+            "ranking/wishes" => Some(Self::Wishes),
+            _ => None,
+        }
     }
 }
 
@@ -113,6 +120,7 @@ mod tests {
         prop_oneof![
             any::<[u8; 32]>().prop_map(|bytes| Key::Chunk(Digest(bytes))),
             Just(Key::Head),
+            Just(Key::Wishes),
             "[A-Za-z0-9._-]{1,64}".prop_map(|node| Key::Edge(NodeId::from(node))),
         ]
     }
@@ -130,6 +138,7 @@ mod tests {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Key::Chunk(digest).path(), format!("catalog/chunk/{hex}"));
         assert_eq!(Key::Head.path(), "catalog/head");
+        assert_eq!(Key::Wishes.path(), "ranking/wishes");
         assert_eq!(Key::Edge(NodeId::from("fra1-a")).path(), "edge/fra1-a");
         for odd in ["", "catalog/heads", "catalog/chunk/ab", "edge/", "edges"] {
             assert_eq!(Key::parse(odd), None, "{odd}");

@@ -6,10 +6,12 @@
 
 mod catalog;
 mod connect;
+mod endpoints;
 mod fleet;
 mod keys;
 mod money;
 mod pki;
+mod rankings;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -105,21 +107,10 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Edge nodes: who is connected, and what each serves.
     Edges,
-    /// Endpoints with price and state.
-    Endpoints {
-        /// Only of this model, e.g. openai/gpt-4o.
-        #[arg(long)]
-        model: Option<String>,
-    },
-    /// What the fleet thinks of endpoints, by region.
-    Rankings {
-        /// Only of this model.
-        #[arg(long)]
-        model: Option<String>,
-        /// Only in this region.
-        #[arg(long)]
-        region: Option<String>,
-    },
+    /// Endpoints with price and state; takes them out of service, pins and weighs them.
+    Endpoints(endpoints::EndpointsArgs),
+    /// What the fleet thinks of endpoints, by region, and how that has changed.
+    Rankings(rankings::RankingsArgs),
     /// Why an endpoint has the place that it has.
     Explain {
         /// MODEL@TAG.
@@ -235,12 +226,10 @@ async fn execute(args: AdminArgs) -> Result<Report, Failed> {
         Command::Catalog(command) => catalog::run(&to, command).await,
         Command::Keys(command) => keys::run(&to, command).await,
         Command::Edges => fleet::edges(&to).await,
-        Command::Endpoints { model } => fleet::endpoints(&to, model.unwrap_or_default()).await,
-        Command::Rankings { model, region } => {
-            fleet::rankings(&to, model.unwrap_or_default(), region.unwrap_or_default()).await
-        }
+        Command::Endpoints(args) => endpoints::run(&to, args).await,
+        Command::Rankings(args) => rankings::run(&to, args).await,
         Command::Explain { endpoint, region } => {
-            fleet::explain(&to, endpoint, region.unwrap_or_default()).await
+            rankings::explain(&to, endpoint, region.unwrap_or_default()).await
         }
         Command::Credits(command) => money::credits(&to, command).await,
         Command::Audit { limit } => money::audit(&to, limit).await,

@@ -8,7 +8,7 @@ use shared::key::KeyHash;
 use shared::manifest::{Manifest, ManifestError, PublicKey};
 use shared::policy::{KeyKind, KeyPolicy, Principal};
 use shared::proto::discovery as wire;
-use shared::ranking::{RankingDelta, RankingTable};
+use shared::ranking::{RankingDelta, RankingTable, absurdity};
 use shared::routing::{Demand, View, plan};
 use shared::snapshot::{RESOURCES_MAX, Rejected, Resource, Snapshot};
 use std::sync::Arc;
@@ -162,7 +162,7 @@ impl Session {
     /// Takes a ranking; true when it is another than the held one.
     ///
     /// # Errors
-    /// It is malformed or its base is not what is held.
+    /// It is malformed, its base is not what is held, or no model could be routed by it.
     pub fn ranking(&mut self, update: wire::RankingUpdate) -> Result<bool, Refusal> {
         let malformed =
             |error: shared::convert::ConvertError| Refusal::new("malformed", error.to_string());
@@ -177,6 +177,9 @@ impl Session {
             .ranking
             .apply(delta)
             .map_err(|error| Refusal::new("base", error.to_string()))?;
+        if let Some(reason) = absurdity(&table) {
+            return Err(Refusal::new("absurd", reason));
+        }
         self.ranking = Arc::new(table);
         Ok(true)
     }

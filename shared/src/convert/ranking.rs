@@ -18,6 +18,7 @@ impl From<&RankingTable> for wire::RankingUpdate {
             rows: rows.map(|(id, row)| to_wire(id, row)).collect(),
             removals: Vec::new(),
             portion: portion_to_wire(&table.portion.diff(&Portion::default())),
+            acknowledge: false,
         }
     }
 }
@@ -32,6 +33,7 @@ impl From<&RankingDelta> for wire::RankingUpdate {
             rows: rows.map(|(id, row)| to_wire(id, row)).collect(),
             removals: delta.removals.iter().map(EndpointId::to_string).collect(),
             portion: portion_to_wire(&delta.portion),
+            acknowledge: delta.acknowledge,
         }
     }
 }
@@ -61,7 +63,18 @@ impl TryFrom<wire::RankingUpdate> for RankingDelta {
                 .map(portion_from_wire)
                 .transpose()?
                 .unwrap_or_default(),
+            acknowledge: update.acknowledge,
         })
+    }
+}
+
+impl From<&PortionDelta> for wire::RankingUpdate {
+    /// An update of nothing but an edge's portion.
+    fn from(delta: &PortionDelta) -> Self {
+        Self {
+            portion: portion_to_wire(delta),
+            ..Self::default()
+        }
     }
 }
 

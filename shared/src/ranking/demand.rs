@@ -32,7 +32,8 @@ impl Demand {
     pub(super) fn gather(&mut self, evidence: &Evidence) {
         for observer in &evidence.observers {
             if observer.brought.requests > 0 {
-                *self.brought.entry(observer.node).or_default() += observer.brought.requests;
+                let brought = self.brought.entry(observer.node).or_default();
+                *brought += u64::from(observer.brought.requests);
             }
         }
     }
@@ -85,6 +86,10 @@ pub(super) struct Portions {
 impl Portions {
     pub(super) fn of(&self, node: NodeIx) -> Option<&Arc<Portion>> {
         self.by_node.get(&node)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (NodeIx, &Arc<Portion>)> {
+        self.by_node.iter().map(|(node, portion)| (*node, portion))
     }
 
     /// Tells all parts again where they have moved. `models` are those whose endpoints have caps,

@@ -37,17 +37,21 @@ pub(super) struct Observer {
 }
 
 /// What an edge brought, whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Brought {
-    pub(super) answers: Answers,
+    /// Attempts that began to answer.
+    answered: u32,
+    /// Failures instead of an answer.
+    ended: u32,
+    /// Failures after an answer began.
+    truncated: u32,
+    silence: u32,
+    tool_errors: u32,
+    openings: u32,
     /// Requests whose first attempt it was.
-    pub(super) requests: u64,
-    /// Attempts that were accepted.
-    pub(super) accepted: u64,
+    pub(super) requests: u32,
     /// Attempts that were turned away for want of capacity.
-    pub(super) turned_away: u64,
-    lately: Pooled,
-    openings: u64,
+    pub(super) turned_away: u32,
 }
 
 /// What a set of observers says together.
@@ -190,28 +194,20 @@ impl Observer {
     }
 
     fn add(&mut self, window: &Window, now: Moment) {
-        let (bad, seen) = window.health();
-        if seen > 0.0 || bad > 0.0 {
+        let before = self.fresh.health();
+        self.fresh.add(window);
+        if self.fresh.health() != before {
             self.last = self.last.max(now);
         }
-        let fresh = &mut self.fresh;
-        fresh.lately.seen += seen;
-        fresh.lately.bad += bad;
-        fresh.lately.tool_errors += real(window.tool_errors);
-        fresh.answers.ok = fresh.answers.ok.saturating_add(window.answered);
-        fresh.answers.failed = fresh.answers.failed.saturating_add(window.failures());
-        fresh.requests = fresh.requests.saturating_add(window.first_attempts);
-        fresh.accepted = fresh.accepted.saturating_add(window.answered);
-        fresh.turned_away = fresh.turned_away.saturating_add(window.turned_away());
-        fresh.openings = fresh.openings.saturating_add(window.openings);
     }
 
     fn fold(&mut self, fading: Fading, tuning: &VerdictTuning) {
         self.lately.scale(fading.lately);
         self.decline.scale(fading.decline);
         self.brought = std::mem::take(&mut self.fresh);
-        self.lately.add(&self.brought.lately, 1.0);
-        self.decline.add(&self.brought.lately, 1.0);
+        let brought = self.brought.health();
+        self.lately.add(&brought, 1.0);
+        self.decline.add(&brought, 1.0);
         if self.brought.openings > 0 {
             self.turned(tuning);
         }
@@ -222,6 +218,49 @@ impl Observer {
     fn turned(&mut self, tuning: &VerdictTuning) {
         self.lately.bad = self.lately.bad.max(tuning.turn);
         self.lately.seen = self.lately.seen.min(self.lately.bad * TURN_SEEN);
+    }
+}
+
+impl Brought {
+    /// Attempts that were accepted.
+    pub(super) const fn accepted(&self) -> u32 {
+        self.answered
+    }
+
+    pub(super) const fn answers(&self) -> Answers {
+        Answers {
+            ok: self.answered as u64,
+            failed: self.ended as u64 + self.truncated as u64,
+        }
+    }
+
+    fn add(&mut self, window: &Window) {
+        for (sum, more) in [
+            (&mut self.answered, window.answered),
+            (
+                &mut self.ended,
+                window.hard_fail.saturating_add(window.timeout),
+            ),
+            (&mut self.truncated, window.truncated),
+            (&mut self.silence, window.silence),
+            (&mut self.tool_errors, window.tool_errors),
+            (&mut self.openings, window.openings),
+            (&mut self.requests, window.first_attempts),
+            (&mut self.turned_away, window.turned_away()),
+        ] {
+            *sum = sum.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// As [`Window::health`].
+    fn health(&self) -> Pooled {
+        let ended = f64::from(self.ended);
+        let silence = f64::from(self.silence);
+        Pooled {
+            seen: f64::from(self.answered) + ended + silence,
+            bad: ended + f64::from(self.truncated) + 0.5 * silence,
+            tool_errors: f64::from(self.tool_errors),
+        }
     }
 }
 

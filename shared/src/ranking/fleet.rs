@@ -200,6 +200,17 @@ impl Fleet {
         known.cloned().unwrap_or_default()
     }
 
+    /// All nodes' parts of the demand as of the last tick.
+    #[must_use]
+    pub fn portions(&self) -> BTreeMap<NodeId, Arc<Portion>> {
+        let all = self.portions.all();
+        let named = all.filter_map(|(ix, portion)| {
+            let node = self.roster.node(ix)?;
+            Some((node.id.clone(), Arc::clone(portion)))
+        });
+        named.collect()
+    }
+
     /// What was not merged because a limit was reached.
     #[must_use]
     pub fn shed(&self) -> u64 {

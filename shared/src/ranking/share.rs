@@ -11,8 +11,11 @@ const CLOSE: f64 = 1.01;
 pub(super) struct Wish {
     /// By endpoint.
     pub(super) weights: Vec<f64>,
-    /// By endpoint; 0 gets nothing.
+    /// By endpoint; 0 gets nothing. What is cut off goes to the others by weight.
     pub(super) limits: Vec<f64>,
+    /// By endpoint: how far it may have grown. What is cut off goes to all by share, so that who
+    /// loses weight loses it at once, however slowly the others grow.
+    pub(super) ramps: Vec<f64>,
     /// Requests per second.
     pub(super) demand: f64,
 }
@@ -67,6 +70,10 @@ impl Wish {
         } else {
             water_fill(&self.weights, &self.limits)
         };
+        normalise(&mut shares);
+        for (share, ramp) in shares.iter_mut().zip(&self.ramps) {
+            *share = share.min(*ramp);
+        }
         normalise(&mut shares);
         shares
     }
@@ -130,6 +137,7 @@ mod tests {
         let wish = Wish {
             weights: weights.to_vec(),
             limits: limits.to_vec(),
+            ramps: vec![1.0; weights.len()],
             demand: 1.0,
         };
         let tuning = ShareTuning {
@@ -165,8 +173,17 @@ mod tests {
         Wish {
             weights: weights.to_vec(),
             limits: vec![1.0; weights.len()],
+            ramps: vec![1.0; weights.len()],
             demand,
         }
+    }
+
+    #[test]
+    fn a_ramp_holds_growth_and_not_the_fall() {
+        let mut wish = wish(&[1e-12, 1.0, 1.0], 1.0);
+        wish.ramps = vec![0.5, 0.3, 0.3];
+        let got = allot(&[wish], &[None; 3], &ShareTuning::default()).remove(0);
+        close(&got, &[0.002 / 1.002, 0.5 / 1.002, 0.5 / 1.002]);
     }
 
     #[test]

@@ -46,9 +46,16 @@ pub(super) enum Better {
 }
 
 impl Recent {
-    /// Adds samples; they count from the next tick.
-    pub(super) fn add(&mut self, sketch: &Sketch) {
-        self.fresh.merge(sketch);
+    /// Adds samples, no more than `most`; they count from the next tick.
+    pub(super) fn add(&mut self, sketch: &Sketch, most: u64) {
+        if !sketch.is_empty() {
+            self.fresh.merge_at_most(sketch, most);
+        }
+    }
+
+    /// What came since the last tick.
+    pub(super) const fn fresh(&self) -> &Sketch {
+        &self.fresh
     }
 
     /// What came since the last tick counts from now on, and what is too old or of another regime
@@ -226,13 +233,13 @@ mod tests {
     fn a_new_regime_is_believed_at_once_and_the_old_one_is_still_told() {
         let (tuning, mut recent) = (SpeedTuning::default(), Recent::default());
         for second in 0..60 {
-            recent.add(&samples(500.0, 10));
+            recent.add(&samples(500.0, 10), u64::MAX);
             recent.fold(Better::Less, &tuning, at(second));
         }
-        recent.add(&samples(4000.0, 4));
+        recent.add(&samples(4000.0, 4), u64::MAX);
         recent.fold(Better::Less, &tuning, at(63));
         close(recent.now().unwrap().p50, 500.0);
-        recent.add(&samples(4000.0, 40));
+        recent.add(&samples(4000.0, 40), u64::MAX);
         recent.fold(Better::Less, &tuning, at(66));
         close(recent.now().unwrap().p50, 4000.0);
         assert_eq!(recent.samples(), 40);
@@ -244,8 +251,8 @@ mod tests {
     #[test]
     fn more_is_better_the_other_way_round() {
         let (tuning, mut recent) = (SpeedTuning::default(), Recent::default());
-        recent.add(&samples(100.0, 80));
-        recent.add(&samples(10.0, 20));
+        recent.add(&samples(100.0, 80), u64::MAX);
+        recent.add(&samples(10.0, 20), u64::MAX);
         recent.fold(Better::More, &tuning, at(1));
         let [p50, p75, p90, _] = recent.told().unwrap();
         close(p50, 100.0);
@@ -257,7 +264,7 @@ mod tests {
     fn after_a_minute_it_no_longer_counts_and_after_five_nothing_is_left() {
         let (tuning, mut recent) = (SpeedTuning::default(), Recent::default());
         for second in 0..30 {
-            recent.add(&samples(500.0, 10));
+            recent.add(&samples(500.0, 10), u64::MAX);
             recent.fold(Better::Less, &tuning, at(second));
         }
         recent.fold(Better::Less, &tuning, at(95));

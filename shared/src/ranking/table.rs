@@ -7,9 +7,6 @@ use std::collections::BTreeMap;
 
 /// The most rows that a table may have.
 pub const ROWS_MAX: usize = 100_000;
-/// The largest share of all weight that one version may take away without a canary's consent.
-const DRASTIC: f64 = 0.3;
-
 /// What the fleet knows of one endpoint, in one region.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RankingRow {
@@ -128,6 +125,8 @@ pub struct RankingDelta {
     pub removals: Vec<EndpointId>,
     /// What changes of the edge's part of the demand.
     pub portion: PortionDelta,
+    /// The edge is asked to say that it took it.
+    pub acknowledge: bool,
 }
 
 /// A delta that starts from another version than the table has.
@@ -158,6 +157,7 @@ impl RankingTable {
                 .collect(),
             removals: older.rows.keys().filter(gone).cloned().collect(),
             portion: self.portion.diff(&older.portion),
+            acknowledge: false,
         }
     }
 
@@ -193,23 +193,6 @@ impl RankingTable {
     pub fn lease(&self, model: &ModelId, row: &RankingRow) -> Option<f64> {
         self.portion.lease(model, row.cap_per_second()?)
     }
-}
-
-/// Does `new` take away more than 30 % of the weight that `old` gave? Such a change needs
-/// the consent of a canary.
-#[must_use]
-pub fn drastic(old: &RankingTable, new: &RankingTable) -> bool {
-    let (mut all, mut lost) = (0.0, 0.0);
-    for (id, was) in &old.rows {
-        let weight = was.share_of(Mode::Balanced);
-        all += weight;
-        // A row that is gone falls back on the price's share: nothing is lost.
-        let now = new.rows.get(id);
-        if now.is_some_and(|row| row.share_of(Mode::Balanced) <= 0.0) {
-            lost += weight;
-        }
-    }
-    lost > DRASTIC * all
 }
 
 /// A share as a row writes it: rounded, and never to nothing what is something.

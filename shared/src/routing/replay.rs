@@ -45,7 +45,7 @@ impl Record {
     /// Makes the plan again, for the demand as the client stated it.
     ///
     /// # Errors
-    /// As [`plan()`].
+    /// As [`plan`].
     pub fn replay(
         &self,
         view: &View,

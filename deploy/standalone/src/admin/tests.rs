@@ -154,6 +154,28 @@ async fn money_and_fleet() {
     assert_eq!(bench.text("rankings").await, "no edge was heard of yet\n");
     let explained = bench.text("explain lab/one@acme --region eu").await;
     assert!(explained.contains("acme"), "{explained}");
+    let cordoned = bench.text("endpoints cordon lab/one@acme").await;
+    assert_eq!(cordoned, "lab/one@acme: draining, weight x1\n");
+    let weighed = bench.json("endpoints weight lab/one@acme 2.5").await;
+    assert_eq!(
+        (&weighed["state"], &weighed["weight"]),
+        (&"draining".into(), &2.5.into())
+    );
+    let back = bench.text("endpoints uncordon lab/one@acme").await;
+    assert_eq!(back, "lab/one@acme: in service, weight x2.5\n");
+    let pinned = bench.text("endpoints pin lab/one@acme").await;
+    assert_eq!(pinned, "lab/one@acme: in service, pinned, weight x2.5\n");
+    let listed = bench.json("endpoints --model lab/one").await;
+    assert_eq!(listed[0]["pinned"], true);
+    assert!(bench.run("endpoints pin lab/one@nobody").await.is_err());
+    assert!(
+        bench
+            .run("endpoints weight lab/one@acme 1e9")
+            .await
+            .is_err()
+    );
+    let history = bench.json("rankings history lab/one@acme").await;
+    assert_eq!(history, Value::Array(vec![]));
     bench.stop().await;
 }
 

@@ -81,14 +81,12 @@ impl Memory {
             .evidence
             .samples_max(&tuning.verdict, Duration::from_secs(1));
         self.evidence.add(from, window, now);
-        self.throughput.add(&window.throughput.thinned(most));
+        self.throughput.add(&window.throughput, most);
         if !window.ttft.is_empty() {
-            let ttft = window.ttft.thinned(most);
-            self.ttft.add(&ttft);
             let at = from.2.at();
             self.reach(at + 1);
             if let Some(local) = self.regions.get_mut(at) {
-                local.ttft.add(&ttft);
+                local.ttft.add(&window.ttft, most);
             }
         }
     }
@@ -113,8 +111,8 @@ impl Memory {
         self.evidence.fold(step.fading, &tuning.verdict);
         let (mut accepted, mut turned_away) = (0_u64, 0_u64);
         for observer in &self.evidence.observers {
-            accepted = accepted.saturating_add(observer.brought.accepted);
-            turned_away = turned_away.saturating_add(observer.brought.turned_away);
+            accepted = accepted.saturating_add(u64::from(observer.brought.accepted()));
+            turned_away = turned_away.saturating_add(u64::from(observer.brought.turned_away));
         }
         self.cap.step(accepted, turned_away, &tuning.cap, now);
         self.speeds(step);
@@ -171,6 +169,9 @@ impl Memory {
         let regime = self.ttft.current_from();
         let before = self.ttft.now();
         self.throughput.fold(Better::More, tuning, now);
+        for local in &self.regions {
+            self.ttft.add(local.ttft.fresh(), u64::MAX);
+        }
         self.ttft.fold(Better::Less, tuning, now);
         for local in &mut self.regions {
             local.ttft.fold(Better::Less, tuning, now);
@@ -245,8 +246,9 @@ impl Memory {
                 && accusers.is_none_or(|accusers| !accused_by(accusers, observer.pop))
         };
         for observer in self.evidence.observers.iter().filter(counts) {
-            sum.ok += observer.brought.answers.ok;
-            sum.failed += observer.brought.answers.failed;
+            let answers = observer.brought.answers();
+            sum.ok += answers.ok;
+            sum.failed += answers.failed;
         }
         sum
     }

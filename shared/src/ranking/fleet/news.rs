@@ -2,7 +2,7 @@
 //! push is as large as what has changed. Shares of one model and mode are told together or not at
 //! all: they go on summing to one.
 
-use crate::ranking::{Percentiles, ProbeLease, RankingRow, State, Tuning, share_u16};
+use crate::ranking::{Mode, Percentiles, ProbeLease, RankingRow, State, Tuning, share_u16};
 
 /// What a tick found of an endpoint in a region, exactly.
 #[derive(Clone, Debug)]
@@ -25,18 +25,25 @@ pub(super) struct Finding {
     pub(super) probe: Option<ProbeLease>,
 }
 
+/// By how much a measured median moves without a reason, relative.
+const NOISE: f64 = 0.03;
+
 /// Are the shares of a mode worth telling? `told` are the rows of before.
 pub(super) fn shares_moved(
     told: &[Option<&RankingRow>],
     now: &[Finding],
     (of, found): (impl Fn(&RankingRow) -> u16, impl Fn(&Finding) -> f64),
-    tuning: &Tuning,
+    (mode, tuning): (Mode, &Tuning),
 ) -> bool {
+    // The sharper a mode follows what is measured, the more of its noise it follows, too.
+    let exponents = tuning.score.of(mode);
+    let follows = exponents.sharpness * (exponents.latency + exponents.throughput);
+    let relative = tuning.news.share.max(NOISE * follows);
     told.iter().zip(now).any(|(told, now)| {
         let Some(told) = told else { return true };
         let before = f64::from(of(told)) / f64::from(u16::MAX);
         let after = found(now);
-        let tolerated = (tuning.news.share * before).max(tuning.news.share_step);
+        let tolerated = (relative * before).max(tuning.news.share_step);
         (before > 0.0) != (after > 0.0)
             || (after - before).abs() > tolerated
             || told.state != now.state

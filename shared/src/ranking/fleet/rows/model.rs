@@ -68,7 +68,8 @@ pub(super) fn look(
             .zip(&costs.terms)
             .map(|((region, found), terms)| Wish {
                 weights: weights(*mode, found, terms, place),
-                limits: limits(*mode, region, found, memories, place),
+                limits: found.iter().map(|it| it.limit).collect(),
+                ramps: ramps(*mode, region, memories, place),
                 demand: demand.rate(region),
             })
             .collect();
@@ -81,8 +82,8 @@ pub(super) fn look(
         {
             let lasting = lasting(*mode, found, terms, place);
             let sum: f64 = lasting.iter().sum();
-            let each = found.iter_mut().zip(shares).zip(&wish.limits).zip(lasting);
-            for (((found, share), limit), weight) in each {
+            let each = found.iter_mut().zip(shares).zip(&wish.ramps).zip(lasting);
+            for (((found, share), ramp), weight) in each {
                 let at = mode.index();
                 put(&mut found.shares, at, share);
                 put(&mut found.deserves, at, weight);
@@ -92,7 +93,7 @@ pub(super) fn look(
                     if sum > 0.0 { weight / sum } else { 0.0 },
                 );
                 if *mode == Mode::Balanced {
-                    found.ramp = *limit;
+                    found.ramp = ramp.min(found.limit);
                 }
             }
         }
@@ -158,26 +159,16 @@ fn weights(mode: Mode, found: &[Found], terms: &[Terms], place: &Place<'_>) -> V
     .collect()
 }
 
-/// The state's limits, and none grows faster than the ramp.
-fn limits(
-    mode: Mode,
-    region: RegionIx,
-    found: &[Found],
-    memories: &[&Memory],
-    place: &Place<'_>,
-) -> Vec<f64> {
-    let limit = |(found, memory): (&Found, &&Memory)| {
-        let local = memory.regions.get(region.at());
-        let before = local.and_then(|local| local.standing);
-        let before = before.and_then(|it| it.shares.get(mode.index()).copied());
-        before.map_or(found.limit, |before| {
-            let before = before.max(place.tuning.share.floor);
-            found
-                .limit
-                .min(ramped(before, place.elapsed, &place.tuning.share))
-        })
+/// How far shares may have grown since the last tick.
+fn ramps(mode: Mode, region: RegionIx, memories: &[&Memory], place: &Place<'_>) -> Vec<f64> {
+    let ramp = |memory: &&Memory| {
+        let standing = memory.regions.get(region.at())?.standing?;
+        let before = standing.shares.get(mode.index())?;
+        let before = before.max(place.tuning.share.floor);
+        Some(ramped(before, place.elapsed, &place.tuning.share))
     };
-    found.iter().zip(memories).map(limit).collect()
+    let each = memories.iter().map(|memory| ramp(memory).unwrap_or(1.0));
+    each.collect()
 }
 
 fn lasting(mode: Mode, found: &[Found], terms: &[Terms], place: &Place<'_>) -> Vec<f64> {

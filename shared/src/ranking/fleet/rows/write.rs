@@ -76,13 +76,13 @@ fn shares(
             told,
             now,
             (|row| get(&row.share), |it| real(&it.shares)),
-            place.tuning,
+            (*mode, place.tuning),
         );
         let lasting_moved = news::shares_moved(
             told,
             now,
             (|row| get(&row.long_run), |it| real(&it.long_run)),
-            place.tuning,
+            (*mode, place.tuning),
         );
         for ((share, long_run), now) in all.iter_mut().zip(now) {
             if let Some(slot) = share.get_mut(at).filter(|_| moved) {

@@ -1,0 +1,321 @@
+//! Caps, portions and leases, probes, wishes, and what is worth telling.
+
+use super::*;
+use crate::catalog::Limits;
+use crate::id::{ModelId, NodeId};
+use crate::ranking::portion::LEASE_MARGIN;
+
+/// As `equals`, each provider allowing so many requests per second.
+fn limited(count: usize, per_second: u32) -> Snapshot {
+    let mut catalog = catalog(count, 1, 0);
+    for provider in &mut catalog.providers {
+        Arc::make_mut(provider).limits = Limits {
+            requests_per_minute: Some(60 * per_second),
+            concurrent: None,
+        };
+    }
+    for at in 0..count {
+        let mut one = endpoint(0, at, &format!("p{at}"));
+        one.pricing = endpoint(0, 0, "p0").pricing;
+        catalog.endpoints.push(Arc::new(one));
+    }
+    snapshot(&catalog)
+}
+
+fn asked(outcome: Outcome, times: usize) -> Window {
+    let mut window = Window::default();
+    for _ in 0..times {
+        window.record(&Observation {
+            first_attempt: true,
+            ..Observation::of(outcome)
+        });
+    }
+    window
+}
+
+/// What each of the edges may send, in requests per second.
+fn leases(bench: &Bench, edges: &[Edge], tag: &str) -> Vec<f64> {
+    let model = ModelId::from("m0/x");
+    let lease = |edge: &Edge| {
+        let mut own = RankingTable::clone(bench.table(edge.2));
+        own.portion = bench.fleet.portion(&edge.0.into()).as_ref().clone();
+        own.lease(&model, &own.rows[&id(tag)]).unwrap()
+    };
+    edges.iter().map(lease).collect()
+}
+
+#[test]
+fn a_configured_limit_is_leased_out_by_demand() {
+    let all = [FRA, AMS, NYC];
+    let mut bench = Bench::new(limited(2, 40), &all);
+    for _ in 0..60 {
+        bench.report(FRA, vec![(id("p0"), asked(Outcome::Ok, 20))]);
+        bench.report(NYC, vec![(id("p0"), asked(Outcome::Ok, 5))]);
+        bench.pass(&all);
+    }
+    let row = bench.row("eu", "p0");
+    assert!((38_000..39_300).contains(&row.cap), "{}", row.cap);
+    let got = leases(&bench, &all, "p0");
+    let sum: f64 = got.iter().sum();
+    let cap = row.cap_per_second().unwrap();
+    assert!(
+        (sum / (LEASE_MARGIN * cap) - 1.0).abs() < 1e-3,
+        "{sum} of {cap}"
+    );
+    assert!(
+        got[0] > 2.0 * got[2],
+        "who asks more may send more: {got:?}"
+    );
+    assert!(got[1] > 2.0, "who asks nothing is not refused: {got:?}");
+    assert_eq!(bench.fleet.portion(&NodeId::from("nobody")).usual, 0);
+}
+
+#[test]
+fn who_turns_away_is_sent_less_and_not_called_sick() {
+    let mut bench = Bench::new(equals(2), &[FRA, NYC]);
+    for _ in 0..10 {
+        for tag in ["p0", "p1"] {
+            bench.report(FRA, vec![(id(tag), asked(Outcome::Ok, 20))]);
+        }
+        bench.pass(&[FRA, NYC]);
+    }
+    assert_eq!(bench.row("eu", "p0").cap, 0);
+    let full = Outcome::RateLimited { retry_after: None };
+    for _ in 0..5 {
+        let mut window = asked(Outcome::Ok, 5);
+        window.merge(&asked(full, 15));
+        bench.report(
+            FRA,
+            vec![(id("p0"), window), (id("p1"), asked(Outcome::Ok, 20))],
+        );
+        bench.pass(&[FRA, NYC]);
+    }
+    let row = bench.row("eu", "p0");
+    assert_eq!(row.state, State::Closed);
+    let cap = row.cap_per_second().unwrap();
+    assert!((3.0..9.0).contains(&cap), "{cap}");
+    // Forty requests per second are asked for.
+    let sent = 40.0 * bench.share("eu", "p0");
+    assert!(sent < 1.3 * cap, "{sent} of {cap}");
+}
+
+#[test]
+fn what_moves_by_noise_is_not_told() {
+    let edges = [FRA, AMS, NYC];
+    let mut bench = Bench::new(equals(4), &edges);
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut told = 0;
+    for second in 0..200 {
+        for edge in edges {
+            for tag in ["p0", "p1", "p2", "p3"] {
+                let mut window = Window::default();
+                for _ in 0..random.usize(1..5) {
+                    window.record(&Observation {
+                        ttft: Some(Duration::from_millis(random.u64(300..600))),
+                        tokens_per_second: Some(50.0 + 20.0 * random.f64()),
+                        first_attempt: true,
+                        ..Observation::of(Outcome::Ok)
+                    });
+                }
+                bench.report(edge, vec![(id(tag), window)]);
+            }
+        }
+        let before = bench.fleet.table(&"eu".into()).cloned();
+        bench.pass(&edges);
+        if let Some(before) = before.filter(|_| second >= 100) {
+            told += bench.table("eu").diff(&before).rows.len();
+        }
+    }
+    assert!(told <= 40, "{told} rows in a hundred quiet seconds");
+}
+
+#[test]
+fn wishes_pin_weigh_and_withdraw() {
+    let mut bench = Bench::new(equals(3), &[FRA, NYC]);
+    let wish = |bench: &mut Bench, tag: &str, wish: OperatorWish| {
+        bench.fleet.wish(&id(tag), wish);
+        for _ in 0..20 {
+            bench.saw(FRA, "p1", Outcome::Ok, 2);
+            bench.pass(&[FRA, NYC]);
+        }
+    };
+    let pinned = OperatorWish {
+        pinned: true,
+        ..OperatorWish::default()
+    };
+    wish(&mut bench, "p0", pinned);
+    assert!(bench.share("eu", "p0") > 0.99);
+    for edge in [FRA, NYC] {
+        bench.saw(edge, "p0", Outcome::HardFail, 20);
+    }
+    bench.tick();
+    assert_eq!(bench.row("eu", "p0").state, State::Open);
+    assert!(
+        bench.share("eu", "p1") > 0.4,
+        "a pin does not hold what fails"
+    );
+
+    let mut bench = Bench::new(equals(3), &[FRA, NYC]);
+    let heavy = OperatorWish {
+        favour: 4.0,
+        ..OperatorWish::default()
+    };
+    wish(&mut bench, "p0", heavy);
+    let (heavy, plain) = (bench.share("eu", "p0"), bench.share("eu", "p2"));
+    assert!((3.8..4.2).contains(&(heavy / plain)), "{heavy} to {plain}");
+    let none = OperatorWish {
+        favour: 0.0,
+        ..OperatorWish::default()
+    };
+    wish(&mut bench, "p0", none);
+    assert_eq!(bench.row("eu", "p0").share, [0; 4]);
+}
+
+#[test]
+fn a_provider_that_fails_in_two_models_is_suspect_in_a_third() {
+    let mut catalog = catalog(2, 3, 0);
+    for model in 0..3 {
+        for at in 0..2 {
+            let mut one = endpoint(model, at, &format!("p{at}"));
+            one.pricing = endpoint(0, 0, "p0").pricing;
+            catalog.endpoints.push(Arc::new(one));
+        }
+    }
+    let mut bench = Bench::new(snapshot(&catalog), &[FRA, NYC]);
+    let of = |model: usize, at: usize| EndpointId::from(format!("m{model}/x@p{at}"));
+    for model in 0..3 {
+        for at in 0..2 {
+            bench.report(FRA, vec![(of(model, at), outcomes(Outcome::Ok, 1))]);
+        }
+    }
+    bench.pass(&[FRA, NYC]);
+    let share = |bench: &Bench| bench.table("eu").rows[&of(2, 0)].share_of(Mode::Balanced);
+    assert!(share(&bench) > 0.4);
+    for model in 0..2 {
+        for edge in [FRA, NYC] {
+            bench.report(edge, vec![(of(model, 0), outcomes(Outcome::HardFail, 20))]);
+        }
+    }
+    bench.tick();
+    bench.tick();
+    assert_eq!(bench.table("eu").rows[&of(0, 0)].state, State::Open);
+    let row = &bench.table("eu").rows[&of(2, 0)];
+    assert_eq!(row.state, State::Closed, "nobody has seen it fail");
+    assert!(share(&bench) < 0.01, "{}", share(&bench));
+}
+
+#[test]
+fn a_slow_decline_shuts_off_too() {
+    let edges = [FRA, AMS, NYC];
+    let mut bench = Bench::new(equals(3), &edges);
+    for _ in 0..30 {
+        for edge in edges {
+            let mut window = outcomes(Outcome::Ok, 3);
+            window.merge(&outcomes(Outcome::HardFail, 1));
+            bench.report(
+                edge,
+                vec![(id("p0"), window), (id("p1"), outcomes(Outcome::Ok, 4))],
+            );
+        }
+        bench.pass(&edges);
+    }
+    let state = bench.row("eu", "p0").state;
+    assert!(matches!(state, State::Open | State::HalfOpen), "{state}");
+    assert_eq!(bench.row("eu", "p1").state, State::Closed);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn leases_sum_to_the_cap(
+        counts in prop::collection::vec(prop::collection::vec(0_usize..12, 3), 1..25),
+    ) {
+        let all = [FRA, AMS, NYC];
+        let mut bench = Bench::new(limited(2, 30), &all);
+        for second in counts {
+            for (edge, count) in all.iter().zip(second) {
+                bench.report(*edge, vec![(id("p0"), asked(Outcome::Ok, count))]);
+            }
+            bench.pass(&all);
+            if bench.table("eu").rows.is_empty() {
+                continue;
+            }
+            let cap = bench.row("eu", "p0").cap_per_second().unwrap();
+            let sum: f64 = leases(&bench, &all, "p0").iter().sum();
+            prop_assert!((sum / (LEASE_MARGIN * cap) - 1.0).abs() < 1e-3, "{sum} of {cap}");
+        }
+    }
+
+    #[test]
+    fn one_node_probes_and_numbers_grow(
+        script in prop::collection::vec((0_usize..3, 0_usize..3, 0_u8..4), 1..60),
+    ) {
+        let edges = [FRA, AMS, NYC];
+        let mut bench = Bench::new(equals(3), &edges);
+        let mut last: BTreeMap<(Region, EndpointId), (u32, String)> = BTreeMap::new();
+        for (edge, tag, kind) in script {
+            let outcome = [Outcome::Ok, Outcome::HardFail, Outcome::Silence, Outcome::Timeout];
+            let window = asked(outcome[usize::from(kind)], 6);
+            bench.report(edges[edge], vec![(id(&format!("p{tag}")), window)]);
+            bench.pass(&edges);
+            for (region, table) in [("eu", bench.table("eu")), ("us", bench.table("us"))] {
+                for (endpoint, row) in &table.rows {
+                    let Some(probe) = &row.probe else { continue };
+                    prop_assert!(!row.state.is_withdrawn());
+                    let here: Vec<&str> =
+                        edges.iter().filter(|it| it.2 == region).map(|it| it.0).collect();
+                    prop_assert!(here.contains(&probe.node.as_str()), "of the region");
+                    let key = (Region::from(region), endpoint.clone());
+                    let now = (probe.number, probe.node.to_string());
+                    if let Some(before) = last.insert(key, now.clone()) {
+                        prop_assert!(before.0 <= now.0, "numbers never go back");
+                        prop_assert!(before.0 < now.0 || before == now, "one node per number");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_endpoint_always_routes(
+        script in prop::collection::vec((0_usize..3, 0_u8..4, 1_usize..30), 1..40),
+    ) {
+        let edges = [FRA, AMS, NYC];
+        let mut bench = Bench::new(equals(1), &edges);
+        for (edge, kind, times) in script {
+            let full = Outcome::RateLimited { retry_after: None };
+            let outcome = [Outcome::Ok, Outcome::HardFail, Outcome::Timeout, full];
+            let window = asked(outcome[usize::from(kind)], times);
+            bench.report(edges[edge], vec![(id("p0"), window)]);
+            bench.pass(&edges);
+            prop_assert_eq!(absurdity(bench.table("us")), None);
+            for row in bench.table("us").rows.values() {
+                prop_assert!((row.share_of(Mode::Balanced) - 1.0).abs() < 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn a_higher_price_never_raises_a_share(
+        reports in some_reports(), cheap in 1_u32..50, dearer in 1_u32..50,
+    ) {
+        let share_at = |price: u32| {
+            let mut catalog = catalog(3, 1, 3);
+            let mut one = endpoint(0, 0, "p0");
+            one.pricing.prompt = format!("0.0000000{price:02}").parse().unwrap();
+            catalog.endpoints[0] = Arc::new(one);
+            let mut fleet = Fleet::default();
+            for report in &without_capacity(&reports) {
+                fleet.merge(report, at(50.0));
+            }
+            fleet.merge(&report(NYC, 98, vec![(id("p0"), outcomes(Outcome::Ok, 1))]), at(50.0));
+            let tables = fleet.tick(&snapshot(&catalog), at(50.0), 7, Version::default());
+            tables[&Region::from("us")].rows[&id("p0")].share
+        };
+        let (before, after) = (share_at(cheap), share_at(cheap + dearer));
+        for (before, after) in before.into_iter().zip(after) {
+            prop_assert!(after <= before.saturating_add(1), "{before} to {after}");
+        }
+    }
+}
