@@ -174,3 +174,74 @@ proptest! {
         let _ = check(&String::from_utf8_lossy(&bytes));
     }
 }
+
+/// What a scanner that goes byte by byte says of a string.
+fn slowly(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            0..0x20 => return None,
+            b'\\' => match bytes.get(at + 1)? {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+                b'u' if bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
+                _ => return None,
+            },
+            _ => at += 1,
+        }
+    }
+}
+
+#[track_caller]
+fn same_end(text: &str) {
+    let mut scanner = Scanner::new(text);
+    let end = scanner.string().ok().map(|_| scanner.at());
+    assert_eq!(end, slowly(text), "{text:?}");
+    assert_eq!(
+        end.is_some_and(|end| end == text.len()),
+        serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
+    );
+}
+
+#[test]
+fn long_strings_end_where_they_end() {
+    for filler in [
+        "x", "ab\\n", "\\\"", "\\\\", "\\u4f60", "\\\\\\\"", "é\\t", "\\/",
+    ] {
+        for times in [1, 30, 90, 300, 700] {
+            let run = filler.repeat(times);
+            for end in [
+                "\"",
+                "\\\"\"",
+                "\\\\\"",
+                "\n\"",
+                "\\x\"",
+                "\\u12g4\"",
+                "\\",
+                "\\u12",
+                "",
+            ] {
+                for start in ["", "\\n", "\\\\", "a\\\""] {
+                    same_end(&format!("\"{start}{run}{end}"));
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn long_strings_of_anything_end_where_they_end(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "a", "\\n", "\\\"", "\\\\", "\\u00e9", "é", "text ", "\\", "\"", "\u{1}", "\\u12",
+            ]),
+            0..60,
+        ),
+        plain in 0usize..700,
+    ) {
+        let run = "plain \\n text ".repeat(plain / 12);
+        same_end(&format!("\"{run}{}\"", pieces.concat()));
+    }
+}
