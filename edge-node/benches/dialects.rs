@@ -7,6 +7,8 @@
     reason = "a benchmark may panic"
 )]
 
+#[path = "../tests/support/offer.rs"]
+mod offer;
 #[allow(dead_code, reason = "the tests read more of a recording")]
 #[path = "../tests/golden/recording.rs"]
 mod recording;
@@ -19,9 +21,8 @@ use edge_node::ingress::{Api, Call, Surface, parse};
 use http::HeaderMap;
 use recording::{Recording, recordings};
 use serde_json::json;
-use shared::catalog::{Auth, DataPolicy, Dialect, Endpoint, Limits, Pricing, Provider};
-use shared::catalog::{Quantization, Timeouts};
-use shared::id::{EndpointId, GenerationId, ModelId};
+use shared::catalog::{Dialect, Endpoint, Provider};
+use shared::id::GenerationId;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -43,38 +44,11 @@ struct Way {
 
 impl Way {
     fn to(dialect: Dialect) -> Self {
-        let model = ModelId::from("test/model");
         Self {
-            provider: Provider {
-                slug: "acme".into(),
-                name: "Acme AI".to_owned(),
-                dialect,
-                base_url: "http://127.0.0.1:1/v1".to_owned(),
-                auth: Auth::Bearer,
-                api_key_env: None,
-                regions: Vec::new(),
-                data_policy: DataPolicy::default(),
-                quirks: Vec::new(),
-                timeouts: Timeouts::default(),
-                limits: Limits::default(),
-                privacy_policy_url: None,
-                terms_of_service_url: None,
-                status_page_url: None,
-                headquarters: None,
-                datacenters: Vec::new(),
-            },
+            provider: offer::provider(dialect),
             endpoint: Endpoint {
-                id: EndpointId::of(&model, "acme"),
-                model,
-                provider: "acme".into(),
-                tag: "acme".to_owned(),
-                provider_model: "upstream-model".to_owned(),
                 context_length: 1 << 20,
-                max_completion_tokens: Some(8192),
-                max_prompt_tokens: None,
-                quantization: Quantization::Unknown,
-                supported_parameters: Vec::new(),
-                pricing: Pricing::default(),
+                ..offer::endpoint("test/model", "upstream-model")
             },
             generation: GenerationId::from("gen-bench"),
         }

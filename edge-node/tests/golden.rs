@@ -9,6 +9,9 @@
     reason = "a test may panic"
 )]
 
+#[path = "support/offer.rs"]
+mod offer;
+
 mod golden {
     pub(crate) mod bedrock;
     pub(crate) mod cohere;
@@ -25,52 +28,9 @@ use edge_node::ingress::{Api, Call, Surface, parse};
 use golden::recording::{Recording, recordings};
 use golden::said::Said;
 use http::HeaderMap;
-use shared::catalog::{Auth, DataPolicy, Dialect, Endpoint, Limits, Pricing, Provider};
-use shared::catalog::{Quantization, Timeouts};
-use shared::id::{EndpointId, GenerationId, ModelId};
+use shared::catalog::Dialect;
+use shared::id::GenerationId;
 use shared::usage::{Cost, Usage, cost};
-
-fn provider(dialect: Dialect) -> Provider {
-    Provider {
-        slug: "acme".into(),
-        name: "Acme AI".to_owned(),
-        dialect,
-        base_url: "http://127.0.0.1:1/v1".to_owned(),
-        auth: Auth::Bearer,
-        api_key_env: None,
-        regions: Vec::new(),
-        data_policy: DataPolicy::default(),
-        quirks: Vec::new(),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-        privacy_policy_url: None,
-        terms_of_service_url: None,
-        status_page_url: None,
-        headquarters: None,
-        datacenters: Vec::new(),
-    }
-}
-
-fn endpoint() -> Endpoint {
-    let model = ModelId::from("test/model");
-    Endpoint {
-        id: EndpointId::of(&model, "acme"),
-        model,
-        provider: "acme".into(),
-        tag: "acme".to_owned(),
-        provider_model: "upstream-model".to_owned(),
-        context_length: 1 << 20,
-        max_completion_tokens: Some(8192),
-        max_prompt_tokens: None,
-        quantization: Quantization::Unknown,
-        supported_parameters: Vec::new(),
-        pricing: Pricing {
-            prompt: "0.000001".parse().unwrap(),
-            completion: "0.000002".parse().unwrap(),
-            ..Pricing::default()
-        },
-    }
-}
 
 /// The client's bytes, or the failure that they end in; and the usage that was metered.
 struct Played {
@@ -81,7 +41,10 @@ struct Played {
 
 /// Plays a body in pieces of `size` bytes.
 fn play(call: &Call, dialect: Dialect, body: &[u8], size: usize) -> Played {
-    let (provider, endpoint) = (provider(dialect), endpoint());
+    let (provider, endpoint) = (
+        offer::provider(dialect),
+        offer::endpoint("test/model", "upstream-model"),
+    );
     let generation = GenerationId::from("gen-test");
     let target = Target {
         endpoint: &endpoint,
@@ -131,7 +94,7 @@ fn check(recording: &Recording, api: Api) -> Vec<String> {
         Err(failure) => return vec![failure.message],
     };
     if recording.status != 200 {
-        let provider = provider(recording.dialect);
+        let provider = offer::provider(recording.dialect);
         let headers = recording.headers();
         let failure = dialect::classify(&provider, recording.status, &headers, &recording.body);
         let clean = failure.status >= 400 && !failure.message.contains("sk-");

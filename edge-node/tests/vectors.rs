@@ -9,52 +9,24 @@
     reason = "a test may panic"
 )]
 
+#[path = "support/offer.rs"]
+mod offer;
+
 use bytes::{Bytes, BytesMut};
 use edge_node::dialect::{self, Bill, Outgoing, Target};
 use edge_node::ingress::{Api, Surface, parse};
 use http::HeaderMap;
 use serde_json::{Value, json};
-use shared::catalog::{Auth, DataPolicy, Dialect, Endpoint, Limits, Pricing, Provider};
-use shared::catalog::{Quantization, Quirk, Timeouts};
-use shared::id::{EndpointId, GenerationId, ModelId};
+use shared::catalog::{Dialect, Provider, Quirk};
+use shared::id::GenerationId;
 use shared::usage::{Usage, cost};
 use std::path::Path;
 
 fn provider(dialect: Dialect, quirks: &[Quirk]) -> Provider {
     Provider {
-        slug: "acme".into(),
-        name: "Acme AI".to_owned(),
-        dialect,
         base_url: "http://127.0.0.1:1/v1beta".to_owned(),
-        auth: Auth::Bearer,
-        api_key_env: None,
-        regions: Vec::new(),
-        data_policy: DataPolicy::default(),
         quirks: quirks.to_vec(),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-        privacy_policy_url: None,
-        terms_of_service_url: None,
-        status_page_url: None,
-        headquarters: None,
-        datacenters: Vec::new(),
-    }
-}
-
-fn endpoint(name: &str) -> Endpoint {
-    let model = ModelId::from("test/model");
-    Endpoint {
-        id: EndpointId::of(&model, "acme"),
-        model,
-        provider: "acme".into(),
-        tag: "acme".to_owned(),
-        provider_model: name.to_owned(),
-        context_length: 1 << 20,
-        max_completion_tokens: None,
-        max_prompt_tokens: None,
-        quantization: Quantization::Unknown,
-        supported_parameters: Vec::new(),
-        pricing: Pricing::default(),
+        ..offer::provider(dialect)
     }
 }
 
@@ -81,7 +53,10 @@ impl Case {
     fn play(&self, api: Api, request: &Value, model: &str) -> (Value, Value, Usage) {
         let body = Bytes::from(request.to_string());
         let call = parse(api, Surface::OpenRouter, &HeaderMap::new(), body).unwrap();
-        let (endpoint, generation) = (endpoint(model), GenerationId::from("gen-test"));
+        let (endpoint, generation) = (
+            offer::endpoint("test/model", model),
+            GenerationId::from("gen-test"),
+        );
         let target = Target {
             endpoint: &endpoint,
             provider: &self.provider,

@@ -1,16 +1,16 @@
 //! A provider, an endpoint and answers to play through them, for the tests of the dialects.
 
+#[path = "../../tests/support/offer.rs"]
+mod offer;
+
 use crate::dialect::{Bill, Target, Translator, prepare};
 use crate::failure::Failure;
 use crate::ingress::{Api, Call, Surface, parse};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use serde_json::Value;
-use shared::catalog::{
-    Auth, DataPolicy, Dialect, Endpoint, Limits, Parameter, Pricing, Provider, Quantization, Quirk,
-    Timeouts,
-};
-use shared::id::{EndpointId, GenerationId, ModelId};
+use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
+use shared::id::GenerationId;
 use shared::usage::{Usage, cost};
 
 /// One endpoint and what is asked of it.
@@ -35,43 +35,9 @@ pub(crate) struct Played {
 
 impl Fixture {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        let model = ModelId::from("author/model");
         Self {
-            provider: Provider {
-                slug: "acme".into(),
-                name: "Acme AI".to_owned(),
-                dialect,
-                base_url: "http://127.0.0.1:1/v1".to_owned(),
-                auth: Auth::Bearer,
-                api_key_env: None,
-                regions: Vec::new(),
-                data_policy: DataPolicy::default(),
-                quirks: Vec::new(),
-                timeouts: Timeouts::default(),
-                limits: Limits::default(),
-                privacy_policy_url: None,
-                terms_of_service_url: None,
-                status_page_url: None,
-                headquarters: None,
-                datacenters: Vec::new(),
-            },
-            endpoint: Endpoint {
-                id: EndpointId::of(&model, "acme"),
-                model,
-                provider: "acme".into(),
-                tag: "acme".to_owned(),
-                provider_model: "theirs".to_owned(),
-                context_length: 100_000,
-                max_completion_tokens: None,
-                max_prompt_tokens: None,
-                quantization: Quantization::Unknown,
-                supported_parameters: Vec::new(),
-                pricing: Pricing {
-                    prompt: "0.000001".parse().unwrap(),
-                    completion: "0.000002".parse().unwrap(),
-                    ..Pricing::default()
-                },
-            },
+            provider: offer::provider(dialect),
+            endpoint: offer::endpoint("author/model", "theirs"),
             api: Api::Chat,
             surface: Surface::OpenRouter,
             clamp: None,
