@@ -22,7 +22,7 @@ use crate::listen::guard;
 use crate::node::Node;
 use crate::relay;
 use explain::Story;
-use quote::Quote;
+use quote::{Extent, Quote};
 pub(crate) use refuse::no_plan;
 use route::Route;
 use shared::policy::Principal;
@@ -92,7 +92,7 @@ async fn steps(
     router::estimate(node, &view, &mut call);
     let thread = node.recall(&principal, &view, &mut call);
     let plan = planned(node, &view, &principal, &call, story)?;
-    let quote = Quote::of(&plan, &call.demand, call.n);
+    let quote = Quote::of(&plan, &call.demand, Extent::of(&call));
     let intent = Intent {
         generation: client.generation().clone(),
         api: api.as_str(),

@@ -125,6 +125,10 @@ pub struct Call {
     pub max_tokens: Option<u64>,
     /// How many choices.
     pub n: u32,
+    /// Pictures that go in.
+    pub images: u64,
+    /// In how many units a ranking is charged at most; 0 for anything else.
+    pub search_units: u64,
     /// Which conversation it goes on with.
     pub conversation: Option<Conversation>,
     /// How urgent it is.
@@ -283,6 +287,8 @@ fn assemble(
         metadata: asks_for_metadata(headers),
         max_tokens,
         n: peek.n.unwrap_or(1),
+        images: peek.survey.images,
+        search_units: peek.survey.search_units,
         urgency: peek.urgency,
         auto: peek.auto,
         text_bytes,

@@ -39,6 +39,8 @@ pub struct Usage {
     pub web_searches: u64,
     /// In how many units the fixed price of a request is charged (Cohere's search units); 0 is one.
     pub search_units: u64,
+    /// Pictures of the prompt, where each has a price of its own.
+    pub images: u64,
     /// True when the provider reported nothing and the counts are our estimate.
     pub estimated: bool,
 }
@@ -91,6 +93,7 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
         prompt += take(&mut prompt_left, part, rate);
     }
     prompt += price.prompt.cost(prompt_left);
+    prompt += price.image.unwrap_or_default().cost(usage.images);
 
     let mut completion_left = usage.completion;
     let mut completion = Amount::ZERO;
@@ -189,6 +192,18 @@ mod tests {
         };
         assert_eq!(cost(&with(0), &pricing).total().to_string(), "0.002");
         assert_eq!(cost(&with(3), &pricing).total().to_string(), "0.006");
+    }
+
+    #[test]
+    fn pictures_are_charged_one_by_one_where_they_have_a_price() {
+        let usage = Usage {
+            images: 3,
+            ..Usage::default()
+        };
+        assert_eq!(cost(&usage, &pricing()).total(), Amount::ZERO);
+        let mut pricing = pricing();
+        pricing.image = Some("0.0001".parse().unwrap());
+        assert_eq!(cost(&usage, &pricing).prompt.to_string(), "0.0003");
     }
 
     #[test]

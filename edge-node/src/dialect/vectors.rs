@@ -15,7 +15,7 @@ use crate::dialect::write::refuse;
 use crate::dialect::{Outgoing, Target};
 use crate::failure::Failure;
 use crate::ingress::{self, Call};
-use crate::message::{Embed, Input};
+use crate::message::{Embed, Input, Part};
 use answer::{Collected, Kind};
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -46,8 +46,14 @@ pub(super) fn embed(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failur
         [Input::Tokens(_)] => 1,
         all => all.len(),
     };
+    let parts = request.inputs.iter().flat_map(|input| match input {
+        Input::Parts(parts) => parts.as_slice(),
+        Input::Text(_) | Input::Tokens(_) => &[],
+    });
+    let images = parts.filter(|part| matches!(part, Part::Image { .. }));
     let kind = Kind::Vectors {
         count,
+        images: images.count() as u64,
         base64: request.base64,
     };
     Ok(outgoing(composed, Collected::new(kind, call, target)))

@@ -1,5 +1,6 @@
 //! What a request may cost at most, and what to ask of a provider when less is at hand. Pure.
 
+use crate::ingress::Call;
 use shared::catalog::{Endpoint, Pricing};
 use shared::money::Amount;
 use shared::routing::{Demand, Plan};
@@ -13,9 +14,33 @@ pub const LEAST_COMPLETION: u64 = 64;
 /// Completion tokens assumed where neither the client nor the endpoint names a bound.
 pub const UNBOUNDED_COMPLETION: u64 = 32_768;
 
+/// What is counted in other things than tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// How many answers; 0 is one.
+    pub choices: u32,
+    /// Pictures that go in.
+    pub images: u64,
+    /// Units of a ranking; 0 is one.
+    pub search_units: u64,
+}
+
+impl Extent {
+    /// Of a call.
+    #[must_use]
+    pub const fn of(call: &Call) -> Self {
+        Self {
+            choices: call.n,
+            images: call.images,
+            search_units: call.search_units,
+        }
+    }
+}
+
 /// The bounds of one request's price over all its candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
+    extent: Extent,
     /// The worst case.
     pub ceiling: Amount,
     /// With less than this the request is refused.
@@ -23,18 +48,20 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// The dearest candidate decides, since failover may end there; each of `choices` answers may
+    /// The dearest candidate decides, since failover may end there; each of several answers may
     /// be as long as the bound.
     #[must_use]
-    pub fn of(plan: &Plan, demand: &Demand, choices: u32) -> Self {
+    pub fn of(plan: &Plan, demand: &Demand, extent: Extent) -> Self {
         let mut quote = Self {
+            extent,
             ceiling: Amount::ZERO,
             least: Amount::ZERO,
         };
         for candidate in &plan.candidates {
             let endpoint = &candidate.endpoint;
-            let prompt = prompt_cost(&endpoint.pricing, demand);
-            let most = most_completion(endpoint, demand).saturating_mul(u64::from(choices.max(1)));
+            let prompt = prompt_cost(&endpoint.pricing, demand, extent);
+            let choices = u64::from(extent.choices.max(1));
+            let most = most_completion(endpoint, demand).saturating_mul(choices);
             let completion = |tokens| dearest_completion(&endpoint.pricing, demand, tokens);
             quote.ceiling = quote.ceiling.max(prompt + completion(most));
             quote.least = quote
@@ -51,7 +78,7 @@ impl Quote {
         if held >= self.ceiling {
             return None;
         }
-        let left = (held - prompt_cost(pricing, demand)).at_least_zero();
+        let left = (held - prompt_cost(pricing, demand, self.extent)).at_least_zero();
         let each = dearest_completion(pricing, demand, 1_000_000);
         if each <= Amount::ZERO {
             return None;
@@ -76,7 +103,7 @@ fn most_completion(endpoint: &Endpoint, demand: &Demand) -> u64 {
         .min(endpoint.context_length.max(1))
 }
 
-fn prompt_cost(pricing: &Pricing, demand: &Demand) -> Amount {
+fn prompt_cost(pricing: &Pricing, demand: &Demand, extent: Extent) -> Amount {
     let tokens = demand.prompt_tokens.saturating_mul(PROMPT_SAFETY);
     let price = pricing.at(tokens);
     let dearest = [
@@ -87,7 +114,10 @@ fn prompt_cost(pricing: &Pricing, demand: &Demand) -> Amount {
     .into_iter()
     .flatten()
     .fold(price.prompt, Ord::max);
-    dearest.cost(tokens) + price.request.unwrap_or_default().cost(1)
+    let units = extent.search_units.max(1);
+    dearest.cost(tokens)
+        + price.request.unwrap_or_default().cost(units)
+        + price.image.unwrap_or_default().cost(extent.images)
 }
 
 fn dearest_completion(pricing: &Pricing, demand: &Demand, tokens: u64) -> Amount {
@@ -122,6 +152,7 @@ mod tests {
             ..Demand::default()
         };
         let quote = Quote {
+            extent: Extent::default(),
             ceiling: Amount::USD,
             least: Amount::ZERO,
         };
@@ -134,5 +165,23 @@ mod tests {
             ..demand
         };
         assert_eq!(quote.clamp(&pricing(), &asked, held), Some(10));
+    }
+
+    #[test]
+    fn units_and_pictures_are_part_of_the_prompt() {
+        let mut pricing = pricing();
+        pricing.request = Some("0.002".parse().unwrap());
+        pricing.image = Some("0.0001".parse().unwrap());
+        let of = |images, search_units| {
+            let extent = Extent {
+                images,
+                search_units,
+                ..Extent::default()
+            };
+            prompt_cost(&pricing, &Demand::default(), extent).to_string()
+        };
+        assert_eq!(of(0, 0), "0.002");
+        assert_eq!(of(2, 0), "0.0022");
+        assert_eq!(of(0, 7), "0.014");
     }
 }

@@ -12,6 +12,10 @@ use crate::wire::json::{Kind, Scanner, Str, SyntaxError};
 const DOCUMENTS_MAX: usize = 1000;
 /// Bytes of text per token, on average over tokenizers.
 const BYTES_PER_TOKEN: u64 = 4;
+/// Documents in one search unit, and tokens in one of them: a longer document counts as several
+/// (Cohere). Tokens are taken to be half as long as on average, because a hold is a bound.
+const UNIT_DOCUMENTS: u64 = 100;
+const DOCUMENT_TOKENS: u64 = 500;
 
 /// What the peek must know of this API.
 pub(super) const GRAMMAR: Grammar = Grammar {
@@ -39,7 +43,7 @@ fn peek(peek: &mut Peek, scanner: &mut Scanner<'_>, field: Field) -> Result<(), 
     let survey = &mut peek.survey;
     match field {
         Field::Turns => {
-            let mut count = 0;
+            let (mut count, mut pieces) = (0, 0_u64);
             scanner.begin_array()?;
             while scanner.element()? {
                 let kind = scanner.kind()?;
@@ -52,9 +56,11 @@ fn peek(peek: &mut Peek, scanner: &mut Scanner<'_>, field: Field) -> Result<(), 
                 let bytes = scanner.at() - start;
                 survey.text(bytes);
                 let tokens = (bytes as u64).div_ceil(BYTES_PER_TOKEN);
+                pieces += (2 * tokens).div_ceil(DOCUMENT_TOKENS).max(1);
                 survey.longest_text = survey.longest_text.max(Some(tokens));
                 count += 1;
             }
+            survey.search_units = pieces.div_ceil(UNIT_DOCUMENTS);
             match count {
                 0 => Err(wrong("documents", "is empty")),
                 1..=DOCUMENTS_MAX => Ok(()),

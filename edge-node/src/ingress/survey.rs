@@ -24,6 +24,10 @@ pub(crate) struct Survey {
     pub(crate) text_bytes: u64,
     pub(crate) messages: u64,
     pub(crate) media: u64,
+    /// Of these: pictures.
+    pub(crate) images: u64,
+    /// In how many units a ranking is charged at most; 0 for anything else.
+    pub(crate) search_units: u64,
     pub(crate) tools: u64,
     /// With repetitions; text is not among them.
     pub(crate) input: Vec<Modality>,
@@ -49,6 +53,7 @@ impl Survey {
     /// Notes a picture, file, sound or film.
     pub(crate) fn media(&mut self, kind: Modality) {
         self.media += 1;
+        self.images += u64::from(kind == Modality::Image);
         if !self.input.contains(&kind) {
             self.input.push(kind);
         }

@@ -90,6 +90,7 @@ impl From<&UsageRecord> for ledger::UsageRecord {
             completion_free_tokens: usage.completion_free,
             prompt_image_tokens: usage.prompt_image,
             search_units: usage.search_units,
+            images: usage.images,
         }
     }
 }
@@ -154,6 +155,7 @@ fn usage_of(record: &ledger::UsageRecord) -> Usage {
         prompt_image: record.prompt_image_tokens,
         web_searches: record.web_searches,
         search_units: record.search_units,
+        images: record.images,
         estimated: record.estimated,
     }
 }

@@ -137,6 +137,7 @@ fn a_usage_record_round_trips() {
             prompt_image: 13,
             web_searches: 10,
             search_units: 14,
+            images: 15,
             estimated: true,
         },
         streamed: true,

@@ -13,8 +13,12 @@ use shared::usage::Usage;
 
 /// What was asked for.
 pub(super) enum Kind {
-    /// So many vectors, in this form.
-    Vectors { count: usize, base64: bool },
+    /// So many vectors, of so many pictures among other things, in this form.
+    Vectors {
+        count: usize,
+        images: u64,
+        base64: bool,
+    },
     /// A ranking of these documents, as the client wrote them.
     Ranking(Vec<String>),
 }
@@ -53,11 +57,16 @@ impl Collected {
         read.map_err(|error| garbage(error.reason))?;
         let made = match &self.kind {
             _ if found.failed => return Err(classify::in_band(&self.name, text)),
-            Kind::Vectors { count, base64 } => found.vectors(*count, *base64),
+            Kind::Vectors { count, base64, .. } => found.vectors(*count, *base64),
             Kind::Ranking(documents) => found.ranking(documents),
         };
         self.list = made.map_err(garbage)?;
-        self.progress.usage = found.counts.usage();
+        let images = match self.kind {
+            Kind::Vectors { images, .. } => images,
+            Kind::Ranking(_) => 0,
+        };
+        let usage = found.counts.usage();
+        self.progress.usage = usage.map(|usage| Usage { images, ..usage });
         self.progress.upstream_id = found.id;
         self.progress.owed = true;
         self.progress.done = true;

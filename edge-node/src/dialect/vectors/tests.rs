@@ -221,6 +221,24 @@ fn pictures_are_counted_apart() {
     assert_eq!(usage(Dialect::Gemini, gemini), (261, 258));
     let cohere = r#"{"embeddings":{"float":[[1]]},"meta":{"billed_units":{"input_tokens":3,"image_tokens":258}}}"#;
     assert_eq!(usage(Dialect::CohereV2, cohere), (261, 258));
+    // And by themselves, where each has a price.
+    let two = cohere.replace("[[1]]", "[[1],[2]]");
+    let played = embeddings(Dialect::CohereV2).play(PICTURE, two.as_bytes(), 9);
+    assert_eq!(played.usage.unwrap().images, 1);
+}
+
+#[test]
+fn the_units_of_a_ranking_are_bounded() {
+    let units = |documents: usize, bytes: usize| {
+        let documents = vec!["x".repeat(bytes); documents];
+        let body = json!({ "model": "a/b", "query": "q", "documents": documents });
+        rankings(Dialect::CohereV2)
+            .call(&body.to_string())
+            .search_units
+    };
+    assert_eq!((units(1, 10), units(100, 10), units(101, 10)), (1, 1, 2));
+    // A long document counts as several.
+    assert_eq!(units(100, 2000), 3);
 }
 
 const RANK: &str = r#"{"model":"a/b","query":"q","documents":["x",{"text":"y\n"}],"top_n":1}"#;
