@@ -168,9 +168,15 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     }
 }
 
+/// Models that speak, or search by themselves, are served through chat alone; parts of their names.
+const CHAT_ONLY: [&str; 2] = ["-audio", "-search-"];
+
 /// True when the client's API is Responses and the provider, whatever its dialect, has it too.
 fn responds(call: &Call, target: &Target<'_>) -> bool {
-    call.api == Api::Responses && target.provider.quirks.contains(&Quirk::ResponsesApi)
+    let model = &target.endpoint.provider_model;
+    call.api == Api::Responses
+        && target.provider.quirks.contains(&Quirk::ResponsesApi)
+        && !CHAT_ONLY.iter().any(|part| model.contains(part))
 }
 
 /// How the target counts the tokens of a Messages call; none where it can't.

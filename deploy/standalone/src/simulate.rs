@@ -69,7 +69,7 @@ fn configuration(dialect: Dialect) -> Config {
     }
 }
 
-/// The catalogue with the best-served models moved to the simulated providers at `urls` (first
+/// The catalogue with the best-served models, and all that give vectors, moved to the simulated providers at `urls` (first
 /// openai-chat, then anthropic-messages), at the price of their cheapest real endpoint.
 fn overlay(real: &Catalog, urls: &[String]) -> (Catalog, ModelId) {
     let mut served: BTreeMap<&ModelId, Vec<&Arc<Endpoint>>> = BTreeMap::new();
@@ -82,8 +82,10 @@ fn overlay(real: &Catalog, urls: &[String]) -> (Catalog, ModelId) {
         (std::cmp::Reverse(count), model.id.clone())
     });
     models.truncate(MODELS_MAX);
+    let vectors: Vec<_> = real.models.iter().filter(|it| gives_vectors(it)).collect();
     let mut overlaid = real.clone();
-    let simulated: Vec<_> = models.iter().map(|model| model.id.clone()).collect();
+    let all = models.iter().chain(&vectors);
+    let simulated: Vec<_> = all.map(|model| model.id.clone()).collect();
     overlaid
         .endpoints
         .retain(|endpoint| !simulated.contains(&endpoint.model));
@@ -99,7 +101,9 @@ fn overlay(real: &Catalog, urls: &[String]) -> (Catalog, ModelId) {
         overlaid
             .providers
             .push(Arc::new(provider(slug, url, dialect)));
-        for model in &models {
+        let is_chat = dialect == catalog::Dialect::OpenaiChat;
+        let vectors = vectors.iter().filter(|_| is_chat);
+        for model in models.iter().chain(vectors) {
             let real = served.get(&model.id).map_or(&[][..], Vec::as_slice);
             overlaid
                 .endpoints
@@ -122,6 +126,12 @@ fn is_chat(model: &catalog::Model) -> bool {
     model.input_modalities.contains(&Modality::Text)
         && model.output_modalities == [Modality::Text]
         && model.expiration_date.is_none()
+}
+
+/// Embeddings and rankings: of these all are simulated.
+fn gives_vectors(model: &catalog::Model) -> bool {
+    model.output_modalities == [Modality::Embeddings]
+        || model.output_modalities == [Modality::Rerank]
 }
 
 fn provider(slug: &str, url: &str, dialect: catalog::Dialect) -> catalog::Provider {

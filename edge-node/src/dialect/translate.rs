@@ -8,7 +8,7 @@ use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
 use crate::egress::{self, Writer};
 use crate::failure::Failure;
 use crate::ingress::Call;
-use crate::message::{Event, Progress};
+use crate::message::{Escaped, Event, Finish, Progress};
 use bytes::BytesMut;
 
 /// The translator of an answer of `target` to `call`, which is streamed by the framing `F` when the
@@ -44,6 +44,8 @@ pub(crate) struct Stream<F, R> {
     reader: R,
     writer: Box<dyn Writer>,
     shape: Shape,
+    /// The context was full in the middle of the answer.
+    is_cut: bool,
 }
 
 impl<F: Framing, R: Reader> Stream<F, R> {
@@ -57,6 +59,7 @@ impl<F: Framing, R: Reader> Stream<F, R> {
             } else {
                 Shape::Events
             },
+            is_cut: false,
         }
     }
 }
@@ -80,10 +83,17 @@ impl<F: Framing, R: Reader> Translator for Stream<F, R> {
         let mut sink = Out { writer, out };
         let mut give = |frame: Frame<'_>| read(reader, frame, &mut sink);
         let fed = self.framing.feed(chunk, &mut give);
-        fed.map_err(|Stop(failure)| *failure)
+        fed.or_else(|Stop(failure)| {
+            cut_to_length(reader, *failure, &mut sink)?;
+            self.is_cut = true;
+            Ok(())
+        })
     }
 
     fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
+        if self.is_cut {
+            return Ok(());
+        }
         let Self { reader, writer, .. } = self;
         let writer = &mut **writer;
         let mut sink = Out { writer, out };
@@ -118,6 +128,28 @@ impl<F: Framing, R: Reader> Translator for Stream<F, R> {
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         self.writer.close(bill, out);
     }
+}
+
+/// A context that is full ends an answer that has begun; any other failure stands.
+fn cut_to_length(
+    reader: &mut impl Reader,
+    failure: Failure,
+    sink: &mut Out<'_>,
+) -> Result<(), Failure> {
+    let notes = reader.notes_mut();
+    let progress = &notes.progress;
+    if !classify::is_full(&failure) || !progress.owed || progress.finish_reason.is_some() {
+        return Err(failure);
+    }
+    let native = failure.provider_code.unwrap_or_default();
+    let event = Event::Finish {
+        finish: Finish::Length,
+        native: Escaped(&native),
+        stop: Escaped(""),
+    };
+    notes.give(event, sink);
+    notes.progress.done = true;
+    Ok(())
 }
 
 /// An answer that is not streamed: collected, then read.

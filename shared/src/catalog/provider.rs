@@ -97,7 +97,7 @@ text_enum! {
         /// openai-chat: takes `reasoning_details` back (OpenRouter, Vercel).
         ReasoningDetails = "reasoning-details",
         /// openai-chat, azure-openai: has OpenAI's Responses too, under the same base URL, for all of
-        /// its models; clients of that API are served by it.
+        /// its models but those that speak or search; clients of that API are served by it.
         ResponsesApi = "responses-api",
         /// openai-chat: takes `cache_control` marks on content and tools.
         CacheControl = "cache-control",

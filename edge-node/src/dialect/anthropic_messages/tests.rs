@@ -287,7 +287,7 @@ mod requests {
             {"role": "tool", "tool_call_id": "a", "content": "r"},
         ]});
         assert_eq!(of(&plain, json!({"effort": "high"}), lost).0, Value::Null);
-        let adaptive = anthropic().supporting(&[Parameter::Reasoning, Parameter::Verbosity]);
+        let adaptive = anthropic().supporting(&[Parameter::Reasoning, Parameter::ReasoningEffort]);
         assert_eq!(
             of(&adaptive, json!({"effort": "high"}), none.clone()).0,
             json!({"type": "adaptive"})

@@ -44,10 +44,11 @@ pub(crate) fn choose(request: &Request<'_>, target: &Target<'_>, max_tokens: u64
     if forced || has_lost_thoughts(request) {
         return Thinking::Unsaid;
     }
-    // Only endpoints that name the parameter are of a generation that has efforts.
+    // Only endpoints that name the parameter are of a generation that thinks adaptively; those
+    // that know only a verbosity have efforts, and budgets for thinking.
     let supported = &target.endpoint.supported_parameters;
     if let Some(effort) = wish.effort
-        && supported.contains(&Parameter::Verbosity)
+        && supported.contains(&Parameter::ReasoningEffort)
     {
         return Thinking::Adaptive(word(effort));
     }

@@ -92,9 +92,10 @@ impl Counts {
             ("", "prompt_cache_hit_tokens" | "cached_tokens" | "num_cached_tokens")
             | ("prompt_tokens_details", "cached_tokens") => &mut self.cached,
             ("", "cache_write_tokens" | "cache_creation_input_tokens")
-            | ("prompt_tokens_details", "cache_write_tokens" | "cache_creation_tokens") => {
-                &mut self.cache_write
-            }
+            | (
+                "prompt_tokens_details",
+                "cache_write_tokens" | "cache_creation_tokens" | "cache_creation_input_tokens",
+            ) => &mut self.cache_write,
             ("prompt_tokens_details", "audio_tokens") => &mut self.prompt_audio,
             ("", "reasoning_tokens") | ("completion_tokens_details", "reasoning_tokens") => {
                 &mut self.reasoning

@@ -23,13 +23,18 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 struct Body {
     walker: Walker,
+    /// The context was full in the middle of the answer.
+    is_cut: bool,
 }
 
 impl Stream {
     pub(crate) fn new(walker: Walker) -> Self {
         Self {
             parser: sse::Parser::default(),
-            body: Body { walker },
+            body: Body {
+                walker,
+                is_cut: false,
+            },
             shape: Shape::Unknown,
         }
     }
@@ -42,7 +47,7 @@ impl Translator for Stream {
             return Ok(());
         }
         let fed = self.parser.feed(chunk, |event| body.event(event, out));
-        fed.map_err(|Stop(failure)| *failure)
+        fed.or_else(|Stop(failure)| body.cut_to_length(*failure))
     }
 
     fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
@@ -117,6 +122,18 @@ impl Body {
         Ok(())
     }
 
+    /// A context that is full ends an answer that has begun; any other failure stands.
+    fn cut_to_length(&mut self, failure: Failure) -> Result<(), Failure> {
+        let progress = &mut self.walker.progress;
+        if !classify::is_full(&failure) || !progress.owed || progress.finish_reason.is_some() {
+            return Err(failure);
+        }
+        progress.finish_reason = Some(Finish::Length);
+        progress.done = true;
+        self.is_cut = true;
+        Ok(())
+    }
+
     /// A whole answer becomes one chunk; a whole error an error.
     fn whole(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
         let name = &self.walker.name;
@@ -143,7 +160,9 @@ impl Body {
 
     /// A provider that never says why it ended was done.
     fn finish_open_choices(&mut self, out: &mut BytesMut) {
-        let finish = if self.walker.has_calls() {
+        let finish = if self.is_cut {
+            Finish::Length
+        } else if self.walker.has_calls() {
             Finish::ToolCalls
         } else {
             Finish::Stop

@@ -1,6 +1,6 @@
 use crate::dialect::fixture::{Fixture, Played, data};
-use crate::failure::{Fault, Retry};
-use crate::ingress::Surface;
+use crate::failure::{ErrorType, Fault, Retry};
+use crate::ingress::{Api, Surface};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::catalog::{Dialect, Parameter, Quirk};
@@ -469,6 +469,33 @@ fn tool_calls_have_one_index_and_whole_arguments() {
         STOP.replace("\"stop\"", "\"tool_calls\""),
     ];
     assert!(played(&[&broken[0], &broken[1]]).tool_error);
+}
+
+#[test]
+fn a_full_context_ends_an_answer_that_has_begun() {
+    let full = r#"{"error":{"message":"This model's maximum context length is 9","type":"invalid_request_error","code":"context_length_exceeded"}}"#;
+    for api in [Api::Chat, Api::Messages, Api::Responses, Api::Completions] {
+        let request = match api {
+            Api::Responses => r#"{"model":"a/b","input":"x","stream":true}"#,
+            Api::Completions => r#"{"model":"a/b","prompt":"x","stream":true}"#,
+            _ => {
+                r#"{"model":"a/b","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}"#
+            }
+        };
+        let fixture = openai().api(api);
+        let played = fixture.play(request, data(&[DELTA, full]).as_bytes(), 9);
+        assert!(played.failure.is_none(), "{api:?} {:?}", played.failure);
+        let word = match api {
+            Api::Messages => "\"stop_reason\":\"max_tokens\"",
+            Api::Responses => "\"reason\":\"max_output_tokens\"",
+            _ => "\"finish_reason\":\"length\"",
+        };
+        assert!(played.out.contains(word), "{api:?} {}", played.out);
+        let at_once = fixture.play(request, data(&[full]).as_bytes(), 9);
+        let failure = at_once.failure.unwrap();
+        assert_eq!((failure.status, failure.fault), (400, Fault::Caller));
+        assert_eq!(failure.error_type, ErrorType::ContextLengthExceeded);
+    }
 }
 
 #[test]
