@@ -254,10 +254,6 @@ fn assemble(
     let explain = headers
         .get(EXPLAIN_HEADER)
         .is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"));
-    let anthropic_beta = headers
-        .get("anthropic-beta")
-        .or_else(|| headers.get("x-anthropic-beta"))
-        .cloned();
     Ok(Call {
         api,
         surface,
@@ -295,10 +291,15 @@ fn assemble(
         other_tokens,
         conversation,
         reasoning,
-        anthropic_beta,
+        anthropic_beta: anthropic_beta(headers),
         members: peek.members,
         sealed: peek.survey.sealed,
     })
+}
+
+fn anthropic_beta(headers: &HeaderMap) -> Option<HeaderValue> {
+    let beta = headers.get("anthropic-beta");
+    beta.or_else(|| headers.get("x-anthropic-beta")).cloned()
 }
 
 /// The model to try first and the rest: `models` alone is enough.

@@ -121,7 +121,7 @@ impl<'a> Str<'a> {
         }
         let text = inner.get(..end).unwrap_or("");
         if self.escaped {
-            Cow::Owned(unescape(text))
+            Cow::Owned(text::unescape(text))
         } else {
             Cow::Borrowed(text)
         }
