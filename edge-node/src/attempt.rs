@@ -104,7 +104,8 @@ pub async fn run(job: &Job<'_>, plan: Plan) -> Result<Reply, Failure> {
             Some(Ok(reply)) => return Ok(walk.won(reply)),
             Some(Err((candidate, failure))) => {
                 counter!(metrics::FAILOVERS, "reason" => failure.reason).increment(1);
-                if failure.retry == Retry::Never {
+                // What no endpoint of this model would mend, another model may.
+                if failure.retry == Retry::Never && !walk.leaves(&candidate.endpoint.model) {
                     return Err(walk.ends_with(failure));
                 }
                 walk.failed(&candidate, failure);

@@ -2,6 +2,8 @@
 //! answers for paths that are unknown, come later or want another method. The two long listings
 //! are rendered once per table.
 
+mod query;
+
 use crate::client::Client;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::gateway::route::Route;
@@ -10,38 +12,12 @@ use crate::node::Node;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use shared::catalog::listing::{self, Filter, routers};
-use shared::catalog::{Endpoint, Modality, Model};
+use shared::catalog::listing::{self, routers};
+use shared::catalog::{Endpoint, Model};
 use shared::id::Version;
 use shared::ranking::State;
 use shared::routing::View;
 use std::sync::Arc;
-
-/// Query parameters of `GET /models` that choose models.
-const FILTERS: [&str; 4] = [
-    "output_modalities",
-    "input_modalities",
-    "supported_parameters",
-    "q",
-];
-/// Query parameters of `GET /models` that are OpenRouter's and not built yet.
-const FILTERS_LATER: &[&str] = &[
-    "category",
-    "sort",
-    "context",
-    "min_price",
-    "max_price",
-    "min_output_price",
-    "max_output_price",
-    "arch",
-    "model_authors",
-    "providers",
-    "distillable",
-    "zdr",
-    "region",
-    "use_rss",
-    "use_rss_chat_links",
-];
 
 /// The long listings of the table in use.
 #[derive(Default)]
@@ -70,13 +46,14 @@ fn body(node: &Node, client: &Client<'_>, route: &Route, view: &View) -> Result<
     }
     match route {
         Route::Models(Surface::OpenRouter) => {
-            let filter = filter(head.uri.query().unwrap_or_default())?;
+            let query = head.uri.query().unwrap_or_default();
+            let filter = query::filter(query, node.clock.unix_s())?;
+            let measured = |endpoint: &Endpoint| measured(view, endpoint);
+            let list = || listing::models(snapshot, &filter, &measured);
             if !filter.is_default() {
-                return Ok(text(&listing::models(snapshot, &filter)));
+                return Ok(text(&list()));
             }
-            Ok(rendered(&node.rendered.openrouter, view, || {
-                listing::models(snapshot, &filter)
-            }))
+            Ok(rendered(&node.rendered.openrouter, view, list))
         }
         Route::Models(Surface::OpenAi) if anthropic => {
             Ok(text(&listing::anthropic_models(snapshot)))
@@ -85,7 +62,8 @@ fn body(node: &Node, client: &Client<'_>, route: &Route, view: &View) -> Result<
             listing::openai_models(snapshot)
         })),
         Route::ModelCount => {
-            let filter = filter(head.uri.query().unwrap_or_default())?;
+            let query = head.uri.query().unwrap_or_default();
+            let filter = query::filter(query, node.clock.unix_s())?;
             Ok(text(&listing::count(snapshot, &filter)))
         }
         Route::Model(Surface::OpenRouter, id) => Ok(text(
@@ -151,6 +129,12 @@ fn find<'a>(view: &'a View, id: &str) -> Result<&'a Arc<Model>, Failure> {
     })
 }
 
+/// Medians of throughput and latency, as the listing sorts by them.
+fn measured(view: &View, endpoint: &Endpoint) -> (u32, u32) {
+    let row = view.ranking.rows.get(&endpoint.id);
+    row.map_or((0, 0), |row| (row.throughput_tenths.p50, row.ttft_ms.p50))
+}
+
 /// OpenRouter's status: 0 serves, -2 is left alone because it fails, -10 is out of service.
 fn status(view: &View, endpoint: &Endpoint) -> i32 {
     match view.ranking.rows.get(&endpoint.id).map(|row| row.state) {
@@ -158,51 +142,6 @@ fn status(view: &View, endpoint: &Endpoint) -> i32 {
         Some(State::Open | State::HalfOpen) => -2,
         Some(State::Draining | State::Disabled) => -10,
     }
-}
-
-fn filter(query: &str) -> Result<Filter, Failure> {
-    let mut filter = Filter::default();
-    for (name, value) in pairs(query) {
-        if FILTERS.contains(&name) {
-            filter.written.push_str(&format!("{name}={value}&"));
-        }
-        match name {
-            "output_modalities" if value == "all" => filter.any_output = true,
-            "output_modalities" => filter.output = modalities(name, value)?,
-            "input_modalities" => filter.input = modalities(name, value)?,
-            "supported_parameters" => {
-                filter.parameters = value.split(',').map(str::to_owned).collect();
-            }
-            "q" => filter.text = value.replace('+', " ").to_lowercase(),
-            "offset" => filter.offset = Some(number(name, value)?),
-            "limit" => filter.limit = Some(number(name, value)?),
-            _ if FILTERS_LATER.contains(&name) || name.starts_with("min_") => {
-                let text = format!("the filter {name} is not available in this version");
-                return Err(Failure::invalid(name, text));
-            }
-            // OpenRouter ignores what it does not know.
-            _ => {}
-        }
-    }
-    Ok(filter)
-}
-
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query.split('&').filter_map(|pair| pair.split_once('='))
-}
-
-fn modalities(name: &str, value: &str) -> Result<Vec<Modality>, Failure> {
-    let read = |word: &str| {
-        let text = || format!("{name}: unknown modality {word:?}");
-        Modality::parse(word).ok_or_else(|| Failure::invalid(name, text()))
-    };
-    value.replace("%2C", ",").split(',').map(read).collect()
-}
-
-fn number(name: &str, value: &str) -> Result<usize, Failure> {
-    value
-        .parse()
-        .map_err(|_| Failure::invalid(name, format!("{name}: a whole number is expected")))
 }
 
 fn unknown() -> Failure {
@@ -236,23 +175,4 @@ fn wrong_method(allowed: &str) -> Failure {
         "method",
         text,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_read_or_refused_by_name() {
-        let read = filter("output_modalities=text,image&limit=10&nothing=1").unwrap();
-        assert_eq!(read.output, [Modality::Text, Modality::Image]);
-        assert_eq!(read.limit, Some(10));
-        assert!(filter("").unwrap().is_default());
-        assert_eq!(
-            filter("limit=x").unwrap_err().param.as_deref(),
-            Some("limit")
-        );
-        assert_eq!(filter("sort=newest").unwrap_err().status, 400);
-        assert_eq!(filter("input_modalities=smell").unwrap_err().status, 400);
-    }
 }

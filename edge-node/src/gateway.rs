@@ -6,6 +6,7 @@ mod count;
 pub mod explain;
 pub mod quote;
 mod refuse;
+mod region;
 pub mod route;
 pub(crate) mod router;
 pub mod told;
@@ -80,11 +81,13 @@ async fn steps(
         .keys
         .authenticate(&client.exchange.head().headers)
         .await?;
+    let region = region::asked(client.exchange.head(), &node.identity.region)?;
     let mut ticket = node.admission.admit(&principal, node.clock.now())?; // held to the end
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
     let mut call = ingress::parse(api, surface, &client.exchange.head().headers, body)?;
+    call.demand.region = region;
     story.asked(&call);
     let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
     client.routed_as(chosen.as_ref());

@@ -8,7 +8,7 @@ use crate::failure::{ErrorType, FailedAttempt, Failure, Fault, Retry};
 use crate::metrics;
 use ::metrics::{counter, gauge};
 use shared::catalog::Endpoint;
-use shared::id::EndpointId;
+use shared::id::{EndpointId, ModelId};
 use shared::routing::{Candidate, Plan};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -118,6 +118,14 @@ impl<'a> Walk<'a> {
         reply.failed = self.failed;
         reply.called_off = self.running;
         reply
+    }
+
+    /// Passes over what is left of a model; false when the client names no other, or it was tried.
+    pub(super) fn leaves(&mut self, model: &ModelId) -> bool {
+        self.plan
+            .candidates
+            .retain(|it| it.endpoint.model != *model);
+        !self.plan.candidates.is_empty()
     }
 
     /// A failure that no other endpoint would mend.

@@ -204,7 +204,11 @@ pub fn plan_json(plan: &Plan) -> Value {
             json!({
                 "endpoint": candidate.endpoint.id.as_str(),
                 "provider": candidate.provider.name,
+                "model": candidate.endpoint.model.as_str(),
                 "share": candidate.share,
+                // What the share was made of: the fleet's weight, and this node's own evidence.
+                "score": candidate.weight(),
+                "penalty": candidate.local.penalty,
                 "reason": candidate.reason.as_str(),
             })
         })

@@ -264,7 +264,8 @@ fn max_price(scanner: &mut Scanner<'_>) -> Result<MaxPrice, Refused> {
     Ok(bounds)
 }
 
-fn price(text: &str, per_million: bool) -> Result<Price, String> {
+/// A price in USD per unit, or per million of them.
+pub(crate) fn price(text: &str, per_million: bool) -> Result<Price, String> {
     let plain = plain_decimal(text).ok_or("not a decimal number")?;
     let price: Price = plain.parse().map_err(|error| format!("{error}"))?;
     if per_million {

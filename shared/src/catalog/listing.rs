@@ -1,11 +1,13 @@
 //! The catalogue as API clients see it: OpenRouter's schema, OpenAI's and Anthropic's. Pure, from
 //! a snapshot; nulls where nothing is known. Filters and pages are here, HTTP is not.
 
+pub mod choice;
 pub mod routers;
 
 use super::{Endpoint, Modality, Model, PriceOverride, Pricing, Provider, Quantization};
 use crate::money::Price;
 use crate::snapshot::Snapshot;
+use choice::{Choice, Measured};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub struct Filter {
     pub parameters: Vec<String>,
     /// A part of the id or name, lower case.
     pub text: String,
+    /// Further bounds, and the order.
+    pub choice: Choice,
     /// First model of the page.
     pub offset: Option<usize>,
     /// Length of the page.
@@ -66,17 +70,20 @@ impl Filter {
                 .iter()
                 .all(|wanted| supported.contains(wanted.as_str()))
         };
-        fits && (self.text.is_empty() || named()) && (self.parameters.is_empty() || able())
+        fits && (self.text.is_empty() || named())
+            && (self.parameters.is_empty() || able())
+            && self.choice.takes(snapshot, model)
     }
 }
 
 /// OpenRouter's `GET /models`.
 #[must_use]
-pub fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
-    let taken = snapshot
-        .models()
-        .iter()
-        .filter(|model| filter.takes(snapshot, model));
+pub fn models(snapshot: &Snapshot, filter: &Filter, measured: Measured<'_>) -> Value {
+    let taken = snapshot.models().iter();
+    let mut taken: Vec<_> = taken
+        .filter(|model| filter.takes(snapshot, model))
+        .collect();
+    filter.choice.arrange(&mut taken, snapshot, measured);
     let paged = filter.offset.is_some() || filter.limit.is_some();
     let (skip, most) = if paged {
         let limit = filter.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX);
@@ -85,7 +92,7 @@ pub fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
         (0, usize::MAX)
     };
     // What is not on the page is not rendered.
-    let taken = taken.map(Ok::<_, &routers::Router>);
+    let taken = taken.into_iter().map(Ok::<_, &routers::Router>);
     let routers = routers::ROUTERS.iter().filter(|router| router.fits(filter));
     let (mut total, mut page) = (0, Vec::new());
     for found in taken.chain(routers.map(Err)) {
@@ -121,9 +128,7 @@ pub fn count(snapshot: &Snapshot, filter: &Filter) -> Value {
 #[must_use]
 pub fn model(snapshot: &Snapshot, model: &Model) -> Value {
     let endpoints = endpoints(snapshot, model);
-    let top = endpoints
-        .iter()
-        .min_by_key(|e| (e.pricing.completion, e.pricing.prompt));
+    let top = cheapest(&endpoints);
     let moderated = false;
     json!({
         "id": model.id.as_str(),
@@ -252,6 +257,11 @@ fn endpoints<'a>(snapshot: &'a Snapshot, model: &Model) -> Vec<&'a Arc<Endpoint>
     indexes
         .filter_map(|index| snapshot.endpoint(*index))
         .collect()
+}
+
+fn cheapest<'a>(endpoints: &[&'a Arc<Endpoint>]) -> Option<&'a Arc<Endpoint>> {
+    let all = endpoints.iter().copied();
+    all.min_by_key(|it| (it.pricing.completion, it.pricing.prompt))
 }
 
 fn parameters(endpoints: &[&Arc<Endpoint>]) -> BTreeSet<&'static str> {
@@ -387,6 +397,10 @@ mod tests {
     use crate::catalog::file;
     use crate::id::Version;
     use std::collections::BTreeMap;
+
+    fn models(snapshot: &Snapshot, filter: &Filter) -> Value {
+        super::models(snapshot, filter, &|_| (0, 0))
+    }
 
     fn snapshot() -> Snapshot {
         let text = r#"

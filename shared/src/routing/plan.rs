@@ -64,6 +64,12 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// The weight that the fleet gives it, before what this node saw itself.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        self.place.fleet
+    }
+
     /// False when it stands here only because nobody else may be left.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -65,6 +65,7 @@ impl Router {
         let named =
             || self.id.contains(&filter.text) || self.name.to_lowercase().contains(&filter.text);
         gives_text
+            && filter.choice.takes_all()
             && filter.input.iter().all(|kind| INPUT.contains(kind))
             && filter.parameters.is_empty()
             && (filter.text.is_empty() || named())
