@@ -11,7 +11,7 @@ use crate::leader::Leader;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics;
 use crate::pki::{self, PkiError};
-use crate::publish::Edges;
+use crate::publish::{Edges, PopKeys};
 use crate::ranker::Ranker;
 use crate::registry::{Registry, RegistryError};
 use crate::security::{AdminToken, ServerTls, file};
@@ -107,6 +107,8 @@ pub struct Parts {
     pub ranker: Arc<Ranker>,
     /// Who is there.
     pub edges: Edges,
+    /// What edges that gossip share.
+    pub pop_keys: PopKeys,
     /// Under which leadership to write; none once it is lost.
     pub leadership: watch::Receiver<Option<Epoch>>,
     /// The time.
@@ -170,11 +172,11 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
     let tls = tls(&config, &clock)?;
     let token = AdminToken::ensure(&config.admin_token_file)
         .map_err(|error| file_error(&config.admin_token_file, error))?;
-    let signer = signer(&config.signing_key_file)?;
+    let (signer, pop_keys) = signer(&config.signing_key_file)?;
     let public = signer.public_key();
     tracing::info!(signer = %public, "catalogue versions are signed by this key");
 
-    let parts = parts(&config, &tasks, &clock, signer).await?;
+    let parts = parts(&config, &tasks, &clock, (signer, pop_keys)).await?;
     let (accounts, ledger) = (&parts.accounts, &parts.ledger);
     let epoch = parts.leadership.borrow().unwrap_or_default();
     let bootstrapped = bootstrap::run(accounts, ledger, epoch, &config.wishes).await?;
@@ -203,7 +205,7 @@ async fn parts(
     config: &Config,
     tasks: &Tasks,
     clock: &Clock,
-    signer: Signer,
+    (signer, pop_keys): (Signer, PopKeys),
 ) -> Result<Parts, StartError> {
     let store = Embedded::open(&config.data_dir.join("store.db")).await?;
     let store: Arc<dyn Store> = Arc::new(store);
@@ -240,6 +242,7 @@ async fn parts(
         ledger,
         ranker,
         edges,
+        pop_keys,
         leadership,
         clock: clock.clone(),
     })
@@ -327,14 +330,14 @@ fn tls(config: &Config, clock: &Clock) -> Result<ServerTls, StartError> {
     ServerTls::new(&ca, &certificate, &key).map_err(|error| StartError::set_up("TLS", &error))
 }
 
-/// The signing key in `path`, made when it is not there.
-fn signer(path: &Path) -> Result<Signer, StartError> {
+/// The signing key in `path`, and what gossip's keys follow from; made when it is not there.
+fn signer(path: &Path) -> Result<(Signer, PopKeys), StartError> {
     match std::fs::read(path) {
-        Ok(key) => Ok(Signer::load(&key)?),
+        Ok(key) => Ok((Signer::load(&key)?, PopKeys::of_signing_key(&key))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let (signer, key) = Signer::generate()?;
             file::write_secret(path, &key).map_err(|error| file_error(path, error))?;
-            Ok(signer)
+            Ok((signer, PopKeys::of_signing_key(&key)))
         }
         Err(error) => Err(file_error(path, error)),
     }

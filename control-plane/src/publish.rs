@@ -4,10 +4,12 @@
 //! is known by name. Staged roll-outs are not here: a version goes to every edge at once.
 
 pub mod edges;
+mod peers;
 mod service;
 mod session;
 
 pub use edges::{Edge, Edges};
+pub use peers::PopKeys;
 pub use service::{DiscoveryService, Sources};
 
 #[cfg(test)]

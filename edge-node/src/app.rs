@@ -10,11 +10,13 @@ use crate::config::Config;
 use crate::control::{ControlClient, ControlError};
 use crate::credential::{Credentials, Refresher};
 use crate::exchange::Exchange;
+use crate::gossip::{self, Gossip, Keep};
 use crate::listen::{self, Handler, InFlight, Listener, Service, TlsError};
 use crate::node::{Identity, Node};
 use crate::report::{Reporter, Sender};
 use crate::session::Sessions;
 use crate::sync::{self, Sync};
+use crate::timers::Timers;
 use crate::upstream::Upstream;
 use crate::upstream::pooled::Pooled;
 use crate::{gateway, metrics};
@@ -74,6 +76,8 @@ pub struct Running {
     pub api: SocketAddr,
     /// Where the admin interface listens.
     pub admin: SocketAddr,
+    /// Where peers send gossip.
+    pub gossip: Option<SocketAddr>,
     /// The node.
     pub node: Arc<Node>,
     in_flight: Arc<InFlight>,
@@ -138,6 +142,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     Ok(Running {
         api: api_address,
         admin: admin_address,
+        gossip: node.gossip.as_ref().map(|gossip| gossip.listens),
         node,
         in_flight,
         front,
@@ -175,10 +180,13 @@ async fn build(
         tasks,
     );
     let view = Arc::new(ArcSwap::from_pointee(View::default()));
+    let health = Arc::new(Board::default());
+    let gossip = gossip(config, &identity, &health, clock, tasks).await?;
     let sync = Sync::boot(
         sync::Config {
             identity: identity.clone(),
             api_address: api_address.to_string(),
+            gossip: gossip.clone(),
             trusted: config.trusted_signers.clone(),
             guard: config.guard,
             folder: config.data_dir.join("lkg"),
@@ -190,23 +198,15 @@ async fn build(
         Arc::clone(&control),
     );
     tasks.spawn("sync", sync.run(tasks.stop_signal()));
-    let reporter = Arc::new(Reporter::default());
-    let told = (
-        Arc::clone(&reporter),
-        control,
-        identity.clone(),
-        timers.clone(),
-        clock.clone(),
-    );
-    let sender = Sender::new(told.0, told.1, told.2, told.3, told.4);
-    tasks.spawn("report", sender.run(tasks.stop_signal()));
+    let reporter = report(control, &identity, timers, clock, tasks);
     let pool = Pooled::new(config.upstream_ca_file.as_deref(), clock.clone());
     let upstream: Arc<dyn Upstream> = Arc::new(pool);
     Ok(Node {
         credentials: credentials(clock, tasks, &view, &upstream),
         identity,
         view,
-        health: Arc::new(Board::default()),
+        health,
+        gossip,
         keys,
         accounts,
         reporter,
@@ -220,6 +220,41 @@ async fn build(
         timers: config.path_timers,
         seeds: AtomicU64::new(0),
     })
+}
+
+/// What is told to the control plane, and who tells it.
+fn report(
+    control: Arc<ControlClient>,
+    identity: &Identity,
+    timers: &Timers,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> Arc<Reporter> {
+    let reporter = Arc::new(Reporter::default());
+    let (told, timers) = (Arc::clone(&reporter), timers.clone());
+    let sender = Sender::new(told, control, identity.clone(), timers, clock.clone());
+    tasks.spawn("report", sender.run(tasks.stop_signal()));
+    reporter
+}
+
+/// What the point of presence tells each other, where it is configured.
+async fn gossip(
+    config: &Config,
+    identity: &Identity,
+    health: &Arc<Board>,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> Result<Option<Arc<Gossip>>, StartError> {
+    let Some(wanted) = config.gossip else {
+        return Ok(None);
+    };
+    let key = config.control_tls.as_ref().map(|tls| &tls.key);
+    let keep = Keep::new(config.data_dir.join("gossip.peers"), key);
+    let who = (identity.node.clone(), identity.epoch);
+    let bound = gossip::bind(wanted, who, Arc::clone(health), keep, clock.clone()).await;
+    let (gossip, service) = bound.map_err(|error| StartError::Bind(wanted.listen, error))?;
+    tasks.spawn("gossip", service.run(tasks.stop_signal()));
+    Ok(Some(Arc::new(gossip)))
 }
 
 /// Our keys at the providers; tokens among them are kept fresh.
@@ -249,8 +284,10 @@ impl Running {
     /// Where what listens, for `addresses.json`.
     #[must_use]
     pub fn addresses(&self) -> BTreeMap<String, String> {
+        let gossip = self.gossip.map(|address| ("gossip", address));
         [("api", self.api), ("edge_admin", self.admin)]
             .into_iter()
+            .chain(gossip)
             .map(|(name, address)| (name.to_owned(), address.to_string()))
             .collect()
     }

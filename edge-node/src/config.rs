@@ -3,6 +3,7 @@
 
 use crate::admission::Limits;
 use crate::control::{ControlTls, Pem};
+use crate::gossip;
 use crate::node::Timers as PathTimers;
 use crate::sync::session::Guard;
 use crate::timers::Timers;
@@ -26,6 +27,16 @@ pub const KEYS: &[Key] = &[
     Key::new("region", "local", "the region whose latencies it shares"),
     Key::new("listen", "127.0.0.1:8080", "client API"),
     Key::new("admin_listen", "127.0.0.1:8081", "health, metrics, debug"),
+    Key::new(
+        "gossip_listen",
+        "",
+        "UDP, for the other edges of this point of presence; without it no gossip",
+    ),
+    Key::new(
+        "gossip_address",
+        "",
+        "what they reach it by, where that is another address",
+    ),
     Key::new(
         "listen_tls.cert",
         "",
@@ -104,6 +115,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Health, metrics, debug.
     pub admin_listen: SocketAddr,
+    /// Where other edges of the point of presence send to.
+    pub gossip: Option<gossip::Config>,
     /// Certificate and key of the client API.
     pub listen_tls: Option<(PathBuf, PathBuf)>,
     /// Control planes.
@@ -152,6 +165,9 @@ impl Config {
         if trusted_signers.is_empty() {
             layers.refuse("trusted_signers", "at least one public key is required");
         }
+        let listen = layers.optional("gossip_listen", socket);
+        let address = layers.optional("gossip_address", socket);
+        let gossip = listen.map(|listen| gossip::Config { listen, address });
         let node = layers.required("node_id", text);
         let limits = limits(layers);
         let threads = match layers.optional("threads", number::<usize>) {
@@ -166,6 +182,7 @@ impl Config {
             region: Region::from(layers.required("region", text)?),
             listen: layers.required("listen", socket)?,
             admin_listen: layers.required("admin_listen", socket)?,
+            gossip,
             listen_tls,
             control,
             control_tls,

@@ -16,6 +16,7 @@ pub mod egress;
 pub mod exchange;
 pub mod failure;
 pub mod gateway;
+pub mod gossip;
 pub mod ingress;
 pub mod listen;
 pub mod message;

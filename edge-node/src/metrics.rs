@@ -50,6 +50,10 @@ pub const LEASE_AVAILABLE: &str = "godwit_lease_available_usd";
 pub const OPEN_STREAMS: &str = "godwit_open_streams";
 /// Tokens fetched for accounts at providers, by outcome.
 pub const TOKEN_REFRESHES: &str = "godwit_token_refreshes_total";
+/// Packets between edges of a point of presence, by what became of them; and pauses.
+pub const GOSSIP: &str = "godwit_gossip_packets_total";
+/// Edges that this one gossips with.
+pub const GOSSIP_PEERS: &str = "godwit_gossip_peers";
 /// Work refused because a limit was reached, by limit.
 pub const SHED: &str = "godwit_shed_total";
 
@@ -88,6 +92,11 @@ pub fn describe() {
     );
     describe_gauge!(OPEN_STREAMS, "streams being relayed");
     describe_counter!(TOKEN_REFRESHES, "tokens fetched for accounts at providers");
+    describe_counter!(
+        GOSSIP,
+        "packets between edges of a point of presence, and pauses made of them"
+    );
+    describe_gauge!(GOSSIP_PEERS, "edges that this one gossips with");
     describe_counter!(SHED, "work refused because a limit was reached");
 }
 

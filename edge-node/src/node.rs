@@ -6,6 +6,7 @@ use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
 use crate::credential::Credentials;
 use crate::dialect;
+use crate::gossip::Gossip;
 use crate::ingress::Call;
 use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
@@ -15,7 +16,7 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use shared::catalog::{Endpoint, Provider};
 use shared::clock::Clock;
-use shared::health::{Board, Departure, Handle};
+use shared::health::{Board, Departure, Handle, StateChange};
 use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
 use shared::prompt::tokens::Ratios;
@@ -76,6 +77,8 @@ pub struct Node {
     pub accounts: Arc<Accounts>,
     /// What is told to the control plane.
     pub reporter: Arc<Reporter>,
+    /// What the point of presence is told.
+    pub gossip: Option<Arc<Gossip>>,
     /// The way to the providers.
     pub upstream: Arc<dyn Upstream>,
     /// Who served which conversation.
@@ -218,6 +221,9 @@ impl Node {
                 self.health.observe(candidate.handle, outcome, now, draw)
             })
             .flatten();
+        if let (Some(StateChange::Paused(until)), Some(gossip)) = (change, &self.gossip) {
+            gossip.announce(candidate.handle, until);
+        }
         self.reporter
             .record(&candidate.endpoint.id, observation, change);
     }

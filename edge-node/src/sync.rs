@@ -7,6 +7,7 @@ pub mod session;
 
 use crate::auth::KeyRing;
 use crate::control::{ControlClient, Link, MESSAGE_MAX};
+use crate::gossip::Gossip;
 use crate::metrics;
 use crate::node::Identity;
 use crate::timers::Timers;
@@ -15,6 +16,7 @@ use arc_swap::ArcSwap;
 use cache::Cache;
 use session::{Adopted, Guard, Session};
 use shared::clock::{Clock, Moment};
+use shared::gossip::Circle;
 use shared::manifest::PublicKey;
 use shared::proto::discovery as wire;
 use shared::proto::discovery::control_message::Body as Push;
@@ -38,6 +40,8 @@ pub struct Config {
     pub identity: Identity,
     /// Where its clients reach it, for operators.
     pub api_address: String,
+    /// What it hears of its peers through.
+    pub gossip: Option<Arc<Gossip>>,
     /// Who may sign the catalogue.
     pub trusted: Vec<PublicKey>,
     /// How far a table may change at once.
@@ -166,6 +170,11 @@ impl Sync {
             account_sequence: self.keys.account_sequence(),
             api_address: self.config.api_address.clone(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
+            gossip_address: self
+                .config
+                .gossip
+                .as_ref()
+                .map_or_else(String::new, |gossip| gossip.address.to_string()),
         }
     }
 
@@ -177,6 +186,10 @@ impl Sync {
             Some(Push::Account(update)) => {
                 let applied = self.keys.apply(&update);
                 applied.map_err(|error| tonic::Status::data_loss(error.to_string()))?;
+                Ok(Vec::new())
+            }
+            Some(Push::Peers(update)) => {
+                self.peers(update).await;
                 Ok(Vec::new())
             }
             None => Ok(Vec::new()),
@@ -257,6 +270,20 @@ impl Sync {
             self.swap();
         }
         Ok(acknowledge.then_some(Word::RankingAck(wire::RankingAck { version })))
+    }
+
+    /// A list that can't be read changes nothing.
+    async fn peers(&self, update: wire::PeerUpdate) {
+        let Some(gossip) = &self.config.gossip else {
+            return;
+        };
+        match Circle::try_from(update) {
+            Ok(circle) => gossip.meet(circle).await,
+            Err(error) => {
+                count_nack("peers");
+                tracing::warn!(%error, "peers refused; the former ones stay");
+            }
+        }
     }
 
     fn swap(&self) {

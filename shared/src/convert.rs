@@ -4,6 +4,7 @@
 
 mod account;
 mod catalog;
+mod gossip;
 mod ranking;
 mod telemetry;
 

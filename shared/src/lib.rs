@@ -14,6 +14,7 @@ pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod convert;
+pub mod gossip;
 pub mod health;
 pub mod id;
 pub mod key;

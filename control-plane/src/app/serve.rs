@@ -134,6 +134,7 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         accounts: parts.accounts.clone(),
         ranker: parts.ranker.clone(),
         edges: parts.edges.clone(),
+        pop_keys: parts.pop_keys.clone(),
         clock: parts.clock.clone(),
     };
     let discovery = DiscoveryServer::new(DiscoveryService::new(sources, tasks.clone()))

@@ -6,10 +6,12 @@ use crate::metrics;
 use crate::store::{Key, Precondition, Prefix, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use shared::clock::Clock;
+use shared::gossip::PEERS_MAX;
 use shared::id::{BootEpoch, NodeId, Pop, Region, Version};
 use shared::snapshot::Rejected;
 use shared::task::{Stop, lock};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,6 +20,8 @@ use tokio::sync::watch;
 pub const EDGES_MAX: usize = 10_000;
 /// How often it is looked whom to forget.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// An edge that has been gone for so long is no peer any more, in milliseconds.
+const PEER_GONE_MS: u64 = 10 * 60 * 1000;
 /// Longest reason of a refusal that is kept, in characters.
 const REASON_MAX: usize = 500;
 
@@ -34,6 +38,9 @@ pub struct Edge {
     pub boot_epoch: BootEpoch,
     /// Where clients reach it.
     pub api_address: String,
+    /// Where its peers send gossip; empty where it takes none.
+    #[serde(default)]
+    pub gossip_address: String,
     /// What it runs.
     pub build: String,
     /// A stream is open now.
@@ -73,6 +80,8 @@ pub struct Introduction {
     pub boot_epoch: BootEpoch,
     /// Where clients reach it.
     pub api_address: String,
+    /// Where its peers send gossip; empty where it takes none.
+    pub gossip_address: String,
     /// What it runs.
     pub build: String,
     /// What it serves already.
@@ -108,6 +117,8 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     slots: Mutex<Slots>,
+    /// Counts arrivals of edges.
+    arrivals: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -141,6 +152,7 @@ impl Edges {
             store,
             clock,
             slots: Mutex::new(slots),
+            arrivals: watch::Sender::new(0),
         };
         let edges = Self {
             shared: Arc::new(shared),
@@ -174,6 +186,7 @@ impl Edges {
             region: who.region,
             boot_epoch: who.boot_epoch,
             api_address: who.api_address,
+            gossip_address: who.gossip_address,
             build: who.build,
             connected: true,
             acked: who.held,
@@ -189,6 +202,7 @@ impl Edges {
         };
         slots.by_node.insert(node.clone(), slot);
         drop(slots);
+        self.shared.arrivals.send_modify(|count| *count += 1);
         self.count();
         let edges = self.clone();
         Ok(Presence {
@@ -197,6 +211,36 @@ impl Edges {
             connection,
             replaced,
         })
+    }
+
+    /// Changes with each edge that comes.
+    #[must_use]
+    pub fn arrivals(&self) -> watch::Receiver<u64> {
+        self.shared.arrivals.subscribe()
+    }
+
+    /// The other edges of a point of presence that gossip: those that are here or were lately, since
+    /// a control plane that has just started does not know yet who will come back.
+    #[must_use]
+    pub fn peers_of(&self, node: &NodeId, pop: &Pop) -> Vec<(String, SocketAddr)> {
+        let now = self.shared.clock.unix_ms();
+        let slots = lock(&self.shared.slots);
+        let lately = |edge: &Edge| {
+            edge.connected || now.saturating_sub(edge.last_seen_unix_ms) < PEER_GONE_MS
+        };
+        let peers = slots.by_node.values().map(|slot| &slot.edge);
+        let peers = peers.filter(|edge| edge.pop == *pop && edge.node != *node && lately(edge));
+        let mut peers: Vec<_> = peers
+            .filter_map(|edge| Some((edge, edge.gossip_address.parse().ok()?)))
+            .collect();
+        peers.sort_by_key(|(edge, _)| (!edge.connected, edge.node.clone()));
+        peers.truncate(PEERS_MAX);
+        let mut peers: Vec<_> = peers
+            .into_iter()
+            .map(|(edge, address)| (edge.node.to_string(), address))
+            .collect();
+        peers.sort();
+        peers
     }
 
     /// Every edge that is known, by node.

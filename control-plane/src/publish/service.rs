@@ -2,6 +2,7 @@
 //! is newest. The queue to an edge holds one message; everything behind it is state, not a queue.
 
 use super::edges::{Edges, Introduction, Presence, TurnedAway};
+use super::peers::PopKeys;
 use super::session::{Session, Update};
 use crate::accounts::{Accounts, LookupAnswer};
 use crate::metrics::{self, Class};
@@ -9,6 +10,7 @@ use crate::ranker::{Ranker, Rankings};
 use crate::registry::{Published, Registry};
 use crate::security::guard;
 use shared::clock::Clock;
+use shared::gossip::Circle;
 use shared::id::{BootEpoch, NodeId, Pop, Region, Version};
 use shared::key::KeyHash;
 use shared::proto::discovery as wire;
@@ -48,6 +50,8 @@ pub struct Sources {
     pub ranker: Arc<Ranker>,
     /// Who is there.
     pub edges: Edges,
+    /// What edges that gossip share.
+    pub pop_keys: PopKeys,
     /// The time.
     pub clock: Clock,
 }
@@ -140,6 +144,7 @@ async fn serve(
         tracing::error!(%node, held = ?who.held, %newest, "an edge holds a later version");
     }
     let pop = who.pop.clone();
+    let gossips = !who.gossip_address.is_empty();
     sources.ranker.heard(&node, &pop, &region);
     let presence = sources.edges.connect(who).map_err(turned_away)?;
     sources.edges.save(&node).await;
@@ -149,6 +154,8 @@ async fn serve(
         authority: sources.registry.subscribe(),
         account: sources.accounts.subscribe(),
         rankings: sources.ranker.subscribe(),
+        arrivals: sources.edges.arrivals(),
+        peers: gossips.then(Peers::default),
         sources,
         session,
         presence,
@@ -198,6 +205,7 @@ fn introduction(hello: wire::Hello) -> Result<Introduction, Status> {
         region: hello.region.into(),
         boot_epoch: BootEpoch(hello.boot_epoch),
         api_address: hello.api_address,
+        gossip_address: hello.gossip_address,
         build: hello.build,
         held: hello.held.map(Into::into),
     })
@@ -221,6 +229,17 @@ struct Line {
     authority: watch::Receiver<Arc<Published>>,
     account: watch::Receiver<u64>,
     rankings: watch::Receiver<Arc<Rankings>>,
+    arrivals: watch::Receiver<u64>,
+    /// None for an edge that does not gossip.
+    peers: Option<Peers>,
+}
+
+/// What the edge was told of its peers.
+#[derive(Default)]
+struct Peers {
+    /// As of which arrival.
+    asked: Option<u64>,
+    sent: Option<Circle>,
 }
 
 impl Line {
@@ -257,6 +276,7 @@ impl Line {
                 news = self.authority.changed(), if !due => ended(news)?,
                 news = self.account.changed(), if !due => ended(news)?,
                 news = self.rankings.changed(), if !due => ended(news)?,
+                news = self.arrivals.changed(), if !due => ended(news)?,
             }
         }
     }
@@ -304,11 +324,36 @@ impl Line {
         let authority = self.session.authority_is_due(&self.authority.borrow());
         let account = self.account_is_due();
         let table = self.table();
-        authority || account || table.is_some_and(|table| self.session.ranking_is_due(&table))
+        authority
+            || account
+            || self.peers_are_due()
+            || table.is_some_and(|table| self.session.ranking_is_due(&table))
     }
 
     fn account_is_due(&self) -> bool {
         self.session.account_is_due(*self.account.borrow())
+    }
+
+    fn peers_are_due(&self) -> bool {
+        let newest = *self.arrivals.borrow();
+        self.peers
+            .as_ref()
+            .is_some_and(|peers| peers.asked != Some(newest))
+    }
+
+    /// The peers, when they are others than the edge was told.
+    fn next_peers(&mut self) -> Option<Update> {
+        let newest = *self.arrivals.borrow();
+        let (sources, node, pop) = (&self.sources, &self.node, &self.pop);
+        let peers = self.peers.as_mut()?;
+        peers.asked = Some(newest);
+        let circle = sources.pop_keys.circle(&sources.edges, node, pop);
+        if peers.sent.as_ref() == Some(&circle) {
+            return None;
+        }
+        let update = Update::peers(&circle);
+        peers.sent = Some(circle);
+        Some(update)
     }
 
     fn table(&self) -> Option<Arc<RankingTable>> {
@@ -329,6 +374,12 @@ impl Line {
         let newest = self.authority.borrow().clone();
         if let Some(update) = self.session.authority(&newest, self.sources.clock.now()) {
             metrics::pushed(Class::Authority, update.full);
+            return Ok(Some(update));
+        }
+        if self.peers_are_due()
+            && let Some(update) = self.next_peers()
+        {
+            metrics::pushed(Class::Fast, update.full);
             return Ok(Some(update));
         }
         Ok(self.ranking())

@@ -6,6 +6,7 @@ use crate::accounts::{AccountEvent, Change as KeyChange, Events};
 use crate::ranker::Change;
 use crate::registry::Published;
 use shared::clock::Moment;
+use shared::gossip::Circle;
 use shared::id::Version;
 use shared::proto::discovery as wire;
 use shared::ranking::{Portion, RankingTable};
@@ -220,6 +221,11 @@ impl Update {
         if let Some(wire::control_message::Body::Ranking(update)) = &mut self.message.body {
             update.acknowledge = true;
         }
+    }
+
+    /// The peers of an edge.
+    pub(super) fn peers(circle: &Circle) -> Self {
+        Self::new(wire::control_message::Body::Peers(circle.into()), true)
     }
 
     const fn new(body: wire::control_message::Body, full: bool) -> Self {

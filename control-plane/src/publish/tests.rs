@@ -200,6 +200,7 @@ fn introduction(node: &str, boot_epoch: u64) -> Introduction {
         region: Region::from("eu"),
         boot_epoch: BootEpoch(boot_epoch),
         api_address: "127.0.0.1:8080".to_owned(),
+        gossip_address: String::new(),
         build: "test".to_owned(),
         held: None,
     }

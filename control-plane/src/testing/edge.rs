@@ -32,6 +32,7 @@ pub(crate) fn hello(node: &str) -> wire::Hello {
         account_sequence: 0,
         api_address: "127.0.0.1:8080".to_owned(),
         build: "test".to_owned(),
+        gossip_address: String::new(),
     }
 }
 
@@ -140,7 +141,7 @@ impl Line {
     pub(crate) async fn authority(&mut self) -> wire::AuthorityUpdate {
         let pick = |push| match push {
             Push::Authority(update) => Some(update),
-            Push::Account(_) | Push::Ranking(_) => None,
+            Push::Account(_) | Push::Ranking(_) | Push::Peers(_) => None,
         };
         self.next_of(pick).await
     }
@@ -148,7 +149,7 @@ impl Line {
     pub(crate) async fn account(&mut self) -> wire::AccountUpdate {
         let pick = |push| match push {
             Push::Account(update) => Some(update),
-            Push::Authority(_) | Push::Ranking(_) => None,
+            Push::Authority(_) | Push::Ranking(_) | Push::Peers(_) => None,
         };
         self.next_of(pick).await
     }
@@ -156,7 +157,7 @@ impl Line {
     pub(crate) async fn ranking(&mut self) -> wire::RankingUpdate {
         let pick = |push| match push {
             Push::Ranking(update) => Some(update),
-            Push::Authority(_) | Push::Account(_) => None,
+            Push::Authority(_) | Push::Account(_) | Push::Peers(_) => None,
         };
         self.next_of(pick).await
     }

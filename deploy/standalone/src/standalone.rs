@@ -135,6 +135,7 @@ fn edge_config(
         region: Region::from("local"),
         listen: config.listen,
         admin_listen: config.admin_listen,
+        gossip: None,
         listen_tls: config.listen_tls.clone(),
         control: vec![format!("https://{}", control.control)],
         control_tls: Some(ControlTls {

@@ -324,6 +324,12 @@ impl EdgeNode {
         Client::new(&self.addresses.url("edge_admin"))
     }
 
+    /// Where its peers send gossip.
+    #[must_use]
+    pub fn gossip(&self) -> Option<SocketAddr> {
+        self.addresses.get("gossip")
+    }
+
     /// Its data folder.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
@@ -338,7 +344,12 @@ impl EdgeNode {
         self.process.kill();
         let file = self.data.join("addresses.json");
         let _ = std::fs::remove_file(&file);
-        for (key, name) in [("listen", "api"), ("admin_listen", "edge_admin")] {
+        let listeners = [
+            ("listen", "api"),
+            ("admin_listen", "edge_admin"),
+            ("gossip_listen", "gossip"),
+        ];
+        for (key, name) in listeners {
             if let Some(addr) = self.addresses.get(name) {
                 self.table.insert(key.into(), addr.to_string().into());
             }

@@ -151,6 +151,7 @@ impl SimulatedEdge {
             region: self.region(),
             boot_epoch: 1,
             build: "simulated".to_owned(),
+            gossip_address: String::new(),
             ..wire::Hello::default()
         }
     }
@@ -171,7 +172,7 @@ impl SimulatedEdge {
                     Some(Word::Ack(wire::Ack { version }))
                 }
                 Some(Push::Ranking(update)) => self.ranking(update, &mut held).await?,
-                Some(Push::Account(_)) => None,
+                Some(Push::Account(_) | Push::Peers(_)) => None,
                 None => return Err(SwarmError("the stream has ended".to_owned())),
             };
             if let Some(word) = word {
