@@ -23,8 +23,8 @@ use shared::routing::{Candidate, Plan, View};
 use std::time::{Duration, Instant};
 use walk::Walk;
 
-/// Endpoints that one request may try.
-pub const ATTEMPTS_MAX: usize = 8;
+pub use shared::routing::ATTEMPTS_MAX;
+
 /// Attempts that may run at the same time: one, and one more when it stays silent.
 pub const PARALLEL_MAX: usize = 2;
 /// The longest error body that is read from a provider.

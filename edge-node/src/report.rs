@@ -1,6 +1,7 @@
 //! Tells the control plane what this node saw of endpoints: a report each interval and at once on
 //! a change of state. Reports are numbered, so that each is merged exactly once however often it
-//! is sent; while nobody listens, windows are merged here, within [`shared::window::CELLS_MAX`].
+//! is sent; while nobody listens, windows are merged here, within [`shared::window::CELLS_MAX`],
+//! and forgotten when they have grown old.
 
 use crate::control::{ControlClient, Link};
 use crate::node::Identity;
@@ -69,6 +70,8 @@ pub struct Sender {
     clock: Clock,
     sequence: u64,
     unacked: VecDeque<(Moment, Report)>,
+    /// When windows were taken last.
+    taken: Moment,
 }
 
 impl Sender {
@@ -89,6 +92,7 @@ impl Sender {
             clock,
             sequence: 0,
             unacked: VecDeque::new(),
+            taken: Moment::default(),
         }
     }
 
@@ -167,6 +171,7 @@ impl Sender {
         }
         let alarming = self.reporter.alarm.swap(false, Ordering::SeqCst);
         let windows = lock(&self.reporter.windows).take();
+        self.taken = self.clock.now();
         if windows.is_empty() && !alarming {
             return;
         }
@@ -202,6 +207,9 @@ impl Sender {
     /// Old evidence would be taken for new by whoever merges it; the numbers stay contiguous.
     fn forget_stale(&mut self) {
         let now = self.clock.now();
+        if now.since(self.taken) > self.timers.report_stale {
+            drop(lock(&self.reporter.windows).take());
+        }
         for (at, report) in &mut self.unacked {
             if now.since(*at) > self.timers.report_stale {
                 report.windows.clear();

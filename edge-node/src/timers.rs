@@ -87,7 +87,7 @@ impl Default for Timers {
             ledger: s(10),
             report: s(1),
             report_alarm_gap: ms(50),
-            report_stale: s(60),
+            report_stale: s(10),
             stream_settled: s(5),
         }
     }

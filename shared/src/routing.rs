@@ -32,6 +32,9 @@ use crate::clock::Moment;
 use crate::health::Evidence;
 use crate::policy::Principal;
 
+/// Endpoints that one request may try.
+pub const ATTEMPTS_MAX: usize = 8;
+
 /// All that a plan is made from.
 struct Context<'a> {
     view: &'a View,

@@ -12,7 +12,7 @@
 
 pub mod engine;
 pub mod measure;
-mod ours;
+pub mod ours;
 pub mod policy;
 pub mod random;
 pub mod report;

@@ -42,7 +42,17 @@ const PUSH_TAKES: f64 = 0.3;
 const HELD_UP: (f64, f64) = (0.01, 5.0);
 const TWICE: f64 = 0.01;
 
-pub(crate) struct Ours {
+/// The numbers that the production code goes by, for whoever tries others.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Tunings {
+    /// The control plane's, and every edge's health board's.
+    pub ranking: shared::ranking::Tuning,
+    /// Of plans and deadlines.
+    pub routing: shared::routing::Tuning,
+}
+
+/// The production code as a policy.
+pub struct Ours {
     luck: Random,
     scenario: Scenario,
     demands: Demands,
@@ -67,14 +77,22 @@ fn seconds(value: f64) -> Duration {
 }
 
 impl Ours {
-    pub(crate) fn new(scenario: &Scenario, mode: Mode, mut luck: Random) -> Self {
+    /// With the production code's own numbers, in that mode.
+    #[must_use]
+    pub fn new(scenario: &Scenario, mode: Mode, luck: Random) -> Self {
+        Self::tuned(scenario, mode, &Tunings::default(), luck)
+    }
+
+    /// With other numbers.
+    #[must_use]
+    pub fn tuned(scenario: &Scenario, mode: Mode, tunings: &Tunings, mut luck: Random) -> Self {
         let snapshot = Arc::new(catalogue::snapshot(scenario));
         let endpoints: Vec<EndpointId> =
             scenario.offers.iter().map(catalogue::endpoint_id).collect();
         let handles: Vec<Handle> = endpoints.iter().map(Handle::of).collect();
-        let edges = (0..scenario.edges()).map(|edge| Edge::new(scenario, edge, &snapshot));
+        let edges = (0..scenario.edges()).map(|edge| Edge::new(scenario, edge, &snapshot, tunings));
         let edges: Vec<Edge> = edges.collect();
-        let mut control = Control::new(snapshot, edges.len());
+        let mut control = Control::new(snapshot, edges.len(), tunings);
         let mut agenda = Agenda::default();
         for (at, edge) in edges.iter().enumerate() {
             control.heard(&edge.who, 0.0);
@@ -135,6 +153,7 @@ impl Ours {
 
     fn report(&mut self, world: &World, edge: usize, now: f64) {
         if self.scenario.is_cut(now) {
+            self.edges[edge].unheard();
             return;
         }
         let lies = world.lies(edge, now);
@@ -172,6 +191,10 @@ impl Ours {
 }
 
 impl Policy for Ours {
+    fn attempts_max(&self) -> u32 {
+        shared::routing::ATTEMPTS_MAX as u32
+    }
+
     fn choose(&mut self, world: &mut World, ask: &Ask, now: f64) -> Option<usize> {
         if ask.turn == Turn::First {
             self.edges[ask.edge].board.arrived(moment(now));

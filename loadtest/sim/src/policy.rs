@@ -90,7 +90,7 @@ pub enum Failed {
 
 /// What decides where requests go. Times are seconds from the start of the run.
 pub trait Policy {
-    /// Attempts that one request may make, hedges apart.
+    /// Attempts that one request may make; one hedge more.
     fn attempts_max(&self) -> u32 {
         3
     }

@@ -64,11 +64,31 @@ fn statistics_are_the_references() {
 fn a_seed_gives_the_same_result_to_the_byte_and_another_one_another() {
     let scenario = standard();
     let text = |seed| {
-        let runs = run_all(&scenario, &["ll_cost", "edgerank"], &[seed], 2);
+        let runs = run_all(&scenario, &["balanced", "edgerank"], &[seed], 2);
         report::json(&runs, &serde_json::json!({})).to_string()
     };
     assert_eq!(text(3), text(3));
     assert_ne!(text(3), text(4));
+}
+
+/// What must not get worse: goodput and price of the default mode, goodput of the fast ones. The
+/// marks are the goals of the routing study, on one seed.
+#[test]
+fn ours_is_as_good_as_it_was() {
+    let scenario = standard();
+    let oracle = run(&scenario, "oracle", 101).unwrap();
+    let got = run(&scenario, "balanced", 101).unwrap();
+    assert!(got.success_pct >= 99.93, "{got:?}");
+    assert!(got.goodput_pct >= 98.3, "{got:?}");
+    assert!(got.worst_fault_goodput_pct >= 94.5, "{got:?}");
+    assert!(got.usd_per_mtok <= 1.11 * oracle.usd_per_mtok, "{got:?}");
+    assert!(got.ttft_p99_s <= 3.45, "{got:?}");
+    assert!(got.reaction_s <= 5.0, "{got:?}");
+    assert!(got.extra_attempts_per_100 <= 5.3, "{got:?}");
+    assert!(got.http429_per_100 <= 0.3, "{got:?}");
+    let fast = run(&scenario, "latency", 101).unwrap();
+    assert!(fast.goodput_pct >= 99.6, "{fast:?}");
+    assert!(fast.ttft_p99_s <= 1.8, "{fast:?}");
 }
 
 #[test]

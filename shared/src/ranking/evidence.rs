@@ -59,8 +59,10 @@ pub(super) struct Brought {
 pub(super) struct Pooled {
     /// Attempts.
     pub(super) seen: f64,
-    /// Failures.
+    /// Failures; a silence is half of one.
     pub(super) bad: f64,
+    /// Silences among the attempts.
+    pub(super) silent: f64,
     /// Broken tool calls: they cost score, not health.
     pub(super) tool_errors: f64,
 }
@@ -259,6 +261,7 @@ impl Brought {
         Pooled {
             seen: f64::from(self.answered) + ended + silence,
             bad: ended + f64::from(self.truncated) + 0.5 * silence,
+            silent: silence,
             tool_errors: f64::from(self.tool_errors),
         }
     }
@@ -268,6 +271,7 @@ impl Pooled {
     pub(super) fn add(&mut self, other: &Self, weight: f64) {
         self.seen += other.seen * weight;
         self.bad += other.bad * weight;
+        self.silent += other.silent * weight;
         self.tool_errors += other.tool_errors * weight;
     }
 
@@ -276,7 +280,19 @@ impl Pooled {
         Self {
             seen: (self.seen - part.seen).max(0.0),
             bad: (self.bad - part.bad).max(0.0),
+            silent: (self.silent - part.silent).max(0.0),
             tool_errors: (self.tool_errors - part.tool_errors).max(0.0),
+        }
+    }
+
+    /// Without silences. They condemn, but they don't score: the mark stands where a few of a
+    /// hundred good answers still come later, and a little more load makes that many.
+    pub(super) fn without_silences(self) -> Self {
+        Self {
+            seen: (self.seen - self.silent).max(0.0),
+            bad: (self.bad - 0.5 * self.silent).max(0.0),
+            silent: 0.0,
+            ..self
         }
     }
 
@@ -320,6 +336,7 @@ impl Pooled {
     fn scale(&mut self, by: f64) {
         self.seen *= by;
         self.bad *= by;
+        self.silent *= by;
         self.tool_errors *= by;
     }
 }

@@ -182,8 +182,10 @@ mod tests {
     fn a_ramp_holds_growth_and_not_the_fall() {
         let mut wish = wish(&[1e-12, 1.0, 1.0], 1.0);
         wish.ramps = vec![0.5, 0.3, 0.3];
-        let got = allot(&[wish], &[None; 3], &ShareTuning::default()).remove(0);
-        close(&got, &[0.002 / 1.002, 0.5 / 1.002, 0.5 / 1.002]);
+        let tuning = ShareTuning::default();
+        let got = allot(&[wish], &[None; 3], &tuning).remove(0);
+        let sum = 1.0 + tuning.floor;
+        close(&got, &[tuning.floor / sum, 0.5 / sum, 0.5 / sum]);
     }
 
     #[test]

@@ -98,7 +98,11 @@ impl Machine {
                 if answers.failed == 0 && !(accused && *verdict == Verdict::Sick) {
                     return self.prove(answers, tuning, now);
                 }
-                self.shut(&tuning.verdict, now);
+                if accused {
+                    self.shut(&tuning.verdict, now);
+                } else {
+                    self.hold_on(&tuning.verdict, now);
+                }
             }
             Phase::Ramp { limit, updated } => {
                 *limit = ramped(*limit, now.since(*updated), &tuning.share);
@@ -175,14 +179,26 @@ impl Machine {
         }
     }
 
+    /// It was well, and fails: a relapse.
     fn shut(&mut self, tuning: &VerdictTuning, now: Moment) {
         let relapses = self.relapses(tuning, now);
+        self.hold(relapses, tuning, now);
+        self.relapses = relapses + 1.0;
+        self.relapses_at = now;
+    }
+
+    /// It failed while it was tried out: it has not been well since it was shut off, so that this
+    /// is no relapse. A long outage is not remembered as many.
+    fn hold_on(&mut self, tuning: &VerdictTuning, now: Moment) {
+        let before = self.relapses(tuning, now) - 1.0;
+        self.hold(before.max(0.0), tuning, now);
+    }
+
+    fn hold(&mut self, relapses: f64, tuning: &VerdictTuning, now: Moment) {
         let hold = tuning.hold.mul_f64(relapses.min(30.0).exp2());
         self.phase = Phase::Open {
             until: now.plus(hold.min(tuning.hold_max)),
         };
-        self.relapses = relapses + 1.0;
-        self.relapses_at = now;
     }
 
     fn prove(&mut self, answers: Answers, tuning: &Tuning, now: Moment) -> bool {

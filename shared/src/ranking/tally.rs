@@ -78,7 +78,11 @@ impl Tally {
     /// The probability of failure in a region whose live points of presence are `live`.
     pub(super) fn failure(&self, region: RegionIx, live: &[PopIx], prior: Prior) -> f64 {
         let here = self.region(region);
-        let whole = here.failure_given(self.all.failure(prior));
+        let score = |fleet: Pooled, here: Pooled| {
+            let fleet = fleet.without_silences().failure(prior);
+            here.without_silences().failure_given(fleet)
+        };
+        let whole = score(self.all, here);
         if self.all.bad <= 0.0 {
             return whole;
         }
@@ -87,11 +91,10 @@ impl Tally {
             if !others_speak {
                 return None;
             }
-            let fleet = self.all.minus(&part.saw).failure(prior);
             // A region of one point of presence is that one's own: its word counts there.
             let shared = part.region == region && live.iter().any(|pop| *pop != part.pop);
             let here = if shared { here.minus(&part.saw) } else { here };
-            Some(here.failure_given(fleet))
+            Some(score(self.all.minus(&part.saw), here))
         });
         without.fold(whole, f64::min)
     }

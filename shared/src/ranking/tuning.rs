@@ -284,8 +284,8 @@ impl Default for ScoreTuning {
         };
         Self {
             modes: [
-                mode(1.0, 0.20, 0.10, 8.0),
-                mode(1.0, 0.05, 0.05, 14.0),
+                mode(1.0, 0.15, 0.10, 8.0),
+                mode(1.0, 0.05, 0.05, 10.0),
                 mode(0.08, 1.0, 0.10, 9.0),
                 mode(0.08, 0.10, 1.0, 9.0),
             ],
@@ -305,7 +305,7 @@ impl Default for ShareTuning {
             ramp_factor: 1.35,
             ramp_step: 0.02,
             ramp_period: Duration::from_secs(1),
-            floor: 0.002,
+            floor: 0.001,
             rounds: 24,
         }
     }
@@ -320,10 +320,10 @@ impl Default for CapTuning {
             least_rate: 0.2,
             hit_share: 0.02,
             hit_rate: 1.0,
-            cut: 0.92,
+            cut: 0.97,
             used: 0.6,
             grow: 1.05,
-            grow_carefully: 1.005,
+            grow_carefully: 1.01,
             grow_step: 0.02,
             careful: Duration::from_secs(20),
             memory: Duration::from_secs(600),

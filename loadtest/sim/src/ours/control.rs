@@ -1,9 +1,9 @@
 //! The control plane in virtual time: the production fleet, ticked each second and at once on
 //! alarming evidence, and what it has pushed to each edge so far.
 
-use super::moment;
+use super::{Tunings, moment};
 use shared::id::{NodeId, Region, Version};
-use shared::ranking::{Fleet, RankingDelta, RankingTable, State, Tuning};
+use shared::ranking::{Fleet, RankingDelta, RankingTable, State};
 use shared::snapshot::Snapshot;
 use shared::window::Report;
 use std::collections::BTreeMap;
@@ -24,9 +24,9 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(snapshot: Arc<Snapshot>, edges: usize) -> Self {
+    pub(super) fn new(snapshot: Arc<Snapshot>, edges: usize, tunings: &Tunings) -> Self {
         Self {
-            fleet: Fleet::new(Tuning::default()),
+            fleet: Fleet::new(tunings.ranking),
             snapshot,
             ticks: 0,
             sent: vec![RankingTable::default(); edges],

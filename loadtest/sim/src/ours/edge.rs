@@ -1,6 +1,6 @@
 //! One edge: what it saw, what it was told, what it has still to tell.
 
-use super::moment;
+use super::{Tunings, moment};
 use crate::scenario::{REGIONS, Scenario};
 use shared::health::Board;
 use shared::id::{BootEpoch, NodeId, Pop, Region};
@@ -35,7 +35,12 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    pub(super) fn new(scenario: &Scenario, edge: usize, snapshot: &Arc<Snapshot>) -> Self {
+    pub(super) fn new(
+        scenario: &Scenario,
+        edge: usize,
+        snapshot: &Arc<Snapshot>,
+        tunings: &Tunings,
+    ) -> Self {
         let region = REGIONS[scenario.region_of(edge)];
         let pop = edge % scenario.edges_per_region % POPS;
         let who = Identity {
@@ -45,9 +50,9 @@ impl Edge {
         };
         let view = View::new(Arc::clone(snapshot), Arc::default());
         Self {
-            view: view.of_node(who.node.clone()),
+            view: view.of_node(who.node.clone()).tuned(tunings.routing),
             who,
-            board: Board::default(),
+            board: Board::new(tunings.ranking.local),
             windows: Windows::default(),
             alarm: false,
             reported: 0.0,
@@ -81,6 +86,11 @@ impl Edge {
         })
     }
 
+    /// Nobody listens: what it saw grows old, and old evidence would be taken for new.
+    pub(super) fn unheard(&mut self) {
+        drop(self.windows.take());
+    }
+
     /// Takes a change of its table in.
     pub(super) fn apply(&mut self, delta: RankingDelta, now: f64) {
         if let Ok(table) = self.view.ranking.apply(delta) {
@@ -90,7 +100,7 @@ impl Edge {
 
     fn see(&mut self, table: RankingTable, now: f64) {
         let view = View::new(Arc::clone(&self.view.snapshot), Arc::new(table));
-        let view = view.of_node(self.who.node.clone());
+        let view = view.of_node(self.who.node.clone()).tuned(self.view.tuning);
         self.view = view.received_at(moment(now));
     }
 }

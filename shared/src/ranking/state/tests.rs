@@ -30,20 +30,15 @@ fn the_whole_circle() {
     assert_eq!(
         step(&mut machine, 4.0, Verdict::Sick, 0, 1),
         State::Open,
-        "a relapse"
+        "still the same outage"
     );
     assert_eq!(
         machine.held_until().map(|it| it.since(at(4.0)).as_secs()),
-        Some(3)
+        Some(2)
     );
     assert_eq!(
         step(&mut machine, 8.0, Verdict::Sick, 0, 0),
         State::HalfOpen
-    );
-    assert_eq!(
-        step(&mut machine, 9.0, Verdict::Sick, 2, 0),
-        State::HalfOpen,
-        "more is asked now"
     );
     assert_eq!(step(&mut machine, 10.0, Verdict::Sick, 2, 0), State::Ramp);
     let mut limit = machine.limit(&Tuning::default());
@@ -55,6 +50,38 @@ fn the_whole_circle() {
         limit = grown;
     }
     assert_eq!(machine.state(), State::Closed);
+}
+
+#[test]
+fn a_relapse_is_held_longer_and_has_more_to_prove() {
+    let (tuning, mut machine) = (Tuning::default(), Machine::default());
+    machine.step(&Verdict::Sick, NOTHING, &tuning, at(0.0));
+    machine.step(&Verdict::Well, NOTHING, &tuning, at(2.0));
+    machine.step(
+        &Verdict::Well,
+        Answers { ok: 2, failed: 0 },
+        &tuning,
+        at(3.0),
+    );
+    assert_eq!(machine.state(), State::Ramp);
+    machine.step(&Verdict::Sick, NOTHING, &tuning, at(4.0));
+    let held = machine.held_until().map(|it| it.since(at(4.0)).as_millis());
+    assert!(held.is_some_and(|held| held > 3_500), "{held:?}");
+    machine.step(&Verdict::Well, NOTHING, &tuning, at(9.0));
+    machine.step(
+        &Verdict::Well,
+        Answers { ok: 2, failed: 0 },
+        &tuning,
+        at(10.0),
+    );
+    assert_eq!(machine.state(), State::HalfOpen);
+    machine.step(
+        &Verdict::Well,
+        Answers { ok: 2, failed: 0 },
+        &tuning,
+        at(11.0),
+    );
+    assert_eq!(machine.state(), State::Ramp);
 }
 
 #[test]
