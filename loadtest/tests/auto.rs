@@ -112,6 +112,36 @@ async fn bounds_hold_and_what_is_missing_does_not_fail() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_pinned_keeps_its_model() {
+    let scene = scene().await;
+    let client = scene.client();
+    let body = |text: &str, session: &str, pinned: bool| {
+        let settings = router(json!({"cost_tier": "low", "pin_model": pinned}));
+        let body = with(chat("godwit/auto", text), "plugins", settings);
+        with(body, "session_id", session.into())
+    };
+    let translate = "Translate to German: the station is closed";
+    let other = "Good morning! How are you?";
+    assert_eq!(
+        asked(&client, CHAT, &body(translate, "one", true)).await.0,
+        ALPHA
+    );
+    assert_eq!(
+        asked(&client, CHAT, &body(other, "one", true)).await.0,
+        ALPHA
+    );
+    // Another session, and one that is not pinned, go by their own task.
+    assert_eq!(
+        asked(&client, CHAT, &body(other, "two", true)).await.0,
+        BETA
+    );
+    assert_eq!(
+        asked(&client, CHAT, &body(other, "one", false)).await.0,
+        BETA
+    );
+}
+
+#[tokio::test]
 async fn routers_are_listed_without_a_price() {
     let scene = scene().await;
     let client = scene.client();

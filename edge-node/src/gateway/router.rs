@@ -9,8 +9,9 @@ use shared::catalog::Provider;
 use shared::id::ModelId;
 use shared::policy::Principal;
 use shared::prompt::{Script, tokens};
-use shared::routing::View;
 use shared::routing::auto::{self, Ask, Choice};
+use shared::routing::{Demand, View};
+use std::collections::BTreeSet;
 
 /// Puts concrete models in the place of a router, and tells which. Only conversations have routers:
 /// vectors of different models do not mix.
@@ -28,7 +29,7 @@ pub(crate) fn resolve(
         return Ok(None);
     }
     let analysis = ingress::prompt::analyse(call);
-    let kept = kept(view, call);
+    let kept = kept(node, view, principal, call);
     let ask = Ask {
         view,
         usable: &|provider: &Provider| node.credentials.usable(provider),
@@ -49,10 +50,19 @@ pub(crate) fn resolve(
     Ok(choice)
 }
 
-/// The model of the endpoint that answered this conversation last.
-fn kept(view: &View, call: &Call) -> Option<ModelId> {
-    let last = call.demand.sticky.first()?;
-    let index = view.snapshot.index_of(&last.endpoint)?;
+/// The model of the table that answered this conversation before, as far as it is remembered.
+fn kept(node: &Node, view: &View, principal: &Principal, call: &Call) -> Option<ModelId> {
+    let table = view.snapshot.auto()?;
+    let thread = node.sessions.thread(&principal.org, call)?;
+    let models = table.rows.iter().flat_map(|row| &row.models);
+    let models: BTreeSet<&ModelId> = models.collect();
+    let asked = Demand {
+        fallback_models: models.into_iter().map(ToString::to_string).collect(),
+        ..Demand::default()
+    };
+    let now = node.clock.now();
+    let served = node.sessions.recall(thread, &asked, view, now);
+    let index = view.snapshot.index_of(&served.first()?.endpoint)?;
     Some(view.snapshot.endpoint(index)?.model.clone())
 }
 
