@@ -238,6 +238,34 @@ impl wire::admin_server::Admin for AdminService {
         let (actor, message) = open(request)?;
         money::add(&self.deps, &actor, message).await
     }
+    async fn buy_credits(
+        &self,
+        request: Request<wire::BuyCreditsRequest>,
+    ) -> Answer<wire::BuyCreditsResponse> {
+        let (actor, message) = open(request)?;
+        money::buy(&self.deps, &actor, message).await
+    }
+    async fn refund_credits(
+        &self,
+        request: Request<wire::RefundCreditsRequest>,
+    ) -> Answer<wire::RefundCreditsResponse> {
+        let (actor, message) = open(request)?;
+        money::refund(&self.deps, &actor, message).await
+    }
+    async fn set_terms(
+        &self,
+        request: Request<wire::SetTermsRequest>,
+    ) -> Answer<wire::SetTermsResponse> {
+        let (actor, message) = open(request)?;
+        money::set_terms(&self.deps, &actor, message).await
+    }
+    async fn reconcile_bill(
+        &self,
+        request: Request<wire::ReconcileBillRequest>,
+    ) -> Answer<wire::ReconcileBillResponse> {
+        let (actor, message) = open(request)?;
+        money::reconcile(&self.deps, &actor, message).await
+    }
     async fn verify_ledger(
         &self,
         request: Request<wire::VerifyLedgerRequest>,

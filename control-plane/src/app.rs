@@ -216,7 +216,8 @@ async fn parts(
     let registry = Registry::open(Arc::clone(&store), epoch, signer, clock.clone()).await?;
     let database = Database::open(&config.database()).await?;
     let accounts = Arc::new(Accounts::open(database.clone(), clock.clone()).await?);
-    let ledger = Arc::new(Ledger::open(database, clock.clone()).await?);
+    let ledger = Ledger::open(database, clock.clone()).await?;
+    let ledger = Arc::new(ledger.with_terms(config.terms));
     load_catalog(&registry, &accounts, config.catalog.as_deref()).await?;
 
     let ranker = Ranker::open(

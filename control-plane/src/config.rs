@@ -2,10 +2,12 @@
 //! run time is a resource behind the admin API and has no key here.
 
 use crate::accounts::bootstrap::Wishes;
+use crate::ledger::{FEE_PPM_MAX, Terms};
 use crate::ranker::Pace;
 use crate::sql::{ServerUrl, Source};
 use shared::config::{Key, Layers, parse};
 use shared::id::NodeId;
+use shared::money::Amount;
 use shared::observe::{self, LogFormat};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,11 @@ pub const KEYS: &[Key] = &[
         secret: true,
         about: "accounts and money: sqlite, or a postgres:// URL",
     },
+    Key::new(
+        "purchase_fee",
+        "5%",
+        "the fee on a purchase, unless agreed otherwise with the organisation",
+    ),
     Key::new(
         "tls.cert",
         "",
@@ -92,6 +99,8 @@ pub struct Config {
     pub name: String,
     /// The server of accounts and money; none: SQLite in `data_dir`.
     pub ledger: Option<ServerUrl>,
+    /// For organisations with which nothing else is agreed.
+    pub terms: Terms,
     /// Its certificate; none: one of its own making, in `data_dir`.
     pub tls: Option<TlsFiles>,
     /// The node whose certificate is made along, where it makes its own.
@@ -136,6 +145,7 @@ impl Config {
         let name = layers.required("name", node_name);
         only(layers, "store", "embedded");
         let ledger = layers.required("ledger", ledger_server);
+        let terms = layers.required("purchase_fee", purchase_fee);
         let tls = tls(layers);
         let signing_key_file = layers.optional("signing_key_file", parse::path);
         let admin_token_file = layers.optional("admin_token_file", parse::path);
@@ -154,6 +164,7 @@ impl Config {
             console_listen: console_listen?,
             name: name?,
             ledger: ledger?,
+            terms: terms?,
             tls,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: in_data(signing_key_file, "signer.key"),
@@ -183,6 +194,7 @@ impl Config {
             data_dir: data_dir.to_owned(),
             name: "control".to_owned(),
             ledger: None,
+            terms: Terms::default(),
             tls: None,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: data_dir.join("signer.key"),
@@ -214,6 +226,24 @@ fn ledger_server(text: &str) -> Result<Option<ServerUrl>, String> {
         "sqlite" => Ok(None),
         url => url.parse().map(Some),
     }
+}
+
+/// `5%`, `5.5%`: exact to a millionth.
+fn purchase_fee(text: &str) -> Result<Terms, String> {
+    let wrong = || "a share such as 5% is expected, at most 50%".to_owned();
+    let percent: Amount = text
+        .strip_suffix('%')
+        .and_then(|number| number.trim().parse().ok())
+        .ok_or_else(wrong)?;
+    // A hundredth of a hundredth of a hundredth: a per cent has 10,000 of them.
+    let unit = Amount::USD.0 / 10_000;
+    let ppm = u32::try_from(percent.0 / unit).map_err(|_| wrong())?;
+    if percent.0 % unit != 0 || ppm > FEE_PPM_MAX {
+        return Err(wrong());
+    }
+    Ok(Terms {
+        purchase_fee_ppm: ppm,
+    })
 }
 
 /// Three files or none.
@@ -274,6 +304,23 @@ mod tests {
         assert_eq!(config.control_listen.port(), 7070);
         assert_eq!(config.signing_key_file, Path::new(".godwit/signer.key"));
         assert_eq!(config.tls, None);
+    }
+
+    #[test]
+    fn a_fee_is_a_share() {
+        for (text, ppm) in [
+            ("5%", Some(50_000)),
+            ("5.5 %", Some(55_000)),
+            ("0%", Some(0)),
+            ("0.0001%", Some(1)),
+            ("0.00001%", None),
+            ("51%", None),
+            ("-1%", None),
+            ("5", None),
+        ] {
+            let read = purchase_fee(text).ok();
+            assert_eq!(read.map(|terms| terms.purchase_fee_ppm), ppm, "{text}");
+        }
     }
 
     #[test]

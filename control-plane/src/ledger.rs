@@ -1,11 +1,13 @@
 //! Where every dollar is. Double entry, append-only, in SQL: a posting's lines add up to zero, and
 //! so do the accounts of each organisation. An edge spends from a lease, a slice of the balance
 //! that was moved to one boot of one node; its usage records move the lease into usage, exactly
-//! once each, whatever is sent twice, late or cut off in between. Prices, fees and budgets are not
-//! here: an amount arrives computed.
+//! once each, whatever is sent twice, late or cut off in between. Prices and budgets are not here: an
+//! amount arrives computed.
 
 pub mod account;
 pub mod balance;
+mod bill;
+mod funds;
 pub mod journal;
 mod lease;
 mod read;
@@ -19,6 +21,8 @@ pub mod watermark;
 mod crash;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod purse;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +38,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
+pub use bill::{Bill, BillLine, Billed, Reconciled};
+pub use funds::{FEE_PPM_MAX, Movement, Terms};
 pub use lease::{Grant, LeaseRequest, ReleaseRequest};
 pub use read::Totals;
 pub use ship::Batch;
@@ -73,6 +79,7 @@ pub struct Ledger {
     database: Database,
     clock: Clock,
     times: LeaseTimes,
+    terms: Terms,
     /// When each run was last heard of, since this process started: a control plane that was away
     /// must not take leases for abandoned. Holds the newest run of each node and every run with a
     /// lease.
@@ -149,6 +156,7 @@ impl Ledger {
             database,
             clock,
             times,
+            terms: Terms::default(),
             contacts: Mutex::default(),
         };
         // Everybody who holds a lease has until one whole time from now.
@@ -159,38 +167,10 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Gives an organisation money, once per `reference` of its; false when it was given before. Repays
-    /// what it has overrun first.
-    ///
-    /// # Errors
-    /// When the amount is not above zero, this process no longer leads, or the database fails.
-    pub async fn credit(
-        &self,
-        fence: Epoch,
-        org: &OrgId,
-        reference: &str,
-        amount: Amount,
-    ) -> Result<bool, LedgerError> {
-        check_id("organisation", org.as_str())?;
-        check_id("reference", reference)?;
-        check_positive("amount", amount)?;
-        self.retried(|| self.credit_once(fence, org, reference, amount))
-            .await
-    }
-
-    async fn credit_once(
-        &self,
-        fence: Epoch,
-        org: &OrgId,
-        reference: &str,
-        amount: Amount,
-    ) -> Result<bool, LedgerError> {
-        let mut book = self.book_of(fence, org).await?;
-        let posted = book.credit(org, reference, amount).await?;
-        if posted {
-            book.commit().await?;
-        }
-        Ok(posted)
+    /// The same with other terms for organisations with which nothing was agreed.
+    #[must_use]
+    pub fn with_terms(self, terms: Terms) -> Self {
+        Self { terms, ..self }
     }
 
     async fn book(&self, fence: Epoch, orgs: &BTreeSet<OrgId>) -> Result<Book, LedgerError> {

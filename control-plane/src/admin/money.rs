@@ -1,9 +1,12 @@
 //! The calls about credits, the books and the audit log.
 
 use super::{Answer, Deps, accounts_status, ledger_status};
-use shared::id::OrgId;
+use crate::ledger::{Bill, BillLine, Billed, Terms};
+use crate::store::Epoch;
+use shared::id::{OrgId, ProviderSlug};
 use shared::money::Amount;
 use shared::proto::admin as wire;
+use shared::usage::{self, Usage};
 use tonic::{Response, Status};
 
 /// Entries of the audit log when no number was asked for.
@@ -24,6 +27,9 @@ pub(super) async fn credits(deps: &Deps) -> Answer<wire::ListCreditsResponse> {
             used_usd: has.used.to_string(),
             suspense_usd: has.suspense.to_string(),
             overrun_usd: has.overrun.to_string(),
+            given_usd: has.given.to_string(),
+            bought_usd: has.bought.to_string(),
+            fees_usd: has.fees.to_string(),
         }
     });
     Ok(Response::new(wire::ListCreditsResponse {
@@ -36,28 +42,155 @@ pub(super) async fn add(
     actor: &str,
     message: wire::AddCreditsRequest,
 ) -> Answer<wire::AddCreditsResponse> {
-    let amount: Amount = message
-        .amount_usd
-        .parse()
-        .map_err(|error| Status::invalid_argument(format!("amount_usd: {error}")))?;
+    let amount = usd("amount_usd", &message.amount_usd)?;
     let org = find_org(deps, &message.org).await?;
-    let leadership = *deps.leadership.borrow();
-    let fence =
-        leadership.ok_or_else(|| Status::unavailable("this control plane does not lead"))?;
-    let added = deps.ledger.credit(fence, &org, &message.reference, amount);
+    let added = deps
+        .ledger
+        .credit(fence(deps)?, &org, &message.reference, amount);
     let added = added.await.map_err(|error| ledger_status(&error))?;
     if added {
         let object = format!("{org} USD {amount} ({})", message.reference);
-        let recorded = deps.accounts.record(actor, "credits.add", &object).await;
-        recorded.map_err(|error| accounts_status(&error))?;
+        record(deps, actor, "credits.add", &object).await?;
     }
-    let totals = deps.ledger.totals().await;
-    let totals = totals.map_err(|error| ledger_status(&error))?;
-    let available = totals.get(&org).map_or(Amount::ZERO, |has| has.available);
     Ok(Response::new(wire::AddCreditsResponse {
         added,
-        available_usd: available.to_string(),
+        available_usd: available(deps, &org).await?,
     }))
+}
+
+pub(super) async fn buy(
+    deps: &Deps,
+    actor: &str,
+    message: wire::BuyCreditsRequest,
+) -> Answer<wire::BuyCreditsResponse> {
+    let amount = usd("amount_usd", &message.amount_usd)?;
+    let org = find_org(deps, &message.org).await?;
+    let bought = deps
+        .ledger
+        .purchase(fence(deps)?, &org, &message.reference, amount);
+    let bought = bought.await.map_err(|error| ledger_status(&error))?;
+    if bought.new {
+        let object = format!("{org} USD {amount} ({})", message.reference);
+        record(deps, actor, "credits.buy", &object).await?;
+    }
+    Ok(Response::new(wire::BuyCreditsResponse {
+        added: bought.new,
+        fee_usd: bought.fee.to_string(),
+        available_usd: available(deps, &org).await?,
+    }))
+}
+
+pub(super) async fn refund(
+    deps: &Deps,
+    actor: &str,
+    message: wire::RefundCreditsRequest,
+) -> Answer<wire::RefundCreditsResponse> {
+    let amount = usd("amount_usd", &message.amount_usd)?;
+    let org = find_org(deps, &message.org).await?;
+    let refunded = deps
+        .ledger
+        .refund(fence(deps)?, &org, &message.reference, amount);
+    let refunded = refunded.await.map_err(|error| ledger_status(&error))?;
+    if refunded {
+        let object = format!("{org} USD {amount} ({})", message.reference);
+        record(deps, actor, "credits.refund", &object).await?;
+    }
+    Ok(Response::new(wire::RefundCreditsResponse {
+        refunded,
+        available_usd: available(deps, &org).await?,
+    }))
+}
+
+pub(super) async fn set_terms(
+    deps: &Deps,
+    actor: &str,
+    message: wire::SetTermsRequest,
+) -> Answer<wire::SetTermsResponse> {
+    let org = find_org(deps, &message.org).await?;
+    let purchase_fee_ppm = message.purchase_fee_ppm;
+    let terms = Terms { purchase_fee_ppm };
+    let set = deps.ledger.set_terms(fence(deps)?, &org, terms).await;
+    set.map_err(|error| ledger_status(&error))?;
+    let object = format!("{org} fee on purchases {purchase_fee_ppm} ppm");
+    record(deps, actor, "terms.set", &object).await?;
+    Ok(Response::new(wire::SetTermsResponse {}))
+}
+
+pub(super) async fn reconcile(
+    deps: &Deps,
+    actor: &str,
+    message: wire::ReconcileBillRequest,
+) -> Answer<wire::ReconcileBillResponse> {
+    let lines = message.lines.iter().map(|line| {
+        let billed = if line.amount_usd.is_empty() {
+            Billed::Used(Usage {
+                prompt: line.input_tokens,
+                cache_read: line.cached_tokens,
+                completion: line.output_tokens,
+                ..Usage::default()
+            })
+        } else {
+            Billed::Usd(usd("amount_usd", &line.amount_usd)?.at_least_zero())
+        };
+        let id = line.id.clone();
+        Ok(BillLine { id, billed })
+    });
+    let bill = Bill {
+        provider: ProviderSlug::from(message.provider.clone()),
+        lines: lines.collect::<Result<_, Status>>()?,
+        complete_until_unix_ms: match message.complete_until_unix_ms {
+            0 => None,
+            until => Some(until),
+        },
+    };
+    let served = deps.registry.current();
+    let price = |endpoint: &str, used: &Usage| {
+        let known = served.snapshot.endpoints().iter();
+        let found = known
+            .into_iter()
+            .find(|known| known.id.as_str() == endpoint)?;
+        Some(usage::cost(used, &found.pricing).total())
+    };
+    let done = deps.ledger.reconcile(fence(deps)?, &bill, price).await;
+    let done = done.map_err(|error| ledger_status(&error))?;
+    let object = format!(
+        "{}: {} settled, {} released, {} USD charged",
+        message.provider, done.settled, done.released, done.charged
+    );
+    record(deps, actor, "ledger.reconcile", &object).await?;
+    Ok(Response::new(wire::ReconcileBillResponse {
+        equal: done.equal,
+        settled: done.settled,
+        released: done.released,
+        before: done.before,
+        unknown: done.unknown,
+        charged_usd: done.charged.to_string(),
+        returned_usd: done.returned.to_string(),
+        expense_usd: done.expense.to_string(),
+        differences: done.differences,
+    }))
+}
+
+fn usd(field: &str, text: &str) -> Result<Amount, Status> {
+    text.parse()
+        .map_err(|error| Status::invalid_argument(format!("{field}: {error}")))
+}
+
+fn fence(deps: &Deps) -> Result<Epoch, Status> {
+    let leadership = *deps.leadership.borrow();
+    leadership.ok_or_else(|| Status::unavailable("this control plane does not lead"))
+}
+
+async fn record(deps: &Deps, actor: &str, action: &str, object: &str) -> Result<(), Status> {
+    let recorded = deps.accounts.record(actor, action, object).await;
+    recorded.map_err(|error| accounts_status(&error))
+}
+
+async fn available(deps: &Deps, org: &OrgId) -> Result<String, Status> {
+    let totals = deps.ledger.totals().await;
+    let totals = totals.map_err(|error| ledger_status(&error))?;
+    let available = totals.get(org).map_or(Amount::ZERO, |has| has.available);
+    Ok(available.to_string())
 }
 
 pub(super) async fn verify(deps: &Deps) -> Answer<wire::VerifyLedgerResponse> {

@@ -3,7 +3,7 @@
 
 use super::{LedgerError, check_id};
 use crate::sql::{DatabaseError, bigint};
-use shared::id::{BootEpoch, NodeId, OrgId};
+use shared::id::{BootEpoch, NodeId, OrgId, ProviderSlug};
 use shared::key::KeyHash;
 use shared::money::Amount;
 use shared::record::Origin;
@@ -12,8 +12,10 @@ use std::fmt;
 /// A place where money is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Account {
-    /// Where an organisation's credits come from: minus everything ever given to it.
+    /// Where an organisation's gifts come from: minus everything ever given to it.
     Grants(OrgId),
+    /// Where its purchases come from: minus everything that it has paid and not got back.
+    Purchases(OrgId),
     /// What an organisation has outside of leases.
     Available(OrgId),
     /// What an organisation has lent to one run of one node.
@@ -25,6 +27,14 @@ pub enum Account {
     /// What was used beyond every lease and the balance: zero or below, repaid by the next
     /// credits.
     Overrun(OrgId),
+    /// The platform's fees.
+    Fees(OrgId),
+    /// What the usage has cost the platform: minus everything that providers are owed for it.
+    Cost(OrgId),
+    /// What a provider is owed for an organisation's usage.
+    Payable(OrgId, ProviderSlug),
+    /// What a provider bills and no client is charged for: zero or below.
+    Expense(OrgId),
 }
 
 impl Account {
@@ -33,35 +43,53 @@ impl Account {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Grants(_) => "grants",
+            Self::Purchases(_) => "purchases",
             Self::Available(_) => "available",
             Self::Lease(..) => "lease",
             Self::Usage(..) => "usage",
             Self::Suspense(_) => "suspense",
             Self::Overrun(_) => "overrun",
+            Self::Fees(_) => "fees",
+            Self::Cost(_) => "cost",
+            Self::Payable(..) => "payable",
+            Self::Expense(_) => "expense",
         }
     }
 
-    /// May it hold this much? Grants and overruns are debts, everything else is not.
+    /// May it hold this much? Where money comes from, debts and expenses are never above zero,
+    /// everything else is never below.
     #[must_use]
     pub fn may_hold(&self, amount: Amount) -> bool {
         match self {
-            Self::Grants(_) | Self::Overrun(_) => amount <= Amount::ZERO,
-            Self::Available(_) | Self::Lease(..) | Self::Usage(..) | Self::Suspense(_) => {
-                amount >= Amount::ZERO
-            }
+            Self::Grants(_)
+            | Self::Purchases(_)
+            | Self::Overrun(_)
+            | Self::Cost(_)
+            | Self::Expense(_) => amount <= Amount::ZERO,
+            Self::Available(_)
+            | Self::Lease(..)
+            | Self::Usage(..)
+            | Self::Suspense(_)
+            | Self::Fees(_)
+            | Self::Payable(..) => amount >= Amount::ZERO,
         }
     }
 
-    /// Whose it is.
+    /// Whose books it is in.
     #[must_use]
     pub fn org(&self) -> &OrgId {
         match self {
             Self::Grants(org)
+            | Self::Purchases(org)
             | Self::Available(org)
             | Self::Lease(org, _)
             | Self::Usage(org, _)
             | Self::Suspense(org)
-            | Self::Overrun(org) => org,
+            | Self::Overrun(org)
+            | Self::Fees(org)
+            | Self::Cost(org)
+            | Self::Payable(org, _)
+            | Self::Expense(org) => org,
         }
     }
 
@@ -69,11 +97,7 @@ impl Account {
     pub(super) fn holder(&self) -> (&str, i64) {
         match self {
             Self::Lease(_, origin) => (origin.node.as_str(), bigint(origin.epoch.0)),
-            Self::Grants(_)
-            | Self::Available(_)
-            | Self::Usage(..)
-            | Self::Suspense(_)
-            | Self::Overrun(_) => ("", 0),
+            _ => ("", 0),
         }
     }
 
@@ -81,11 +105,15 @@ impl Account {
     pub(super) fn key(&self) -> String {
         match self {
             Self::Usage(_, key) => key.to_string(),
-            Self::Grants(_)
-            | Self::Available(_)
-            | Self::Lease(..)
-            | Self::Suspense(_)
-            | Self::Overrun(_) => String::new(),
+            _ => String::new(),
+        }
+    }
+
+    /// Of what a provider is owed, the provider, as it is stored.
+    pub(super) fn provider(&self) -> &str {
+        match self {
+            Self::Payable(_, provider) => provider.as_str(),
+            _ => "",
         }
     }
 
@@ -95,6 +123,7 @@ impl Account {
         org: String,
         holder: (String, u64),
         key: &str,
+        provider: String,
     ) -> Result<Self, LedgerError> {
         let corrupt = |value: &str| {
             LedgerError::Database(DatabaseError::Corrupt {
@@ -106,6 +135,11 @@ impl Account {
         let org = OrgId::from(org);
         Ok(match kind {
             "grants" => Self::Grants(org),
+            "purchases" => Self::Purchases(org),
+            "fees" => Self::Fees(org),
+            "cost" => Self::Cost(org),
+            "payable" => Self::Payable(org, ProviderSlug::from(provider)),
+            "expense" => Self::Expense(org),
             "available" => Self::Available(org),
             "suspense" => Self::Suspense(org),
             "overrun" => Self::Overrun(org),
@@ -128,9 +162,10 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind(), self.org())?;
         match self {
-            Self::Grants(_) | Self::Available(_) | Self::Suspense(_) | Self::Overrun(_) => Ok(()),
             Self::Lease(_, origin) => write!(f, ":{}:{}", origin.node, origin.epoch.0),
             Self::Usage(_, key) => write!(f, ":{key}"),
+            Self::Payable(_, provider) => write!(f, ":{provider}"),
+            _ => Ok(()),
         }
     }
 }

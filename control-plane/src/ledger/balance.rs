@@ -5,10 +5,11 @@ use super::LeaseTimes;
 use super::account::Account;
 use super::journal::Line;
 use shared::clock::Moment;
-use shared::id::OrgId;
+use shared::id::{OrgId, ProviderSlug};
 use shared::key::KeyHash;
 use shared::money::Amount;
 use shared::record::{Origin, Outcome, UsageRecord};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Charge {
     pub usage: BTreeMap<KeyHash, Amount>,
     /// Held by requests that were in flight when the node died.
     pub suspense: Amount,
+    /// What providers are owed for what was settled.
+    pub payable: BTreeMap<ProviderSlug, Amount>,
 }
 
 impl Charge {
@@ -65,7 +68,11 @@ pub fn charges(records: &[UsageRecord]) -> BTreeMap<OrgId, Charge> {
     for record in records {
         let charge = charges.entry(record.org.clone()).or_default();
         match record.outcome {
-            Outcome::Settled => *charge.usage.entry(record.key).or_default() += record.cost,
+            Outcome::Settled => {
+                *charge.usage.entry(record.key).or_default() += record.cost;
+                let provider = record.provider.clone().unwrap_or_else(|| "".into());
+                *charge.payable.entry(provider).or_default() += record.cost;
+            }
             Outcome::Suspense => charge.suspense += record.held,
             Outcome::Released => {}
         }
@@ -77,12 +84,22 @@ pub fn charges(records: &[UsageRecord]) -> BTreeMap<OrgId, Charge> {
 pub fn accounts(org: &OrgId, charge: &Charge) -> impl Iterator<Item = Account> {
     let keys = charge.usage.keys();
     let usage: Vec<_> = keys.map(|key| Account::Usage(org.clone(), *key)).collect();
-    let own = [Account::Available, Account::Overrun, Account::Suspense];
-    usage.into_iter().chain(own.map(|kind| kind(org.clone())))
+    let providers = charge.payable.keys();
+    let payable: Vec<_> = providers
+        .map(|provider| Account::Payable(org.clone(), provider.clone()))
+        .collect();
+    let own = [
+        Account::Available,
+        Account::Overrun,
+        Account::Suspense,
+        Account::Cost,
+    ];
+    let own = own.map(|kind| kind(org.clone()));
+    usage.into_iter().chain(payable).chain(own)
 }
 
 /// The lines of a charge: out of `leases` in their order, the rest out of the overrun account,
-/// into usage and suspense.
+/// into usage and suspense; and what the usage costs into what its providers are owed.
 #[must_use]
 pub fn charge_lines(org: &OrgId, charge: &Charge, leases: &[(Origin, Amount)]) -> Vec<Line> {
     let mut left = charge.total();
@@ -97,7 +114,27 @@ pub fn charge_lines(org: &OrgId, charge: &Charge, leases: &[(Origin, Amount)]) -
         lines.push((Account::Usage(org.clone(), *key), *cost));
     }
     lines.push((Account::Suspense(org.clone()), charge.suspense));
+    let mut cost = Amount::ZERO;
+    for (provider, owed) in &charge.payable {
+        lines.push((Account::Payable(org.clone(), provider.clone()), *owed));
+        cost += *owed;
+    }
+    lines.push((Account::Cost(org.clone()), -cost));
     lines
+}
+
+/// The fee on an amount that is not below zero, in millionths of it: rounded once, half to even.
+#[must_use]
+pub fn fee(amount: Amount, ppm: u32) -> Amount {
+    const MILLION: i128 = 1_000_000;
+    let exact = amount.0.saturating_mul(i128::from(ppm));
+    let (whole, rest) = (exact / MILLION, exact % MILLION);
+    let up = match (rest * 2).cmp(&MILLION) {
+        Ordering::Less => 0,
+        Ordering::Equal => whole % 2,
+        Ordering::Greater => 1,
+    };
+    Amount(whole + up)
 }
 
 /// True when the lease of a run that was last heard of at `contact` is over at `now`. `replaced`:
@@ -143,6 +180,23 @@ mod tests {
                 Amount(granted),
                 "{available} {holds} {wanted} {least}"
             );
+        }
+    }
+
+    #[test]
+    fn a_fee_is_rounded_half_to_even() {
+        for (amount, ppm, expect) in [
+            (100, 50_000, 5),
+            (10, 50_000, 0),
+            (30, 50_000, 2),
+            (31, 50_000, 2),
+            (50, 50_000, 2),
+            (51, 50_000, 3),
+            (1_000_000, 1, 1),
+            (7, 0, 0),
+            (7, 1_000_000, 7),
+        ] {
+            assert_eq!(fee(Amount(amount), ppm), Amount(expect), "{amount} {ppm}");
         }
     }
 

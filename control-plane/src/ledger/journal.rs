@@ -73,11 +73,7 @@ impl Book {
             .filter(|(_, holds)| **holds > Amount::ZERO)
             .filter_map(|(account, holds)| match account {
                 Account::Lease(_, origin) => Some((origin.clone(), *holds)),
-                Account::Grants(_)
-                | Account::Available(_)
-                | Account::Usage(..)
-                | Account::Suspense(_)
-                | Account::Overrun(_) => None,
+                _ => None,
             })
             .collect()
     }
@@ -161,28 +157,6 @@ impl Book {
         Ok(())
     }
 
-    /// Posts a credit, unless it was posted before, and repays an overrun from it.
-    ///
-    /// # Errors
-    /// As [`Book::post`].
-    pub async fn credit(
-        &mut self,
-        org: &OrgId,
-        reference: &str,
-        credit: Amount,
-    ) -> Result<bool, LedgerError> {
-        if self.has(org, Kind::Credit, reference).await? {
-            return Ok(false);
-        }
-        let lines = [
-            (Account::Grants(org.clone()), -credit),
-            (Account::Available(org.clone()), credit),
-        ];
-        self.post(org, Kind::Credit, reference, &lines).await?;
-        self.cover(org).await?;
-        Ok(true)
-    }
-
     /// Pays as much of an overrun as the organisation has available.
     ///
     /// # Errors
@@ -233,6 +207,7 @@ impl Book {
                 Cell::text(node),
                 Cell::Int(epoch),
                 Cell::from(account.key()),
+                Cell::text(account.provider()),
                 Cell::Int(nano),
                 Cell::from(pico_rem),
             ]);

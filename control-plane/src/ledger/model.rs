@@ -233,6 +233,7 @@ impl Bench {
         assert_eq!(given.unwrap(), new);
         if new {
             self.model.of(org).available += amount;
+            self.model.of(org).given += amount;
             self.model.cover(org);
         }
     }

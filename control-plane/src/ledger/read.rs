@@ -21,6 +21,12 @@ pub struct Totals {
     pub suspense: Amount,
     /// Used beyond the balance, above zero; the next credits repay it.
     pub overrun: Amount,
+    /// Ever given.
+    pub given: Amount,
+    /// Ever paid and not paid back, fees included.
+    pub bought: Amount,
+    /// Fees.
+    pub fees: Amount,
 }
 
 impl Ledger {
@@ -31,7 +37,7 @@ impl Ledger {
     pub async fn totals(&self) -> Result<BTreeMap<OrgId, Totals>, LedgerError> {
         let rows = sqlx::query(
             "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico_rem) AS BIGINT), org, kind
-             FROM balances WHERE kind <> 'grants' GROUP BY org, kind",
+             FROM balances WHERE kind NOT IN ('cost', 'payable', 'expense') GROUP BY org, kind",
         )
         .fetch_all(self.database.readers())
         .await?;
@@ -47,6 +53,9 @@ impl Ledger {
                 "usage" => totals.used = sum,
                 "suspense" => totals.suspense = sum,
                 "overrun" => totals.overrun = -sum,
+                "grants" => totals.given = -sum,
+                "purchases" => totals.bought = -sum,
+                "fees" => totals.fees = sum,
                 _ => {
                     return Err(LedgerError::Database(DatabaseError::Corrupt {
                         what: "kind of account",

@@ -10,7 +10,7 @@ use shared::record::{Outcome, UsageRecord};
 use shared::usage::Usage;
 use sqlx::{Executor, Row};
 
-const FENCE: Epoch = Epoch(5);
+pub(super) const FENCE: Epoch = Epoch(5);
 
 pub(super) fn key(number: u8) -> KeyHash {
     KeyHash([number; 32])
@@ -52,15 +52,15 @@ pub(super) fn record(
     }
 }
 
-struct Fixture {
-    ledger: Ledger,
+pub(super) struct Fixture {
+    pub(super) ledger: Ledger,
     on: TestDatabase,
-    clock: Clock,
-    org: OrgId,
+    pub(super) clock: Clock,
+    pub(super) org: OrgId,
 }
 
 /// A ledger with one organisation that has 100 USD.
-async fn fixture(engine: Engine) -> Fixture {
+pub(super) async fn fixture(engine: Engine) -> Fixture {
     let on = TestDatabase::new(engine).await;
     let clock = Clock::manual();
     let ledger = Ledger::open(on.database.clone(), clock.clone())
@@ -76,11 +76,11 @@ async fn fixture(engine: Engine) -> Fixture {
     }
 }
 
-fn usd(dollars: i128) -> Amount {
+pub(super) fn usd(dollars: i128) -> Amount {
     Amount(dollars * Amount::USD.0)
 }
 
-fn run(node: &str, epoch: u64) -> Origin {
+pub(super) fn run(node: &str, epoch: u64) -> Origin {
     Origin {
         node: NodeId::from(node),
         epoch: BootEpoch(epoch),
@@ -88,7 +88,12 @@ fn run(node: &str, epoch: u64) -> Origin {
 }
 
 impl Fixture {
-    async fn acquire(&self, id: &str, origin: Origin, wanted: i128) -> Result<Grant, LedgerError> {
+    pub(super) async fn acquire(
+        &self,
+        id: &str,
+        origin: Origin,
+        wanted: i128,
+    ) -> Result<Grant, LedgerError> {
         let request = LeaseRequest {
             origin,
             org: self.org.clone(),
@@ -99,7 +104,11 @@ impl Fixture {
         self.ledger.acquire(FENCE, &request).await
     }
 
-    async fn ship(&self, origin: Origin, records: &[UsageRecord]) -> Result<u64, LedgerError> {
+    pub(super) async fn ship(
+        &self,
+        origin: Origin,
+        records: &[UsageRecord],
+    ) -> Result<u64, LedgerError> {
         let batch = Batch {
             origin,
             inherited: Vec::new(),
@@ -108,18 +117,27 @@ impl Fixture {
         self.ledger.ship(FENCE, &batch).await
     }
 
-    fn settled(&self, sequence: u64, dollars: i128) -> UsageRecord {
+    pub(super) fn settled(&self, sequence: u64, dollars: i128) -> UsageRecord {
         let cost = usd(dollars);
         record(&self.org, sequence, Outcome::Settled, cost, cost)
     }
 
-    async fn totals(&self) -> Totals {
+    pub(super) async fn totals(&self) -> Totals {
         self.ledger.totals().await.unwrap()[&self.org]
     }
 
-    async fn sound(&self) {
+    pub(super) async fn sound(&self) {
         let verdict = self.ledger.verify().await.unwrap();
         assert_eq!(verdict.problems, Vec::<String>::new());
+    }
+
+    pub(super) async fn owed(&self, provider: &str) -> Amount {
+        let row = sqlx::query("SELECT nano, pico_rem FROM balances WHERE provider = $1")
+            .bind(provider.to_owned())
+            .fetch_one(self.on.database.readers())
+            .await
+            .unwrap();
+        crate::sql::amount(&row, 0).unwrap()
     }
 
     async fn run_sql(&self, sql: &'static str) {
@@ -142,7 +160,8 @@ async fn a_dollars_life(f: Fixture) {
         leased: usd(5),
         used: usd(3),
         suspense: usd(2),
-        overrun: Amount::ZERO,
+        given: usd(100),
+        ..Totals::default()
     };
     assert_eq!(f.totals().await, expect);
     let release = ReleaseRequest {

@@ -96,9 +96,10 @@ async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), 
     let rows = sqlx::query(
         "SELECT b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id,
                 CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
-                CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT)
+                CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT), b.provider
          FROM balances b LEFT JOIN posting_lines l ON l.account = b.account
-         GROUP BY b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id",
+         GROUP BY b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id,
+                  b.provider",
     )
     .fetch_all(&mut *sql)
     .await?;
@@ -110,7 +111,7 @@ async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), 
         let holder = (row.try_get(5)?, unsigned(row, 6)?);
         let key: String = row.try_get(7)?;
         let org: String = row.try_get(4)?;
-        let account = Account::of(&kind, org.clone(), holder, &key)?;
+        let account = Account::of(&kind, org.clone(), holder, &key, row.try_get(10)?)?;
         if account.to_string() != name {
             verdict.problem(format!("{name} is filed as {account}"));
         }
@@ -141,7 +142,8 @@ async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), 
     Ok(())
 }
 
-/// What keys were charged, and what is in suspense, is the sum of the records.
+/// What keys were charged, and what is in suspense, is the sum of the records, and of what was
+/// settled against bills.
 async fn usage(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
     let mut expected: BTreeMap<String, Amount> = BTreeMap::new();
     let rows = sqlx::query(
@@ -163,6 +165,19 @@ async fn usage(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), Led
             _ => continue,
         };
         *expected.entry(account).or_default() += sum;
+    }
+    let rows = sqlx::query(
+        "SELECT CAST(SUM(charged_nano) AS BIGINT), CAST(SUM(charged_pico_rem) AS BIGINT),
+                CAST(SUM(held_nano) AS BIGINT), CAST(SUM(held_pico_rem) AS BIGINT), org, key_id
+         FROM reconciliations GROUP BY org, key_id",
+    )
+    .fetch_all(&mut *sql)
+    .await?;
+    for row in &rows {
+        let org: String = row.try_get(4)?;
+        let key: String = row.try_get(5)?;
+        *expected.entry(format!("usage:{org}:{key}")).or_default() += amount(row, 0)?;
+        *expected.entry(format!("suspense:{org}")).or_default() -= amount(row, 2)?;
     }
     expected.retain(|_, amount| *amount != Amount::ZERO);
     let rows = sqlx::query(

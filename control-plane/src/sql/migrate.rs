@@ -13,6 +13,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "books by organisation",
         include_str!("0003_books_by_organisation.sql"),
     ),
+    (
+        4,
+        "fees and providers",
+        include_str!("0004_fees_and_providers.sql"),
+    ),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

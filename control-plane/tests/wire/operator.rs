@@ -148,11 +148,50 @@ async fn money_is_given_once_and_the_books_are_in_order() {
         };
         assert_eq!(code(admin.add_credits(odd).await), expected, "{amount}");
     }
+    let buy = wire::BuyCreditsRequest {
+        org: String::new(),
+        amount_usd: "100".to_owned(),
+        reference: "card-1".to_owned(),
+    };
+    for (added, fee) in [(true, "5"), (false, "0")] {
+        let response = body(admin.buy_credits(buy.clone()).await);
+        assert_eq!((response.added, &*response.fee_usd), (added, fee));
+    }
+    let refund = wire::RefundCreditsRequest {
+        org: String::new(),
+        amount_usd: "95".to_owned(),
+        reference: "back-1".to_owned(),
+    };
+    for refunded in [true, false] {
+        let response = body(admin.refund_credits(refund.clone()).await);
+        let expect = (refunded, "12.5");
+        assert_eq!((response.refunded, &*response.available_usd), expect);
+    }
+    let terms = wire::SetTermsRequest {
+        org: String::new(),
+        purchase_fee_ppm: 0,
+    };
+    body(admin.set_terms(terms).await);
+    let bill = wire::ReconcileBillRequest {
+        provider: "acme".to_owned(),
+        lines: vec![wire::BillLine {
+            id: "nobody".to_owned(),
+            amount_usd: "1".to_owned(),
+            ..wire::BillLine::default()
+        }],
+        complete_until_unix_ms: 1,
+    };
+    let done = body(admin.reconcile_bill(bill).await);
+    assert_eq!(
+        (done.unknown, done.settled, &*done.charged_usd),
+        (1, 0, "0")
+    );
     let credits = body(admin.list_credits(wire::ListCreditsRequest {}).await);
     assert_eq!(credits.orgs[0].org, plane.org().to_string());
     assert_eq!(credits.orgs[0].available_usd, "12.5");
+    assert_eq!(credits.orgs[0].fees_usd, "5");
     let verdict = body(admin.verify_ledger(wire::VerifyLedgerRequest {}).await);
-    assert_eq!((verdict.postings, verdict.problems.len()), (2, 0));
+    assert_eq!((verdict.postings, verdict.problems.len()), (4, 0));
     plane.stop().await;
 }
 

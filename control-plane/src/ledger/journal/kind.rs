@@ -5,6 +5,12 @@
 pub enum Kind {
     /// Grants to available.
     Credit,
+    /// Purchases to available, less the fee.
+    Purchase,
+    /// Available back to purchases.
+    Refund,
+    /// Suspense to usage and back to available, and what a provider bills otherwise than we do.
+    Reconcile,
     /// Available to a lease.
     Grant,
     /// A lease back to available, by its holder.
@@ -25,6 +31,9 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Credit => "credit",
+            Self::Purchase => "purchase",
+            Self::Refund => "refund",
+            Self::Reconcile => "reconcile",
             Self::Grant => "grant",
             Self::Release => "release",
             Self::Reclaim => "reclaim",

@@ -26,7 +26,7 @@ pub(super) const LINES: Table<6> = Table {
     ],
     conflict: "",
 };
-pub(super) const BALANCES: Table<8> = Table {
+pub(super) const BALANCES: Table<9> = Table {
     name: "balances",
     columns: [
         ("account", Type::Text),
@@ -35,6 +35,7 @@ pub(super) const BALANCES: Table<8> = Table {
         ("node", Type::Text),
         ("epoch", Type::Big),
         ("key_id", Type::Text),
+        ("provider", Type::Text),
         ("nano", Type::Big),
         ("pico_rem", Type::Small),
     ],

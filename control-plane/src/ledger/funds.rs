@@ -1,0 +1,203 @@
+//! Money that comes in and goes back: gifts, purchases with the platform's fee, refunds. Each once
+//! per reference of its organisation.
+
+use super::account::Account;
+use super::journal::{Book, Kind};
+use super::{Ledger, LedgerError, balance, check_id, check_positive};
+use crate::sql::{bigint, unsigned};
+use crate::store::Epoch;
+use shared::id::OrgId;
+use shared::money::Amount;
+
+/// The largest fee, in millionths: half of a purchase.
+pub const FEE_PPM_MAX: u32 = 500_000;
+
+/// What is agreed with an organisation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// The fee on a purchase, in millionths of it.
+    pub purchase_fee_ppm: u32,
+}
+
+impl Default for Terms {
+    /// Five per cent.
+    fn default() -> Self {
+        Self {
+            purchase_fee_ppm: 50_000,
+        }
+    }
+}
+
+/// What a purchase or a refund has done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Movement {
+    /// False when this reference was used before: nothing has moved.
+    pub new: bool,
+    /// Kept by the platform.
+    pub fee: Amount,
+}
+
+impl Ledger {
+    /// Gives an organisation money, once per `reference` of its; false when it was given before.
+    /// Repays what it has overrun first.
+    ///
+    /// # Errors
+    /// When the amount is not above zero, this process no longer leads, or the database fails.
+    pub async fn credit(
+        &self,
+        fence: Epoch,
+        org: &OrgId,
+        reference: &str,
+        amount: Amount,
+    ) -> Result<bool, LedgerError> {
+        check_move(org, reference, amount)?;
+        self.retried(|| async {
+            let book = self.book_of(fence, org).await?;
+            let lines = [
+                (Account::Grants(org.clone()), -amount),
+                (Account::Available(org.clone()), amount),
+            ];
+            book.once(org, Kind::Credit, reference, &lines).await
+        })
+        .await
+    }
+
+    /// An organisation has paid `amount`: it gets that less the fee of its terms, once per
+    /// `reference` of its.
+    ///
+    /// # Errors
+    /// As [`Ledger::credit`].
+    pub async fn purchase(
+        &self,
+        fence: Epoch,
+        org: &OrgId,
+        reference: &str,
+        amount: Amount,
+    ) -> Result<Movement, LedgerError> {
+        check_move(org, reference, amount)?;
+        let terms = self.terms_of(org).await?;
+        let fee = balance::fee(amount, terms.purchase_fee_ppm);
+        let done = self.retried(|| async {
+            let book = self.book_of(fence, org).await?;
+            let lines = [
+                (Account::Purchases(org.clone()), -amount),
+                (Account::Available(org.clone()), amount - fee),
+                (Account::Fees(org.clone()), fee),
+            ];
+            book.once(org, Kind::Purchase, reference, &lines).await
+        });
+        let new = done.await?;
+        let fee = if new { fee } else { Amount::ZERO };
+        Ok(Movement { new, fee })
+    }
+
+    /// Gives back what was bought and is not used, once per `reference`; the fee is kept. False
+    /// when it was given back before.
+    ///
+    /// # Errors
+    /// As [`Ledger::credit`], and when more is asked for than is available or was bought.
+    pub async fn refund(
+        &self,
+        fence: Epoch,
+        org: &OrgId,
+        reference: &str,
+        amount: Amount,
+    ) -> Result<bool, LedgerError> {
+        check_move(org, reference, amount)?;
+        self.retried(|| async {
+            let mut book = self.book_of(fence, org).await?;
+            let (available, purchases, fees) = (
+                Account::Available(org.clone()),
+                Account::Purchases(org.clone()),
+                Account::Fees(org.clone()),
+            );
+            book.load([&available, &purchases, &fees]).await?;
+            let bought = -book.balance(&purchases).await? - book.balance(&fees).await?;
+            let most = bought.min(book.balance(&available).await?).at_least_zero();
+            let before = book.has(org, Kind::Refund, reference).await?;
+            if amount > most && !before {
+                return Err(LedgerError::Invalid {
+                    what: "amount",
+                    reason: format!("at most {most} USD can be given back"),
+                });
+            }
+            let lines = [(available, -amount), (purchases, amount)];
+            book.once(org, Kind::Refund, reference, &lines).await
+        })
+        .await
+    }
+
+    /// What is agreed with an organisation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn terms_of(&self, org: &OrgId) -> Result<Terms, LedgerError> {
+        let row = sqlx::query("SELECT purchase_fee_ppm FROM org_terms WHERE org = $1")
+            .bind(org.as_str())
+            .fetch_optional(self.database.readers())
+            .await?;
+        let Some(row) = row else {
+            return Ok(self.terms);
+        };
+        let purchase_fee_ppm = u32::try_from(unsigned(&row, 0)?).unwrap_or(FEE_PPM_MAX);
+        Ok(Terms { purchase_fee_ppm })
+    }
+
+    /// Agrees on terms, for purchases from now on.
+    ///
+    /// # Errors
+    /// When they are beyond [`FEE_PPM_MAX`], this process no longer leads, or the database fails.
+    pub async fn set_terms(
+        &self,
+        fence: Epoch,
+        org: &OrgId,
+        terms: Terms,
+    ) -> Result<(), LedgerError> {
+        check_id("organisation", org.as_str())?;
+        if terms.purchase_fee_ppm > FEE_PPM_MAX {
+            return Err(LedgerError::Invalid {
+                what: "fee",
+                reason: "at most 50 % of a purchase".to_owned(),
+            });
+        }
+        self.retried(|| async {
+            let mut book = self.book_of(fence, org).await?;
+            sqlx::query(
+                "INSERT INTO org_terms (org, purchase_fee_ppm) VALUES ($1, $2)
+                 ON CONFLICT (org) DO UPDATE SET purchase_fee_ppm = excluded.purchase_fee_ppm",
+            )
+            .bind(org.as_str())
+            .bind(bigint(u64::from(terms.purchase_fee_ppm)))
+            .execute(&mut **book.sql())
+            .await?;
+            book.commit().await
+        })
+        .await
+    }
+}
+
+impl Book {
+    /// Posts and commits what was not posted under this reference before, and repays an overrun
+    /// from it; false when it was.
+    async fn once(
+        mut self,
+        org: &OrgId,
+        kind: Kind,
+        reference: &str,
+        lines: &[super::journal::Line],
+    ) -> Result<bool, LedgerError> {
+        if self.has(org, kind, reference).await? {
+            return Ok(false);
+        }
+        self.post(org, kind, reference, lines).await?;
+        self.cover(org).await?;
+        self.commit().await?;
+        Ok(true)
+    }
+}
+
+fn check_move(org: &OrgId, reference: &str, amount: Amount) -> Result<(), LedgerError> {
+    check_id("organisation", org.as_str())?;
+    check_id("reference", reference)?;
+    check_positive("amount", amount)
+}

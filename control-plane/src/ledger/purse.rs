@@ -1,0 +1,130 @@
+//! Purchases, fees, refunds and providers' bills, on real databases of both kinds.
+
+use super::tests::{FENCE, Fixture, fixture, record, run, usd};
+use super::*;
+use crate::testing::on_both;
+use shared::record::{Outcome, UsageRecord};
+use shared::usage::Usage;
+
+async fn a_purchase_pays_the_fee_of_its_terms_once(f: Fixture) {
+    for new in [true, false] {
+        let bought = f.ledger.purchase(FENCE, &f.org, "card-1", usd(40)).await;
+        let fee = if new { usd(2) } else { Amount::ZERO };
+        assert_eq!(bought.unwrap(), Movement { new, fee });
+    }
+    // A gift of the same reference is another thing.
+    assert!(
+        f.ledger
+            .credit(FENCE, &f.org, "card-1", usd(1))
+            .await
+            .unwrap()
+    );
+    let terms = Terms {
+        purchase_fee_ppm: 10_000,
+    };
+    f.ledger.set_terms(FENCE, &f.org, terms).await.unwrap();
+    assert_eq!(f.ledger.terms_of(&f.org).await.unwrap(), terms);
+    let bought = f.ledger.purchase(FENCE, &f.org, "card-2", usd(100)).await;
+    assert_eq!(bought.unwrap().fee, usd(1));
+    let totals = f.totals().await;
+    assert_eq!(totals.available, usd(100 + 38 + 1 + 99));
+    assert_eq!((totals.bought, totals.fees), (usd(140), usd(3)));
+    assert_eq!(totals.given, usd(101));
+    let greedy = Terms {
+        purchase_fee_ppm: FEE_PPM_MAX + 1,
+    };
+    let refused = f.ledger.set_terms(FENCE, &f.org, greedy).await;
+    assert!(matches!(refused, Err(LedgerError::Invalid { .. })));
+    f.sound().await;
+}
+
+async fn a_refund_gives_back_what_was_bought_and_not_used(f: Fixture) {
+    f.ledger
+        .purchase(FENCE, &f.org, "card-1", usd(40))
+        .await
+        .unwrap();
+    let gift = f.ledger.refund(FENCE, &f.org, "back-1", usd(39)).await;
+    let reason = gift.unwrap_err().to_string();
+    assert!(reason.contains("at most 38 USD"), "{reason}");
+    for new in [true, false] {
+        let back = f.ledger.refund(FENCE, &f.org, "back-1", usd(38)).await;
+        assert_eq!(back.unwrap(), new);
+    }
+    let totals = f.totals().await;
+    assert_eq!((totals.available, totals.bought), (usd(100), usd(2)));
+    let more = f.ledger.refund(FENCE, &f.org, "back-2", usd(1)).await;
+    assert!(matches!(more, Err(LedgerError::Invalid { .. })));
+    f.sound().await;
+}
+
+fn used(f: &Fixture, sequence: u64, outcome: Outcome, upstream: &str) -> UsageRecord {
+    let mut record = record(&f.org, sequence, outcome, usd(4), usd(1));
+    record.provider = Some("acme".into());
+    record.upstream_id = upstream.to_owned();
+    record
+}
+
+fn line(id: &str, dollars: i128) -> BillLine {
+    BillLine {
+        id: id.to_owned(),
+        billed: Billed::Usd(usd(dollars)),
+    }
+}
+
+async fn a_bill_settles_suspense_once(f: Fixture) {
+    f.acquire("l1", run("n", 1), 50).await.unwrap();
+    let records = [
+        used(&f, 1, Outcome::Settled, "a"),
+        used(&f, 2, Outcome::Settled, "b"),
+        used(&f, 3, Outcome::Suspense, "c"),
+        used(&f, 4, Outcome::Suspense, "d"),
+        used(&f, 5, Outcome::Suspense, ""),
+        used(&f, 6, Outcome::Suspense, "e"),
+    ];
+    f.ship(run("n", 1), &records).await.unwrap();
+    let before = f.totals().await;
+    assert_eq!((before.used, before.suspense), (usd(2), usd(16)));
+    let mut bill = Bill {
+        provider: "acme".into(),
+        lines: vec![
+            line("a", 1),
+            line("b", 2),
+            line("c", 3),
+            line("d", 6),
+            line("x", 1),
+        ],
+        complete_until_unix_ms: None,
+    };
+    bill.lines.push(BillLine {
+        id: "e".to_owned(),
+        billed: Billed::Used(Usage::default()),
+    });
+    let price = |endpoint: &str, _: &Usage| (endpoint == "a/b@c").then_some(usd(2));
+    let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
+    assert_eq!((done.equal, done.settled, done.released), (1, 3, 0));
+    assert_eq!((done.unknown, done.differences.len()), (1, 2));
+    assert_eq!((done.charged, done.expense), (usd(3 + 4 + 2), usd(2)));
+    assert_eq!(done.returned, usd(1 + 2));
+    let totals = f.totals().await;
+    assert_eq!((totals.used, totals.suspense), (usd(2 + 9), usd(4)));
+    assert_eq!(totals.available, before.available + usd(3));
+    f.sound().await;
+
+    bill.complete_until_unix_ms = Some(u64::MAX);
+    let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
+    assert_eq!((done.settled, done.released, done.before), (0, 1, 3));
+    let totals = f.totals().await;
+    assert_eq!((totals.used, totals.suspense), (usd(11), Amount::ZERO));
+    f.sound().await;
+    let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
+    assert_eq!((done.settled, done.released, done.before), (0, 0, 3));
+    // The provider is owed what it bills for what is in the books.
+    let owed = f.owed("acme").await;
+    assert_eq!(owed, usd(1 + 1 + 3 + 6 + 2));
+}
+
+on_both! {
+    a_purchase_pays_the_fee_of_its_terms_once,
+    a_refund_gives_back_what_was_bought_and_not_used,
+    a_bill_settles_suspense_once,
+}
