@@ -119,17 +119,18 @@ impl Server {
     pub fn kill(&mut self) -> io::Result<()> {
         let pid = fs::read_to_string(self.data().join("postmaster.pid"))?;
         let pid = pid.lines().next().unwrap_or_default().to_owned();
+        // Halted first: it must not start another while its children are looked for.
+        signal("-STOP", &[&pid])?;
         let all = Command::new("ps")
             .args(["-o", "pid=", "--pid", &pid, "--ppid", &pid])
             .output()?;
         let all = String::from_utf8_lossy(&all.stdout).into_owned();
-        checked(
-            "kill",
-            Command::new("kill")
-                .arg("-KILL")
-                .args(all.split_whitespace())
-                .output(),
-        )?;
+        let all: Vec<_> = all.split_whitespace().collect();
+        signal("-KILL", &all)?;
+        let deadline = Instant::now() + PATIENCE;
+        while !all.iter().all(|pid| is_gone(pid)) && Instant::now() < deadline {
+            std::thread::sleep(LOOK_EVERY);
+        }
         self.end()
     }
 
@@ -269,6 +270,19 @@ pub fn shared() -> &'static Server {
         let started = Server::start(Durability::Fast);
         started.unwrap_or_else(|error| panic!("no PostgreSQL to test with: {error}"))
     })
+}
+
+fn signal(signal: &str, pids: &[&str]) -> io::Result<()> {
+    // One that has ended by itself since is as good as dead.
+    Command::new("kill").arg(signal).args(pids).output()?;
+    Ok(())
+}
+
+/// True when a process has ended, also while nobody has asked how.
+fn is_gone(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    !state.starts_with(['R', 'S', 'D', 'T', 't'])
 }
 
 /// Where the server's programs are: the newest version's folder.
