@@ -15,6 +15,8 @@ use std::time::Duration;
 const TURN_SEEN: f64 = 1.5;
 /// Who has less than this left to say is forgotten.
 const NEGLIGIBLE: f64 = 0.02;
+/// The same over the last minute: a single request is remembered for one and a half.
+const DECLINE_NEGLIGIBLE: f64 = 0.25;
 
 /// What one edge saw of one endpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,8 +117,9 @@ impl Evidence {
         let mut sizes: Vec<f64> = Vec::with_capacity(self.observers.len());
         self.observers.retain_mut(|observer| {
             observer.fold(fading, tuning);
-            let says =
-                observer.decline.seen >= NEGLIGIBLE || observer.brought != Brought::default();
+            let says = observer.lately.seen >= NEGLIGIBLE
+                || observer.decline.seen >= DECLINE_NEGLIGIBLE
+                || observer.brought != Brought::default();
             if says {
                 sizes.push(observer.lately.seen);
             }
