@@ -1,4 +1,4 @@
-//! Faults in a real fleet: the routing simulation's F1 and F8 with three edges, five
+//! Faults in a real fleet: the routing simulation's F1, F2, F4 and F8 with three edges, five
 //! simulated providers and a control plane as processes. Figures are printed (`-- --nocapture`);
 //! the bounds stand in the scenario files.
 
@@ -22,6 +22,16 @@ async fn plays(name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_provider() {
     plays("dead").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_black_hole() {
+    plays("black-hole").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_provider() {
+    plays("slow").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

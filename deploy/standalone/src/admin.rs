@@ -4,6 +4,7 @@
 //! 1 refused or something is wrong with what was asked for, 2 wrong usage, 69 the control plane
 //! can't be reached, 77 not allowed.
 
+mod bill;
 mod catalog;
 mod connect;
 mod endpoints;
@@ -234,6 +235,7 @@ async fn execute(args: AdminArgs) -> Result<Report, Failed> {
         Command::Credits(command) => money::credits(&to, command).await,
         Command::Audit { limit } => money::audit(&to, limit).await,
         Command::Ledger(money::LedgerCommand::Verify) => money::verify(&to).await,
+        Command::Ledger(money::LedgerCommand::Reconcile(bill)) => bill::reconcile(&to, bill).await,
         Command::Pki(command) => pki::run(&to.data_dir, command),
     }
 }

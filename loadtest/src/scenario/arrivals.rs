@@ -142,7 +142,7 @@ mod tests {
         let (arrivals, sick) = (arrivals(), [true, false]);
         let (begins, ends) = (Duration::from_secs(5), Duration::from_millis(8_200));
         let reaction = arrivals.reaction(&sick, (begins, ends)).unwrap();
-        assert!((0.7..=1.1).contains(&reaction), "{reaction}");
+        assert!((0.5..=0.8).contains(&reaction), "{reaction}");
         let recovery = arrivals.recovery(&sick, begins, ends).unwrap();
         assert!(recovery < 0.2, "{recovery}");
         assert_eq!(arrivals.reaction(&[false, true], (begins, ends)), None);

@@ -1,7 +1,7 @@
 //! `godwit admin credits | audit | ledger`.
 
 use super::report::{Report, Table, time};
-use super::{Failed, Target, connect};
+use super::{Failed, Target, bill, connect};
 use clap::Subcommand;
 use serde_json::json;
 use shared::proto::admin as wire;
@@ -21,12 +21,45 @@ pub(super) enum CreditsCommand {
         #[arg(long)]
         reference: String,
     },
+    /// An organisation has paid: it gets that less the fee of its terms, once per reference.
+    Buy {
+        /// What was paid, in USD.
+        amount: String,
+        /// Whose; default: the first organisation.
+        #[arg(long, default_value = "")]
+        org: String,
+        /// E.g. the payment's number; the same reference counts once.
+        #[arg(long)]
+        reference: String,
+    },
+    /// Gives back what was bought and is not used, once per reference; the fee is kept.
+    Refund {
+        /// USD.
+        amount: String,
+        /// Whose; default: the first organisation.
+        #[arg(long, default_value = "")]
+        org: String,
+        /// The same reference counts once.
+        #[arg(long)]
+        reference: String,
+    },
+    /// Agrees on the fee of an organisation's purchases from now on.
+    Terms {
+        /// In millionths of a purchase: 50000 is 5 %.
+        #[arg(long)]
+        fee_ppm: u32,
+        /// Whose; default: the first organisation.
+        #[arg(long, default_value = "")]
+        org: String,
+    },
 }
 
 #[derive(Subcommand, Debug)]
 pub(super) enum LedgerCommand {
     /// Recomputes every balance and the audit log's chain.
     Verify,
+    /// Settles what was in flight when a node died against a provider's bill.
+    Reconcile(bill::ReconcileArguments),
 }
 
 pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Report, Failed> {
@@ -51,6 +84,58 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
             let report = Report::new(json!({ "added": added, "available_usd": available }));
             let word = if added { "added" } else { "was added before" };
             Ok(report.line(format!("{word}; available: {available} USD")))
+        }
+        CreditsCommand::Buy {
+            amount,
+            org,
+            reference,
+        } => {
+            let request = wire::BuyCreditsRequest {
+                org,
+                amount_usd: amount,
+                reference,
+            };
+            let wire::BuyCreditsResponse {
+                added,
+                fee_usd,
+                available_usd,
+            } = client.buy_credits(request).await?.into_inner();
+            let report = Report::new(json!({
+                "added": added, "fee_usd": fee_usd, "available_usd": available_usd,
+            }));
+            let word = if added { "bought" } else { "was bought before" };
+            Ok(report.line(format!(
+                "{word}; fee: {fee_usd} USD; available: {available_usd} USD"
+            )))
+        }
+        CreditsCommand::Refund {
+            amount,
+            org,
+            reference,
+        } => {
+            let request = wire::RefundCreditsRequest {
+                org,
+                amount_usd: amount,
+                reference,
+            };
+            let response = client.refund_credits(request).await?.into_inner();
+            let (refunded, available) = (response.refunded, response.available_usd);
+            let report = Report::new(json!({ "refunded": refunded, "available_usd": available }));
+            let word = if refunded {
+                "given back"
+            } else {
+                "was given back before"
+            };
+            Ok(report.line(format!("{word}; available: {available} USD")))
+        }
+        CreditsCommand::Terms { fee_ppm, org } => {
+            let request = wire::SetTermsRequest {
+                org,
+                purchase_fee_ppm: fee_ppm,
+            };
+            client.set_terms(request).await?;
+            let report = Report::new(json!({ "purchase_fee_ppm": fee_ppm }));
+            Ok(report.line("agreed, for purchases from now on"))
         }
     }
 }
@@ -130,6 +215,9 @@ fn list(orgs: &[wire::OrgCredits]) -> Report {
             "used_usd": org.used_usd,
             "suspense_usd": org.suspense_usd,
             "overrun_usd": org.overrun_usd,
+            "given_usd": org.given_usd,
+            "bought_usd": org.bought_usd,
+            "fees_usd": org.fees_usd,
         })
     });
     Report::new(json.collect()).table(table)
