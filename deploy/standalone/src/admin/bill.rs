@@ -60,7 +60,10 @@ pub(super) async fn reconcile(
     let request = wire::ReconcileBillRequest {
         provider: arguments.provider,
         lines,
-        complete_until_unix_ms: arguments.complete_until.unwrap_or_default() * 1000,
+        complete_until_unix_ms: arguments
+            .complete_until
+            .unwrap_or_default()
+            .saturating_mul(1000),
     };
     let done = connect::client(to).await?.reconcile_bill(request).await?;
     Ok(report(done.into_inner()))

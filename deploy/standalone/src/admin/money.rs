@@ -63,10 +63,10 @@ pub(super) enum LedgerCommand {
 }
 
 pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Report, Failed> {
-    let mut client = connect::client(to).await?;
     match command {
         CreditsCommand::List => {
-            let listed = client.list_credits(wire::ListCreditsRequest {}).await?;
+            let request = wire::ListCreditsRequest {};
+            let listed = connect::client(to).await?.list_credits(request).await?;
             Ok(list(&listed.into_inner().orgs))
         }
         CreditsCommand::Add {
@@ -79,11 +79,7 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
                 amount_usd: amount,
                 reference,
             };
-            let response = client.add_credits(request).await?.into_inner();
-            let (added, available) = (response.added, response.available_usd);
-            let report = Report::new(json!({ "added": added, "available_usd": available }));
-            let word = if added { "added" } else { "was added before" };
-            Ok(report.line(format!("{word}; available: {available} USD")))
+            add(to, request).await
         }
         CreditsCommand::Buy {
             amount,
@@ -95,18 +91,7 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
                 amount_usd: amount,
                 reference,
             };
-            let wire::BuyCreditsResponse {
-                added,
-                fee_usd,
-                available_usd,
-            } = client.buy_credits(request).await?.into_inner();
-            let report = Report::new(json!({
-                "added": added, "fee_usd": fee_usd, "available_usd": available_usd,
-            }));
-            let word = if added { "bought" } else { "was bought before" };
-            Ok(report.line(format!(
-                "{word}; fee: {fee_usd} USD; available: {available_usd} USD"
-            )))
+            buy(to, request).await
         }
         CreditsCommand::Refund {
             amount,
@@ -118,26 +103,60 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
                 amount_usd: amount,
                 reference,
             };
-            let response = client.refund_credits(request).await?.into_inner();
-            let (refunded, available) = (response.refunded, response.available_usd);
-            let report = Report::new(json!({ "refunded": refunded, "available_usd": available }));
-            let word = if refunded {
-                "given back"
-            } else {
-                "was given back before"
-            };
-            Ok(report.line(format!("{word}; available: {available} USD")))
+            refund(to, request).await
         }
         CreditsCommand::Terms { fee_ppm, org } => {
             let request = wire::SetTermsRequest {
                 org,
                 purchase_fee_ppm: fee_ppm,
             };
-            client.set_terms(request).await?;
+            connect::client(to).await?.set_terms(request).await?;
             let report = Report::new(json!({ "purchase_fee_ppm": fee_ppm }));
             Ok(report.line("agreed, for purchases from now on"))
         }
     }
+}
+
+async fn add(to: &Target, request: wire::AddCreditsRequest) -> Result<Report, Failed> {
+    let response = connect::client(to).await?.add_credits(request).await?;
+    let wire::AddCreditsResponse {
+        added,
+        available_usd,
+    } = response.into_inner();
+    let report = Report::new(json!({ "added": added, "available_usd": available_usd }));
+    let word = if added { "added" } else { "was added before" };
+    Ok(report.line(format!("{word}; available: {available_usd} USD")))
+}
+
+async fn buy(to: &Target, request: wire::BuyCreditsRequest) -> Result<Report, Failed> {
+    let response = connect::client(to).await?.buy_credits(request).await?;
+    let wire::BuyCreditsResponse {
+        added,
+        fee_usd,
+        available_usd,
+    } = response.into_inner();
+    let report = Report::new(json!({
+        "added": added, "fee_usd": fee_usd, "available_usd": available_usd,
+    }));
+    let word = if added { "bought" } else { "was bought before" };
+    Ok(report.line(format!(
+        "{word}; fee: {fee_usd} USD; available: {available_usd} USD"
+    )))
+}
+
+async fn refund(to: &Target, request: wire::RefundCreditsRequest) -> Result<Report, Failed> {
+    let response = connect::client(to).await?.refund_credits(request).await?;
+    let wire::RefundCreditsResponse {
+        refunded,
+        available_usd,
+    } = response.into_inner();
+    let report = Report::new(json!({ "refunded": refunded, "available_usd": available_usd }));
+    let word = if refunded {
+        "given back"
+    } else {
+        "was given back before"
+    };
+    Ok(report.line(format!("{word}; available: {available_usd} USD")))
 }
 
 pub(super) async fn audit(to: &Target, limit: u32) -> Result<Report, Failed> {
