@@ -1,6 +1,7 @@
 //! The draw: without replacement, corrected by what this node saw, and the same again from a
 //! record.
 
+use super::properties::{some_demand, some_rows};
 use super::*;
 use crate::health::{Allowance, Evidence, Local, Recorded};
 use crate::ranking::Percentiles;

@@ -1,0 +1,123 @@
+//! Hard filters: who is excluded, and for which reason.
+
+use super::*;
+
+/// One endpoint that is changed, one request that is changed: is it excluded, and why?
+fn check_filter(
+    change: impl Fn(&mut Catalog),
+    ask: impl Fn(&mut Demand, &mut KeyPolicy),
+    expect: Option<Exclude>,
+) {
+    let mut catalog = catalog(1, 1, 1);
+    change(&mut catalog);
+    let (mut demand, mut policy) = (demand(), KeyPolicy::default());
+    ask(&mut demand, &mut policy);
+    let view = view_of(&catalog, vec![]);
+    let (board, now, caller) = (Board::default(), Moment::default(), principal(policy));
+    let got = match plan(&view, &board, &|_| true, &caller, &demand, now, 1) {
+        Ok(_) => None,
+        Err(Refusal::NoEndpoints { excluded }) => excluded.first().map(|one| one.why),
+        Err(other) => panic!("{other:?}"),
+    };
+    assert_eq!(got, expect);
+}
+
+#[test]
+fn keys_and_data_policies_filter() {
+    let plain = |_: &mut Catalog| {};
+    let data = |training, retention_days| {
+        move |all: &mut Catalog| {
+            Arc::make_mut(&mut all.providers[0]).data_policy = DataPolicy {
+                training,
+                retention_days,
+            };
+        }
+    };
+    let key = |change: fn(&mut KeyPolicy)| move |_: &mut Demand, key: &mut KeyPolicy| change(key);
+    let deny = |it: &mut Demand, _: &mut KeyPolicy| it.preferences.data_collection_deny = true;
+    let zdr = |it: &mut Demand, _: &mut KeyPolicy| it.preferences.zdr = true;
+    use Exclude as E;
+    check_filter(plain, |_, _| {}, None);
+    let other_model = key(|it| it.allowed_models = vec!["a/b".into()]);
+    check_filter(plain, other_model, Some(E::AllowedModels));
+    check_filter(
+        plain,
+        key(|it| it.allowed_models = vec!["m0/x".into()]),
+        None,
+    );
+    let other_provider = key(|it| it.allowed_providers = vec!["q".into()]);
+    check_filter(plain, other_provider, Some(E::AllowedProviders));
+    let ignored = key(|it| it.ignored_providers = vec!["p0".into()]);
+    check_filter(plain, ignored, Some(E::Ignore));
+    check_filter(data(true, Some(0)), deny, Some(E::Training));
+    check_filter(
+        data(true, None),
+        key(|it| it.no_training = true),
+        Some(E::Training),
+    );
+    check_filter(data(false, None), deny, None);
+    check_filter(data(false, None), zdr, Some(E::Zdr));
+    check_filter(data(false, Some(30)), key(|it| it.zdr = true), Some(E::Zdr));
+    check_filter(data(false, Some(0)), key(|it| it.zdr = true), None);
+    let distillable = |it: &mut Demand, _: &mut KeyPolicy| it.preferences.distillable = true;
+    check_filter(plain, distillable, Some(E::Distillable));
+    let permitted = |all: &mut Catalog| Arc::make_mut(&mut all.models[0]).distillable = true;
+    check_filter(permitted, distillable, None);
+    let in_eu = |it: &mut Demand, _: &mut KeyPolicy| it.region = Some(DataRegion::Eu);
+    check_filter(plain, in_eu, Some(E::DataRegion));
+    let german = |all: &mut Catalog| {
+        Arc::make_mut(&mut all.providers[0]).datacenters = vec!["DE".to_owned()];
+    };
+    check_filter(german, in_eu, None);
+}
+
+#[test]
+fn offers_and_sizes_filter() {
+    let plain = |_: &mut Catalog| {};
+    let served = |precision| {
+        move |all: &mut Catalog| Arc::make_mut(&mut all.endpoints[0]).quantization = precision
+    };
+    let wants = |precision| {
+        move |it: &mut Demand, _: &mut KeyPolicy| it.preferences.quantizations = vec![precision]
+    };
+    let ask = |change: fn(&mut Demand)| move |it: &mut Demand, _: &mut KeyPolicy| change(it);
+    let pays = |price: &'static str| {
+        move |it: &mut Demand, _: &mut KeyPolicy| {
+            it.preferences.max_price.prompt = Some(price.parse().unwrap());
+        }
+    };
+    use Exclude as E;
+    use Quantization as Q;
+    check_filter(served(Q::Mxfp4), wants(Q::Fp4), None);
+    check_filter(served(Q::Nvfp4), wants(Q::Fp4), None);
+    check_filter(served(Q::Mxfp8), wants(Q::Fp8), None);
+    check_filter(served(Q::Fp8), wants(Q::Mxfp8), Some(E::Quantization));
+    check_filter(served(Q::Unknown), wants(Q::Bf16), Some(E::Quantization));
+    check_filter(plain, pays("0.00000009"), Some(E::MaxPrice));
+    check_filter(plain, pays("0.0000001"), None);
+    let long = ask(|it| it.prompt_tokens = 200_000);
+    check_filter(plain, long, Some(E::ContextLength));
+    let long_answer = ask(|it| it.max_tokens = Some(8193));
+    check_filter(plain, long_answer, Some(E::MaxTokens));
+    let both = ask(|it| (it.prompt_tokens, it.max_tokens) = (160_000, Some(8192)));
+    check_filter(plain, both, Some(E::ContextLength));
+    let image = ask(|it| it.input = vec![Modality::Image]);
+    check_filter(plain, image, Some(E::Modality));
+    let strict = ask(|it| {
+        it.preferences.require_parameters = true;
+        it.parameters = vec![Parameter::Temperature, Parameter::Seed];
+    });
+    check_filter(plain, strict, Some(E::RequireParameters));
+    check_filter(plain, ask(|it| it.parameters = vec![Parameter::Seed]), None);
+}
+
+#[test]
+fn an_operator_wins_over_an_emergency() {
+    let rows = vec![
+        ("m0/x@p0", row(0.5, State::Disabled)),
+        ("m0/x@p1", row(0.5, State::Draining)),
+    ];
+    let view = view_of(&catalog(2, 1, 2), rows);
+    let refusal = plan_of(&view, &demand(), 1).unwrap_err();
+    assert_eq!(refusal.excluded_by(), ["disabled"]);
+}
