@@ -7,9 +7,15 @@ SDK = loadtest/tests/sdk
 DENY_VERSION = 0.20.2
 TOOLS = target/tools
 DENY = $(TOOLS)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+FUZZ_VERSION = 0.13.2
+FUZZ = $(TOOLS)/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
+FUZZ_DIR = edge-node/fuzz
+# Each target for so long, and which targets.
+FUZZ_SECONDS = 60
+FUZZ_TARGETS = $(basename $(notdir $(wildcard $(FUZZ_DIR)/fuzz_targets/*.rs)))
 
 .NOTPARALLEL:
-.PHONY: run test packages-build packages-test format deny lint binaries sdk tests doc
+.PHONY: run test packages-build packages-test format deny lint binaries sdk tests doc fuzz
 
 # Flags of godwit in ARGS: make run ARGS="--listen 127.0.0.1:9000"
 run: packages-build
@@ -58,3 +64,16 @@ tests:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked
+
+# Not part of `test`: it needs a nightly toolchain, and time. Without a sanitizer, because there is
+# no unsafe code to watch; with overflow checks. A crash is kept in $(FUZZ_DIR)/artifacts.
+fuzz: $(FUZZ)
+	$(FUZZ_DIR)/seed
+	export PATH="$(CURDIR)/$(dir $(FUZZ)):$$PATH"; cd $(FUZZ_DIR) && for target in $(FUZZ_TARGETS); do \
+		cargo +nightly fuzz run -O -a --sanitizer none $$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=16384 -verbosity=0 || exit 1; \
+	done
+
+$(FUZZ):
+	cargo install --quiet --locked --debug --root $(TOOLS)/cargo-fuzz-$(FUZZ_VERSION) \
+		cargo-fuzz@$(FUZZ_VERSION)

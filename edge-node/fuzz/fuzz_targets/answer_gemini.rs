@@ -1,0 +1,7 @@
+//! Answers of gemini, for clients of each API.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| edge_node_fuzz::answer(
+    edge_node_fuzz::Dialect::Gemini,
+    data
+));

@@ -1,0 +1,4 @@
+//! Error answers of any provider.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| edge_node_fuzz::error(data));

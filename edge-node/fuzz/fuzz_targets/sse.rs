@@ -1,0 +1,4 @@
+//! Server-sent events.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| edge_node_fuzz::sse(data));
