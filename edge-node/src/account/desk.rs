@@ -188,6 +188,7 @@ impl Leases {
         if amount > Amount::ZERO {
             entry.lease.grant(amount, ttl, ask.sent.plus(ttl));
         }
+        entry.lease.answered(amount >= ask.wanted);
         entry.refused = (amount < ask.wanted).then_some(Refused { at: now, outside });
         if entry.refused.is_some() {
             entry.quiet_until = now.plus(self.refused_for);

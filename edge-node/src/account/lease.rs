@@ -11,8 +11,9 @@ const BURN_MEMORY: Duration = Duration::from_secs(30);
 /// so that an outage of the control plane is not one of the clients. The ledger gives less where
 /// the balance is small.
 const BURN_AHEAD_SECONDS: f64 = 2.0 * 3600.0;
-/// A top-up asks for at least this many times the largest recent hold.
-const HOLDS_AHEAD: i128 = 4;
+/// A top-up asks for at least this many times the largest recent hold: before there is a burn rate,
+/// that is what carries a node whose control plane dies.
+const HOLDS_AHEAD: i128 = 64;
 
 /// Now, and when the question was sent that the ledger answered last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,8 +35,9 @@ pub(super) struct Lease {
     ttl: Duration,
     /// and at least until then.
     until: Moment,
-    /// What was available after the last grant.
-    filled: Amount,
+    /// What was available after the ledger last gave less than it was asked for: more it does not
+    /// give now. None when it gave everything.
+    limit: Option<Amount>,
     /// When the last hold ended.
     idle_since: Moment,
     largest: Amount,
@@ -78,9 +80,13 @@ impl Lease {
     /// Money came in: it lasts until `until`, and `ttl` from any contact.
     pub(super) fn grant(&mut self, amount: Amount, ttl: Duration, until: Moment) {
         self.left += amount;
-        self.filled = self.left - self.held;
         self.ttl = ttl;
         self.until = self.until.max(until);
+    }
+
+    /// The ledger has answered, and gave all that it was asked for or did not.
+    pub(super) fn answered(&mut self, whole: bool) {
+        self.limit = (!whole).then_some(self.left - self.held);
     }
 
     /// Looks whether `ceiling` can be set aside, and does so.
@@ -140,9 +146,10 @@ impl Lease {
     }
 
     /// True when it is time to ask for more before anybody has to wait: half of what there should
-    /// be is gone, or half of the most that the ledger gave.
+    /// be is gone or was never there, or half of what a ledger gave that has no more.
     pub(super) fn low(&self, time: Time) -> bool {
-        let most = self.target(time.now).min(self.filled);
+        let target = self.target(time.now);
+        let most = self.limit.map_or(target, |limit| target.min(limit));
         self.available(time).0 < most.0 / 2
     }
 }
@@ -221,17 +228,23 @@ mod tests {
         lease.grant(Amount(10_000), TTL, second(60));
         assert!(!lease.low(at(0)));
         lease.reserve(Amount(100), Amount(1), at(0));
-        assert_eq!(lease.target(second(0)), Amount(400));
+        assert_eq!(lease.target(second(0)), Amount(6_400));
         for now in 0..30 {
             lease.take(Amount(100));
             lease.end(Amount(100), Amount(100), second(now));
         }
         let target = lease.target(second(30));
         assert!((360_000..500_000).contains(&target.0), "{target:?}");
-        assert!(!lease.low(at(30)), "the ledger gave no more than is there");
-        lease.end(Amount(0), Amount(2_500), second(30));
+        assert!(
+            lease.low(at(30)),
+            "what was enough before the burn was known is not now"
+        );
+        lease.answered(false);
+        assert!(!lease.low(at(30)), "the ledger gives no more than is there");
+        lease.end(Amount(0), Amount(4_000), second(30));
         assert!(lease.low(at(30)), "half of that is gone");
-        assert_eq!(lease.target(second(3000)), Amount(400), "forgotten");
+        lease.answered(true);
+        assert_eq!(lease.target(second(3000)), Amount(6_400), "forgotten");
     }
 
     proptest! {
