@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod convert;
 pub mod gossip;
+pub mod guardrail;
 pub mod health;
 pub mod id;
 pub mod key;

@@ -1,10 +1,12 @@
 //! What a key may do. A [`Principal`] is everything that an edge knows of a caller: it is looked
 //! up once at the control plane, cached, and valid without it.
 
+use crate::guardrail::Rules;
 use crate::id::{ModelId, OrgId, ProviderSlug};
 use crate::key::KeyHash;
 use crate::money::Amount;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Who calls, and what they may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,10 +57,13 @@ pub struct KeyPolicy {
     pub zdr: bool,
     /// Only endpoints that don't train on prompts.
     pub no_training: bool,
+    /// What the key's guardrails say together; never the key's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// When a limit starts anew: at midnight UTC, weeks on Mondays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResetInterval {
     /// Each day.

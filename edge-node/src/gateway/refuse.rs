@@ -80,7 +80,7 @@ fn no_endpoints(excluded: &[Exclusion], demand: &Demand) -> Failure {
         failure.error_type = ErrorType::PermissionDenied;
         failure.message = format!("No endpoints of {model} are known to serve in this region");
         "region_restricted"
-    } else if all(&[Exclude::Training, Exclude::Zdr]) {
+    } else if all(&[Exclude::Training, Exclude::Publication, Exclude::Zdr]) {
         failure.message = "No endpoints found matching your data policy".to_owned();
         "privacy_restricted"
     } else {
@@ -157,7 +157,7 @@ fn constraints(excluded: &[Exclusion], demand: &Demand, more: &mut Map<String, V
     let first = excluded.first().map(|one| one.why);
     if let Some(why) = first
         && excluded.iter().all(|one| one.why == why)
-        && let Some(field) = field(why)
+        && let Some(field) = field(why, demand)
     {
         let detail = format!("it excludes all {} endpoints", excluded.len());
         more.insert(
@@ -196,6 +196,7 @@ fn word(why: Exclude) -> Option<&'static str> {
         Exclude::AllowedProviders | Exclude::Only | Exclude::Ignore => Some("allowed_providers"),
         Exclude::MaxTokens => Some("context_length"),
         Exclude::Training
+        | Exclude::Publication
         | Exclude::Zdr
         | Exclude::DataRegion
         | Exclude::Quantization
@@ -203,6 +204,7 @@ fn word(why: Exclude) -> Option<&'static str> {
         | Exclude::ContextLength
         | Exclude::RequireParameters => Some(why.as_str()),
         Exclude::AllowedModels
+        | Exclude::IgnoredModels
         | Exclude::ServiceTier
         | Exclude::Disabled
         | Exclude::NotServed
@@ -214,12 +216,13 @@ fn word(why: Exclude) -> Option<&'static str> {
 }
 
 /// The member of the request that excludes; none where it is the account's or nobody's.
-fn field(why: Exclude) -> Option<&'static str> {
+fn field(why: Exclude, demand: &Demand) -> Option<&'static str> {
+    let asked = &demand.preferences;
     Some(match why {
         Exclude::Only => "provider.only",
-        Exclude::Ignore => "provider.ignore",
-        Exclude::Training => "provider.data_collection",
-        Exclude::Zdr => "provider.zdr",
+        Exclude::Ignore if !asked.ignore.is_empty() => "provider.ignore",
+        Exclude::Training if asked.data_collection_deny => "provider.data_collection",
+        Exclude::Zdr if asked.zdr => "provider.zdr",
         Exclude::Distillable => "provider.enforce_distillable_text",
         Exclude::Quantization => "provider.quantizations",
         Exclude::MaxPrice => "provider.max_price",

@@ -5,6 +5,7 @@ use super::resolve::Wanted;
 use super::view::Known;
 use super::{Context, Demand, Exclude, Exclusion};
 use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization, Tier};
+use crate::guardrail::{Place, Rules};
 use crate::policy::KeyPolicy;
 use crate::snapshot::EndpointIndex;
 use smallvec::SmallVec;
@@ -104,7 +105,9 @@ fn why_not(
     offer: &Offer<'_>,
     flex_only: bool,
 ) -> Option<Exclude> {
-    by_key(&context.principal.policy, &wanted.model, offer)
+    let policy = &context.principal.policy;
+    by_key(policy, &wanted.model, offer)
+        .or_else(|| by_rules(policy.rules.as_deref()?, &wanted.model, offer))
         .or_else(|| by_choice(context.demand, offer))
         .or_else(|| by_tier(context.demand, wanted, offer, flex_only))
         .or_else(|| by_service(context, offer))
@@ -127,6 +130,56 @@ fn by_key(policy: &KeyPolicy, model: &Model, offer: &Offer<'_>) -> Option<Exclud
         .ignored_providers
         .contains(slug)
         .then_some(Exclude::Ignore)
+}
+
+/// What the key's guardrails say of the model and the provider. Nothing that a request says is read
+/// here, so nothing that it says can loosen it.
+fn by_rules(rules: &Rules, model: &Model, offer: &Offer<'_>) -> Option<Exclude> {
+    let allowed = rules.allowed_models.as_ref();
+    if allowed.is_some_and(|all| all.binary_search(&model.id).is_err()) {
+        return Some(Exclude::AllowedModels);
+    }
+    if rules.ignored_models.binary_search(&model.id).is_ok() {
+        return Some(Exclude::IgnoredModels);
+    }
+    let listed = |words: &[String]| words.iter().any(|word| names(word, offer));
+    if rules
+        .allowed_providers
+        .as_deref()
+        .is_some_and(|all| !listed(all))
+    {
+        return Some(Exclude::AllowedProviders);
+    }
+    if listed(&rules.ignored_providers) {
+        return Some(Exclude::Ignore);
+    }
+    let inside = |place: &Place| {
+        let region = place.region();
+        region.is_none_or(|it| it.contains(offer.endpoint, offer.provider))
+    };
+    let regions = rules.regions.as_ref();
+    if regions.is_some_and(|all| !all.iter().any(inside)) {
+        return Some(Exclude::DataRegion);
+    }
+    let free = offer.known.price <= 0.0;
+    let data = offer.provider.data_policy;
+    let untrained = if free {
+        rules.no_free_training
+    } else {
+        rules.no_paid_training
+    };
+    if data.training && untrained {
+        return Some(Exclude::Training);
+    }
+    if data.training && free && rules.no_free_publication {
+        return Some(Exclude::Publication);
+    }
+    (rules.zdr.holds_for(model.id.as_str()) && keeps(offer.provider)).then_some(Exclude::Zdr)
+}
+
+/// What is trained on is kept; what is not known is kept.
+fn keeps(provider: &Provider) -> bool {
+    provider.data_policy.training || provider.data_policy.retention_days != Some(0)
 }
 
 fn by_choice(demand: &Demand, offer: &Offer<'_>) -> Option<Exclude> {
@@ -176,9 +229,7 @@ fn by_data_policy(context: &Context<'_>, model: &Model, provider: &Provider) -> 
     if (preferences.data_collection_deny || policy.no_training) && data.training {
         return Some(Exclude::Training);
     }
-    // What is trained on is kept.
-    let keeps = data.training || data.retention_days != Some(0);
-    if (preferences.zdr || policy.zdr) && keeps {
+    if (preferences.zdr || policy.zdr) && keeps(provider) {
         return Some(Exclude::Zdr);
     }
     (preferences.distillable && !model.distillable).then_some(Exclude::Distillable)

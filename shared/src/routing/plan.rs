@@ -185,6 +185,8 @@ text_enum! {
     Exclude {
         /// The key may not use this model.
         AllowedModels = "allowed_models",
+        /// A guardrail forbids this model.
+        IgnoredModels = "ignored_models",
         /// The key may not use this provider.
         AllowedProviders = "allowed_providers",
         /// The client's `only` doesn't name it.
@@ -199,6 +201,8 @@ text_enum! {
         NotServed = "not_served",
         /// It trains on prompts.
         Training = "data_policy:training",
+        /// It is free and may publish prompts.
+        Publication = "data_policy:publication",
         /// It keeps prompts.
         Zdr = "data_policy:zdr",
         /// The model's author is not known to permit training on its text.

@@ -121,3 +121,88 @@ fn an_operator_wins_over_an_emergency() {
     let refusal = plan_of(&view, &demand(), 1).unwrap_err();
     assert_eq!(refusal.excluded_by(), ["disabled"]);
 }
+
+/// The first provider does this with prompts, for this price.
+fn data(training: bool, retention_days: Option<u32>, price: &'static str) -> impl Fn(&mut Catalog) {
+    move |all: &mut Catalog| {
+        Arc::make_mut(&mut all.providers[0]).data_policy = DataPolicy {
+            training,
+            retention_days,
+        };
+        let pricing = &mut Arc::make_mut(&mut all.endpoints[0]).pricing;
+        (pricing.prompt, pricing.completion) = (price.parse().unwrap(), price.parse().unwrap());
+    }
+}
+
+/// A key under a guardrail, and a request that wishes for what it may forbid.
+fn under(json: &'static str) -> impl Fn(&mut Demand, &mut KeyPolicy) {
+    move |demand: &mut Demand, key: &mut KeyPolicy| {
+        demand.preferences.only = vec!["p0".to_owned()];
+        demand.preferences.order = vec!["p0".to_owned()];
+        let guardrail = crate::guardrail::Guardrail::parse(json).unwrap();
+        let layer = crate::guardrail::Layer {
+            id: "g",
+            assigned: "key",
+            guardrail: &guardrail,
+        };
+        key.rules = Some(Arc::new(crate::guardrail::combine(&[layer])));
+    }
+}
+
+#[test]
+fn guardrails_filter() {
+    let plain = |_: &mut Catalog| {};
+    use Exclude as E;
+    check_filter(plain, under("{}"), None);
+    check_filter(
+        plain,
+        under(r#"{"allowed_models":["a/b"]}"#),
+        Some(E::AllowedModels),
+    );
+    check_filter(plain, under(r#"{"allowed_models":["m0/x","a/b"]}"#), None);
+    check_filter(
+        plain,
+        under(r#"{"ignored_models":["m0/x"]}"#),
+        Some(E::IgnoredModels),
+    );
+    check_filter(
+        plain,
+        under(r#"{"allowed_providers":["q"]}"#),
+        Some(E::AllowedProviders),
+    );
+    check_filter(plain, under(r#"{"allowed_providers":["P0"]}"#), None);
+    check_filter(
+        plain,
+        under(r#"{"ignored_providers":["p0"]}"#),
+        Some(E::Ignore),
+    );
+    let zdr = r#"{"enforce_zdr_other":true}"#;
+    check_filter(data(false, Some(30), "1"), under(zdr), Some(E::Zdr));
+    check_filter(data(false, Some(0), "1"), under(zdr), None);
+    let others = r#"{"enforce_zdr_openai":true}"#;
+    check_filter(data(false, Some(30), "1"), under(others), None);
+    let paid = r#"{"enable_paid_model_training":false}"#;
+    check_filter(data(true, Some(0), "1"), under(paid), Some(E::Training));
+    check_filter(data(true, Some(0), "0"), under(paid), None);
+    let free = r#"{"enable_free_model_training":false}"#;
+    check_filter(data(true, Some(0), "0"), under(free), Some(E::Training));
+    check_filter(data(true, Some(0), "1"), under(free), None);
+    let published = r#"{"enable_free_model_publication":false}"#;
+    check_filter(
+        data(true, Some(0), "0"),
+        under(published),
+        Some(E::Publication),
+    );
+    check_filter(data(false, Some(0), "0"), under(published), None);
+    let there = r#"{"allowed_data_regions":["europe"]}"#;
+    check_filter(plain, under(there), Some(E::DataRegion));
+    let german = |all: &mut Catalog| {
+        Arc::make_mut(&mut all.providers[0]).datacenters = vec!["DE".to_owned()];
+    };
+    check_filter(german, under(there), None);
+    check_filter(
+        plain,
+        under(r#"{"allowed_data_regions":["us","global"]}"#),
+        None,
+    );
+}
