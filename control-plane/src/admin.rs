@@ -76,7 +76,10 @@ fn open<T>(request: Request<T>) -> Result<(String, T), Status> {
 fn accounts_status(error: &AccountsError) -> Status {
     let text = error.to_string();
     match error {
-        AccountsError::NoSuchOrg(_) | AccountsError::NoSuchKey(_) => Status::not_found(text),
+        AccountsError::NoSuchOrg(_)
+        | AccountsError::NoSuchKey(_)
+        | AccountsError::NoSuch { .. } => Status::not_found(text),
+        AccountsError::Conflict(_) => Status::failed_precondition(text),
         AccountsError::KeyTaken(_) => Status::already_exists(text),
         AccountsError::Invalid { .. } => Status::invalid_argument(text),
         AccountsError::NoRandomness => Status::internal(text),

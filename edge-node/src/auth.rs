@@ -171,10 +171,11 @@ impl KeyRing {
         let whole = cache.apply(&changes, target, now);
         let sequence = cache.sequence();
         drop(cache);
-        let denial = |(_, change): &(u64, Change)| matches!(change, Change::Denied(_));
+        // What may have become stricter is on disk soon, for a restart without a control plane.
+        let stricter = |(_, change): &(u64, Change)| !matches!(change, Change::Changed(_));
         if update.reset || !changes.is_empty() {
             self.saving
-                .touched(update.reset || changes.iter().any(denial));
+                .touched(update.reset || changes.iter().any(stricter));
         }
         match problem {
             Some(problem) => Err(problem),
@@ -285,6 +286,7 @@ fn read_change(event: &AccountEvent) -> Result<Change, UpdateError> {
     match &event.body {
         Some(Body::KeyDenied(key)) => hash(key).map(Change::Denied),
         Some(Body::KeyChanged(key)) => hash(key).map(Change::Changed),
+        Some(Body::OrgChanged(org)) => Ok(Change::Org(org.as_str().into())),
         None => return Err(bad("of an unknown kind")),
     }
     .map_err(|_| bad("a key hash has 32 bytes"))

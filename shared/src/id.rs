@@ -65,6 +65,14 @@ text_id!(
     OrgId
 );
 text_id!(
+    /// A part of an organisation, `ws_…`: keys belong to one.
+    WorkspaceId
+);
+text_id!(
+    /// A person's id, `user_…`.
+    UserId
+);
+text_id!(
     /// An edge node's id, unique in the fleet and stable over restarts.
     NodeId
 );

@@ -43,6 +43,8 @@ pub struct KeyPolicy {
     pub limit: Option<Amount>,
     /// When `limit` starts anew; none is never.
     pub limit_reset: Option<ResetInterval>,
+    /// Whether what the organisation's own provider keys would have cost counts for `limit`.
+    pub include_byok_in_limit: bool,
     /// Requests per minute over the whole fleet.
     pub requests_per_minute: Option<u32>,
     /// Requests in flight over the whole fleet.

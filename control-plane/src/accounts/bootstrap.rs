@@ -6,7 +6,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::store::Epoch;
 use shared::key::SecretKey;
 use shared::money::Amount;
-use shared::policy::{KeyKind, KeyPolicy};
+use shared::policy::KeyKind;
 
 /// Who does it, in the audit log.
 const ACTOR: &str = "start";
@@ -75,7 +75,7 @@ pub async fn run(
         }
     }
     let first_key = if new && wishes.first_key && wishes.inference_key.is_none() {
-        let key = key_of(KeyKind::Inference, "first key");
+        let key = NewKey::of(KeyKind::Inference, "first key");
         Some(accounts.create_key(ACTOR, &key).await?)
     } else {
         None
@@ -94,17 +94,7 @@ async fn ensure_chosen(
             reason: format!("shorter than {CHOSEN_KEY_LENGTH_MIN} characters"),
         });
     }
-    let key = key_of(kind, "chosen key");
+    let key = NewKey::of(kind, "chosen key");
     accounts.ensure_key(ACTOR, secret, &key).await?;
     Ok(())
-}
-
-fn key_of(kind: KeyKind, name: &str) -> NewKey {
-    NewKey {
-        org: None,
-        name: name.to_owned(),
-        kind,
-        expires_at: None,
-        policy: KeyPolicy::default(),
-    }
 }

@@ -1,23 +1,28 @@
 //! The log of account changes: gapless, in the order of commits. Edges resume after the last
-//! event that they have applied; the log keeps a named number of them.
+//! event that they have applied; the log keeps a named number of them. An organisation's event
+//! stands for all of its keys: edges drop what they know of each and ask again.
 
-use super::{Accounts, AccountsError, EVENTS_KEPT, EVENTS_PER_ANSWER_MAX, parse_id};
+use super::keys::parse_id;
+use super::{Accounts, AccountsError, EVENTS_KEPT, EVENTS_PER_ANSWER_MAX};
 use crate::sql::{Database, DatabaseError, bigint, unsigned};
+use shared::id::OrgId;
 use shared::key::KeyHash;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-/// What has happened to a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What has happened to keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     /// Refuse it from now on.
     Denied(KeyHash),
     /// It exists or has changed: forget what you know of it.
     Changed(KeyHash),
+    /// A rule over all keys of this organisation has changed: forget what you know of them.
+    Org(OrgId),
 }
 
 /// One change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AccountEvent {
     /// Its place, contiguous from 1.
     pub sequence: u64,
@@ -58,7 +63,7 @@ impl Accounts {
             return Ok(reset);
         }
         let rows = sqlx::query(
-            "SELECT sequence, kind, key_id FROM account_events
+            "SELECT sequence, kind, key_id, org FROM account_events
              WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence",
         )
         .bind(bigint(sequence))
@@ -87,10 +92,10 @@ pub(super) async fn head(database: &Database) -> Result<u64, DatabaseError> {
 
 /// Adds an event. The first statement of its transaction: its lock makes the order of numbers the
 /// order of commits.
-pub(super) async fn append(
+pub(crate) async fn append(
     connection: &mut AnyConnection,
     unix_ms: u64,
-    change: Change,
+    change: &Change,
 ) -> Result<u64, DatabaseError> {
     let row = sqlx::query(
         "UPDATE sequences SET value = value + 1 WHERE name = 'account' RETURNING value",
@@ -98,16 +103,19 @@ pub(super) async fn append(
     .fetch_one(&mut *connection)
     .await?;
     let sequence = unsigned(&row, 0)?;
-    let (kind, key) = match change {
-        Change::Denied(key) => ("denied", key),
-        Change::Changed(key) => ("changed", key),
+    let (kind, key, org) = match change {
+        Change::Denied(key) => ("denied", key.to_string(), ""),
+        Change::Changed(key) => ("changed", key.to_string(), ""),
+        Change::Org(org) => ("org", String::new(), org.as_str()),
     };
     sqlx::query(
-        "INSERT INTO account_events (sequence, kind, key_id, unix_ms) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO account_events (sequence, kind, key_id, org, unix_ms)
+         VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(bigint(sequence))
     .bind(kind)
-    .bind(key.to_string())
+    .bind(key)
+    .bind(org)
     .bind(bigint(unix_ms))
     .execute(&mut *connection)
     .await?;
@@ -121,11 +129,12 @@ pub(super) async fn append(
 }
 
 fn event_of(row: &AnyRow) -> Result<AccountEvent, DatabaseError> {
-    let key = parse_id(row.try_get(2)?)?;
+    let key = || parse_id(row.try_get(2)?);
     let kind: String = row.try_get(1)?;
     let change = match kind.as_str() {
-        "denied" => Change::Denied(key),
-        "changed" => Change::Changed(key),
+        "denied" => Change::Denied(key()?),
+        "changed" => Change::Changed(key()?),
+        "org" => Change::Org(OrgId::from(row.try_get::<String, _>(3)?)),
         _ => {
             return Err(DatabaseError::Corrupt {
                 what: "account event",

@@ -2,8 +2,9 @@
 //! it holds for are read in one statement, so an edge can tell an answer that is older than a
 //! revocation it has already seen.
 
-use super::{Accounts, AccountsError, parse_kind};
-use crate::sql::{DatabaseError, unsigned};
+use super::keys::{parse_kind, parse_policy};
+use super::{Accounts, AccountsError};
+use crate::sql::unsigned;
 use shared::id::OrgId;
 use shared::key::KeyHash;
 use shared::policy::Principal;
@@ -17,6 +18,8 @@ pub enum Refusal {
     Unknown,
     /// It was revoked.
     Revoked,
+    /// It is disabled until somebody enables it again.
+    Disabled,
     /// Its time is over.
     Expired,
 }
@@ -28,6 +31,7 @@ impl Refusal {
         match self {
             Self::Unknown => "unknown",
             Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
             Self::Expired => "expired",
         }
     }
@@ -49,7 +53,8 @@ impl Accounts {
     /// When the database fails: then there is no answer, neither yes nor no.
     pub async fn lookup(&self, key: KeyHash) -> Result<LookupAnswer, AccountsError> {
         let row = sqlx::query(
-            "SELECT s.value, k.org, k.name, k.kind, k.policy, k.expires_unix_s, k.revoked_unix_ms
+            "SELECT s.value, k.org, k.name, k.kind, k.policy, k.expires_unix_s, k.revoked_unix_ms,
+                    k.disabled
              FROM sequences s LEFT JOIN api_keys k ON k.id = $1 WHERE s.name = 'account'",
         )
         .bind(key.to_string())
@@ -73,25 +78,21 @@ fn principal_of(
     if row.try_get::<Option<i64>, _>(6)?.is_some() {
         return Ok(Err(Refusal::Revoked));
     }
+    if unsigned(row, 7)? > 0 {
+        return Ok(Err(Refusal::Disabled));
+    }
     let expires_at = row
         .try_get::<Option<i64>, _>(5)?
         .and_then(|at| u64::try_from(at).ok());
     if expires_at.is_some_and(|at| at <= now_unix_s) {
         return Ok(Err(Refusal::Expired));
     }
-    let policy: String = row.try_get(4)?;
-    let Ok(policy) = serde_json::from_str(&policy) else {
-        return Err(AccountsError::Database(DatabaseError::Corrupt {
-            what: "policy",
-            value: policy,
-        }));
-    };
     Ok(Ok(Principal {
         org: OrgId::from(org),
         key,
         key_name: row.try_get(2)?,
         kind: parse_kind(&row.try_get::<String, _>(3)?)?,
         expires_at,
-        policy,
+        policy: parse_policy(row.try_get(4)?)?,
     }))
 }

@@ -6,7 +6,10 @@ use crate::ledger::Ledger;
 use crate::sql::Engine;
 use crate::store::Epoch;
 use crate::testing::{TestDatabase, on_both};
+use shared::id::{OrgId, WorkspaceId};
+use shared::key::SecretKey;
 use shared::money::Amount;
+use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
 use sqlx::Executor;
 use std::time::Duration;
 
@@ -30,13 +33,7 @@ async fn fixture(engine: Engine) -> Fixture {
 }
 
 fn inference(name: &str) -> NewKey {
-    NewKey {
-        org: None,
-        name: name.to_owned(),
-        kind: KeyKind::Inference,
-        expires_at: None,
-        policy: KeyPolicy::default(),
-    }
+    NewKey::of(KeyKind::Inference, name)
 }
 
 async fn a_keys_life(f: Fixture) {
@@ -90,12 +87,89 @@ async fn a_keys_life(f: Fixture) {
         Change::Changed(secret.hash()),
         Change::Denied(secret.hash()),
     ];
-    let changes: Vec<_> = events.events.iter().map(|event| event.change).collect();
+    let changes: Vec<_> = events.events.into_iter().map(|e| e.change).collect();
     assert_eq!((changes.as_slice(), events.reset), (&expect[..], false));
 
     let actions: Vec<_> = f.accounts.audit(10).await.unwrap();
     let actions: Vec<_> = actions.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["key.revoke", "key.create", "org.create"]);
+}
+
+async fn a_key_is_changed_and_edges_are_told(f: Fixture) {
+    let (org, _) = f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    let other = f.accounts.create_org("op", "Other").await.unwrap();
+    let secret = f.accounts.create_key("op", &inference("a")).await.unwrap();
+    let id = secret.hash();
+    let before = f.accounts.key(id).await.unwrap().unwrap();
+    assert!(before.workspace.as_str().starts_with("ws_"));
+    assert_eq!((before.updated_unix_ms, before.disabled), (None, false));
+    f.clock.advance(Duration::from_millis(5));
+    let change = KeyChange {
+        name: Some("b".to_owned()),
+        limit: Some(Some(Amount::USD)),
+        limit_reset: Some(Some(ResetInterval::Weekly)),
+        include_byok_in_limit: Some(true),
+        ..KeyChange::default()
+    };
+    let change_by = |org: OrgId, change: KeyChange| {
+        let accounts = &f.accounts;
+        async move { accounts.change_key("op", &org, id, &change).await }
+    };
+    let refused = change_by(other.id.clone(), change.clone()).await;
+    assert!(matches!(refused, Err(AccountsError::NoSuchKey(_))));
+    let changed = change_by(org.id.clone(), change).await.unwrap();
+    assert_eq!(f.accounts.key(id).await.unwrap().unwrap(), changed);
+    assert_eq!(
+        (&*changed.name, changed.policy.limit),
+        ("b", Some(Amount::USD))
+    );
+    assert!(changed.policy.include_byok_in_limit && changed.updated_unix_ms.is_some());
+
+    let disabled = |on| KeyChange {
+        disabled: Some(on),
+        ..KeyChange::default()
+    };
+    change_by(org.id.clone(), disabled(true)).await.unwrap();
+    let look = || async { f.accounts.lookup(id).await.unwrap().principal };
+    assert_eq!(look().await, Err(Refusal::Disabled));
+    let open = KeyFilter::default();
+    assert_eq!(f.accounts.find_keys(&open).await.unwrap(), []);
+    change_by(org.id.clone(), disabled(false)).await.unwrap();
+    assert_eq!(look().await.unwrap().policy, changed.policy);
+    assert_eq!(f.accounts.find_keys(&open).await.unwrap().len(), 1);
+
+    let elsewhere = KeyChange {
+        workspace: Some(WorkspaceId::from("ws_none")),
+        ..KeyChange::default()
+    };
+    let refused = change_by(org.id.clone(), elsewhere).await;
+    assert!(matches!(refused, Err(AccountsError::NoSuch { .. })));
+    let below_zero = KeyChange {
+        limit: Some(Some(-Amount::USD)),
+        ..KeyChange::default()
+    };
+    let refused = change_by(org.id.clone(), below_zero).await;
+    assert!(matches!(refused, Err(AccountsError::Invalid { .. })));
+
+    let events = f.accounts.events_since(0).await.unwrap();
+    assert_eq!(events.events.len(), 4, "refused changes are none");
+    f.accounts.revoke_key("op", id).await.unwrap();
+    let refused = change_by(org.id, disabled(false)).await;
+    assert!(matches!(refused, Err(AccountsError::NoSuchKey(_))));
+    let audit = f.accounts.audit(2).await.unwrap();
+    assert!(audit[1].object.ends_with(" disabled=false"), "{audit:?}");
+}
+
+async fn a_change_of_an_organisation_is_an_event(f: Fixture) {
+    let (org, _) = f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    let mut transaction = f.on.database.write().await.unwrap();
+    let change = Change::Org(org.id);
+    let sequence = events::append(&mut transaction, 7, &change).await.unwrap();
+    transaction.commit().await.unwrap();
+    f.accounts.announce(sequence);
+    assert_eq!(*f.accounts.subscribe().borrow(), 1);
+    let events = f.accounts.events_since(0).await.unwrap();
+    assert_eq!(events.events, [AccountEvent { sequence, change }]);
 }
 
 async fn a_key_expires_by_the_clock(f: Fixture) {
@@ -232,6 +306,8 @@ async fn the_first_start_is_only_once(f: Fixture) {
 
 on_both! {
     a_keys_life,
+    a_key_is_changed_and_edges_are_told,
+    a_change_of_an_organisation_is_an_event,
     a_key_expires_by_the_clock,
     a_chosen_key_is_made_once_and_stays_revoked,
     an_edge_that_is_ahead_or_too_far_behind_starts_anew,

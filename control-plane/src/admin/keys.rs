@@ -15,6 +15,8 @@ pub(super) async fn create(
 ) -> Answer<wire::CreateKeyResponse> {
     let new = NewKey {
         org: org_of(message.org),
+        workspace: None,
+        created_by: None,
         name: message.name,
         kind: kind_of(&message.kind)?,
         expires_at: message.expires_at,

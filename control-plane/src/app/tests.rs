@@ -6,7 +6,7 @@ use crate::testing::{self, Bench, catalog};
 use shared::id::{BootEpoch, NodeId, Version};
 use shared::key::KeyHash;
 use shared::manifest::Manifest;
-use shared::policy::{KeyKind, KeyPolicy};
+use shared::policy::KeyKind;
 use shared::proto::discovery as wire;
 use shared::window::Report;
 use tonic::Code;
@@ -95,13 +95,7 @@ async fn a_refusal_is_recorded_by_name() {
 async fn a_revocation_reaches_the_edge_and_a_look_up_agrees() {
     let bench = Bench::start(&["acme"]).await;
     let accounts = &bench.running.parts.accounts;
-    let new = NewKey {
-        org: None,
-        name: "a key".to_owned(),
-        kind: KeyKind::Inference,
-        expires_at: None,
-        policy: KeyPolicy::default(),
-    };
+    let new = NewKey::of(KeyKind::Inference, "a key");
     let secret = accounts.create_key("operator/ada", &new).await.unwrap();
     let mut edge = bench.edge().await;
     let found = edge.lookup(secret.hash()).await;

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "fees and providers",
         include_str!("0004_fees_and_providers.sql"),
     ),
+    (5, "people", include_str!("0005_people.sql")),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

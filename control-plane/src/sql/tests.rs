@@ -1,6 +1,7 @@
 //! Opening, bringing forward, and what transactions promise, on both engines.
 
 use super::*;
+use crate::accounts::Accounts;
 use crate::ledger::journal::{Book, Kind};
 use crate::ledger::{Ledger, LedgerError};
 use crate::store::Epoch;
@@ -143,6 +144,29 @@ async fn old_books_are_carried_over() {
             ledger.verify().await.unwrap().problems,
             Vec::<String>::new()
         );
+    }
+}
+
+#[tokio::test]
+async fn old_keys_get_a_workspace() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (source, _folder) = empty(engine);
+        let database = Database::connect(&source).await.unwrap();
+        migrate::up_to(&database, 4).await.unwrap();
+        let mut transaction = database.write().await.unwrap();
+        for statement in [
+            "INSERT INTO orgs VALUES ('org_a1', 'A', 1, 7)",
+            "INSERT INTO api_keys VALUES ('0101010101010101010101010101010101010101010101010101010101010101',
+                 'org_a1', 'n', 'l', 'inference', '{}', 8, NULL, NULL)",
+        ] {
+            transaction.execute(statement).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        migrate::forward(&database).await.unwrap();
+        let accounts = Accounts::open(database, Clock::manual()).await.unwrap();
+        let keys = accounts.keys(None).await.unwrap();
+        assert_eq!(keys[0].workspace.as_str(), "ws_a1");
+        assert_eq!((&keys[0].created_by, keys[0].disabled), (&None, false));
     }
 }
 

@@ -5,9 +5,10 @@
 use crate::metrics::shed;
 use serde::{Deserialize, Serialize};
 use shared::clock::Moment;
+use shared::id::OrgId;
 use shared::key::KeyHash;
 use shared::policy::Principal;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,11 +66,12 @@ pub(super) enum Learned {
     Denied,
 }
 
-/// A change of a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A change of a key, or of all keys of an organisation.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Change {
     Denied(KeyHash),
     Changed(KeyHash),
+    Org(OrgId),
 }
 
 /// How old a key may be, and how long a refusal.
@@ -88,6 +90,8 @@ pub(super) struct Cache {
     /// All changes up to this are applied.
     sequence: u64,
     known: HashMap<KeyHash, Known>,
+    /// The known keys of each organisation.
+    owned: HashMap<OrgId, HashSet<KeyHash>>,
     refused: HashMap<KeyHash, Refused>,
 }
 
@@ -130,6 +134,7 @@ impl Cache {
             },
             sequence: 0,
             known: HashMap::new(),
+            owned: HashMap::new(),
             refused: HashMap::new(),
         }
     }
@@ -149,7 +154,7 @@ impl Cache {
         if let Some(known) = self.known.get_mut(key) {
             let age = known.age(now);
             if age >= self.ages.offline {
-                self.known.remove(key);
+                self.forget(key);
                 return Found::Unknown;
             }
             let expires = known.principal.expires_at;
@@ -185,7 +190,7 @@ impl Cache {
                 Learned::Known
             }
             Err(why) => {
-                let known = self.known.remove(&key).is_some();
+                let known = self.forget(&key);
                 self.refuse(key, *why, now);
                 if known {
                     Learned::Denied
@@ -209,12 +214,18 @@ impl Cache {
             self.sequence = *at;
             match change {
                 Change::Denied(key) => {
-                    self.known.remove(key);
+                    self.forget(key);
                     self.refuse(*key, Refusal::Revoked, now);
                 }
                 Change::Changed(key) => {
-                    self.known.remove(key);
+                    self.forget(key);
                     self.refused.remove(key);
+                }
+                // Refusals don't say whose key it is; they are believed for a moment only.
+                Change::Org(org) => {
+                    for key in self.owned.remove(org).unwrap_or_default() {
+                        self.known.remove(&key);
+                    }
                 }
             }
         }
@@ -224,6 +235,7 @@ impl Cache {
     /// The list of changes begins anew at `sequence`: nothing that is known can be trusted.
     pub(super) fn reset(&mut self, sequence: u64) {
         self.known.clear();
+        self.owned.clear();
         self.refused.clear();
         self.sequence = sequence;
     }
@@ -269,17 +281,34 @@ impl Cache {
             let sample = self.known.iter().take(EVICT_SAMPLE);
             let oldest = sample.max_by_key(|(_, known)| known.age(now));
             if let Some(oldest) = oldest.map(|(key, _)| *key) {
-                self.known.remove(&oldest);
+                self.forget(&oldest);
                 shed("keys");
             }
         }
+        self.forget(&key);
         let known = Known {
             principal: Arc::clone(principal),
             heard: now,
             age_then: age,
             retry: Moment::default(),
         };
+        let of = self.owned.entry(principal.org.clone()).or_default();
+        of.insert(key);
         self.known.insert(key, known);
+    }
+
+    /// True when it was known.
+    fn forget(&mut self, key: &KeyHash) -> bool {
+        let Some(known) = self.known.remove(key) else {
+            return false;
+        };
+        if let Some(of) = self.owned.get_mut(&known.principal.org) {
+            of.remove(key);
+            if of.is_empty() {
+                self.owned.remove(&known.principal.org);
+            }
+        }
+        true
     }
 
     fn refuse(&mut self, key: KeyHash, why: Refusal, now: Moment) {

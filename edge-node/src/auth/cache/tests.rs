@@ -115,6 +115,41 @@ fn changes_are_applied_once_and_in_order() {
 }
 
 #[test]
+fn a_change_of_an_organisation_forgets_its_keys_only() {
+    let mut cache = Cache::new(AGES);
+    for n in 1..=3 {
+        let org = if n == 3 { "org_b" } else { "org_a" };
+        let principal = Principal {
+            org: org.into(),
+            ..(*principal(n)).clone()
+        };
+        let verdict = Ok(Arc::new(principal));
+        cache.learn(
+            key(n),
+            &Answer {
+                sequence: 0,
+                verdict,
+            },
+            second(0),
+        );
+    }
+    assert!(cache.apply(&[(1, Change::Denied(key(1)))], 1, second(0)));
+    let saved = cache.save(second(0), 1).unwrap();
+    let mut loaded = Cache::new(AGES);
+    assert!(loaded.load(&saved, second(0), 1));
+    for mut cache in [cache, loaded] {
+        assert!(cache.apply(&[(2, Change::Org("org_a".into()))], 2, second(0)));
+        assert_eq!((cache.len(), cache.owned.len()), (1, 1));
+        assert_eq!(cache.find(&key(2), second(0), 0), Found::Unknown);
+        assert!(matches!(cache.find(&key(3), second(0), 0), Found::Fresh(_)));
+        let old = cache.learn(key(2), &known(1, 2), second(0));
+        assert_eq!(old, Learned::TooOld, "an answer from before the change");
+        assert!(cache.apply(&[(3, Change::Org("org_b".into()))], 3, second(0)));
+        assert_eq!((cache.len(), cache.owned.len()), (0, 0));
+    }
+}
+
+#[test]
 fn the_file_brings_back_keys_with_their_age() {
     let mut cache = Cache::new(AGES);
     cache.apply(&[(1, Change::Denied(key(3)))], 1, second(0));
