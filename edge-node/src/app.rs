@@ -17,6 +17,7 @@ use crate::report::{Reporter, Sender};
 use crate::session::Sessions;
 use crate::sync::{self, Sync};
 use crate::timers::Timers;
+use crate::tokens::Tokens;
 use crate::upstream::Upstream;
 use crate::upstream::pooled::Pooled;
 use crate::{gateway, metrics};
@@ -25,7 +26,6 @@ use async_trait::async_trait;
 use shared::clock::Clock;
 use shared::health::Board;
 use shared::observe;
-use shared::prompt::tokens::Ratios;
 use shared::routing::View;
 use shared::task::Tasks;
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ async fn build(
         admission: Admission::new(config.limits),
         rendered: Rendered::default(),
         meters: metrics::Meters::default(),
-        ratios: Ratios::default(),
+        tokens: Tokens::default(),
         clock: clock.clone(),
         timers: config.path_timers,
         seeds: AtomicU64::new(0),

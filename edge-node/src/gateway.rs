@@ -135,7 +135,6 @@ async fn steps(
             .served(thread, &hold.receipt, &view, node.clock.now());
     }
     hold.receipt.duration = story.elapsed();
-    router::learn(node, &call, &hold.receipt);
     story.settled(&hold.receipt);
     hold.settle();
     result

@@ -27,5 +27,6 @@ pub mod report;
 pub mod session;
 pub mod sync;
 pub mod timers;
+pub mod tokens;
 pub mod upstream;
 pub mod wire;

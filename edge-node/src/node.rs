@@ -11,6 +11,7 @@ use crate::ingress::Call;
 use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
 use crate::session::{Sessions, Thread};
+use crate::tokens::Tokens;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -19,7 +20,6 @@ use shared::clock::Clock;
 use shared::health::{Board, Departure, Handle, StateChange};
 use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
-use shared::prompt::tokens::Ratios;
 use shared::routing::{self, Candidate, Demand, Plan, Record, Refusal, View};
 use shared::window::{Observation, Outcome, Sign};
 use std::sync::Arc;
@@ -91,8 +91,8 @@ pub struct Node {
     pub rendered: Rendered,
     /// The counters of each endpoint.
     pub meters: Meters,
-    /// How many bytes each model makes a token of.
-    pub ratios: Ratios,
+    /// How many tokens there are, where no provider counts.
+    pub tokens: Tokens,
     /// The time.
     pub clock: Clock,
     /// Intervals.

@@ -16,7 +16,7 @@ use crate::{account::Hold, gateway::explain::Story};
 use ::metrics::{counter, gauge};
 use bytes::Bytes;
 use futures::FutureExt;
-use learn::{Speed, usage_of};
+use learn::Speed;
 use shared::catalog::Endpoint;
 use shared::routing::View;
 use shared::usage::cost;
@@ -139,7 +139,7 @@ impl Relay<'_> {
                     self.drain_ready()?;
                 }
                 Next::ClientGone => return Err(Failure::client_gone()),
-                Next::Measured => speed.measure(self.node, &self.reply),
+                Next::Measured => speed.measure(self.node, self.view, &self.reply),
                 Next::Stalled => {
                     return Err(Failure::provider(
                         504,
@@ -191,7 +191,11 @@ impl Relay<'_> {
 
     /// Puts the usage so far, and its cost, into the hold.
     fn meter(&self, hold: &mut Hold) {
-        let usage = usage_of(self.call, self.reply.translator.progress());
+        let (model, seen) = (
+            self.reply.candidate.endpoint.model.as_str(),
+            self.reply.translator.progress(),
+        );
+        let usage = self.node.tokens.usage(self.view, model, self.call, seen);
         hold.receipt.usage = usage;
         hold.receipt.cost = cost(&usage, &self.billed().pricing).total();
     }

@@ -1,14 +1,12 @@
 //! Router models and the estimate of tokens: what is settled of a call between reading it and
 //! planning it. A call for a concrete model is not looked at again.
 
-use crate::account::Receipt;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::ingress::{self, Api, Call};
 use crate::node::Node;
 use shared::catalog::Provider;
 use shared::id::ModelId;
 use shared::policy::Principal;
-use shared::prompt::{Script, tokens};
 use shared::routing::auto::{self, Ask, Choice};
 use shared::routing::{Demand, View};
 use std::collections::BTreeSet;
@@ -71,19 +69,5 @@ pub(crate) fn estimate(node: &Node, view: &View, call: &mut Call) {
     let Some(model) = view.snapshot.model(&call.demand.model) else {
         return;
     };
-    let learned = node.ratios.of(model.id.as_str());
-    let ratio =
-        learned.unwrap_or_else(|| tokens::default_ratio(&model.tokenizer, Script::default()));
-    call.demand.prompt_tokens = call.other_tokens + tokens::estimate(call.text_bytes, ratio);
-}
-
-/// Learns from what a provider counted of a prompt that is only text.
-pub(crate) fn learn(node: &Node, call: &Call, receipt: &Receipt) {
-    let usage = &receipt.usage;
-    let Some(model) = &receipt.model else { return };
-    if usage.estimated || call.demand.input.len() > 1 {
-        return;
-    }
-    let counted = usage.prompt.saturating_sub(call.other_tokens);
-    node.ratios.learn(model.as_str(), call.text_bytes, counted);
+    call.demand.prompt_tokens = node.tokens.prompt(view, model.id.as_str(), call);
 }

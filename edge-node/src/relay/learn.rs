@@ -4,9 +4,9 @@
 
 use crate::attempt::Reply;
 use crate::ingress::Call;
-use crate::message::Progress;
 use crate::node::Node;
 use shared::money::Amount;
+use shared::routing::View;
 use shared::usage::Usage;
 use shared::window::{Observation, Outcome};
 use std::pin::Pin;
@@ -15,8 +15,6 @@ use tokio::time::{Instant, Sleep};
 
 /// A stream is measured so long after its first content.
 const MEASURED_AFTER: Duration = Duration::from_millis(1500);
-/// Bytes of text in a token, where nobody has counted.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// Measures a stream once, early.
 pub(super) struct Speed {
@@ -46,19 +44,25 @@ impl Speed {
 
     /// Tells the fleet how fast the stream is.
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]
-    pub(super) fn measure(&mut self, node: &Node, reply: &Reply) {
+    pub(super) fn measure(&mut self, node: &Node, view: &View, reply: &Reply) {
         self.due = None;
         let seconds = self.since.elapsed().as_secs_f64();
         let bytes = reply.translator.progress().output_bytes;
-        let tokens = bytes.saturating_sub(self.before) as f64 / BYTES_PER_TOKEN as f64;
+        let model = reply.candidate.endpoint.model.as_str();
+        let tokens = node
+            .tokens
+            .answer(view, model, bytes.saturating_sub(self.before));
         if seconds > 0.0 {
-            node.sampled(&reply.candidate, tokens / seconds);
+            node.sampled(&reply.candidate, tokens as f64 / seconds);
         }
     }
 }
 
 /// The answer came whole.
 pub(super) fn whole(node: &Node, call: &Call, reply: &Reply, (usage, charged): (&Usage, Amount)) {
+    let progress = reply.translator.progress();
+    let model = reply.candidate.endpoint.model.as_str();
+    node.tokens.learn(model, call, progress);
     let streaming = reply.begun.elapsed().saturating_sub(reply.ttft);
     let measurable = call.stream && usage.completion > 1 && !streaming.is_zero();
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]
@@ -72,7 +76,7 @@ pub(super) fn whole(node: &Node, call: &Call, reply: &Reply, (usage, charged): (
         tokens_per_second: rate,
         usage: *usage,
         cost: charged,
-        tool_error: reply.translator.progress().tool_error,
+        tool_error: progress.tool_error,
         noted: true,
         ..Observation::of(Outcome::Ok)
     };
@@ -86,24 +90,4 @@ pub(super) fn broken(node: &Node, reply: &Reply) {
         ..Observation::of(Outcome::Truncated)
     };
     node.observe(&reply.candidate, &observation);
-}
-
-/// What the provider reported, else our own estimate, marked as such.
-pub(super) fn usage_of(call: &Call, progress: &Progress) -> Usage {
-    let estimate = Usage {
-        prompt: call.demand.prompt_tokens,
-        completion: progress.output_bytes.div_ceil(BYTES_PER_TOKEN),
-        estimated: true,
-        ..Usage::default()
-    };
-    match progress.usage {
-        // A count that came before the end (Anthropic's first event) says nothing of the output.
-        Some(usage) if !progress.done && usage.completion < estimate.completion => Usage {
-            completion: estimate.completion,
-            estimated: true,
-            ..usage
-        },
-        Some(usage) => usage,
-        None => estimate,
-    }
 }
