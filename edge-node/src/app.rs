@@ -14,6 +14,7 @@ use crate::gossip::{self, Gossip, Keep};
 use crate::listen::{self, Handler, InFlight, Listener, Service, TlsError};
 use crate::node::{Identity, Node};
 use crate::report::{Reporter, Sender};
+use crate::screen::Screens;
 use crate::session::Sessions;
 use crate::sync::{self, Sync};
 use crate::timers::Timers;
@@ -212,6 +213,7 @@ async fn build(
         reporter,
         upstream,
         sessions: Sessions::default(),
+        screens: Screens::default(),
         admission: Admission::new(config.limits),
         rendered: Rendered::default(),
         meters: metrics::Meters::default(),

@@ -22,6 +22,7 @@ use crate::ingress::{self, Api, Call, Surface};
 use crate::listen::guard;
 use crate::node::Node;
 use crate::relay;
+use crate::screen::Found;
 use explain::Story;
 use quote::{Extent, Quote};
 pub(crate) use refuse::no_plan;
@@ -87,6 +88,7 @@ async fn steps(
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
     let mut call = ingress::parse(api, surface, &client.exchange.head().headers, body)?;
+    story.screened(screened(node, client, &principal, &mut call)?);
     call.demand.region = region;
     story.asked(&call);
     let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
@@ -140,6 +142,22 @@ async fn steps(
     result
 }
 
+/// Applies the content filters of the key's guardrails, where it has some.
+fn screened(
+    node: &Node,
+    client: &Client<'_>,
+    principal: &Principal,
+    call: &mut Call,
+) -> Result<Found, Failure> {
+    match &principal.policy.rules {
+        Some(rules) => {
+            let headers = &client.exchange.head().headers;
+            node.screens.screen(rules, call, headers)
+        }
+        None => Ok(Found::default()),
+    }
+}
+
 /// The plan, and what the client wants to be told of it.
 fn planned(
     node: &Node,
@@ -152,7 +170,7 @@ fn planned(
     match node.plan(view, principal, &call.demand, story.seed) {
         Ok(plan) => {
             let told = Telling::planned(call, story.model(), &plan, view, region);
-            story.tells(told.routed(story.choice()));
+            story.tells(told.routed(story.choice()).screened(story.found()));
             Ok(plan)
         }
         Err(refusal) => {

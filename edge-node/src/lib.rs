@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod node;
 pub mod relay;
 pub mod report;
+pub mod screen;
 pub mod session;
 pub mod sync;
 pub mod timers;

@@ -54,6 +54,8 @@ pub const TOKEN_REFRESHES: &str = "godwit_token_refreshes_total";
 pub const GOSSIP: &str = "godwit_gossip_packets_total";
 /// Edges that this one gossips with.
 pub const GOSSIP_PEERS: &str = "godwit_gossip_peers";
+/// What content filters found, by action and filter.
+pub const GUARDRAIL_MATCHES: &str = "godwit_guardrail_matches_total";
 /// Work refused because a limit was reached, by limit.
 pub const SHED: &str = "godwit_shed_total";
 
@@ -76,6 +78,7 @@ pub fn describe() {
     );
     describe_histogram!(THROUGHPUT, "completion tokens per second of streams");
     describe_counter!(ATTEMPTS, "upstream attempts");
+    describe_counter!(GUARDRAIL_MATCHES, "matches of content filters");
     describe_counter!(FAILOVERS, "moves to another endpoint");
     describe_counter!(HEDGES_CALLED_OFF, "competitors called off");
     describe_gauge!(HEDGE_EXPENSE, "prompts of competitors called off, in USD");

@@ -10,6 +10,7 @@ use crate::gossip::Gossip;
 use crate::ingress::Call;
 use crate::metrics::{EndpointMeters, Meters};
 use crate::report::Reporter;
+use crate::screen::Screens;
 use crate::session::{Sessions, Thread};
 use crate::tokens::Tokens;
 use crate::upstream::Upstream;
@@ -81,6 +82,8 @@ pub struct Node {
     pub gossip: Option<Arc<Gossip>>,
     /// The way to the providers.
     pub upstream: Arc<dyn Upstream>,
+    /// What guardrails look for in prompts.
+    pub screens: Screens,
     /// Who served which conversation.
     pub sessions: Sessions,
     /// Our keys at the providers.

@@ -51,6 +51,7 @@ pub(super) async fn serve(
         &client.exchange.head().headers,
         body,
     )?;
+    super::screened(node, client, &principal, &mut call)?;
     story.asked(&call);
     let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
     client.routed_as(chosen.as_ref());

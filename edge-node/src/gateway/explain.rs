@@ -9,6 +9,7 @@ use crate::failure::{Failure, Fault};
 use crate::ingress::Call;
 use crate::metrics;
 use crate::node::Node;
+use crate::screen::Found;
 use ::metrics::{counter, histogram};
 use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
@@ -31,6 +32,7 @@ pub struct Story {
     model: String,
     stream: bool,
     choice: Option<Choice>,
+    found: Found,
     telling: Telling,
     receipt: Option<Receipt>,
 }
@@ -55,6 +57,7 @@ impl Story {
             model: String::new(),
             stream: false,
             choice: None,
+            found: Found::default(),
             telling: Telling::default(),
             receipt: None,
         }
@@ -72,6 +75,17 @@ impl Story {
     pub fn asked(&mut self, call: &Call) {
         self.model.clone_from(&call.demand.model);
         self.stream = call.stream;
+    }
+
+    /// Notes what content filters found.
+    pub fn screened(&mut self, found: Found) {
+        self.found = found;
+    }
+
+    /// What content filters found.
+    #[must_use]
+    pub fn found(&self) -> &Found {
+        &self.found
     }
 
     /// Notes what a router became.
@@ -154,6 +168,15 @@ impl Story {
     }
 
     fn log(&self, status: u16, fault: &str, failure: Option<&Failure>) {
+        if !self.found.is_empty() {
+            let (flagged, redacted) = (&self.found.flagged, &self.found.redacted);
+            tracing::info!(
+                id = self.generation.as_str(),
+                ?flagged,
+                ?redacted,
+                "guardrail"
+            );
+        }
         let took = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let endpoint = self
             .receipt

@@ -5,6 +5,7 @@ use super::explain::plan_json;
 use crate::attempt::Reply;
 use crate::failure::{FailedAttempt, Failure};
 use crate::ingress::Call;
+use crate::screen::Found;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 use shared::id::{EndpointId, ModelId};
@@ -47,6 +48,8 @@ struct Metadata {
     /// Endpoints of the models asked for, usable or not.
     total: usize,
     available: Vec<Offered>,
+    /// What content filters found, if they found anything.
+    guardrails: Option<Value>,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,7 @@ impl Telling {
                     provider: candidate.provider.name.clone(),
                 })
                 .collect(),
+            guardrails: None,
         };
         Self {
             explain: call.explain.then(|| plan_json(plan)),
@@ -91,6 +95,26 @@ impl Telling {
         self
     }
 
+    /// Takes note of what content filters found.
+    #[must_use]
+    pub fn screened(mut self, found: &Found) -> Self {
+        if found.is_empty() {
+            return self;
+        }
+        let explain = self.explain.as_mut().and_then(Value::as_object_mut);
+        if let Some(explain) = explain {
+            explain.insert("guardrails".into(), found.tell());
+        }
+        if let Some(metadata) = &mut self.metadata {
+            let mut told = found.tell();
+            if let Some(members) = told.as_object_mut() {
+                members.insert("type".into(), "guardrail".into());
+            }
+            metadata.guardrails = Some(told);
+        }
+        self
+    }
+
     /// Takes note of why there is no plan. Of a model that nobody knows there is no metadata.
     #[must_use]
     pub fn refused(call: &Call, refusal: &Refusal, region: &str) -> Self {
@@ -101,6 +125,7 @@ impl Telling {
                 region: region.to_owned(),
                 total: excluded.len(),
                 available: Vec::new(),
+                guardrails: None,
             }),
             _ => None,
         };
@@ -220,7 +245,7 @@ impl Metadata {
             "is_byok": false,
             "endpoints": { "total": self.total, "available": available },
             "attempts": attempts,
-            "pipeline": [],
+            "pipeline": self.guardrails.iter().collect::<Vec<_>>(),
         })
     }
 
@@ -277,6 +302,7 @@ mod tests {
                 offered("a/c@p", "a/c", "P"),
                 offered("a/c@q", "a/c", "Q"),
             ],
+            guardrails: None,
         };
         let failed = |provider: &str| FailedAttempt {
             provider: provider.to_owned(),

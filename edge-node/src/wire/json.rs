@@ -9,7 +9,7 @@ mod tests;
 mod text;
 
 pub use scanner::Scanner;
-pub use text::{write_escaped, write_string};
+pub use text::{unescape_noting, write_escaped, write_string};
 
 use std::borrow::Cow;
 use std::fmt;

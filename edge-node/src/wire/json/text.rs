@@ -41,6 +41,12 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
 
 /// What the inside of a JSON string says. A lone surrogate becomes U+FFFD.
 pub(super) fn unescape(inner: &str) -> String {
+    unescape_noting(inner, |_, _| {})
+}
+
+/// As the inside of a JSON string reads; `note` is told the place behind each escape, in what was
+/// read and in the string as it stands.
+pub fn unescape_noting(inner: &str, mut note: impl FnMut(usize, usize)) -> String {
     let mut text = String::with_capacity(inner.len());
     let mut rest = inner;
     while let Some(at) = rest.find('\\') {
@@ -61,6 +67,7 @@ pub(super) fn unescape(inner: &str) -> String {
             other => text.push(char::from(other)),
         }
         rest = rest.get(at + length..).unwrap_or("");
+        note(text.len(), inner.len() - rest.len());
     }
     text.push_str(rest);
     text
