@@ -94,7 +94,10 @@ mod tests {
         check("https://API.openai.com/v1", Some("https://api.openai.com"));
         check("https://api.openai.com:443", Some("https://api.openai.com"));
         check("http://127.0.0.1:8080/v1", Some("http://127.0.0.1:8080"));
-        check("https://api.openai.com:8443/x", Some("https://api.openai.com:8443"));
+        check(
+            "https://api.openai.com:8443/x",
+            Some("https://api.openai.com:8443"),
+        );
         check("https://api.openai.com@evil.example/v1", None);
         check("api.openai.com", None);
         check("ftp://a.b/c", None);

@@ -10,6 +10,7 @@
 //!   scores and shares made of all windows; **view**: snapshot + ranking, all a request may read.
 //! - **principal**: who calls; **plan**: candidates in order, with reasons; **hold**: money set
 //!   aside for one request; **lease**: a slice of an organisation's balance held by one edge;
+pub mod byok;
 pub mod catalog;
 pub mod clock;
 pub mod config;

@@ -1,6 +1,7 @@
 //! What a key may do. A [`Principal`] is everything that an edge knows of a caller: it is looked
 //! up once at the control plane, cached, and valid without it.
 
+use crate::byok::SealedCredential;
 use crate::guardrail::Rules;
 use crate::id::{ModelId, OrgId, ProviderSlug};
 use crate::key::KeyHash;
@@ -62,6 +63,10 @@ pub struct KeyPolicy {
     /// What the key's guardrails say together; never the key's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<Arc<Rules>>,
+    /// The organisation's own provider keys that this key may use, in their order, sealed to the
+    /// node that asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Arc<SealedCredential>>,
 }
 
 /// When a limit starts anew: at midnight UTC, weeks on Mondays.
@@ -74,24 +79,4 @@ pub enum ResetInterval {
     Weekly,
     /// On each month's first day.
     Monthly,
-}
-
-/// A provider's key: ours or an organisation's own. The secret is never in this type; it travels
-/// sealed to a node's key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credential {
-    /// `cred_…`.
-    pub id: String,
-    /// Whose it is; none is the platform's own.
-    pub org: Option<OrgId>,
-    /// The only provider, hence host, that may see it.
-    pub provider: ProviderSlug,
-    /// As its owner calls it.
-    pub name: String,
-    /// Lower first.
-    pub sort_order: u32,
-    /// Only after the shared endpoints have failed.
-    pub fallback: bool,
-    /// Kept, but not used.
-    pub disabled: bool,
 }

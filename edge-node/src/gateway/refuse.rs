@@ -205,6 +205,7 @@ fn word(why: Exclude) -> Option<&'static str> {
         | Exclude::RequireParameters => Some(why.as_str()),
         Exclude::AllowedModels
         | Exclude::IgnoredModels
+        | Exclude::OwnKeyOnly
         | Exclude::ServiceTier
         | Exclude::Disabled
         | Exclude::NotServed

@@ -56,6 +56,7 @@ impl Refusal {
 fn candidate(candidate: &Candidate) -> Value {
     json!({
         "endpoint": candidate.endpoint.id.as_str(),
+        "byok": candidate.own.as_ref().map(|own| own.id.as_str()),
         "provider": candidate.provider.name,
         "share": (candidate.share * 1e4).round() / 1e4,
         "reason": candidate.reason.as_str(),

@@ -4,6 +4,7 @@
 use super::resolve::Wanted;
 use super::view::Known;
 use super::{Context, Demand, Exclude, Exclusion};
+use crate::byok::SealedCredential;
 use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization, Tier};
 use crate::guardrail::{Place, Rules};
 use crate::policy::KeyPolicy;
@@ -15,11 +16,14 @@ use std::sync::Arc;
 pub(super) type Offers<'a> = SmallVec<[Offer<'a>; 16]>;
 
 /// An endpoint that may serve the request.
+#[derive(Clone, Copy)]
 pub(super) struct Offer<'a> {
     pub(super) index: EndpointIndex,
     pub(super) endpoint: &'a Arc<Endpoint>,
     pub(super) provider: &'a Arc<Provider>,
     pub(super) known: &'a Known,
+    /// With which of the organisation's own keys, and its place among them.
+    pub(super) own: Option<(usize, &'a Arc<SealedCredential>)>,
 }
 
 /// The endpoints of a model that may serve the request; the others are added to `excluded`.
@@ -36,8 +40,9 @@ pub(super) fn filter<'a>(
         let Some(offer) = offer(context, *index) else {
             continue;
         };
-        match why_not(context, wanted, &offer, flex_only) {
-            None => offers.push(offer),
+        let why = why_not(context, wanted, &offer, flex_only);
+        match why.or_else(|| with_own_keys(context, &offer, &mut offers)) {
+            None => {}
             Some(why) => excluded.push(Exclusion {
                 endpoint: offer.endpoint.id.clone(),
                 why,
@@ -60,7 +65,46 @@ fn offer<'a>(context: &Context<'a>, index: EndpointIndex) -> Option<Offer<'a>> {
         endpoint: &known.endpoint,
         provider: &known.provider,
         known,
+        own: None,
     })
+}
+
+/// Those of the caller's own keys that are for the provider.
+fn own_keys<'a>(
+    context: &Context<'a>,
+    provider: &Provider,
+) -> impl Iterator<Item = (usize, &'a Arc<SealedCredential>)> {
+    let all = context.principal.policy.credentials.iter().enumerate();
+    all.filter(|(_, key)| key.provider == provider.slug)
+}
+
+/// Adds the endpoint once for each own key, after all rules have been kept: a key exempts nobody
+/// from them. The shared one stays beside them unless a key forbids it.
+fn with_own_keys<'a>(
+    context: &Context<'a>,
+    offer: &Offer<'a>,
+    offers: &mut Offers<'a>,
+) -> Option<Exclude> {
+    let (before, mut required) = (offers.len(), false);
+    for (place, key) in own_keys(context, offer.provider) {
+        required |= key.required;
+        if key.is_for(&offer.endpoint.model) {
+            let own = Some((place, key));
+            offers.push(Offer { own, ..*offer });
+        }
+    }
+    let has_own = offers.len() > before;
+    if required {
+        return (!has_own).then_some(Exclude::OwnKeyOnly);
+    }
+    if !(context.usable)(offer.provider) {
+        return (!has_own).then_some(Exclude::NotServed);
+    }
+    offers.push(Offer {
+        own: None,
+        ..*offer
+    });
+    None
 }
 
 /// Has the model an endpoint of the flex tier that is served from here? Without one, who asks for
@@ -220,7 +264,9 @@ fn by_service(context: &Context<'_>, offer: &Offer<'_>) -> Option<Exclude> {
     if row.is_some_and(|row| row.state.is_withdrawn()) {
         return Some(Exclude::Disabled);
     }
-    (!(context.usable)(offer.provider)).then_some(Exclude::NotServed)
+    let served = (context.usable)(offer.provider);
+    let served = served || own_keys(context, offer.provider).next().is_some();
+    (!served).then_some(Exclude::NotServed)
 }
 
 fn by_data_policy(context: &Context<'_>, model: &Model, provider: &Provider) -> Option<Exclude> {

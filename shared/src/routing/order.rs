@@ -3,7 +3,7 @@
 //! be drawn again later, with the health of that moment.
 
 use super::filter::{Offer, Offers, names, supports};
-use super::place::{self, Place, Standing};
+use super::place::{self, Key, Place, Standing};
 use super::prefer::{Rule, continues, lateness, reliability};
 use super::price::stickiness;
 use super::random::{Purpose, unit};
@@ -12,6 +12,7 @@ use super::{Candidate, Context, Exclude, Exclusion, Plan, Preferences, Reason, V
 use crate::catalog::Parameter;
 use crate::health::{Ask, Local};
 use crate::ranking::{Mode, State};
+use std::sync::Arc;
 
 /// The least share of who is closed by its score: rounded down, not shut.
 const SHARE_LEAST: f64 = 1e-5;
@@ -35,20 +36,27 @@ pub(super) fn place(
     for offer in offers {
         let known = offer.known;
         let mut order = demand.preferences.order.iter();
-        let standing = Standing {
-            group: if rule.across { 0 } else { model },
-            is_other: !continues(context, offer, &rule),
-            late: lateness(context, offer),
-            listed: order.position(|word| names(word, offer)),
-            off_tier: rule.off_tier(offer),
-            without_tools: prefer_tools && !takes_tools(offer),
-            doubt: rule.doubt(context.view, offer),
+        let group = if rule.across { 0 } else { model };
+        let listed = order.position(|word| names(word, offer));
+        let standing = match offer.own {
+            Some((at, own)) => Standing::with_own_key(group, own.fallback, at, listed),
+            None => Standing {
+                group,
+                key: Key::Shared,
+                is_other: !continues(context, offer, &rule),
+                late: lateness(context, offer),
+                listed,
+                off_tier: rule.off_tier(offer),
+                without_tools: prefer_tools && !takes_tools(offer),
+                doubt: rule.doubt(context.view, offer),
+            },
         };
         let mut place = Place::new(standing, model, reason(&standing, &rule));
         let strict = rule.is_strict() || !demand.preferences.order.is_empty();
         let row = known.row.as_ref();
         let on_trial = row.is_some_and(|it| matches!(it.state, State::HalfOpen | State::Ramp));
-        place.on_trial = strict && on_trial;
+        let shared = offer.own.is_none();
+        place.on_trial = strict && on_trial && shared;
         place.sorted = sort_key(context.view, offer, &rule);
         place.prior = known.prior / prior_sum;
         let mode = rule.sort.unwrap_or(demand.mode);
@@ -61,9 +69,10 @@ pub(super) fn place(
             reason: place.because,
             index: offer.index,
             handle: known.handle,
-            lease: context.view.lease_of(known, context.now),
+            own: offer.own.map(|(_, own)| Arc::clone(own)),
+            lease: context.view.lease_of(known, context.now).filter(|_| shared),
             probe: None,
-            lease_to_probe: context.view.probe_of(known),
+            lease_to_probe: context.view.probe_of(known).filter(|_| shared),
             local: Local::default(),
             place,
         });
@@ -80,7 +89,11 @@ pub(super) fn arrange(context: &Draw<'_>, candidates: &mut [Candidate]) {
             prompt_tokens: context.prompt_tokens,
             peak: by_load,
         };
-        let local = context.health.local(&ask, context.now);
+        // What the platform's key has met with says nothing of another's.
+        let local = match candidate.own {
+            Some(_) => Local::default(),
+            None => context.health.local(&ask, context.now),
+        };
         draw(context, candidate, local);
     }
     place::sort(candidates);
@@ -120,6 +133,7 @@ fn draw(context: &Draw<'_>, candidate: &mut Candidate, local: Local) {
     candidate.probe = probe.filter(|_| place.because == Reason::Drawn && !local.full);
     candidate.reason = match place.because {
         _ if candidate.probe.is_some() => Reason::Probe,
+        because if candidate.own.is_some() => because,
         _ if local.paused => Reason::Paused,
         _ if local.full => Reason::Full,
         _ if place.fleet <= 0.0 => Reason::Open,
@@ -198,7 +212,9 @@ pub(super) fn keep_first_choice(preferences: &Preferences, plan: &mut Plan) {
                 endpoint: candidate.endpoint.id.clone(),
                 why: Exclude::NoFallbacks,
             });
-            passed_over.push((candidate.handle, candidate.local));
+            if candidate.own.is_none() {
+                passed_over.push((candidate.handle, candidate.local));
+            }
         }
         kept
     });
@@ -228,6 +244,8 @@ fn fleet_share(context: &Context<'_>, offer: &Offer<'_>, mode: Mode, prior: f64)
 /// Why it stands where it stands, unless its health says otherwise.
 fn reason(standing: &Standing, rule: &Rule) -> Reason {
     match (standing.listed, rule.sort) {
+        _ if matches!(standing.key, Key::Own(_)) => Reason::OwnKey,
+        _ if matches!(standing.key, Key::Fallback(_)) => Reason::OwnKeyFallback,
         _ if !standing.is_other => Reason::Sticky,
         _ if standing.late == 2 => Reason::Slow,
         (Some(at), _) => Reason::Ordered(u16::try_from(at).unwrap_or(u16::MAX)),

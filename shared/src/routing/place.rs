@@ -9,6 +9,8 @@ use smallvec::SmallVec;
 pub(super) struct Standing {
     /// Among which of the models it is ordered: they may be ordered together.
     pub(super) group: usize,
+    /// Whose key it is asked with.
+    pub(super) key: Key,
     /// The conversation does not go on here.
     pub(super) is_other: bool,
     /// 1 not known, 2 slower than the client prefers.
@@ -23,6 +25,17 @@ pub(super) struct Standing {
     pub(super) doubt: u8,
 }
 
+/// With whose key an endpoint is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Key {
+    /// The organisation's own, before the platform's; with its place among them.
+    Own(usize),
+    /// The platform's.
+    Shared,
+    /// The organisation's own, after the platform's.
+    Fallback(usize),
+}
+
 /// Only because nobody else may be left: before all else.
 const LAST_RESORT: u64 = 1 << 63;
 /// Strictly ordered, but not to be relied on yet: after the group.
@@ -31,7 +44,32 @@ const HELD_BACK: u64 = 1 << 54;
 const UNLISTED: u64 = 0xffff;
 
 impl Standing {
-    /// In one word: 8 bits of group from bit 55, then the rest in its order.
+    /// Of an endpoint that is asked with an own key: only the client's `order` and the key's place
+    /// count. `at` is the key's place among all, `fallback` that it comes last.
+    pub(super) fn with_own_key(
+        group: usize,
+        fallback: bool,
+        at: usize,
+        listed: Option<usize>,
+    ) -> Self {
+        let key = if fallback {
+            Key::Fallback(at)
+        } else {
+            Key::Own(at)
+        };
+        Self {
+            group,
+            key,
+            is_other: false,
+            late: 0,
+            listed,
+            off_tier: false,
+            without_tools: false,
+            doubt: 0,
+        }
+    }
+
+    /// In one word: 6 bits of group from bit 57, whose key, then the rest in its order.
     #[inline]
     fn class(self) -> u64 {
         let bits = |value: u64, most: u64, at: u32| value.min(most) << at;
@@ -39,7 +77,14 @@ impl Standing {
         let listed = self
             .listed
             .map_or(UNLISTED, |at| number(at).min(UNLISTED - 1));
-        bits(number(self.group), 0xff, 55)
+        let (turn, place) = match self.key {
+            Key::Own(place) => (0, place),
+            Key::Shared => (1, 0),
+            Key::Fallback(place) => (2, place),
+        };
+        bits(number(self.group), 0x3f, 57)
+            | bits(turn, 3, 55)
+            | bits(number(place), 0xffff, 15)
             | bits(self.is_other.into(), 1, 53)
             | bits(self.late.into(), 3, 51)
             | bits(listed, UNLISTED, 35)
@@ -108,7 +153,7 @@ impl Place {
 /// What candidates are sorted by, small enough to be moved about: numbers that compare as what they
 /// stand for does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct SortKey {
     class: u64,
     sorted: i64,
     drawn: i64,
@@ -125,7 +170,7 @@ fn ordered(value: f64) -> i64 {
 
 /// Puts candidates in order; equals by their place in the snapshot.
 pub(super) fn sort(candidates: &mut [Candidate]) {
-    let key = |(at, it): (u32, &Candidate)| Key {
+    let key = |(at, it): (u32, &Candidate)| SortKey {
         class: it.place.class,
         sorted: ordered(it.place.sorted),
         drawn: ordered(it.place.drawn),
@@ -133,7 +178,7 @@ pub(super) fn sort(candidates: &mut [Candidate]) {
         at,
     };
     let keys = (0..).zip(candidates.iter()).map(key);
-    let mut keys: SmallVec<[Key; 16]> = keys.collect();
+    let mut keys: SmallVec<[SortKey; 16]> = keys.collect();
     keys.sort_unstable();
     // Who belongs here may have been swapped away already: then to where its place's owner was.
     for here in 0..keys.len() {

@@ -3,6 +3,7 @@
 use super::order::{self, Draw};
 use super::place::Place;
 use super::{Demand, Sticky, View};
+use crate::byok::SealedCredential;
 use crate::catalog::{Endpoint, Modality, Provider, text_enum};
 use crate::clock::Moment;
 use crate::health::{Evidence, Handle, Local};
@@ -46,6 +47,8 @@ pub struct Candidate {
     pub provider: Arc<Provider>,
     /// Its share of the model's traffic as corrected here, 0..=1.
     pub share: f64,
+    /// The organisation's own key with which it is asked; none is the platform's.
+    pub own: Option<Arc<SealedCredential>>,
     /// Why it stands where it stands.
     pub reason: Reason,
     /// Its place in the snapshot.
@@ -68,6 +71,13 @@ impl Candidate {
     #[must_use]
     pub fn weight(&self) -> f64 {
         self.place.fleet
+    }
+
+    /// Is it the same endpoint, asked with the same key?
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let key = |it: &Self| it.own.as_ref().map(|own| own.id.clone());
+        self.endpoint.id == other.endpoint.id && key(self) == key(other)
     }
 
     /// False when it stands here only because nobody else may be left.
@@ -121,6 +131,10 @@ impl Plan {
 /// Why a candidate stands where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
+    /// Asked with the organisation's own key, before all others.
+    OwnKey,
+    /// The same, after all others.
+    OwnKeyFallback,
     /// Drawn at random by its share.
     Drawn,
     /// The client's `order` names it, at this place.
@@ -160,6 +174,8 @@ impl Reason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::OwnKey => "byok",
+            Self::OwnKeyFallback => "byok_fallback",
             Self::Drawn => "drawn",
             Self::Ordered(_) => "order",
             Self::Sorted(Mode::Price) => "sort:price",
@@ -187,6 +203,8 @@ text_enum! {
         AllowedModels = "allowed_models",
         /// A guardrail forbids this model.
         IgnoredModels = "ignored_models",
+        /// The organisation wants only its own key at this provider, and it is not for this model.
+        OwnKeyOnly = "byok_required",
         /// The key may not use this provider.
         AllowedProviders = "allowed_providers",
         /// The client's `only` doesn't name it.
