@@ -151,7 +151,7 @@ fn is_card(text: &str, from: usize, to: usize) -> bool {
         })
         .sum();
     let varied = all.iter().any(|digit| Some(digit) != all.first());
-    sum % 10 == 0 && varied && stands_alone(text, from, to, &['-'])
+    sum.is_multiple_of(10) && varied && stands_alone(text, from, to, &['-'])
 }
 
 fn is_ip(text: &str, from: usize, to: usize) -> bool {

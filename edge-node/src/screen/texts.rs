@@ -38,7 +38,7 @@ impl Piece {
         let mut anchors = Vec::new();
         let mut text = if inner.contains('\\') {
             Cow::Owned(unescape_noting(inner, |decoded, raw| {
-                anchors.push((decoded, raw))
+                anchors.push((decoded, raw));
             }))
         } else {
             Cow::Borrowed(inner)
