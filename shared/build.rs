@@ -28,7 +28,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out.join("descriptors.bin"),
         prost::Message::encode_to_vec(&descriptors),
     )?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .extern_path(
+            ".godwit.discovery.v1.ControlMessage",
+            "crate::proto::pushed::ControlMessage",
+        )
+        .compile_fds(descriptors)?;
     train_prompts(&out)
 }
 

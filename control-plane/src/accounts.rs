@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub mod keys;
 mod lookup;
 pub mod orgs;
+mod tail;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod tests;
 use crate::sql::{Database, DatabaseError};
 use shared::clock::Clock;
 use shared::key::{KeyHash, hex};
+use tail::Tail;
 use tokio::sync::watch;
 
 pub use events::{AccountEvent, Change, Events};
@@ -39,6 +41,8 @@ pub struct Accounts {
     database: Database,
     clock: Clock,
     sequence: watch::Sender<u64>,
+    /// The newest events, for all who follow the log.
+    tail: tokio::sync::Mutex<Tail>,
 }
 
 /// What went wrong with an account.
@@ -109,6 +113,7 @@ impl Accounts {
             database,
             clock,
             sequence: watch::Sender::new(head),
+            tail: tokio::sync::Mutex::default(),
         })
     }
 

@@ -190,14 +190,14 @@ impl wire::admin_server::Admin for AdminService {
         request: Request<wire::ListEndpointsRequest>,
     ) -> Answer<wire::ListEndpointsResponse> {
         let (_, message) = open(request)?;
-        fleet::endpoints(&self.deps, &message)
+        fleet::endpoints(&self.deps, &message).await
     }
     async fn get_rankings(
         &self,
         request: Request<wire::GetRankingsRequest>,
     ) -> Answer<wire::GetRankingsResponse> {
         let (_, message) = open(request)?;
-        fleet::rankings(&self.deps, &message)
+        fleet::rankings(&self.deps, &message).await
     }
     async fn set_endpoint(
         &self,
@@ -225,7 +225,7 @@ impl wire::admin_server::Admin for AdminService {
         request: Request<wire::ExplainRankingRequest>,
     ) -> Answer<wire::ExplainRankingResponse> {
         let (_, message) = open(request)?;
-        fleet::explain(&self.deps, &message)
+        fleet::explain(&self.deps, &message).await
     }
     async fn list_credits(
         &self,

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod app;
 pub mod config;
 pub mod console_http;
+pub mod encoded;
 pub mod leader;
 pub mod ledger;
 pub mod metrics;

@@ -8,6 +8,7 @@ mod wishes;
 
 pub use history::Past;
 
+use crate::encoded::Encoded;
 use crate::metrics;
 use crate::registry::Registry;
 use crate::store::{Epoch, Store, StoreError};
@@ -15,7 +16,6 @@ use canary::Canaries;
 use history::History;
 use shared::clock::{Clock, Moment};
 use shared::id::{EndpointId, NodeId, Pop, Region, Version};
-use shared::proto::discovery as wire;
 use shared::ranking::{Explanation, Fleet, Merged, OperatorWish, Portion};
 use shared::ranking::{RankingDelta, RankingTable, absurdity, drastic};
 use shared::task::{Stop, lock};
@@ -52,26 +52,23 @@ pub struct Rankings {
     pub version: Option<Version>,
     /// By region.
     pub tables: BTreeMap<Region, Arc<RankingTable>>,
-    /// What leads to each table from the one that was published before, made once for all edges.
-    pub changes: BTreeMap<Region, Change>,
+    /// What leads to each table from the one that was published before.
+    pub changes: BTreeMap<Region, Arc<RankingDelta>>,
+    /// What edges are sent of each table.
+    pub encoded: BTreeMap<Region, Arc<Encoded<Version>>>,
     /// Each node's part of the demand.
     pub portions: BTreeMap<NodeId, Arc<Portion>>,
     /// When the evidence behind them was looked at: what a push's duration is measured from.
     pub since: Moment,
 }
 
-/// The change between two published tables of a region.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// As values.
-    pub delta: Arc<RankingDelta>,
-    /// For the wire, without any edge's own.
-    pub message: Arc<wire::RankingUpdate>,
-}
-
 /// The fleet's memory and what was last made of it.
 pub struct Ranker {
-    fleet: Mutex<Fleet>,
+    /// Held for as long as a tick takes, which is long for a thread that serves streams: they wait
+    /// for it without one.
+    fleet: tokio::sync::Mutex<Fleet>,
+    /// Who is connected, with or without reports.
+    present: Mutex<BTreeMap<NodeId, (Pop, Region)>>,
     registry: Arc<Registry>,
     store: Arc<dyn Store>,
     rankings: watch::Sender<Arc<Rankings>>,
@@ -105,7 +102,8 @@ impl Ranker {
         }
         let (rankings, _) = watch::channel(Arc::default());
         Ok(Arc::new(Self {
-            fleet: Mutex::new(fleet),
+            fleet: tokio::sync::Mutex::new(fleet),
+            present: Mutex::default(),
             registry,
             store,
             rankings,
@@ -121,8 +119,8 @@ impl Ranker {
     }
 
     /// Adds what a node saw, once however often it is sent. Alarming evidence is ranked at once.
-    pub fn merge(&self, report: &Report) -> Merged {
-        let merged = lock(&self.fleet).merge(report, self.clock.now());
+    pub async fn merge(&self, report: &Report) -> Merged {
+        let merged = self.fleet.lock().await.merge(report, self.clock.now());
         metrics::report(if merged.fresh { "merged" } else { "repeated" });
         if merged.alarming {
             self.alarm.notify_one();
@@ -130,9 +128,11 @@ impl Ranker {
         merged
     }
 
-    /// Notes that a node is there: its region has a ranking from now on, with or without reports.
-    pub fn heard(&self, node: &NodeId, pop: &Pop, region: &Region) {
-        lock(&self.fleet).node_heard(node, pop, region, self.clock.now());
+    /// A node is there until it is [`Ranker::gone`]: its region has a ranking, and it can be asked
+    /// to probe, with or without reports.
+    pub fn arrived(&self, node: &NodeId, pop: &Pop, region: &Region) {
+        let place = (pop.clone(), region.clone());
+        lock(&self.present).insert(node.clone(), place);
         if !self.rankings.borrow().tables.contains_key(region) {
             self.alarm.notify_one();
         }
@@ -148,7 +148,7 @@ impl Ranker {
         change: impl FnOnce(&mut OperatorWish),
     ) -> Result<OperatorWish, StoreError> {
         let _one_at_a_time = self.wishing.lock().await;
-        let mut wishes = self.wishes();
+        let mut wishes = self.wishes().await;
         let mut wish = wishes.get(endpoint).copied().unwrap_or_default();
         change(&mut wish);
         if wish == OperatorWish::default() {
@@ -157,15 +157,14 @@ impl Ranker {
             wishes.insert(endpoint.clone(), wish);
         }
         wishes::save(self.store.as_ref(), self.epoch, &wishes).await?;
-        lock(&self.fleet).wish(endpoint, wish);
+        self.fleet.lock().await.wish(endpoint, wish);
         self.alarm.notify_one();
         Ok(wish)
     }
 
     /// What operators want.
-    #[must_use]
-    pub fn wishes(&self) -> BTreeMap<EndpointId, OperatorWish> {
-        lock(&self.fleet).wishes().clone()
+    pub async fn wishes(&self) -> BTreeMap<EndpointId, OperatorWish> {
+        self.fleet.lock().await.wishes().clone()
     }
 
     /// The newest rankings.
@@ -181,11 +180,10 @@ impl Ranker {
     }
 
     /// Why an endpoint has the place that it has in a region.
-    #[must_use]
-    pub fn explain(&self, endpoint: &EndpointId, region: &Region) -> Option<Explanation> {
+    pub async fn explain(&self, endpoint: &EndpointId, region: &Region) -> Option<Explanation> {
         let served = self.registry.current();
-        let now = self.clock.now();
-        lock(&self.fleet).explain(&served.snapshot, endpoint, region, now)
+        let fleet = self.fleet.lock().await;
+        fleet.explain(&served.snapshot, endpoint, region, self.clock.now())
     }
 
     /// An endpoint's changes of late, newest first; of one region or of all.
@@ -214,6 +212,7 @@ impl Ranker {
 
     /// An edge's stream has ended.
     pub fn gone(&self, node: &NodeId) {
+        lock(&self.present).remove(node);
         if lock(&self.canaries).dismiss(node) {
             self.alarm.notify_one();
         }
@@ -242,7 +241,8 @@ impl Ranker {
         }
     }
 
-    /// Ranks all regions now and publishes the tables, if they may go out.
+    /// Ranks all regions now and publishes the tables, if they may go out. Not for a thread that
+    /// serves streams.
     pub fn tick(&self) {
         let number = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
         let epoch = self.epoch.0;
@@ -251,7 +251,10 @@ impl Ranker {
         let since = self.clock.now();
         let unix_ms = self.clock.unix_ms();
         let (tables, portions) = {
-            let mut fleet = lock(&self.fleet);
+            let mut fleet = self.fleet.blocking_lock();
+            for (node, (pop, region)) in lock(&self.present).iter() {
+                fleet.node_heard(node, pop, region, since);
+            }
             metrics::unmerged(fleet.shed());
             let tables = fleet.tick(&served.snapshot, since, unix_ms, version);
             (tables, fleet.portions())
@@ -262,8 +265,10 @@ impl Ranker {
             return;
         }
         let changes = changes(&before, &tables);
+        let fresh = |region: &Region| (region.clone(), Arc::default());
         let rankings = Arc::new(Rankings {
             version: Some(version),
+            encoded: tables.keys().map(fresh).collect(),
             tables,
             changes,
             portions,
@@ -280,7 +285,7 @@ impl Ranker {
         if published {
             let mut history = lock(&self.history);
             for (region, change) in &rankings.changes {
-                history.add(region, &change.delta);
+                history.add(region, change);
             }
         }
     }
@@ -314,11 +319,10 @@ impl Ranker {
 fn changes(
     before: &Rankings,
     tables: &BTreeMap<Region, Arc<RankingTable>>,
-) -> BTreeMap<Region, Change> {
+) -> BTreeMap<Region, Arc<RankingDelta>> {
     let changes = tables.iter().filter_map(|(region, table)| {
-        let delta = Arc::new(table.diff(before.tables.get(region)?));
-        let message = Arc::new(wire::RankingUpdate::from(&*delta));
-        Some((region.clone(), Change { delta, message }))
+        let delta = table.diff(before.tables.get(region)?);
+        Some((region.clone(), Arc::new(delta)))
     });
     changes.collect()
 }

@@ -6,6 +6,7 @@
 mod fold;
 pub mod revision;
 
+use crate::encoded::Encoded;
 use crate::metrics;
 use crate::store::key::Digest;
 use crate::store::{Epoch, Store, StoreError};
@@ -30,7 +31,7 @@ pub const RECENT_VERSIONS_MAX: usize = 8;
 const FOLDER_ACTOR: &str = "catalog folder";
 
 /// A catalogue version as it is pushed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Published {
     /// What is served.
     pub snapshot: Snapshot,
@@ -38,6 +39,21 @@ pub struct Published {
     pub manifest: Manifest,
     /// When it was made: what a push's duration is measured from.
     pub since: Moment,
+    /// What edges are sent of it.
+    pub encoded: Encoded<(Version, [u8; 32])>,
+}
+
+impl Published {
+    /// A version that nobody was sent yet.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, manifest: Manifest, since: Moment) -> Self {
+        Self {
+            snapshot,
+            manifest,
+            since,
+            encoded: Encoded::default(),
+        }
+    }
 }
 
 /// Who makes a change, and why.
@@ -128,11 +144,8 @@ impl Registry {
     ) -> Result<Arc<Self>, RegistryError> {
         let empty = Snapshot::empty();
         let manifest = signer.sign(&empty);
-        let (published, _) = watch::channel(Arc::new(Published {
-            snapshot: empty,
-            manifest,
-            since: clock.now(),
-        }));
+        let nothing = Published::new(empty, manifest, clock.now());
+        let (published, _) = watch::channel(Arc::new(nothing));
         metrics::rollout_stage("none");
         let registry = Arc::new(Self {
             store,

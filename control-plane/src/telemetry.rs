@@ -72,7 +72,7 @@ impl Line {
             let Ok(Some(report)) = message else {
                 return;
             };
-            let answer = self.merge(report);
+            let answer = self.merge(report).await;
             let ends = answer.is_err();
             if self.acks.send(answer).await.is_err() || ends {
                 return;
@@ -80,14 +80,14 @@ impl Line {
         }
     }
 
-    fn merge(&self, report: wire::WindowReport) -> Result<wire::ReportAck, Status> {
+    async fn merge(&self, report: wire::WindowReport) -> Result<wire::ReportAck, Status> {
         guard::must_be_own(&self.node, &report.node_id)?;
         let report = Report::try_from(report).map_err(|error| {
             metrics::report("refused");
             tracing::warn!(node = %self.node, %error, "a report is refused");
             Status::invalid_argument(error.to_string())
         })?;
-        self.ranker.merge(&report);
+        self.ranker.merge(&report).await;
         Ok(wire::ReportAck {
             boot_epoch: report.epoch.0,
             sequence: report.sequence,

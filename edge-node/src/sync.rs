@@ -19,9 +19,9 @@ use shared::clock::{Clock, Moment};
 use shared::gossip::Circle;
 use shared::manifest::PublicKey;
 use shared::proto::discovery as wire;
-use shared::proto::discovery::control_message::Body as Push;
 use shared::proto::discovery::discovery_client::DiscoveryClient;
 use shared::proto::discovery::edge_message::Body as Word;
+use shared::proto::pushed::control_message::Body as Push;
 use shared::routing::View;
 use shared::task::Stop;
 use std::sync::Arc;
@@ -179,7 +179,10 @@ impl Sync {
     }
 
     /// Uses a push or refuses it; what to answer.
-    async fn take(&mut self, push: wire::ControlMessage) -> Result<Vec<Word>, tonic::Status> {
+    async fn take(
+        &mut self,
+        push: shared::proto::pushed::ControlMessage,
+    ) -> Result<Vec<Word>, tonic::Status> {
         match push.body {
             Some(Push::Authority(update)) => Ok(self.authority(update).await),
             Some(Push::Ranking(update)) => Ok(self.ranking(update)?.into_iter().collect()),

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod edge;
+mod glance;
 mod measured;
 
 use crate::cluster::{CatalogSpec, ClusterError, Fleet, FleetConfig};

@@ -1,6 +1,8 @@
 //! The generated wire types and services. Only the conversion module and the RPC edges of the
 //! two planes import them.
 
+pub mod pushed;
+
 macro_rules! package {
     ($name:ident, $path:literal) => {
         #[allow(

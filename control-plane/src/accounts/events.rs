@@ -43,11 +43,29 @@ pub struct Events {
 }
 
 impl Accounts {
-    /// All changes after `sequence`.
+    /// All changes after `sequence`: from memory, when they are there. Who comes first after a
+    /// change reads it for all.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn events_since(&self, sequence: u64) -> Result<Events, AccountsError> {
+        let mut tail = self.tail.lock().await;
+        let newest = *self.sequence.borrow();
+        if tail.head().is_none_or(|head| head < newest) {
+            let after = tail
+                .head()
+                .unwrap_or_else(|| newest.saturating_sub(EVENTS_PER_ANSWER_MAX));
+            tail.extend(&self.events_in_log(after).await?);
+        }
+        let events = tail.since(sequence);
+        drop(tail);
+        match events {
+            Some(events) => Ok(events),
+            None => self.events_in_log(sequence).await,
+        }
+    }
+
+    pub(super) async fn events_in_log(&self, sequence: u64) -> Result<Events, AccountsError> {
         // Numbers are given under a lock that is held to the commit: with the head, every event
         // up to it is visible. Later ones are left for the next call.
         let head = head(&self.database).await?;

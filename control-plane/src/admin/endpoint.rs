@@ -34,7 +34,7 @@ pub(super) async fn set(
         .index_of(&endpoint)
         .is_some();
     // What has left the catalogue may still be wished nothing more of.
-    if !known && !deps.ranker.wishes().contains_key(&endpoint) {
+    if !known && !deps.ranker.wishes().await.contains_key(&endpoint) {
         let text = format!("there is no endpoint {endpoint:?} (ids are MODEL@TAG)");
         return Err(Status::not_found(text));
     }
@@ -127,7 +127,7 @@ fn news(
     let told = regions.filter_map(|(region, table): (&Region, &Arc<RankingTable>)| {
         let rows: Vec<wire::RankedEndpoint> = match rankings.changes.get(region) {
             Some(change) if !whole => {
-                let rows = change.delta.rows.iter().filter(|(id, _)| of_model(id));
+                let rows = change.rows.iter().filter(|(id, _)| of_model(id));
                 rows.map(|(id, row)| ranked(id, row, 0.0)).collect()
             }
             _ => {

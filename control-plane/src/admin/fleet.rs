@@ -31,13 +31,13 @@ pub(super) fn edges(deps: &Deps) -> Response<wire::ListEdgesResponse> {
     })
 }
 
-pub(super) fn endpoints(
+pub(super) async fn endpoints(
     deps: &Deps,
     message: &wire::ListEndpointsRequest,
 ) -> Answer<wire::ListEndpointsResponse> {
     let served = deps.registry.current();
     let rankings = deps.ranker.current();
-    let wishes = deps.ranker.wishes();
+    let wishes = deps.ranker.wishes().await;
     let rows = chosen(&served.snapshot, &message.model)?.map(|endpoint| {
         let id = endpoint.id.clone();
         let states = rankings.tables.iter().filter_map(|(region, table)| {
@@ -65,7 +65,7 @@ pub(super) fn endpoints(
     }))
 }
 
-pub(super) fn rankings(
+pub(super) async fn rankings(
     deps: &Deps,
     message: &wire::GetRankingsRequest,
 ) -> Answer<wire::GetRankingsResponse> {
@@ -74,15 +74,16 @@ pub(super) fn rankings(
     let asked = |region: &Region| message.region.is_empty() || region.as_str() == message.region;
     let mut regions = Vec::new();
     for (region, table) in rankings.tables.iter().filter(|(region, _)| asked(region)) {
-        let endpoints = chosen(&served.snapshot, &message.model)?;
-        let endpoints = endpoints.filter_map(|endpoint| {
-            let id = endpoint.id.clone();
-            let row = table.rows.get(&id)?;
-            let explanation = deps.ranker.explain(&id, region);
+        let mut rows = Vec::new();
+        for endpoint in chosen(&served.snapshot, &message.model)? {
+            let Some(row) = table.rows.get(&endpoint.id) else {
+                continue;
+            };
+            let explanation = deps.ranker.explain(&endpoint.id, region).await;
             let samples = explanation.map_or(0.0, |explanation| explanation.samples);
-            Some(ranked(&id, row, samples))
-        });
-        regions.push(region_ranking(region, table, endpoints.collect()));
+            rows.push(ranked(&endpoint.id, row, samples));
+        }
+        regions.push(region_ranking(region, table, rows));
     }
     if regions.is_empty() && !message.region.is_empty() {
         let text = format!(
@@ -94,7 +95,7 @@ pub(super) fn rankings(
     Ok(Response::new(wire::GetRankingsResponse { regions }))
 }
 
-pub(super) fn explain(
+pub(super) async fn explain(
     deps: &Deps,
     message: &wire::ExplainRankingRequest,
 ) -> Answer<wire::ExplainRankingResponse> {
@@ -103,7 +104,7 @@ pub(super) fn explain(
         "" => first_region(deps)?,
         named => Region::from(named),
     };
-    let Some(explanation) = deps.ranker.explain(&endpoint, &region) else {
+    let Some(explanation) = deps.ranker.explain(&endpoint, &region).await else {
         let text = format!("there is no endpoint {endpoint:?} (ids are MODEL@TAG)");
         return Err(Status::not_found(text));
     };

@@ -373,7 +373,8 @@ async fn an_edge_without_traffic_gets_its_regions_ranking() {
     assert_eq!(line.ranking().await.base, None);
     let parts = &bench.running.parts;
     let endpoint = "lab/one@acme".into();
-    assert!(parts.ranker.explain(&endpoint, &"eu".into()).is_some());
+    let region = "eu".into();
+    assert!(parts.ranker.explain(&endpoint, &region).await.is_some());
     let disabled = Some(shared::ranking::State::Disabled);
     let wished = parts
         .ranker

@@ -16,6 +16,7 @@ use shared::key::KeyHash;
 use shared::proto::discovery as wire;
 use shared::proto::discovery::discovery_server::Discovery;
 use shared::proto::discovery::edge_message::Body;
+use shared::proto::pushed::ControlMessage;
 use shared::ranking::RankingTable;
 use shared::snapshot::Rejected;
 use shared::task::{Stop, Tasks};
@@ -72,7 +73,7 @@ impl DiscoveryService {
 
 #[tonic::async_trait]
 impl Discovery for DiscoveryService {
-    type SubscribeStream = ReceiverStream<Result<wire::ControlMessage, Status>>;
+    type SubscribeStream = ReceiverStream<Result<ControlMessage, Status>>;
 
     async fn subscribe(
         &self,
@@ -123,7 +124,7 @@ async fn serve(
     sources: Sources,
     node: NodeId,
     mut inbound: Streaming<wire::EdgeMessage>,
-    outbound: &mpsc::Sender<Result<wire::ControlMessage, Status>>,
+    outbound: &mpsc::Sender<Result<ControlMessage, Status>>,
     mut stop: Stop,
 ) -> Result<(), Status> {
     let hello = tokio::select! {
@@ -145,8 +146,8 @@ async fn serve(
     }
     let pop = who.pop.clone();
     let gossips = !who.gossip_address.is_empty();
-    sources.ranker.heard(&node, &pop, &region);
     let presence = sources.edges.connect(who).map_err(turned_away)?;
+    sources.ranker.arrived(&node, &pop, &region);
     sources.edges.save(&node).await;
     tracing::info!(%node, %region, "an edge is connected");
     let (edges, ranker) = (sources.edges.clone(), Arc::clone(&sources.ranker));
@@ -246,7 +247,7 @@ impl Line {
     async fn run(
         mut self,
         mut inbound: Streaming<wire::EdgeMessage>,
-        outbound: &mpsc::Sender<Result<wire::ControlMessage, Status>>,
+        outbound: &mpsc::Sender<Result<ControlMessage, Status>>,
     ) -> Result<(), Status> {
         loop {
             let due = self.is_due();
@@ -265,8 +266,6 @@ impl Line {
                     let room = room.map_err(|_| Status::cancelled("the edge is gone"))?;
                     if let Some(update) = self.next().await? {
                         room.send(Ok(update.message));
-                        // An edge without requests reports nothing, but can be asked to probe.
-                        self.sources.ranker.heard(&self.node, &self.pop, &self.region);
                     }
                 }
                 () = outbound.closed() => return Ok(()),
@@ -276,7 +275,7 @@ impl Line {
                 news = self.authority.changed(), if !due => ended(news)?,
                 news = self.account.changed(), if !due => ended(news)?,
                 news = self.rankings.changed(), if !due => ended(news)?,
-                news = self.arrivals.changed(), if !due => ended(news)?,
+                news = self.arrivals.changed(), if !due && self.peers.is_some() => ended(news)?,
             }
         }
     }
@@ -388,13 +387,11 @@ impl Line {
     fn ranking(&mut self) -> Option<Update> {
         let rankings = self.rankings.borrow().clone();
         let table = rankings.tables.get(&self.region)?;
-        let change = rankings.changes.get(&self.region);
+        let encoded = rankings.encoded.get(&self.region)?;
         let portion = rankings.portions.get(&self.node);
         let portion = portion.cloned().unwrap_or_default();
-        let mut update = self.session.ranking(table, change, &portion)?;
-        if self.sources.ranker.is_canary(&self.node) {
-            update.acknowledge();
-        }
+        let canary = self.sources.ranker.is_canary(&self.node);
+        let update = self.session.ranking((table, encoded), &portion, canary)?;
         metrics::pushed(Class::Fast, update.full);
         let took = self.session.took(rankings.since, self.sources.clock.now());
         metrics::pushed_within(Class::Fast, took);

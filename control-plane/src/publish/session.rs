@@ -3,14 +3,16 @@
 //! time; after a refusal the next one is whole, because what the edge holds is then not certain.
 
 use crate::accounts::{AccountEvent, Change as KeyChange, Events};
-use crate::ranker::Change;
+use crate::encoded::Encoded;
 use crate::registry::Published;
 use shared::clock::Moment;
 use shared::gossip::Circle;
 use shared::id::Version;
 use shared::proto::discovery as wire;
+use shared::proto::pushed::control_message::Body;
+use shared::proto::pushed::{ControlMessage, Member};
 use shared::ranking::{Portion, RankingTable};
-use shared::snapshot::Snapshot;
+use shared::snapshot::{Resource, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +53,7 @@ pub(super) struct Session {
 
 /// An update for the wire, and whether it is whole.
 pub(super) struct Update {
-    pub(super) message: wire::ControlMessage,
+    pub(super) message: ControlMessage,
     pub(super) full: bool,
 }
 
@@ -92,25 +94,22 @@ impl Session {
         if !self.authority_is_due(newest) {
             return None;
         }
-        let (base, upserts, removals) = match &self.held {
-            Held::Unknown => (None, newest.snapshot.resources().collect(), Vec::new()),
-            Held::Known(version, snapshot) => {
-                let (upserts, removals) = snapshot.diff(&newest.snapshot);
-                (Some(*version), upserts, removals)
-            }
-        };
-        let update = wire::AuthorityUpdate {
-            manifest: Some((&newest.manifest).into()),
-            base: base.map(Into::into),
-            upserts: upserts.iter().map(Into::into).collect(),
-            removals,
+        let bytes = match &self.held {
+            Held::Unknown => newest.encoded.whole(|| {
+                let resources = newest.snapshot.resources().collect();
+                authority_update(newest, None, (resources, Vec::new()))
+            }),
+            Held::Known(base, snapshot) => newest.encoded.change((*base, snapshot.root()), || {
+                authority_update(newest, Some(*base), snapshot.diff(&newest.snapshot))
+            }),
         };
         self.on_its_way = Some(OnItsWay {
             update: Arc::clone(newest),
             sent: now,
         });
-        let body = wire::control_message::Body::Authority(update);
-        Some(Update::new(body, base.is_none()))
+        let full = matches!(self.held, Held::Unknown);
+        let message = ControlMessage::of_shared(Member::Authority, bytes, &());
+        Some(Update { message, full })
     }
 
     /// How long something made at `since` has taken to `now`, as far as this stream can be blamed.
@@ -165,8 +164,8 @@ impl Session {
             sequence: events.sequence,
             reset: events.reset,
         };
-        let body = wire::control_message::Body::Account(update);
-        Some(Update::new(body, full))
+        let message = Body::Account(update).into();
+        Some(Update { message, full })
     }
 
     /// Whether [`Session::ranking`] would send something.
@@ -175,38 +174,38 @@ impl Session {
         sent.is_none_or(|sent| sent.table.version < newest.version)
     }
 
-    /// The region's ranking and the edge's portion: whole at first, then what has changed, also
-    /// when that is nothing but the time. `change` is what leads to `newest` from the table before
-    /// it, made for all edges.
+    /// The region's ranking and the edge's portion: whole at first, then what has changed, also when
+    /// that is nothing but the time. `encoded` is what all edges are sent of `newest`;
+    /// `acknowledge` asks this one to say that it took it.
     pub(super) fn ranking(
         &mut self,
-        newest: &Arc<RankingTable>,
-        change: Option<&Change>,
+        (newest, encoded): (&Arc<RankingTable>, &Encoded<Version>),
         portion: &Arc<Portion>,
+        acknowledge: bool,
     ) -> Option<Update> {
         if !self.ranking_is_due(newest) {
             return None;
         }
         let full = self.ranking.is_none();
-        let mut update = match (&self.ranking, change) {
-            (None, _) => wire::RankingUpdate::from(&**newest),
-            (Some(sent), Some(change)) if change.delta.base == Some(sent.table.version) => {
-                wire::RankingUpdate::clone(&change.message)
-            }
-            (Some(sent), _) => wire::RankingUpdate::from(&newest.diff(&sent.table)),
+        let bytes = match &self.ranking {
+            None => encoded.whole(|| wire::RankingUpdate::from(&**newest)),
+            Some(sent) => encoded.change(sent.table.version, || {
+                wire::RankingUpdate::from(&newest.diff(&sent.table))
+            }),
         };
+        let mut own = wire::RankingUpdate::default();
         let before = self.ranking.as_ref().map(|sent| &sent.portion);
         if !before.is_some_and(|before| Arc::ptr_eq(before, portion)) {
             let nothing = Portion::default();
-            let delta = portion.diff(before.map_or(&nothing, AsRef::as_ref));
-            update.portion = wire::RankingUpdate::from(&delta).portion;
+            own = (&portion.diff(before.map_or(&nothing, AsRef::as_ref))).into();
         }
+        own.acknowledge = acknowledge;
         self.ranking = Some(SentRanking {
             table: Arc::clone(newest),
             portion: Arc::clone(portion),
         });
-        let body = wire::control_message::Body::Ranking(update);
-        Some(Update::new(body, full))
+        let message = ControlMessage::of_shared(Member::Ranking, bytes, &own);
+        Some(Update { message, full })
     }
 
     /// The edge refuses a ranking: the next one is whole.
@@ -216,21 +215,33 @@ impl Session {
 }
 
 impl Update {
-    /// Asks the edge to say that it took a ranking.
-    pub(super) fn acknowledge(&mut self) {
-        if let Some(wire::control_message::Body::Ranking(update)) = &mut self.message.body {
-            update.acknowledge = true;
-        }
+    /// As the edge reads it.
+    #[cfg(test)]
+    pub(super) fn read(&self) -> Option<Body> {
+        let bytes = prost::Message::encode_to_vec(&self.message);
+        let message: ControlMessage = prost::Message::decode(bytes.as_slice()).unwrap();
+        message.body
     }
 
     /// The peers of an edge.
     pub(super) fn peers(circle: &Circle) -> Self {
-        Self::new(wire::control_message::Body::Peers(circle.into()), true)
+        Self {
+            message: Body::Peers(circle.into()).into(),
+            full: true,
+        }
     }
+}
 
-    const fn new(body: wire::control_message::Body, full: bool) -> Self {
-        let message = wire::ControlMessage { body: Some(body) };
-        Self { message, full }
+fn authority_update(
+    newest: &Published,
+    base: Option<Version>,
+    (upserts, removals): (Vec<Resource>, Vec<String>),
+) -> wire::AuthorityUpdate {
+    wire::AuthorityUpdate {
+        manifest: Some((&newest.manifest).into()),
+        base: base.map(Into::into),
+        upserts: upserts.iter().map(Into::into).collect(),
+        removals,
     }
 }
 

@@ -11,7 +11,7 @@ use shared::clock::Moment;
 use shared::id::Version;
 use shared::manifest::Signer;
 use shared::proto::discovery as wire;
-use shared::proto::discovery::control_message::Body;
+use shared::proto::pushed::control_message::Body;
 use shared::snapshot::{Resource, Snapshot};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl World {
 
     fn pump(&mut self) {
         let update = self.session.authority(&self.newest, Moment(0));
-        if let Some(Body::Authority(update)) = update.and_then(|update| update.message.body) {
+        if let Some(Body::Authority(update)) = update.and_then(|update| update.read()) {
             self.updates.push_back(update);
         }
         assert!(
@@ -160,12 +160,7 @@ fn publish(signer: &Signer, number: u64, mask: u8) -> Arc<Published> {
     let version = Version { epoch: 1, number };
     let snapshot = Snapshot::from_catalog(version, &catalog).unwrap();
     let manifest = signer.sign(&snapshot);
-    let since = Moment(0);
-    Arc::new(Published {
-        snapshot,
-        manifest,
-        since,
-    })
+    Arc::new(Published::new(snapshot, manifest, Moment(0)))
 }
 
 fn steps() -> impl Strategy<Value = Step> {

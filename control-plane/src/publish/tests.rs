@@ -1,6 +1,7 @@
 use super::edges::{Edges, Introduction, Presence, TurnedAway};
 use super::session::{Session, Update};
 use crate::accounts::{AccountEvent, Change, Events};
+use crate::encoded::Encoded;
 use crate::registry::Published;
 use crate::store::{Embedded, Store};
 use crate::testing::{self, catalog};
@@ -9,7 +10,7 @@ use shared::clock::{Clock, Moment};
 use shared::id::{BootEpoch, NodeId, Region, Version};
 use shared::key::KeyHash;
 use shared::proto::discovery as wire;
-use shared::proto::discovery::control_message::Body;
+use shared::proto::pushed::control_message::Body;
 use shared::ranking::{Portion, RankingTable};
 use shared::snapshot::{Rejected, Snapshot};
 use std::sync::Arc;
@@ -25,16 +26,11 @@ fn published(number: u64, providers: &[&str]) -> Arc<Published> {
     let catalog = file::parse(&catalog(providers)).unwrap();
     let snapshot = Snapshot::from_catalog(version(number), &catalog).unwrap();
     let manifest = testing::signer().sign(&snapshot);
-    let since = START;
-    Arc::new(Published {
-        snapshot,
-        manifest,
-        since,
-    })
+    Arc::new(Published::new(snapshot, manifest, START))
 }
 
 fn authority(update: Option<Update>) -> wire::AuthorityUpdate {
-    match update.unwrap().message.body {
+    match update.unwrap().read() {
         Some(Body::Authority(update)) => update,
         other => panic!("{other:?}"),
     }
@@ -109,12 +105,7 @@ fn nothing_is_sent_before_the_first_catalogue_and_late_words_change_nothing() {
     let mut session = Session::new(None, 0, START);
     let empty = Snapshot::empty();
     let manifest = testing::signer().sign(&empty);
-    let since = START;
-    let nothing = Arc::new(Published {
-        snapshot: empty,
-        manifest,
-        since,
-    });
+    let nothing = Arc::new(Published::new(empty, manifest, START));
     assert!(session.authority(&nothing, START).is_none());
     assert_eq!(session.acked(version(7), START), None);
     session.nacked(version(7));
@@ -148,7 +139,7 @@ fn account_events_follow_on() {
             reset: false,
         })
         .unwrap();
-    let Some(Body::Account(update)) = update.message.body else {
+    let Some(Body::Account(update)) = update.read() else {
         panic!("not an account update");
     };
     let denied = wire::account_event::Body::KeyDenied(vec![7; 32]);
@@ -178,18 +169,22 @@ fn rankings_are_whole_once_and_only_newer_ones_follow() {
             ..Portion::default()
         })
     };
-    let first = session.ranking(&table(1), None, &portion(7));
+    let rank = |session: &mut Session, number, usual| {
+        let encoded = Encoded::default();
+        session.ranking((&table(number), &encoded), &portion(usual), false)
+    };
+    let first = rank(&mut session, 1, 7);
     assert!(first.is_some_and(|update| update.full));
-    assert!(session.ranking(&table(1), None, &portion(7)).is_none());
-    let next = session.ranking(&table(3), None, &portion(9)).unwrap();
-    let Some(Body::Ranking(update)) = next.message.body else {
+    assert!(rank(&mut session, 1, 7).is_none());
+    let next = rank(&mut session, 3, 9).unwrap();
+    let Some(Body::Ranking(update)) = next.read() else {
         panic!("not a ranking");
     };
     assert_eq!(update.base, Some(version(1).into()));
     assert_eq!(update.portion.and_then(|portion| portion.usual), Some(9));
-    assert!(session.ranking(&table(2), None, &portion(9)).is_none());
+    assert!(rank(&mut session, 2, 9).is_none());
     session.ranking_nacked();
-    let whole = session.ranking(&table(3), None, &portion(9));
+    let whole = rank(&mut session, 3, 9);
     assert!(whole.is_some_and(|update| update.full));
 }
 

@@ -39,8 +39,8 @@ fn report(sequence: u64, alarming: bool) -> Report {
 #[tokio::test]
 async fn a_report_counts_once() {
     let (ranker, _folder) = ranker(Pace::default()).await;
-    assert!(ranker.merge(&report(1, false)).fresh);
-    assert!(!ranker.merge(&report(1, false)).fresh);
+    assert!(ranker.merge(&report(1, false)).await.fresh);
+    assert!(!ranker.merge(&report(1, false)).await.fresh);
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn alarms_are_ranked_at_once_and_those_in_between_are_one() {
     rankings.changed().await.unwrap();
     let begun = Instant::now();
     for sequence in 1..=50 {
-        ranker.merge(&report(sequence, true));
+        ranker.merge(&report(sequence, true)).await;
     }
     let table = rankings
         .wait_for(|now| !now.tables.is_empty())
@@ -70,7 +70,7 @@ async fn alarms_are_ranked_at_once_and_those_in_between_are_one() {
         }
     );
     assert!(begun.elapsed() < NEVER / 2);
-    ranker.merge(&report(51, true));
+    ranker.merge(&report(51, true)).await;
     rankings.changed().await.unwrap();
     assert!(begun.elapsed() >= gap, "two rankings are a gap apart");
     assert_eq!(tasks.drain(Duration::from_secs(5)).await, 0);

@@ -93,11 +93,7 @@ impl Registry {
         tracing::info!(%version, resources = description.resources, "catalogue version");
         metrics::catalog_version(number);
         metrics::rollout_stage("all");
-        let published = Published {
-            snapshot,
-            manifest,
-            since,
-        };
+        let published = Published::new(snapshot, manifest, since);
         self.published.send_replace(Arc::new(published));
         Ok(())
     }

@@ -6,9 +6,9 @@ use crate::security::CONTROL_DNS_NAME;
 use shared::id::Version;
 use shared::key::KeyHash;
 use shared::proto::discovery as wire;
-use shared::proto::discovery::control_message::Body as Push;
 use shared::proto::discovery::discovery_client::DiscoveryClient;
 use shared::proto::discovery::edge_message::Body as Word;
+use shared::proto::pushed::control_message::Body as Push;
 use shared::proto::telemetry::ReportAck;
 use shared::proto::telemetry::telemetry_client::TelemetryClient;
 use shared::window::Report;
@@ -46,7 +46,7 @@ pub(crate) struct EdgeClient {
 /// Its discovery stream.
 pub(crate) struct Line {
     words: mpsc::Sender<wire::EdgeMessage>,
-    pushes: Streaming<wire::ControlMessage>,
+    pushes: Streaming<shared::proto::pushed::ControlMessage>,
 }
 
 impl EdgeClient {

@@ -8,12 +8,13 @@ use shared::key::KeyHash;
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::proto::discovery::discovery_server::{Discovery, DiscoveryServer};
-use shared::proto::discovery::{ControlMessage, EdgeMessage, LookupKeyRequest, LookupKeyResponse};
+use shared::proto::discovery::{EdgeMessage, LookupKeyRequest, LookupKeyResponse};
 use shared::proto::ledger::ledger_server::{Ledger, LedgerServer};
 use shared::proto::ledger::{
     AcquireLeaseRequest, AcquireLeaseResponse, ReleaseLeaseRequest, ReleaseLeaseResponse,
     ShipRequest, ShipResponse,
 };
+use shared::proto::pushed::ControlMessage;
 use shared::record::{Outcome, UsageRecord};
 use shared::task::{Tasks, lock};
 use std::collections::{BTreeMap, HashMap};

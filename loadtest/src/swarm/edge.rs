@@ -1,15 +1,15 @@
 //! One simulated edge: its connection, what it takes and what it reports.
 
 use super::certificates::{Pair, name};
+use super::glance::{Glance, Push, Ranking};
 use super::measured::Observation;
 use super::{Settings, SwarmError};
 use fastrand::Rng;
+use http::uri::PathAndQuery;
 use prost::Message;
 use shared::clock::Clock;
 use shared::id::{BootEpoch, EndpointId, Version};
 use shared::proto::discovery as wire;
-use shared::proto::discovery::control_message::Body as Push;
-use shared::proto::discovery::discovery_client::DiscoveryClient;
 use shared::proto::discovery::edge_message::Body as Word;
 use shared::proto::telemetry::telemetry_client::TelemetryClient;
 use shared::ranking::{RankingDelta, RankingTable};
@@ -113,11 +113,9 @@ impl SimulatedEdge {
         let (words, outgoing) = mpsc::channel(QUEUE_MAX);
         let hello = Some(Word::Hello(self.hello()));
         let _ = words.send(wire::EdgeMessage { body: hello }).await;
-        let mut discovery =
-            DiscoveryClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX);
-        let pushes = discovery.subscribe(ReceiverStream::new(outgoing)).await;
-        let pushes = pushes.map_err(|status| SwarmError::of("discovery", &status))?;
-        let taking = self.take(pushes.into_inner(), words);
+        let pushes = subscribe(channel.clone(), outgoing).await;
+        let pushes = pushes.map_err(|error| SwarmError::of("discovery", &error))?;
+        let taking = self.take(pushes, words);
         tokio::try_join!(taking, self.report(channel))?;
         Ok(())
     }
@@ -159,14 +157,14 @@ impl SimulatedEdge {
     /// Takes what is pushed, as an edge does.
     async fn take(
         &self,
-        mut pushes: tonic::Streaming<wire::ControlMessage>,
+        mut pushes: tonic::Streaming<Glance>,
         words: mpsc::Sender<wire::EdgeMessage>,
     ) -> Result<(), SwarmError> {
         let mut held = RankingTable::default();
         loop {
             let push = pushes.message().await;
             let push = push.map_err(|status| SwarmError::of("push", &status))?;
-            let word = match push.and_then(|push| push.body) {
+            let word = match push.and_then(|glance| glance.push) {
                 Some(Push::Authority(update)) => {
                     let version = update.manifest.and_then(|manifest| manifest.version);
                     Some(Word::Ack(wire::Ack { version }))
@@ -183,38 +181,38 @@ impl SimulatedEdge {
 
     async fn ranking(
         &self,
-        update: wire::RankingUpdate,
+        update: Ranking,
         held: &mut RankingTable,
     ) -> Result<Option<Word>, SwarmError> {
         let bytes = update.encoded_len();
-        let (generated, acknowledge) = (update.generated_unix_ms, update.acknowledge);
-        let version = update.version;
-        let delta = RankingDelta::try_from(update);
-        let delta = delta.map_err(|error| SwarmError::of("ranking", &error))?;
-        if delta.base.is_some_and(|base| base != held.version) {
+        let base = update.base.map(Version::from);
+        if base.is_some_and(|base| base != held.version) {
             return Err(SwarmError("a change from what is not held".to_owned()));
         }
-        let (rows, full) = (
-            delta.rows.len() + delta.removals.len(),
-            delta.base.is_none(),
-        );
         if self.number.is_multiple_of(KEEPS) {
+            let whole = update.whole();
+            let whole = whole.map_err(|error| SwarmError::of("ranking", &error))?;
+            let delta = RankingDelta::try_from(whole);
+            let delta = delta.map_err(|error| SwarmError::of("ranking", &error))?;
             let table = held.apply(delta);
             *held = table.map_err(|error| SwarmError::of("ranking", &error))?;
         } else {
-            held.version = delta.version;
+            held.version = update.version.map(Version::from).unwrap_or_default();
         }
         let applied = self.clock.unix_ms();
         let observation = Observation::Applied {
             edge: self.number,
-            took: Duration::from_millis(applied.saturating_sub(generated)),
-            version: version.map(Version::from).unwrap_or_default(),
-            rows,
+            took: Duration::from_millis(applied.saturating_sub(update.generated_unix_ms)),
+            version: held.version,
+            rows: update.rows.len() + update.removals.len(),
             bytes,
-            full,
+            full: base.is_none(),
         };
         let _ = self.told.send(observation).await;
-        Ok(acknowledge.then_some(Word::RankingAck(wire::RankingAck { version })))
+        let version = update.version;
+        Ok(update
+            .acknowledge
+            .then_some(Word::RankingAck(wire::RankingAck { version })))
     }
 
     /// Reports each second, as all edges do at moments of their own.
@@ -288,4 +286,18 @@ impl SimulatedEdge {
             alarming: broken.is_some(),
         }
     }
+}
+
+/// `Discovery.Subscribe`, with answers that are only glanced at.
+async fn subscribe(
+    channel: Channel,
+    words: mpsc::Receiver<wire::EdgeMessage>,
+) -> Result<tonic::Streaming<Glance>, tonic::Status> {
+    let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(MESSAGE_MAX);
+    let ready = client.ready().await;
+    ready.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    let path = PathAndQuery::from_static("/godwit.discovery.v1.Discovery/Subscribe");
+    let codec = tonic_prost::ProstCodec::default();
+    let words = tonic::Request::new(ReceiverStream::new(words));
+    Ok(client.streaming(words, path, codec).await?.into_inner())
 }
