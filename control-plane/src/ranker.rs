@@ -248,17 +248,17 @@ impl Ranker {
         let epoch = self.epoch.0;
         let version = Version { epoch, number };
         let served = self.registry.current();
+        let mut fleet = self.fleet.blocking_lock();
+        // Now, with everything merged that came before.
         let since = self.clock.now();
         let unix_ms = self.clock.unix_ms();
-        let (tables, portions) = {
-            let mut fleet = self.fleet.blocking_lock();
-            for (node, (pop, region)) in lock(&self.present).iter() {
-                fleet.node_heard(node, pop, region, since);
-            }
-            metrics::unmerged(fleet.shed());
-            let tables = fleet.tick(&served.snapshot, since, unix_ms, version);
-            (tables, fleet.portions())
-        };
+        for (node, (pop, region)) in lock(&self.present).iter() {
+            fleet.node_heard(node, pop, region, since);
+        }
+        metrics::unmerged(fleet.shed());
+        let tables = fleet.tick(&served.snapshot, since, unix_ms, version);
+        let portions = fleet.portions();
+        drop(fleet);
         metrics::ranked_within(self.clock.now().since(since));
         let before = self.current();
         if !self.may_go_out(&before, &tables) {
