@@ -9,7 +9,11 @@ pub(crate) mod events;
 pub mod keys;
 mod lookup;
 pub mod orgs;
+mod password;
+pub mod people;
+pub mod sessions;
 mod tail;
+pub mod workspaces;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +47,7 @@ pub struct Accounts {
     sequence: watch::Sender<u64>,
     /// The newest events, for all who follow the log.
     tail: tokio::sync::Mutex<Tail>,
+    attempts: sessions::Attempts,
 }
 
 /// What went wrong with an account.
@@ -79,6 +84,9 @@ pub enum AccountsError {
         /// Why not.
         reason: String,
     },
+    /// Too many passwords are being checked at this moment.
+    #[error("too many log-ins at this moment, try again")]
+    Busy,
     /// The operating system's random source failed.
     #[error("the system has no randomness")]
     NoRandomness,
@@ -114,6 +122,7 @@ impl Accounts {
             clock,
             sequence: watch::Sender::new(head),
             tail: tokio::sync::Mutex::default(),
+            attempts: sessions::Attempts::default(),
         })
     }
 

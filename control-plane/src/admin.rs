@@ -82,6 +82,7 @@ fn accounts_status(error: &AccountsError) -> Status {
         AccountsError::Conflict(_) => Status::failed_precondition(text),
         AccountsError::KeyTaken(_) => Status::already_exists(text),
         AccountsError::Invalid { .. } => Status::invalid_argument(text),
+        AccountsError::Busy => Status::resource_exhausted(text),
         AccountsError::NoRandomness => Status::internal(text),
         AccountsError::Database(error) => database_status(error),
     }

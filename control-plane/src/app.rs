@@ -183,6 +183,7 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
 
     let readiness = Readiness::default();
     let router = console_http::router(readiness.clone(), recorder, tasks.stop_signal());
+    let router = router.merge(serve::rest(&parts).for_people());
     let serving = serve::Serving::new(&tasks);
     let addresses = (local(&control)?, local(&console)?);
     serving.console(console, router);

@@ -5,12 +5,14 @@
 //! amount arrives computed.
 
 pub mod account;
+pub mod activity;
 pub mod balance;
 mod bill;
 mod funds;
 pub mod journal;
 mod lease;
 mod read;
+mod rollup;
 pub mod service;
 mod ship;
 mod usage;
@@ -19,6 +21,8 @@ pub mod watermark;
 
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod days;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

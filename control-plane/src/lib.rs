@@ -14,6 +14,7 @@ pub mod pki;
 pub mod publish;
 pub mod ranker;
 pub mod registry;
+pub mod rest;
 pub mod security;
 pub mod sql;
 pub mod store;

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::{ControlClient, ControlError};
 use crate::credential::{Credentials, Refresher};
 use crate::exchange::Exchange;
+use crate::gateway::forward::Forwarder;
 use crate::gossip::{self, Gossip, Keep};
 use crate::listen::{self, Handler, InFlight, Listener, Service, TlsError};
 use crate::node::{Identity, Node};
@@ -199,6 +200,7 @@ async fn build(
         Arc::clone(&control),
     );
     tasks.spawn("sync", sync.run(tasks.stop_signal()));
+    let forwarder = Forwarder::new(Some(Arc::clone(&control)));
     let reporter = report(control, &identity, timers, clock, tasks);
     let pool = Pooled::new(config.upstream_ca_file.as_deref(), clock.clone());
     let upstream: Arc<dyn Upstream> = Arc::new(pool);
@@ -210,6 +212,7 @@ async fn build(
         gossip,
         keys,
         accounts,
+        forwarder,
         reporter,
         upstream,
         sessions: Sessions::default(),

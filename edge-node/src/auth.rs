@@ -192,7 +192,10 @@ impl std::fmt::Debug for KeyRing {
 }
 
 /// The key in the headers: a bearer token, else `x-api-key`.
-fn credential(headers: &HeaderMap) -> Result<&str, Failure> {
+///
+/// # Errors
+/// 401 when there is none, or what is there can't be one.
+pub(crate) fn credential(headers: &HeaderMap) -> Result<&str, Failure> {
     let mut bearers = headers.get_all(AUTHORIZATION).iter();
     let authorization = bearers.next();
     if bearers.next().is_some() {

@@ -84,7 +84,7 @@ fn body(node: &Node, client: &Client<'_>, route: &Route, view: &View) -> Result<
         Route::Providers => Ok(text(&listing::providers(snapshot))),
         Route::Later(what) => Err(later(what)),
         Route::Method(allowed) => Err(wrong_method(allowed)),
-        Route::Infer(..) | Route::CountTokens(_) | Route::Unknown => Err(unknown()),
+        Route::Infer(..) | Route::CountTokens(_) | Route::Manage | Route::Unknown => Err(unknown()),
     }
 }
 

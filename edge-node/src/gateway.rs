@@ -4,6 +4,7 @@
 
 mod count;
 pub mod explain;
+pub mod forward;
 pub mod quote;
 mod refuse;
 mod region;
@@ -53,6 +54,7 @@ pub async fn serve(node: &Node, exchange: &mut dyn Exchange) {
             client.speaks(Api::Messages);
             Box::pin(count::serve(node, &mut client, surface, &mut story)).await
         }
+        Ok(Route::Manage) => Box::pin(node.forwarder.serve(&mut client)).await,
         Ok(other) => catalogue::answer(node, &mut client, &other).await,
         Err(failure) => {
             client.exchange.distrust();

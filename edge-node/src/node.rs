@@ -6,6 +6,7 @@ use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
 use crate::credential::Credentials;
 use crate::dialect;
+use crate::gateway::forward::Forwarder;
 use crate::gossip::Gossip;
 use crate::ingress::Call;
 use crate::metrics::{EndpointMeters, Meters};
@@ -76,6 +77,8 @@ pub struct Node {
     pub keys: Arc<KeyRing>,
     /// Whose money it is.
     pub accounts: Arc<Accounts>,
+    /// The way of management requests.
+    pub forwarder: Forwarder,
     /// What is told to the control plane.
     pub reporter: Arc<Reporter>,
     /// What the point of presence is told.

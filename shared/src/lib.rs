@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod convert;
+pub mod date;
 pub mod gossip;
 pub mod guardrail;
 pub mod health;

@@ -5,6 +5,7 @@ use crate::admin::{AdminService, Deps};
 use crate::console_http::Limited;
 use crate::ledger::service::LedgerService;
 use crate::publish::{DiscoveryService, Sources};
+use crate::rest::Rest;
 use crate::security::{AdminToken, Guard, ServerTls, incoming};
 use crate::telemetry::TelemetryService;
 use shared::proto::DESCRIPTORS;
@@ -157,11 +158,26 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| StartError::set_up("reflection", &error))?;
-    Ok(Routes::new(reflection)
+    let mut routes = Routes::new(reflection)
         .add_service(InterceptedService::new(discovery, guard.edges()))
         .add_service(InterceptedService::new(telemetry, guard.edges()))
         .add_service(ledger.server(guard.edges()))
-        .add_service(admin.server(guard.operators())))
+        .add_service(admin.server(guard.operators()));
+    // Beside gRPC, on the same connections: what edges forward.
+    let router = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = router.merge(rest(parts).for_edges());
+    Ok(routes)
+}
+
+/// The management API of these parts.
+pub(super) fn rest(parts: &Parts) -> Rest {
+    Rest {
+        accounts: parts.accounts.clone(),
+        ledger: parts.ledger.clone(),
+        registry: parts.registry.clone(),
+        leadership: parts.leadership.clone(),
+        clock: parts.clock.clone(),
+    }
 }
 
 /// Once the program stops, tells everybody who asks or watches that nothing is served any more.

@@ -251,6 +251,8 @@ impl Ledger {
         let mut rows = Vec::with_capacity(moves.len());
         for one in moves {
             book.settle(org, provider, one).await?;
+            book.roll_up_settled(&one.record.place, one.charged())
+                .await?;
             rows.push(row(provider, one, self.clock.unix_ms())?);
         }
         let engine = book.engine();

@@ -35,10 +35,17 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn totals(&self) -> Result<BTreeMap<OrgId, Totals>, LedgerError> {
+        self.totals_where("").await
+    }
+
+    async fn totals_where(&self, org: &str) -> Result<BTreeMap<OrgId, Totals>, LedgerError> {
         let rows = sqlx::query(
             "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico_rem) AS BIGINT), org, kind
-             FROM balances WHERE kind NOT IN ('cost', 'payable', 'expense') GROUP BY org, kind",
+             FROM balances
+             WHERE kind NOT IN ('cost', 'payable', 'expense') AND ($1 = '' OR org = $1)
+             GROUP BY org, kind",
         )
+        .bind(org)
         .fetch_all(self.database.readers())
         .await?;
         let mut totals: BTreeMap<OrgId, Totals> = BTreeMap::new();
@@ -65,6 +72,18 @@ impl Ledger {
             }
         }
         Ok(totals)
+    }
+
+    /// One organisation's money; nothing when it never had any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn totals_of(&self, org: &OrgId) -> Result<Totals, LedgerError> {
+        Ok(self
+            .totals_where(org.as_str())
+            .await?
+            .remove(org)
+            .unwrap_or_default())
     }
 
     /// What each key was charged, of one organisation or of all.

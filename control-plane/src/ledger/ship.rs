@@ -209,6 +209,7 @@ impl Book {
         records: &[UsageRecord],
     ) -> Result<(), LedgerError> {
         usage::insert(self, origin, records).await?;
+        self.roll_up(records).await?;
         let charges = balance::charges(records);
         let touched: Vec<Account> = charges
             .iter()

@@ -126,6 +126,10 @@ impl Fixture {
         self.ledger.totals().await.unwrap()[&self.org]
     }
 
+    pub(super) fn database(&self) -> &crate::sql::Database {
+        &self.on.database
+    }
+
     pub(super) async fn sound(&self) {
         let verdict = self.ledger.verify().await.unwrap();
         assert_eq!(verdict.problems, Vec::<String>::new());
@@ -351,7 +355,7 @@ async fn edited_books_do_not_verify(f: Fixture) {
         .await;
     f.run_sql("UPDATE usage_records SET cost_pico_rem = 1")
         .await;
-    assert_eq!(broken().await.len(), 1, "{:?}", broken().await);
+    assert_eq!(broken().await.len(), 2, "{:?}", broken().await);
     f.run_sql("UPDATE usage_records SET cost_pico_rem = 0")
         .await;
     f.run_sql("UPDATE watermarks SET sequence = 2").await;

@@ -2,7 +2,7 @@
 //! one read transaction, and compared with what the ledger believes.
 
 use super::account::Account;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, rollup};
 use crate::sql::{amount, unsigned};
 use shared::money::Amount;
 use sqlx::{AnyConnection, Row};
@@ -23,7 +23,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn problem(&mut self, text: String) {
+    pub(super) fn problem(&mut self, text: String) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(text);
         }
@@ -44,6 +44,7 @@ impl Ledger {
         balances(&mut transaction, &mut verdict).await?;
         usage(&mut transaction, &mut verdict).await?;
         watermarks(&mut transaction, &mut verdict).await?;
+        rollup::verify(&mut transaction, &mut verdict).await?;
         Ok(verdict)
     }
 }

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("0004_fees_and_providers.sql"),
     ),
     (5, "people", include_str!("0005_people.sql")),
+    (6, "usage days", include_str!("0006_usage_days.sql")),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

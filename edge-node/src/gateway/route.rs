@@ -21,6 +21,8 @@ pub enum Route {
     Endpoints(String),
     /// All providers.
     Providers,
+    /// Keys, credits and the rest of an account: the control plane answers.
+    Manage,
     /// A documented route that is not built yet.
     Later(&'static str),
     /// The path exists, the method does not; what is allowed.
@@ -39,6 +41,7 @@ impl Route {
             Self::Models(_) | Self::ModelCount | Self::Model(..) => "models",
             Self::Endpoints(_) => "endpoints",
             Self::Providers => "providers",
+            Self::Manage => "manage",
             Self::Later(_) | Self::Method(_) | Self::Unknown => "other",
         }
     }
@@ -50,18 +53,22 @@ const LATER: &[(&str, &str)] = &[
     ("videos", "video generation"),
     ("audio", "audio"),
     ("batches", "batches"),
-    ("key", "key information"),
-    ("auth", "key information"),
-    ("keys", "key management"),
-    ("credits", "credits"),
-    ("activity", "activity"),
+    ("auth", "log-in of other programs"),
     ("analytics", "analytics"),
-    ("generation", "generation details"),
-    ("guardrails", "guardrails"),
-    ("byok", "own provider keys"),
-    ("workspaces", "workspaces"),
-    ("organization", "organisations"),
     ("presets", "presets"),
+];
+
+/// First path segments of what the control plane answers.
+const MANAGED: [&str; 9] = [
+    "key",
+    "keys",
+    "credits",
+    "activity",
+    "generation",
+    "guardrails",
+    "byok",
+    "workspaces",
+    "organization",
 ];
 
 /// The route of a request line.
@@ -99,6 +106,8 @@ pub fn of(method: &Method, path: &str) -> Route {
             get(Route::Model(surface, format!("{author}/{slug}")))
         }
         ["providers"] => get(Route::Providers),
+        ["auth", "key"] => Route::Manage,
+        [first, ..] if MANAGED.contains(first) => Route::Manage,
         [first, ..] => LATER
             .iter()
             .find(|(segment, _)| segment == first)
@@ -136,6 +145,16 @@ mod tests {
         assert_eq!(post("/v1/responses"), responses);
         assert_eq!(get("/api/v1/responses"), Route::Method("POST"));
         assert!(matches!(post("/v1/images"), Route::Later(_)));
+        for managed in [
+            "/api/v1/key",
+            "/v1/auth/key",
+            "/api/v1/keys/00",
+            "/v1/credits/",
+        ] {
+            assert_eq!(get(managed), Route::Manage, "{managed}");
+            assert_eq!(post(managed), Route::Manage, "{managed}");
+        }
+        assert!(matches!(post("/v1/auth/keys"), Route::Later(_)));
         for unknown in [
             "/",
             "/api/v2/models",

@@ -5,6 +5,7 @@ pub mod choice;
 pub mod routers;
 
 use super::{Endpoint, Modality, Model, PriceOverride, Pricing, Provider, Quantization};
+use crate::date;
 use crate::money::Price;
 use crate::snapshot::Snapshot;
 use choice::{Choice, Measured};
@@ -245,7 +246,7 @@ pub fn anthropic_model(model: &Model) -> Value {
         "type": "model",
         "id": model.id.as_str(),
         "display_name": model.name,
-        "created_at": rfc3339(model.created),
+        "created_at": date::rfc3339(model.created),
         // Its SDK demands this one.
         "lifecycle": if model.expiration_date.is_some() { "deprecated" } else { "active" },
         "max_input_tokens": model.context_length,
@@ -370,27 +371,6 @@ fn price_override(rule: &PriceOverride) -> Value {
     Value::Object(object)
 }
 
-/// `YYYY-MM-DDTHH:MM:SSZ` of seconds since 1970 (days to civil date after Howard Hinnant's
-/// algorithm, <https://howardhinnant.github.io/date_algorithms.html>).
-fn rfc3339(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 {
-        month_shifted + 3
-    } else {
-        month_shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest % 3600 / 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -502,12 +482,5 @@ mod tests {
         assert_eq!(endpoint["tag"], "acme");
         assert!(endpoint["quantization"].is_null());
         assert_eq!(endpoint["pricing"]["input_cache_read"], "0.00000006");
-    }
-
-    #[test]
-    fn dates_are_gregorian() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(1_733_506_137), "2024-12-06T17:28:57Z");
-        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
     }
 }

@@ -1,0 +1,261 @@
+//! Log-in: a password for a session. The browser holds a random token, the database its hash and
+//! its end. Attempts are counted per address and bounded; an attempt that is turned away says
+//! nothing of whether somebody has that address.
+
+use super::people::{Role, check_email, role_of};
+use super::{Accounts, AccountsError, Org, audit, password, random_hex};
+use crate::sql::{bigint, unsigned};
+use metrics::counter;
+use shared::clock::Moment;
+use shared::id::{OrgId, UserId};
+use shared::key::KeyHash;
+use sqlx::Row;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// How long a session lasts, whatever happens in it.
+pub const SESSION_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// Sessions of one person; one more ends the oldest.
+pub const SESSIONS_MAX: i64 = 20;
+/// Attempts to log in with one address within [`ATTEMPTS_WITHIN`]; more are turned away.
+pub const ATTEMPTS_MAX: u32 = 10;
+/// Within which time attempts are counted.
+pub const ATTEMPTS_WITHIN: Duration = Duration::from_secs(15 * 60);
+/// Addresses whose attempts are counted at one time; beyond it, others are turned away.
+pub const ATTEMPTED_MAX: usize = 10_000;
+const SHED: &str = "godwit_shed_total";
+
+/// What a browser holds. Not printable.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionToken(String);
+
+impl SessionToken {
+    /// A token that a browser has sent.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The token itself, for the browser.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What a page must send along with each change, so that no other site's page can make one:
+    /// only a page that was answered to can know it.
+    #[must_use]
+    pub fn against_forgery(&self) -> String {
+        KeyHash::of(&format!("csrf {}", self.0)).to_string()
+    }
+
+    fn id(&self) -> KeyHash {
+        KeyHash::of(&self.0)
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken(…)")
+    }
+}
+
+/// Who is logged in, and what they are where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// Who.
+    pub user: UserId,
+    /// In lower case.
+    pub email: String,
+    /// As they are called.
+    pub name: String,
+    /// When it ends, in seconds since 1970.
+    pub expires_at: u64,
+    /// The organisations that they are in, in the order of joining.
+    pub orgs: Vec<(Org, Role)>,
+}
+
+/// What came of an attempt to log in.
+#[derive(Debug)]
+pub enum LogIn {
+    /// For the browser.
+    Done(SessionToken),
+    /// Nobody has this address and this password.
+    Wrong,
+    /// Too many attempts; another may be made after this.
+    TooMany(Duration),
+}
+
+/// The attempts of late.
+#[derive(Default)]
+pub(super) struct Attempts(Mutex<HashMap<String, (u32, Moment)>>);
+
+impl Attempts {
+    /// Counts one; how long to wait when it is one too many.
+    fn count(&self, email: &str, now: Moment) -> Result<(), Duration> {
+        let mut attempts = shared::task::lock(&self.0);
+        if attempts.len() >= ATTEMPTED_MAX && !attempts.contains_key(email) {
+            attempts.retain(|_, (_, begun)| now.since(*begun) < ATTEMPTS_WITHIN);
+            if attempts.len() >= ATTEMPTED_MAX {
+                counter!(SHED, "limit" => "log_in_addresses").increment(1);
+                return Err(ATTEMPTS_WITHIN);
+            }
+        }
+        let (made, begun) = attempts.entry(email.to_owned()).or_insert((0, now));
+        if now.since(*begun) >= ATTEMPTS_WITHIN {
+            (*made, *begun) = (0, now);
+        }
+        if *made >= ATTEMPTS_MAX {
+            counter!(SHED, "limit" => "log_in_attempts").increment(1);
+            return Err(ATTEMPTS_WITHIN.saturating_sub(now.since(*begun)));
+        }
+        *made += 1;
+        Ok(())
+    }
+
+    fn forget(&self, email: &str) {
+        shared::task::lock(&self.0).remove(email);
+    }
+}
+
+impl Accounts {
+    /// Logs somebody in.
+    ///
+    /// # Errors
+    /// When too many try at once, or the database fails.
+    pub async fn log_in(&self, email: &str, text: &str) -> Result<LogIn, AccountsError> {
+        let Ok(email) = check_email(email) else {
+            return Ok(LogIn::Wrong);
+        };
+        if let Err(wait) = self.attempts.count(&email, self.clock.now()) {
+            return Ok(LogIn::TooMany(wait));
+        }
+        let row = sqlx::query("SELECT id, password FROM users WHERE email = $1")
+            .bind(email.as_str())
+            .fetch_optional(self.database.readers())
+            .await?;
+        let (user, kept) = match &row {
+            Some(row) => (row.try_get(0)?, row.try_get(1)?),
+            None => (String::new(), String::new()),
+        };
+        if !password::verified(text.to_owned(), kept.clone()).await? {
+            return Ok(LogIn::Wrong);
+        }
+        self.attempts.forget(&email);
+        let token = SessionToken(format!("gws-{}", random_hex::<32>()?));
+        if !self.begin_session(&token, &user, &kept).await? {
+            return Ok(LogIn::Wrong);
+        }
+        Ok(LogIn::Done(token))
+    }
+
+    /// False when the password has changed since it was looked at.
+    async fn begin_session(
+        &self,
+        token: &SessionToken,
+        user: &str,
+        kept: &str,
+    ) -> Result<bool, AccountsError> {
+        let (now, now_s) = (self.clock.unix_ms(), self.clock.unix_s());
+        let mut transaction = self.database.write().await?;
+        let begun = sqlx::query(
+            "INSERT INTO sessions (id, user_id, created_unix_ms, expires_unix_s)
+             SELECT $1, id, $2, $3 FROM users WHERE id = $4 AND password = $5",
+        )
+        .bind(token.id().to_string())
+        .bind(bigint(now))
+        .bind(bigint(now_s + SESSION_LIFE.as_secs()))
+        .bind(user)
+        .bind(kept)
+        .execute(&mut *transaction)
+        .await?;
+        if begun.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query(
+            "DELETE FROM sessions WHERE expires_unix_s <= $1 OR id IN (
+                 SELECT id FROM sessions WHERE user_id = $2
+                 ORDER BY created_unix_ms DESC, id LIMIT 1000 OFFSET $3)",
+        )
+        .bind(bigint(now_s))
+        .bind(user)
+        .bind(SESSIONS_MAX)
+        .execute(&mut *transaction)
+        .await?;
+        audit::append(
+            &mut transaction,
+            now,
+            &format!("user/{user}"),
+            "user.log_in",
+            user,
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Who is logged in with this token; none when it is over or never was.
+    ///
+    /// # Errors
+    /// When the database fails: then nobody can say.
+    pub async fn session(&self, token: &SessionToken) -> Result<Option<Session>, AccountsError> {
+        let row = sqlx::query(
+            "SELECT u.id, u.email, u.name, s.expires_unix_s
+             FROM sessions s JOIN users u ON u.id = s.user_id
+             WHERE s.id = $1 AND s.expires_unix_s > $2",
+        )
+        .bind(token.id().to_string())
+        .bind(bigint(self.clock.unix_s()))
+        .fetch_optional(self.database.readers())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let user = UserId::from(row.try_get::<String, _>(0)?);
+        Ok(Some(Session {
+            orgs: self.orgs_of(&user).await?,
+            user,
+            email: row.try_get(1)?,
+            name: row.try_get(2)?,
+            expires_at: unsigned(&row, 3)?,
+        }))
+    }
+
+    /// Ends a session. One that is over stays over.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn log_out(&self, token: &SessionToken) -> Result<(), AccountsError> {
+        let mut transaction = self.database.write().await?;
+        let id = token.id().to_string();
+        let row = sqlx::query("DELETE FROM sessions WHERE id = $1 RETURNING user_id")
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if let Some(row) = row {
+            let user: String = row.try_get(0)?;
+            let (now, actor) = (self.clock.unix_ms(), format!("user/{user}"));
+            audit::append(&mut transaction, now, &actor, "user.log_out", &user).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn orgs_of(&self, user: &UserId) -> Result<Vec<(Org, Role)>, AccountsError> {
+        let rows = sqlx::query(
+            "SELECT o.id, o.name, m.role FROM members m JOIN orgs o ON o.id = m.org
+             WHERE m.user_id = $1 ORDER BY m.created_unix_ms, o.id",
+        )
+        .bind(user.as_str())
+        .fetch_all(self.database.readers())
+        .await?;
+        let read = |row: &sqlx::any::AnyRow| {
+            let org = Org {
+                id: OrgId::from(row.try_get::<String, _>(0)?),
+                name: row.try_get(1)?,
+            };
+            Ok((org, role_of(row.try_get(2)?)?))
+        };
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,281 @@
+//! What was used, for people: by key over days, weeks and months, by day and endpoint, and each
+//! request by its id. All but the last is read from what is counted per day.
+
+use super::rollup::stored;
+use super::{Ledger, LedgerError};
+use crate::sql::bigint;
+use crate::sql::{DatabaseError, amount, unsigned};
+use shared::date::{DAY_S, month_start, week_start};
+use shared::id::{OrgId, UserId, WorkspaceId};
+use shared::key::KeyHash;
+use shared::money::Amount;
+use shared::usage::Usage;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+use std::collections::BTreeMap;
+
+/// Most rows of one answer about activity.
+pub const ACTIVITY_ROWS_MAX: i64 = 10_000;
+
+/// What a key was charged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KeyUsage {
+    /// Ever.
+    pub total: Amount,
+    /// Today, UTC.
+    pub daily: Amount,
+    /// Since Monday.
+    pub weekly: Amount,
+    /// Since the first of the month.
+    pub monthly: Amount,
+    /// When its last request came in, in milliseconds since 1970; none: never.
+    pub last_unix_ms: Option<u64>,
+}
+
+/// Which activity is meant.
+#[derive(Clone, Debug)]
+pub struct ActivityFilter {
+    /// Whose.
+    pub org: OrgId,
+    /// The first day, since 1970.
+    pub from: u64,
+    /// The day after the last.
+    pub until: u64,
+    /// Of this key only.
+    pub key: Option<KeyHash>,
+    /// Of keys that this member has made.
+    pub member: Option<UserId>,
+    /// Of keys in this workspace.
+    pub workspace: Option<WorkspaceId>,
+    /// Workspaces apart.
+    pub by_workspace: bool,
+}
+
+/// What was used at one endpoint on one day.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ActivityRow {
+    /// Since 1970.
+    pub day: u64,
+    /// The model.
+    pub model: String,
+    /// The endpoint.
+    pub endpoint: String,
+    /// The provider's slug.
+    pub provider: String,
+    /// The workspace, when they are apart.
+    pub workspace: Option<String>,
+    /// Requests.
+    pub requests: u64,
+    /// Tokens in, out of a cache among them.
+    pub prompt: u64,
+    /// Tokens out of a cache.
+    pub cached: u64,
+    /// Tokens out, reasoning among them.
+    pub completion: u64,
+    /// Tokens of reasoning.
+    pub reasoning: u64,
+    /// What was charged.
+    pub cost: Amount,
+}
+
+/// One request, as it was settled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Generation {
+    /// With which key.
+    pub key: String,
+    /// `settled`, `suspense` or `released`.
+    pub outcome: String,
+    /// What was charged.
+    pub cost: Amount,
+    /// Milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// The client API.
+    pub api: String,
+    /// What the client asked for.
+    pub requested_model: String,
+    /// What served it.
+    pub model: String,
+    /// The provider's slug.
+    pub provider: String,
+    /// What was used.
+    pub usage: Usage,
+    /// Was it a stream.
+    pub streamed: bool,
+    /// OpenAI's word; empty when it did not finish.
+    pub finish_reason: String,
+    /// Whose fault it was, when it failed.
+    pub fault: String,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Until the first content.
+    pub ttft_ms: u64,
+    /// The provider's own id.
+    pub upstream_id: String,
+}
+
+impl Ledger {
+    /// What each of these keys was charged, by now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn usage_of_keys(
+        &self,
+        keys: &[KeyHash],
+    ) -> Result<BTreeMap<KeyHash, KeyUsage>, LedgerError> {
+        let today = self.clock.unix_s() / DAY_S;
+        let engine = self.database.engine();
+        let since = |from: &str, column: &str| {
+            format!("CAST(SUM(CASE WHEN day >= {from} THEN {column} ELSE 0 END) AS BIGINT)")
+        };
+        let sums: Vec<String> = ["0", "$2", "$3", "$4"]
+            .into_iter()
+            .flat_map(|from| [since(from, "cost_nano"), since(from, "cost_pico_rem")])
+            .collect();
+        let sql = format!(
+            "SELECT {}, MAX(last_unix_ms), key_id FROM usage_days WHERE key_id{} GROUP BY key_id",
+            sums.join(", "),
+            engine.in_list()
+        );
+        let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(engine.list(ids.iter().map(String::as_str)))
+            .bind(bigint(today))
+            .bind(bigint(week_start(today)))
+            .bind(bigint(month_start(today)))
+            .fetch_all(self.database.readers())
+            .await?;
+        let read = |row: &AnyRow| {
+            let key: String = row.try_get(9)?;
+            let key = key.parse().map_err(|_| corrupt("key id", key))?;
+            let usage = KeyUsage {
+                total: amount(row, 0)?,
+                daily: amount(row, 2)?,
+                weekly: amount(row, 4)?,
+                monthly: amount(row, 6)?,
+                last_unix_ms: Some(unsigned(row, 8)?),
+            };
+            Ok((key, usage))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// What was used, newest day first, dearest first; at most [`ACTIVITY_ROWS_MAX`] rows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn activity(&self, filter: &ActivityFilter) -> Result<Vec<ActivityRow>, LedgerError> {
+        let workspace = if filter.by_workspace {
+            "workspace"
+        } else {
+            "''"
+        };
+        let sql =
+            format!(
+            "SELECT CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(cost_pico_rem) AS BIGINT), day, model,
+                 endpoint, provider, {workspace}, CAST(SUM(requests) AS BIGINT),
+                 CAST(SUM(prompt_tokens) AS BIGINT), CAST(SUM(cached_tokens) AS BIGINT),
+                 CAST(SUM(completion_tokens) AS BIGINT), CAST(SUM(reasoning_tokens) AS BIGINT)
+             FROM usage_days
+             WHERE org = $1 AND day >= $2 AND day < $3 AND ($4 = '' OR key_id = $4)
+               AND ($5 = '' OR member = $5) AND ($6 = '' OR workspace = $6)
+             GROUP BY day, model, endpoint, provider{}
+             ORDER BY day DESC, 1 DESC, model, endpoint LIMIT $7",
+            if filter.by_workspace { ", workspace" } else { "" }
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(filter.org.as_str())
+            .bind(bigint(filter.from))
+            .bind(bigint(filter.until))
+            .bind(filter.key.map(|key| key.to_string()).unwrap_or_default())
+            .bind(filter.member.as_ref().map_or("", |id| id.as_str()))
+            .bind(filter.workspace.as_ref().map_or("", |id| id.as_str()))
+            .bind(ACTIVITY_ROWS_MAX)
+            .fetch_all(self.database.readers())
+            .await?;
+        let read = |row: &AnyRow| {
+            let workspace: String = row.try_get(6)?;
+            Ok(ActivityRow {
+                cost: amount(row, 0)?,
+                day: unsigned(row, 2)?,
+                model: row.try_get(3)?,
+                endpoint: row.try_get(4)?,
+                provider: row.try_get(5)?,
+                workspace: filter.by_workspace.then_some(workspace),
+                requests: unsigned(row, 7)?,
+                prompt: unsigned(row, 8)?,
+                cached: unsigned(row, 9)?,
+                completion: unsigned(row, 10)?,
+                reasoning: unsigned(row, 11)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// A request of this organisation by its id; none until its record has come, too.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn generation(
+        &self,
+        org: &OrgId,
+        id: &str,
+    ) -> Result<Option<Generation>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT COALESCE(r.charged_nano,
+                        CASE WHEN u.outcome = 'settled' THEN u.cost_nano ELSE 0 END),
+                    COALESCE(r.charged_pico_rem,
+                        CASE WHEN u.outcome = 'settled' THEN u.cost_pico_rem ELSE 0 END),
+                    u.key_id, u.outcome, u.started_unix_ms, u.api, u.requested_model, u.model,
+                    u.provider, u.usage_json, u.streamed, u.finish_reason, u.fault, u.duration_ms,
+                    u.ttft_ms, u.upstream_id
+             FROM usage_records u LEFT JOIN reconciliations r
+                 ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
+             WHERE u.generation = $1 AND u.org = $2
+             ORDER BY u.started_unix_ms DESC LIMIT 1",
+        )
+        .bind(stored(id))
+        .bind(org.as_str())
+        .fetch_optional(self.database.readers())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let usage: String = row.try_get(9)?;
+        Ok(Some(Generation {
+            cost: amount(&row, 0)?,
+            key: row.try_get(2)?,
+            outcome: row.try_get(3)?,
+            started_unix_ms: unsigned(&row, 4)?,
+            api: row.try_get(5)?,
+            requested_model: row.try_get(6)?,
+            model: row.try_get(7)?,
+            provider: row.try_get(8)?,
+            usage: serde_json::from_str(&usage).map_err(|_| corrupt("usage", usage))?,
+            streamed: unsigned(&row, 10)? > 0,
+            finish_reason: row.try_get(11)?,
+            fault: row.try_get(12)?,
+            duration_ms: unsigned(&row, 13)?,
+            ttft_ms: unsigned(&row, 14)?,
+            upstream_id: row.try_get(15)?,
+        }))
+    }
+
+    /// How many requests to free variants one organisation has made today, UTC.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn free_requests_today(&self, org: &OrgId) -> Result<u64, LedgerError> {
+        let midnight = self.clock.unix_s() / DAY_S * DAY_S * 1000;
+        let row = sqlx::query(
+            "SELECT CAST(COUNT(*) AS BIGINT) FROM usage_records
+             WHERE org = $1 AND started_unix_ms >= $2 AND requested_model LIKE '%:free'",
+        )
+        .bind(org.as_str())
+        .bind(bigint(midnight))
+        .fetch_one(self.database.readers())
+        .await?;
+        Ok(unsigned(&row, 0)?)
+    }
+}
+
+fn corrupt(what: &'static str, value: String) -> LedgerError {
+    LedgerError::Database(DatabaseError::Corrupt { what, value })
+}

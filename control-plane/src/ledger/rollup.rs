@@ -1,0 +1,246 @@
+//! What usage adds up to per day, key, model and provider: written in the transaction that applies
+//! the records or settles them against a bill, so that it equals the books to the last digit at
+//! each moment. A day is that of the request's beginning, UTC. A request that was released counts
+//! nowhere.
+
+use super::LedgerError;
+use super::journal::{Book, split};
+use super::verify::Verdict;
+use crate::sql::rows::{Cell, Table, Type, storable};
+use crate::sql::{amount, bigint, unsigned};
+use shared::date::DAY_S;
+use shared::money::Amount;
+use shared::record::{Outcome, UsageRecord};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::collections::{BTreeMap, BTreeSet};
+
+const DAY_MS: u64 = DAY_S * 1000;
+
+const DAYS: Table<16> = Table {
+    name: "usage_days",
+    columns: [
+        ("org", Type::Text),
+        ("key_id", Type::Text),
+        ("day", Type::Big),
+        ("model", Type::Text),
+        ("endpoint", Type::Text),
+        ("provider", Type::Text),
+        ("workspace", Type::Text),
+        ("member", Type::Text),
+        ("requests", Type::Big),
+        ("prompt_tokens", Type::Big),
+        ("cached_tokens", Type::Big),
+        ("completion_tokens", Type::Big),
+        ("reasoning_tokens", Type::Big),
+        ("cost_nano", Type::Big),
+        ("cost_pico_rem", Type::Big),
+        ("last_unix_ms", Type::Big),
+    ],
+    conflict: ADDED,
+};
+
+const ADDED: &str = "ON CONFLICT (org, key_id, day, model, endpoint, provider, workspace)
+    DO UPDATE SET requests = usage_days.requests + excluded.requests,
+        prompt_tokens = usage_days.prompt_tokens + excluded.prompt_tokens,
+        cached_tokens = usage_days.cached_tokens + excluded.cached_tokens,
+        completion_tokens = usage_days.completion_tokens + excluded.completion_tokens,
+        reasoning_tokens = usage_days.reasoning_tokens + excluded.reasoning_tokens,
+        cost_nano = usage_days.cost_nano + excluded.cost_nano,
+        cost_pico_rem = usage_days.cost_pico_rem + excluded.cost_pico_rem,
+        last_unix_ms = CASE WHEN excluded.last_unix_ms > usage_days.last_unix_ms
+            THEN excluded.last_unix_ms ELSE usage_days.last_unix_ms END";
+
+/// What is counted apart, in the table's order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place<'a> {
+    org: &'a str,
+    key: String,
+    day: u64,
+    model: &'a str,
+    endpoint: &'a str,
+    provider: &'a str,
+}
+
+#[derive(Default)]
+struct Sum {
+    requests: u64,
+    prompt: u64,
+    cached: u64,
+    completion: u64,
+    reasoning: u64,
+    cost: Amount,
+    last_unix_ms: u64,
+}
+
+impl Book {
+    /// Counts records that are applied in this transaction.
+    ///
+    /// # Errors
+    /// When the database fails, or an amount is beyond its columns.
+    pub(super) async fn roll_up(&mut self, records: &[UsageRecord]) -> Result<(), LedgerError> {
+        let sums = sums(records);
+        let owners = self.owners(&sums).await?;
+        let nobody = (String::new(), String::new());
+        let mut rows = Vec::with_capacity(sums.len());
+        for (place, sum) in &sums {
+            let (workspace, member) = owners.get(&place.key).unwrap_or(&nobody);
+            let (nano, pico_rem) = split(sum.cost)?;
+            rows.push([
+                Cell::text(place.org),
+                Cell::text(&place.key),
+                Cell::Int(bigint(place.day)),
+                Cell::text(place.model),
+                Cell::text(place.endpoint),
+                Cell::text(place.provider),
+                Cell::text(workspace),
+                Cell::text(member),
+                Cell::Int(bigint(sum.requests)),
+                Cell::Int(bigint(sum.prompt)),
+                Cell::Int(bigint(sum.cached)),
+                Cell::Int(bigint(sum.completion)),
+                Cell::Int(bigint(sum.reasoning)),
+                Cell::Int(nano),
+                Cell::from(pico_rem),
+                Cell::Int(bigint(sum.last_unix_ms)),
+            ]);
+        }
+        let engine = self.engine();
+        Ok(DAYS.insert(self.sql(), engine, &rows).await?)
+    }
+
+    /// Counts what was charged for a record that a bill has settled in this transaction, on the
+    /// day of its request.
+    ///
+    /// # Errors
+    /// As [`Book::roll_up`].
+    pub(super) async fn roll_up_settled(
+        &mut self,
+        (node, epoch, sequence): &(String, i64, i64),
+        charged: Amount,
+    ) -> Result<(), LedgerError> {
+        let (nano, pico_rem) = split(charged)?;
+        let sql = format!(
+            "INSERT INTO usage_days (org, key_id, day, model, endpoint, provider, workspace,
+                 member, requests, prompt_tokens, cached_tokens, completion_tokens,
+                 reasoning_tokens, cost_nano, cost_pico_rem, last_unix_ms)
+             SELECT u.org, u.key_id, u.started_unix_ms / 86400000, u.model, u.endpoint, u.provider,
+                 COALESCE(k.workspace, ''), COALESCE(k.created_by, ''), 0, 0, 0, 0, 0, $4, $5,
+                 u.started_unix_ms
+             FROM usage_records u LEFT JOIN api_keys k ON k.id = u.key_id
+             WHERE u.node = $1 AND u.epoch = $2 AND u.sequence = $3 {ADDED}"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(node.as_str())
+            .bind(*epoch)
+            .bind(*sequence)
+            .bind(nano)
+            .bind(i64::from(pico_rem))
+            .execute(&mut **self.sql())
+            .await?;
+        Ok(())
+    }
+
+    /// Workspace and maker of each key, in one statement.
+    async fn owners(
+        &mut self,
+        sums: &BTreeMap<Place<'_>, Sum>,
+    ) -> Result<BTreeMap<String, (String, String)>, LedgerError> {
+        let keys: BTreeSet<&str> = sums.keys().map(|place| place.key.as_str()).collect();
+        if keys.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let engine = self.engine();
+        let sql = format!(
+            "SELECT id, workspace, created_by FROM api_keys WHERE id{}",
+            engine.in_list()
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(engine.list(keys))
+            .fetch_all(&mut **self.sql())
+            .await?;
+        let read =
+            |row: &sqlx::any::AnyRow| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
+        rows.iter().map(read).collect()
+    }
+}
+
+fn sums(records: &[UsageRecord]) -> BTreeMap<Place<'_>, Sum> {
+    let mut sums: BTreeMap<Place<'_>, Sum> = BTreeMap::new();
+    let counted = records
+        .iter()
+        .filter(|record| record.outcome != Outcome::Released);
+    for record in counted {
+        let place = Place {
+            org: record.org.as_str(),
+            key: record.key.to_string(),
+            day: record.started_unix_ms / DAY_MS,
+            model: record.model.as_ref().map_or("", |id| id.as_str()),
+            endpoint: record.endpoint.as_ref().map_or("", |id| id.as_str()),
+            provider: record.provider.as_ref().map_or("", |id| id.as_str()),
+        };
+        let usage = &record.usage;
+        let sum = sums.entry(place).or_default();
+        sum.requests += 1;
+        sum.prompt = sum.prompt.saturating_add(usage.prompt);
+        sum.cached = sum.cached.saturating_add(usage.cache_read);
+        sum.completion = sum.completion.saturating_add(usage.completion);
+        sum.reasoning = sum.reasoning.saturating_add(usage.reasoning);
+        if record.outcome == Outcome::Settled {
+            sum.cost += record.cost;
+        }
+        sum.last_unix_ms = sum.last_unix_ms.max(record.started_unix_ms);
+    }
+    sums
+}
+
+/// Each day is the sum of its records, and of what was settled against bills. Cached and reasoning
+/// tokens are not compared: records have them within a text.
+pub(super) async fn verify(
+    sql: &mut AnyConnection,
+    verdict: &mut Verdict,
+) -> Result<(), LedgerError> {
+    let rows = sqlx::query(
+        "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico) AS BIGINT), org, key_id, day, endpoint,
+                CAST(SUM(requests) AS BIGINT), CAST(SUM(prompt + completion) AS BIGINT)
+         FROM (
+             SELECT org, key_id, day, model, endpoint, provider, requests,
+                 prompt_tokens AS prompt, completion_tokens AS completion, cost_nano AS nano,
+                 cost_pico_rem AS pico
+             FROM usage_days
+             UNION ALL
+             SELECT org, key_id, started_unix_ms / 86400000, model, endpoint, provider, -1,
+                 -prompt_tokens, -completion_tokens,
+                 CASE WHEN outcome = 'settled' THEN -cost_nano ELSE 0 END,
+                 CASE WHEN outcome = 'settled' THEN -cost_pico_rem ELSE 0 END
+             FROM usage_records WHERE outcome <> 'released'
+             UNION ALL
+             SELECT u.org, u.key_id, u.started_unix_ms / 86400000, u.model, u.endpoint,
+                 u.provider, 0, 0, 0, -r.charged_nano, -r.charged_pico_rem
+             FROM reconciliations r JOIN usage_records u
+                 ON u.node = r.node AND u.epoch = r.epoch AND u.sequence = r.sequence
+         ) AS compared
+         GROUP BY org, key_id, day, model, endpoint, provider
+         HAVING SUM(requests) <> 0 OR SUM(prompt) <> 0 OR SUM(completion) <> 0
+             OR SUM(nano) * 1000 + SUM(pico) <> 0
+         LIMIT 100",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &rows {
+        let (org, key): (String, String) = (row.try_get(2)?, row.try_get(3)?);
+        let (day, endpoint) = (unsigned(row, 4)?, row.try_get::<String, _>(5)?);
+        let (requests, tokens): (i64, i64) = (row.try_get(6)?, row.try_get(7)?);
+        verdict.problem(format!(
+            "{org}, key {key}, day {}, {endpoint}: counted {} USD, {requests} requests and \
+             {tokens} tokens more than the records say",
+            shared::date::date(day),
+            amount(row, 0)?,
+        ));
+    }
+    Ok(())
+}
+
+/// A text as the table has it, to be asked for.
+pub(super) fn stored(text: &str) -> String {
+    storable(text).into_owned()
+}

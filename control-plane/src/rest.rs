@@ -1,0 +1,176 @@
+//! The management API over HTTP, with the paths and shapes of OpenRouter's: keys, credits,
+//! activity, workspaces, members; under `/api/v1` and `/v1`. The same routes answer people's
+//! programs on the console's port, where a log-in's cookie opens them too, and edges that forward
+//! on the control port. A handler reads, calls a domain function and renders. Deliberately not
+//! here: inference, and the catalogue's listings, which edges answer by themselves.
+
+mod activity;
+mod caller;
+mod credits;
+mod generation;
+mod key;
+mod keys;
+mod organization;
+mod read;
+mod refused;
+mod session;
+mod usd;
+mod workspaces;
+
+#[cfg(test)]
+mod tests;
+
+use crate::accounts::Accounts;
+use crate::ledger::Ledger;
+use crate::ledger::service::LeadershipWatch;
+use crate::registry::Registry;
+use crate::security::{Peer, Role};
+use crate::store::Epoch;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use serde::Serialize;
+use shared::clock::Clock;
+use std::sync::Arc;
+
+pub(crate) use caller::Caller;
+pub(crate) use refused::Refused;
+
+/// The largest body that is read, in bytes.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// What every path begins with; both mean the same.
+const BASES: [&str; 2] = ["/api/v1", "/v1"];
+
+/// What the routes work on. Cheap to clone.
+#[derive(Clone)]
+pub struct Rest {
+    /// Organisations, people, keys.
+    pub accounts: Arc<Accounts>,
+    /// Money.
+    pub ledger: Arc<Ledger>,
+    /// The catalogue, for names.
+    pub registry: Arc<Registry>,
+    /// Under which leadership to write.
+    pub leadership: LeadershipWatch,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Marks a request that came to the console's port: a cookie may open it.
+#[derive(Clone, Copy)]
+pub(crate) struct FromBrowser;
+
+/// An answer, or why there is none.
+pub(crate) type Answer = Result<Response, Refused>;
+
+impl Rest {
+    /// The routes for the console's port: a key or a log-in opens them.
+    pub fn for_people(self) -> Router {
+        let log_in = get(session::show)
+            .post(session::log_in)
+            .delete(session::log_out);
+        let own = Router::new()
+            .route("/session", log_in)
+            .with_state(self.clone());
+        let routes = self.routes().merge(own);
+        based(&routes).layer(axum::Extension(FromBrowser))
+    }
+
+    /// The routes for the control port: only an edge may call, with the key of its client.
+    pub fn for_edges(self) -> Router {
+        based(&self.routes()).layer(middleware::from_fn(edges_only))
+    }
+
+    fn routes(self) -> Router {
+        let one_key = get(keys::show).patch(keys::change).delete(keys::delete);
+        let workspace = get(workspaces::show)
+            .patch(workspaces::change)
+            .delete(workspaces::delete);
+        Router::new()
+            .route("/key", get(key::show))
+            .route("/auth/key", get(key::show))
+            .route("/keys", get(keys::list).post(keys::create))
+            .route("/keys/{hash}", one_key)
+            .route("/credits", get(credits::show).post(credits::buy))
+            .route("/credits/coinbase", post(credits::retired))
+            .route("/generation", get(generation::show))
+            .route("/activity", get(activity::list))
+            .route(
+                "/workspaces",
+                get(workspaces::list).post(workspaces::create),
+            )
+            .route("/workspaces/{id}", workspace)
+            .route("/workspaces/{id}/members", get(workspaces::members))
+            .route("/workspaces/{id}/members/add", post(workspaces::add))
+            .route("/workspaces/{id}/members/remove", post(workspaces::remove))
+            .route(
+                "/organization/members",
+                get(organization::list).post(organization::add),
+            )
+            .route(
+                "/organization/members/{id}",
+                delete(organization::remove).patch(organization::change),
+            )
+            .fallback(no_such_route)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(self)
+    }
+
+    /// The leadership to write under.
+    fn fence(&self) -> Result<Epoch, Refused> {
+        let leadership = *self.leadership.borrow();
+        leadership.ok_or_else(|| Refused::unavailable("this control plane does not lead"))
+    }
+}
+
+fn based(routes: &Router) -> Router {
+    BASES.iter().fold(Router::new(), |router, base| {
+        router.nest(base, routes.clone())
+    })
+}
+
+async fn edges_only(request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>();
+    let identity = peer.and_then(|peer| peer.identity.as_ref());
+    if identity.is_some_and(|identity| identity.role == Role::Edge) {
+        return next.run(request).await;
+    }
+    Refused::forbidden("only an edge may call here").into_response()
+}
+
+async fn no_such_route() -> Refused {
+    Refused::not_found("there is no such route, or it is not built yet")
+}
+
+async fn wrong_method() -> Refused {
+    let text = "this path exists, but not with this method";
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text)
+}
+
+/// A JSON answer. What it says is somebody's own, and changes.
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut headers = HeaderMap::new();
+    let set = HeaderValue::from_static;
+    headers.insert(header::CONTENT_TYPE, set("application/json"));
+    headers.insert(header::CACHE_CONTROL, set("no-store"));
+    match serde_json::to_vec(body) {
+        Ok(body) => (status, headers, body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer can't be written");
+            Refused::internal().into_response()
+        }
+    }
+}
+
+/// `{"data": …}`.
+fn data(data: &impl Serialize) -> Response {
+    json(StatusCode::OK, &Data { data })
+}
+
+#[derive(Serialize)]
+struct Data<'a, T: Serialize> {
+    data: &'a T,
+}

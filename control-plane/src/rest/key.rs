@@ -1,0 +1,178 @@
+//! `GET /key`: what a key is told of itself. Any key may ask.
+
+use super::keys::{Figures, reset_text};
+use super::usd::Usd;
+use super::{Answer, Caller, Refused, Rest, data};
+use crate::accounts::KeyRow;
+use axum::extract::State;
+use serde::Serialize;
+use shared::date::{DAY_S, month_start, rfc3339, week_start};
+use shared::policy::{KeyKind, ResetInterval};
+
+/// Requests to free variants per day, of an organisation that has bought next to nothing, and of
+/// any other; and what it must have bought for that, in dollars.
+const FREE_REQUESTS: (u64, u64) = (50, 1000);
+const FREE_REQUESTS_FROM_USD: i128 = 10;
+/// Seconds to the next first of a month are within so many days of the last.
+const MONTH_DAYS_MAX: u64 = 31;
+
+#[derive(Serialize)]
+struct Told {
+    label: String,
+    limit: Option<Usd>,
+    limit_remaining: Option<Usd>,
+    limit_reset: Option<&'static str>,
+    include_byok_in_limit: bool,
+    usage: Usd,
+    usage_daily: Usd,
+    usage_weekly: Usd,
+    usage_monthly: Usd,
+    byok_usage: Usd,
+    byok_usage_daily: Usd,
+    byok_usage_weekly: Usd,
+    byok_usage_monthly: Usd,
+    is_free_tier: bool,
+    is_management_key: bool,
+    is_provisioning_key: bool,
+    creator_user_id: Option<String>,
+    organization_id: String,
+    workspace_id: String,
+    expires_at: Option<String>,
+    allowed_data_regions: [&'static str; 1],
+    budgets: Vec<Budget>,
+    effective_budget: Option<Budget>,
+    free_model_daily_requests: FreeRequests,
+    rate_limit: RateLimit,
+}
+
+#[derive(Clone, Serialize)]
+struct Budget {
+    budget_id: Option<String>,
+    guardrail_id: Option<String>,
+    scope: &'static str,
+    limit_usd: Usd,
+    spend_usd: Usd,
+    remaining_usd: Usd,
+    reset_interval: Option<&'static str>,
+    resets_at: Option<String>,
+    include_byok: bool,
+}
+
+#[derive(Serialize)]
+struct FreeRequests {
+    limit: u64,
+    used: u64,
+    remaining: u64,
+}
+
+/// What OpenRouter says since it has no such limit any more.
+#[derive(Serialize)]
+struct RateLimit {
+    requests: i64,
+    interval: &'static str,
+    note: &'static str,
+}
+
+pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
+    let Caller::Key(principal) = &caller else {
+        let text = "this route tells a key about itself: call it with a key";
+        return Err(Refused::invalid(text));
+    };
+    let row = rest.accounts.key(principal.key).await?;
+    // Between the look-up and now it may have been deleted.
+    let row = row.ok_or_else(|| Refused::unauthenticated("this API key has been revoked"))?;
+    let usage = rest.ledger.usage_of_keys(&[row.id]).await?;
+    let figures = Figures::of(&row, usage.get(&row.id).copied().unwrap_or_default());
+    let bought = rest.ledger.totals_of(&row.org).await?;
+    let enough = bought.bought.0 >= FREE_REQUESTS_FROM_USD * shared::money::Amount::USD.0;
+    let limit = if enough {
+        FREE_REQUESTS.1
+    } else {
+        FREE_REQUESTS.0
+    };
+    let used = rest.ledger.free_requests_today(&row.org).await?;
+    let budgets: Vec<Budget> = own_budget(&row, &figures, rest.clock.unix_s())
+        .into_iter()
+        .collect();
+    Ok(data(&Told {
+        limit: figures.limit,
+        limit_remaining: figures.limit_remaining,
+        limit_reset: row.policy.limit_reset.map(reset_text),
+        include_byok_in_limit: row.policy.include_byok_in_limit,
+        usage: figures.usage,
+        usage_daily: figures.usage_daily,
+        usage_weekly: figures.usage_weekly,
+        usage_monthly: figures.usage_monthly,
+        byok_usage: Usd::default(),
+        byok_usage_daily: Usd::default(),
+        byok_usage_weekly: Usd::default(),
+        byok_usage_monthly: Usd::default(),
+        is_free_tier: (bought.bought + bought.given).0 == 0,
+        is_management_key: row.kind == KeyKind::Management,
+        is_provisioning_key: row.kind == KeyKind::Management,
+        creator_user_id: row.created_by.as_ref().map(ToString::to_string),
+        organization_id: row.org.to_string(),
+        workspace_id: row.workspace.to_string(),
+        expires_at: row.expires_at.map(rfc3339),
+        allowed_data_regions: ["global"],
+        effective_budget: budgets.first().cloned(),
+        budgets,
+        free_model_daily_requests: FreeRequests {
+            limit,
+            used,
+            remaining: limit.saturating_sub(used),
+        },
+        rate_limit: RateLimit {
+            requests: -1,
+            interval: "10s",
+            note: "This field is deprecated and safe to ignore.",
+        },
+        label: row.label,
+    }))
+}
+
+/// The key's own limit, as a budget.
+fn own_budget(row: &KeyRow, figures: &Figures, now_s: u64) -> Option<Budget> {
+    let limit = figures.limit?;
+    let remaining = figures.limit_remaining?;
+    Some(Budget {
+        budget_id: None,
+        guardrail_id: None,
+        scope: "key_limit",
+        limit_usd: limit,
+        spend_usd: figures.in_window,
+        remaining_usd: remaining,
+        reset_interval: row.policy.limit_reset.map(reset_text),
+        resets_at: row.policy.limit_reset.map(|reset| resets_at(reset, now_s)),
+        include_byok: row.policy.include_byok_in_limit,
+    })
+}
+
+/// When the window that it is now ends.
+fn resets_at(reset: ResetInterval, now_s: u64) -> String {
+    let today = now_s / DAY_S;
+    let next = match reset {
+        ResetInterval::Daily => today + 1,
+        ResetInterval::Weekly => week_start(today) + 7,
+        ResetInterval::Monthly => month_start(month_start(today) + MONTH_DAYS_MAX),
+    };
+    rfc3339(next * DAY_S)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::date::parse_rfc3339_utc;
+
+    #[test]
+    fn windows_end_at_midnight() {
+        let now = parse_rfc3339_utc("2026-11-25T13:00:00Z").unwrap();
+        for (reset, end) in [
+            (ResetInterval::Daily, "2026-11-26T00:00:00Z"),
+            (ResetInterval::Weekly, "2026-11-30T00:00:00Z"),
+            (ResetInterval::Monthly, "2026-12-01T00:00:00Z"),
+        ] {
+            assert_eq!(resets_at(reset, now), end);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! `/keys`: made, listed, changed and deleted with a management key, or by people. Members reach
+//! the keys that they have made, administrators and management keys all of the organisation's.
+
+use super::read::{Body, Query, key_hash};
+use super::usd::Usd;
+use super::{Answer, Caller, Refused, Rest, data, json};
+use crate::accounts::{KeyChange, KeyFilter, KeyRow, NewKey};
+use crate::ledger::activity::KeyUsage;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json as literal;
+use shared::date::{parse_rfc3339_utc, rfc3339_ms};
+use shared::id::{UserId, WorkspaceId};
+use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
+
+/// Keys in one page.
+const PAGE: u64 = 100;
+
+/// A key as OpenRouter tells it.
+#[derive(Serialize)]
+struct Told {
+    hash: String,
+    name: String,
+    label: String,
+    disabled: bool,
+    limit: Option<Usd>,
+    limit_remaining: Option<Usd>,
+    limit_reset: Option<&'static str>,
+    include_byok_in_limit: bool,
+    usage: Usd,
+    usage_daily: Usd,
+    usage_weekly: Usd,
+    usage_monthly: Usd,
+    byok_usage: Usd,
+    byok_usage_daily: Usd,
+    byok_usage_weekly: Usd,
+    byok_usage_monthly: Usd,
+    created_at: String,
+    updated_at: Option<String>,
+    last_used_at: Option<String>,
+    expires_at: Option<String>,
+    creator_user_id: Option<String>,
+    external_user: Option<String>,
+    workspace_id: String,
+    /// Godwit's own: a management key can't infer.
+    is_management_key: bool,
+}
+
+/// What a key has used, beside its limit.
+pub(super) struct Figures {
+    pub(super) limit: Option<Usd>,
+    pub(super) limit_remaining: Option<Usd>,
+    /// Used since the limit last started anew.
+    pub(super) in_window: Usd,
+    pub(super) usage: Usd,
+    pub(super) usage_daily: Usd,
+    pub(super) usage_weekly: Usd,
+    pub(super) usage_monthly: Usd,
+}
+
+impl Figures {
+    pub(super) fn of(row: &KeyRow, usage: KeyUsage) -> Self {
+        let in_window = match row.policy.limit_reset {
+            None => usage.total,
+            Some(ResetInterval::Daily) => usage.daily,
+            Some(ResetInterval::Weekly) => usage.weekly,
+            Some(ResetInterval::Monthly) => usage.monthly,
+        };
+        let limit = row.policy.limit;
+        Self {
+            limit: limit.map(Usd),
+            limit_remaining: limit.map(|limit| Usd((limit - in_window).at_least_zero())),
+            in_window: Usd(in_window),
+            usage: Usd(usage.total),
+            usage_daily: Usd(usage.daily),
+            usage_weekly: Usd(usage.weekly),
+            usage_monthly: Usd(usage.monthly),
+        }
+    }
+}
+
+impl Told {
+    fn of(row: KeyRow, usage: KeyUsage) -> Self {
+        let figures = Figures::of(&row, usage);
+        Self {
+            hash: row.id.to_string(),
+            name: row.name,
+            label: row.label,
+            disabled: row.disabled,
+            limit: figures.limit,
+            limit_remaining: figures.limit_remaining,
+            limit_reset: row.policy.limit_reset.map(reset_text),
+            include_byok_in_limit: row.policy.include_byok_in_limit,
+            usage: figures.usage,
+            usage_daily: figures.usage_daily,
+            usage_weekly: figures.usage_weekly,
+            usage_monthly: figures.usage_monthly,
+            byok_usage: Usd::default(),
+            byok_usage_daily: Usd::default(),
+            byok_usage_weekly: Usd::default(),
+            byok_usage_monthly: Usd::default(),
+            created_at: rfc3339_ms(row.created_unix_ms),
+            updated_at: row.updated_unix_ms.map(rfc3339_ms),
+            last_used_at: usage.last_unix_ms.map(rfc3339_ms),
+            expires_at: row.expires_at.map(shared::date::rfc3339),
+            creator_user_id: row.created_by.map(|user| user.to_string()),
+            external_user: None,
+            workspace_id: row.workspace.to_string(),
+            is_management_key: row.kind == KeyKind::Management,
+        }
+    }
+}
+
+/// A key to be made. `null` is what leaving it out is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    limit: Option<Usd>,
+    limit_reset: Option<ResetInterval>,
+    include_byok_in_limit: Option<bool>,
+    expires_at: Option<String>,
+    creator_user_id: Option<String>,
+    workspace_id: Option<String>,
+}
+
+/// What is to change; `null` takes a limit away, leaving it out leaves it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Changes {
+    name: Option<String>,
+    disabled: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    limit: Option<Option<Usd>>,
+    #[serde(default, deserialize_with = "given")]
+    limit_reset: Option<Option<ResetInterval>>,
+    include_byok_in_limit: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    expires_at: Option<Option<String>>,
+    workspace_id: Option<String>,
+}
+
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {
+    let filter = KeyFilter {
+        disabled: query.flag("include_disabled")?,
+        offset: query.number("offset")?.unwrap_or(0),
+        workspace: query.id("workspace_id")?.map(WorkspaceId::from),
+        limit: Some(PAGE),
+        ..caller.keys()?
+    };
+    let rows = rest.accounts.find_keys(&filter).await?;
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let usage = rest.ledger.usage_of_keys(&ids).await?;
+    let told = rows.into_iter().map(|row| {
+        let usage = usage.get(&row.id).copied().unwrap_or_default();
+        Told::of(row, usage)
+    });
+    Ok(data(&told.collect::<Vec<_>>()))
+}
+
+pub(super) async fn show(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Path(hash): Path<String>,
+) -> Answer {
+    let row = caller.key(&rest, key_hash(&hash)?).await?;
+    told(&rest, row).await
+}
+
+pub(super) async fn create(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Body(given): Body<New>,
+) -> Answer {
+    let mine = caller.keys()?;
+    if given.name.is_empty() {
+        return Err(Refused::invalid("name: must not be empty"));
+    }
+    let creator = match given.creator_user_id.map(UserId::from) {
+        None => caller.user().cloned(),
+        Some(user) if mine.created_by.as_ref().is_some_and(|me| *me != user) => {
+            return Err(Refused::forbidden(
+                "creator_user_id: only administrators may name another",
+            ));
+        }
+        Some(user) => {
+            must_be_member(&rest, &caller, &user).await?;
+            Some(user)
+        }
+    };
+    let new = NewKey {
+        org: Some(caller.org().clone()),
+        workspace: given.workspace_id.map(WorkspaceId::from),
+        created_by: creator,
+        expires_at: given.expires_at.as_deref().map(end).transpose()?,
+        policy: KeyPolicy {
+            limit: given.limit.map(|limit| limit.0),
+            limit_reset: given.limit_reset,
+            include_byok_in_limit: given.include_byok_in_limit.unwrap_or(false),
+            ..KeyPolicy::default()
+        },
+        ..NewKey::of(KeyKind::Inference, &given.name)
+    };
+    let secret = rest.accounts.create_key(&caller.actor(), &new).await?;
+    let row = caller.key(&rest, secret.hash()).await?;
+    #[derive(Serialize)]
+    struct Made<'a> {
+        key: &'a str,
+        data: Told,
+    }
+    let made = Made {
+        key: secret.reveal(),
+        data: Told::of(row, KeyUsage::default()),
+    };
+    Ok(json(StatusCode::CREATED, &made))
+}
+
+pub(super) async fn change(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Path(hash): Path<String>,
+    Body(given): Body<Changes>,
+) -> Answer {
+    let row = caller.key(&rest, key_hash(&hash)?).await?;
+    let end = |text: Option<String>| text.as_deref().map(end).transpose();
+    let change = KeyChange {
+        name: given.name,
+        disabled: given.disabled,
+        limit: given.limit.map(|limit| limit.map(|usd| usd.0)),
+        limit_reset: given.limit_reset,
+        include_byok_in_limit: given.include_byok_in_limit,
+        expires_at: given.expires_at.map(end).transpose()?,
+        workspace: given.workspace_id.map(WorkspaceId::from),
+        policy: None,
+    };
+    let actor = caller.actor();
+    let changed = rest
+        .accounts
+        .change_key(&actor, &row.org, row.id, &change)
+        .await?;
+    told(&rest, changed).await
+}
+
+pub(super) async fn delete(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Path(hash): Path<String>,
+) -> Answer {
+    let row = caller.key(&rest, key_hash(&hash)?).await?;
+    rest.accounts.revoke_key(&caller.actor(), row.id).await?;
+    Ok(json(StatusCode::OK, &literal!({ "deleted": true })))
+}
+
+async fn told(rest: &Rest, row: KeyRow) -> Answer {
+    let usage = rest.ledger.usage_of_keys(&[row.id]).await?;
+    let usage = usage.get(&row.id).copied().unwrap_or_default();
+    Ok(data(&Told::of(row, usage)))
+}
+
+async fn must_be_member(rest: &Rest, caller: &Caller, user: &UserId) -> Result<(), Refused> {
+    let members = rest.accounts.members(caller.org()).await?;
+    if members.iter().any(|member| member.user == *user) {
+        return Ok(());
+    }
+    Err(Refused::invalid(
+        "creator_user_id: no member of this organisation",
+    ))
+}
+
+/// When a key ends.
+fn end(text: &str) -> Result<u64, Refused> {
+    parse_rfc3339_utc(text).ok_or_else(|| {
+        Refused::invalid("expires_at: a time in UTC such as 2027-01-31T00:00:00Z is expected")
+    })
+}
+
+/// The word for an interval.
+pub(super) fn reset_text(reset: ResetInterval) -> &'static str {
+    match reset {
+        ResetInterval::Daily => "daily",
+        ResetInterval::Weekly => "weekly",
+        ResetInterval::Monthly => "monthly",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::money::Amount;
+
+    #[test]
+    fn null_and_nothing_are_two_things() {
+        let read = |text: &str| serde_json::from_str::<Changes>(text).unwrap();
+        assert!(read("{}").limit.is_none());
+        assert!(
+            read(r#"{"limit": null}"#)
+                .limit
+                .is_some_and(|l| l.is_none())
+        );
+        let five = read(r#"{"limit": 5, "limit_reset": "weekly"}"#);
+        assert_eq!(five.limit.unwrap().unwrap().0, Amount(5 * Amount::USD.0));
+        assert_eq!(five.limit_reset, Some(Some(ResetInterval::Weekly)));
+        for bad in [
+            r#"{"limt": 1}"#,
+            r#"{"limit": "5"}"#,
+            r#"{"limit_reset": "yearly"}"#,
+        ] {
+            assert!(serde_json::from_str::<Changes>(bad).is_err(), "{bad}");
+        }
+    }
+}

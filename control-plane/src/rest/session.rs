@@ -1,0 +1,117 @@
+//! Log-in of people at the console: a password for a cookie that only this site's pages get sent
+//! and no script can read.
+
+use super::caller::{COOKIE, cookie, logged_out, must_be_meant, must_be_same_origin};
+use super::read::Body;
+use super::{Answer, Refused, Rest, data};
+use crate::accounts::sessions::{LogIn, SESSION_LIFE, Session, SessionToken};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use shared::date::rfc3339;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credentials {
+    email: String,
+    password: String,
+}
+
+/// Who is logged in, as a page needs to know it.
+#[derive(Serialize)]
+struct Told<'a> {
+    user_id: &'a str,
+    email: &'a str,
+    name: &'a str,
+    organizations: Vec<ToldOrg<'a>>,
+    expires_at: String,
+    csrf_token: String,
+}
+
+#[derive(Serialize)]
+struct ToldOrg<'a> {
+    id: &'a str,
+    name: &'a str,
+    role: &'static str,
+}
+
+pub(super) async fn log_in(
+    State(rest): State<Rest>,
+    headers: HeaderMap,
+    Body(given): Body<Credentials>,
+) -> Answer {
+    must_be_same_origin(&headers)?;
+    let token = match rest.accounts.log_in(&given.email, &given.password).await? {
+        LogIn::Done(token) => token,
+        LogIn::Wrong => {
+            let text = "nobody has this address and this password";
+            return Err(Refused::unauthenticated(text));
+        }
+        LogIn::TooMany(wait) => {
+            let text = "too many attempts to log in with this address";
+            return Err(Refused::too_many(text, wait));
+        }
+    };
+    let session = rest.accounts.session(&token).await?;
+    let mut answer = told(&session.ok_or_else(logged_out)?, &token);
+    let life = SESSION_LIFE.as_secs();
+    set_cookie(&headers, answer.headers_mut(), token.reveal(), life);
+    Ok(answer)
+}
+
+pub(super) async fn show(State(rest): State<Rest>, headers: HeaderMap) -> Answer {
+    let token = cookie(&headers).ok_or_else(logged_out)?;
+    let session = rest.accounts.session(&token).await?;
+    Ok(told(&session.ok_or_else(logged_out)?, &token))
+}
+
+pub(super) async fn log_out(
+    State(rest): State<Rest>,
+    method: Method,
+    headers: HeaderMap,
+) -> Answer {
+    let token = cookie(&headers).ok_or_else(logged_out)?;
+    must_be_meant(&method, &headers, &token)?;
+    rest.accounts.log_out(&token).await?;
+    let mut answer = StatusCode::NO_CONTENT.into_response();
+    set_cookie(&headers, answer.headers_mut(), "", 0);
+    Ok(answer)
+}
+
+fn told(session: &Session, token: &SessionToken) -> Response {
+    data(&Told {
+        user_id: session.user.as_str(),
+        email: &session.email,
+        name: &session.name,
+        organizations: session
+            .orgs
+            .iter()
+            .map(|(org, role)| ToldOrg {
+                id: org.id.as_str(),
+                name: &org.name,
+                role: role.as_str(),
+            })
+            .collect(),
+        expires_at: rfc3339(session.expires_at),
+        csrf_token: token.against_forgery(),
+    })
+}
+
+/// Over plain HTTP only to this machine itself: there a browser would not send it otherwise.
+fn set_cookie(request: &HeaderMap, answer: &mut HeaderMap, token: &str, life_s: u64) {
+    let host = request
+        .get(header::HOST)
+        .map_or(&b""[..], |host| host.as_bytes());
+    let here = [&b"127.0.0.1"[..], b"localhost", b"[::1]"];
+    let is_here = here.iter().any(|name| {
+        let rest = host.strip_prefix(*name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b":"))
+    });
+    let secure = if is_here { "" } else { "; Secure" };
+    let text =
+        format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life_s}{secure}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        answer.insert(header::SET_COOKIE, value);
+    }
+}
