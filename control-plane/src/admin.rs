@@ -6,6 +6,7 @@ mod endpoint;
 mod fleet;
 mod keys;
 mod money;
+mod people;
 
 use crate::accounts::{Accounts, AccountsError};
 use crate::ledger::service::LeadershipWatch;
@@ -178,6 +179,74 @@ impl wire::admin_server::Admin for AdminService {
     ) -> Answer<wire::RevokeKeyResponse> {
         let (actor, message) = open(request)?;
         keys::revoke(&self.deps, &actor, message).await
+    }
+    async fn create_org(&self, request: Request<wire::CreateOrgRequest>) -> Answer<wire::Org> {
+        let (actor, message) = open(request)?;
+        people::create_org(&self.deps, &actor, message).await
+    }
+    async fn add_member(&self, request: Request<wire::AddMemberRequest>) -> Answer<wire::Member> {
+        let (actor, message) = open(request)?;
+        people::add_member(&self.deps, &actor, message).await
+    }
+    async fn set_role(
+        &self,
+        request: Request<wire::SetRoleRequest>,
+    ) -> Answer<wire::SetRoleResponse> {
+        let (actor, message) = open(request)?;
+        people::set_role(&self.deps, &actor, message).await
+    }
+    async fn remove_member(
+        &self,
+        request: Request<wire::RemoveMemberRequest>,
+    ) -> Answer<wire::RemoveMemberResponse> {
+        let (actor, message) = open(request)?;
+        people::remove_member(&self.deps, &actor, message).await
+    }
+    async fn set_password(
+        &self,
+        request: Request<wire::SetPasswordRequest>,
+    ) -> Answer<wire::SetPasswordResponse> {
+        let (actor, message) = open(request)?;
+        people::set_password(&self.deps, &actor, message).await
+    }
+    async fn create_workspace(
+        &self,
+        request: Request<wire::CreateWorkspaceRequest>,
+    ) -> Answer<wire::Workspace> {
+        let (actor, message) = open(request)?;
+        people::create_workspace(&self.deps, &actor, message).await
+    }
+    async fn delete_workspace(
+        &self,
+        request: Request<wire::DeleteWorkspaceRequest>,
+    ) -> Answer<wire::DeleteWorkspaceResponse> {
+        let (actor, message) = open(request)?;
+        people::delete_workspace(&self.deps, &actor, message).await
+    }
+    async fn list_orgs(
+        &self,
+        request: Request<wire::ListOrgsRequest>,
+    ) -> Answer<wire::ListOrgsResponse> {
+        open(request)?;
+        people::orgs(&self.deps).await
+    }
+    async fn list_members(
+        &self,
+        request: Request<wire::ListMembersRequest>,
+    ) -> Answer<wire::ListMembersResponse> {
+        let (_, message) = open(request)?;
+        people::members(&self.deps, message).await
+    }
+    async fn list_workspaces(
+        &self,
+        request: Request<wire::ListWorkspacesRequest>,
+    ) -> Answer<wire::ListWorkspacesResponse> {
+        let (_, message) = open(request)?;
+        people::workspaces(&self.deps, message).await
+    }
+    async fn update_key(&self, request: Request<wire::UpdateKeyRequest>) -> Answer<wire::Key> {
+        let (actor, message) = open(request)?;
+        keys::update(&self.deps, &actor, message).await
     }
     async fn list_edges(
         &self,

@@ -176,6 +176,7 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
     let public = signer.public_key();
     tracing::info!(signer = %public, "catalogue versions are signed by this key");
 
+    let payments = config.payment_webhook.clone();
     let parts = parts(&config, &tasks, &clock, (signer, pop_keys)).await?;
     let (accounts, ledger) = (&parts.accounts, &parts.ledger);
     let epoch = parts.leadership.borrow().unwrap_or_default();
@@ -183,7 +184,7 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
 
     let readiness = Readiness::default();
     let router = console_http::router(readiness.clone(), recorder, tasks.stop_signal());
-    let router = router.merge(serve::rest(&parts).for_people());
+    let router = router.merge(serve::rest(&parts, payments).for_people());
     let serving = serve::Serving::new(&tasks);
     let addresses = (local(&control)?, local(&console)?);
     serving.console(console, router);

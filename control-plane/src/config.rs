@@ -3,6 +3,7 @@
 
 use crate::accounts::bootstrap::Wishes;
 use crate::ledger::{FEE_PPM_MAX, Terms};
+use crate::payment::WebhookSecret;
 use crate::ranker::Pace;
 use crate::sql::{ServerUrl, Source};
 use shared::config::{Key, Layers, parse};
@@ -39,6 +40,11 @@ pub const KEYS: &[Key] = &[
         "purchase_fee",
         "5%",
         "the fee on a purchase, unless agreed otherwise with the organisation",
+    ),
+    Key::new(
+        "payment_webhook_secret_file",
+        "",
+        "what the payment provider signs POST /webhooks/stripe with; without it, nobody can",
     ),
     Key::new(
         "tls.cert",
@@ -101,6 +107,8 @@ pub struct Config {
     pub ledger: Option<ServerUrl>,
     /// For organisations with which nothing else is agreed.
     pub terms: Terms,
+    /// What the payment provider signs with; none: there is none.
+    pub payment_webhook: Option<WebhookSecret>,
     /// Its certificate; none: one of its own making, in `data_dir`.
     pub tls: Option<TlsFiles>,
     /// The node whose certificate is made along, where it makes its own.
@@ -146,6 +154,7 @@ impl Config {
         only(layers, "store", "embedded");
         let ledger = layers.required("ledger", ledger_server);
         let terms = layers.required("purchase_fee", purchase_fee);
+        let payment_webhook = layers.optional("payment_webhook_secret_file", webhook_secret);
         let tls = tls(layers);
         let signing_key_file = layers.optional("signing_key_file", parse::path);
         let admin_token_file = layers.optional("admin_token_file", parse::path);
@@ -165,6 +174,7 @@ impl Config {
             name: name?,
             ledger: ledger?,
             terms: terms?,
+            payment_webhook,
             tls,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: in_data(signing_key_file, "signer.key"),
@@ -195,6 +205,7 @@ impl Config {
             name: "control".to_owned(),
             ledger: None,
             terms: Terms::default(),
+            payment_webhook: None,
             tls: None,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: data_dir.join("signer.key"),
@@ -244,6 +255,11 @@ fn purchase_fee(text: &str) -> Result<Terms, String> {
     Ok(Terms {
         purchase_fee_ppm: ppm,
     })
+}
+
+fn webhook_secret(text: &str) -> Result<WebhookSecret, String> {
+    let secret = std::fs::read_to_string(text).map_err(|error| error.to_string())?;
+    WebhookSecret::new(secret.trim()).map_err(|error| error.to_string())
 }
 
 /// Three files or none.

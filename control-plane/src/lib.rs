@@ -10,6 +10,7 @@ pub mod encoded;
 pub mod leader;
 pub mod ledger;
 pub mod metrics;
+pub mod payment;
 pub mod pki;
 pub mod publish;
 pub mod ranker;

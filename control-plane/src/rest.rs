@@ -15,6 +15,7 @@ mod read;
 mod refused;
 mod session;
 mod usd;
+mod webhook;
 mod workspaces;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 use crate::accounts::Accounts;
 use crate::ledger::Ledger;
 use crate::ledger::service::LeadershipWatch;
+use crate::payment::WebhookSecret;
 use crate::registry::Registry;
 use crate::security::{Peer, Role};
 use crate::store::Epoch;
@@ -55,6 +57,8 @@ pub struct Rest {
     pub registry: Arc<Registry>,
     /// Under which leadership to write.
     pub leadership: LeadershipWatch,
+    /// What the payment provider signs with, if there is one.
+    pub payments: Option<Arc<WebhookSecret>>,
     /// The time.
     pub clock: Clock,
 }
@@ -75,8 +79,14 @@ impl Rest {
         let own = Router::new()
             .route("/session", log_in)
             .with_state(self.clone());
+        let told = self.payments.clone().map(|secret| {
+            Router::new()
+                .route("/webhooks/stripe", post(webhook::told))
+                .with_state((self.clone(), secret))
+        });
         let routes = self.routes().merge(own);
-        based(&routes).layer(axum::Extension(FromBrowser))
+        let routes = based(&routes).layer(axum::Extension(FromBrowser));
+        routes.merge(told.unwrap_or_default())
     }
 
     /// The routes for the control port: only an edge may call, with the key of its client.

@@ -99,6 +99,27 @@ async fn openrouter_is_served_with_models_and_vectors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn openrouter_manages_accounts() {
+    let (chat, messages) = (
+        provider(Dialect::OpenaiChat).await,
+        provider(Dialect::AnthropicMessages).await,
+    );
+    let godwit = godwit(&chat, &messages).await;
+    let create = ["keys", "create", "--kind", "management"];
+    let made = godwit.admin(&create).unwrap();
+    let base = godwit.addresses().url("api") + "/api/v1";
+    for (program, script) in [
+        (python(), "openrouter_account.py"),
+        (PathBuf::from("node"), "openrouter_account.mjs"),
+    ] {
+        let mut command = Command::new(program);
+        command.arg(scripts().join(script)).arg(&base);
+        command.arg(made["key"].as_str().unwrap()).arg(MODELS[0]);
+        run(command).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn openai_node_is_served_on_both_paths() {
     let (chat, messages) = (
         provider(Dialect::OpenaiChat).await,

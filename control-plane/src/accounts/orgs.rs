@@ -46,6 +46,9 @@ impl Accounts {
     /// # Errors
     /// When there is no such organisation or the database fails.
     pub async fn find_org(&self, id: &str) -> Result<OrgId, AccountsError> {
+        if !id.is_empty() {
+            check_id("organisation", id)?;
+        }
         let row = sqlx::query(FIND_ORG)
             .bind(id)
             .fetch_optional(self.database.readers())

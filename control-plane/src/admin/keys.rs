@@ -1,10 +1,11 @@
 //! The keys' calls.
 
 use super::{Answer, Deps, accounts_status, ledger_status};
-use crate::accounts::{NewKey, kind_text};
-use shared::id::OrgId;
+use crate::accounts::{KeyChange, KeyRow, NewKey, kind_text};
+use shared::id::{OrgId, WorkspaceId};
 use shared::key::KeyHash;
-use shared::policy::{KeyKind, KeyPolicy};
+use shared::money::Amount;
+use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
 use shared::proto::admin as wire;
 use tonic::{Response, Status};
 
@@ -15,7 +16,7 @@ pub(super) async fn create(
 ) -> Answer<wire::CreateKeyResponse> {
     let new = NewKey {
         org: org_of(message.org),
-        workspace: None,
+        workspace: given(message.workspace).map(WorkspaceId::from),
         created_by: None,
         name: message.name,
         kind: kind_of(&message.kind)?,
@@ -39,16 +40,9 @@ pub(super) async fn list(
     let rows = rows.map_err(|error| accounts_status(&error))?;
     let usage = deps.ledger.usage_by_key(org.as_ref()).await;
     let usage = usage.map_err(|error| ledger_status(&error))?;
-    let keys = rows.into_iter().map(|row| wire::Key {
-        id: row.id.to_string(),
-        org: row.org.to_string(),
-        name: row.name,
-        label: row.label,
-        kind: kind_text(row.kind).to_owned(),
-        revoked: row.revoked,
-        created_at: row.created_unix_ms / 1000,
-        expires_at: row.expires_at,
-        usage_usd: usage.get(&row.id).copied().unwrap_or_default().to_string(),
+    let keys = rows.into_iter().map(|row| {
+        let used = usage.get(&row.id).copied().unwrap_or_default();
+        key(row, used)
     });
     Ok(Response::new(wire::ListKeysResponse {
         keys: keys.collect(),
@@ -69,8 +63,84 @@ pub(super) async fn revoke(
     Ok(Response::new(wire::RevokeKeyResponse {}))
 }
 
+pub(super) async fn update(
+    deps: &Deps,
+    actor: &str,
+    message: wire::UpdateKeyRequest,
+) -> Answer<wire::Key> {
+    let id: KeyHash = message
+        .id
+        .parse()
+        .map_err(|error| Status::invalid_argument(format!("id: {error}")))?;
+    let row = deps.accounts.key(id).await;
+    let row = row.map_err(|error| accounts_status(&error))?;
+    let row = row.ok_or_else(|| Status::not_found("there is no such key"))?;
+    let change = KeyChange {
+        name: message.name,
+        disabled: message.disabled,
+        limit: message.limit_usd.map(limit_of).transpose()?,
+        limit_reset: message.limit_reset.as_deref().map(reset_of).transpose()?,
+        include_byok_in_limit: message.include_byok_in_limit,
+        expires_at: message.expires_at.map(|at| (at > 0).then_some(at)),
+        workspace: message.workspace.map(WorkspaceId::from),
+        policy: None,
+    };
+    let changed = deps.accounts.change_key(actor, &row.org, id, &change).await;
+    let changed = changed.map_err(|error| accounts_status(&error))?;
+    let usage = deps.ledger.usage_by_key(Some(&changed.org)).await;
+    let usage = usage.map_err(|error| ledger_status(&error))?;
+    let used = usage.get(&id).copied().unwrap_or_default();
+    Ok(Response::new(key(changed, used)))
+}
+
+fn key(row: KeyRow, used: Amount) -> wire::Key {
+    wire::Key {
+        id: row.id.to_string(),
+        org: row.org.to_string(),
+        name: row.name,
+        label: row.label,
+        kind: kind_text(row.kind).to_owned(),
+        revoked: row.revoked,
+        created_at: row.created_unix_ms / 1000,
+        expires_at: row.expires_at,
+        usage_usd: used.to_string(),
+        workspace: row.workspace.to_string(),
+        created_by: row
+            .created_by
+            .map(|user| user.to_string())
+            .unwrap_or_default(),
+        disabled: row.disabled,
+        // A policy is numbers, texts and lists: it can always be written.
+        policy_json: serde_json::to_string(&row.policy).unwrap_or_default(),
+    }
+}
+
+fn given(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
 fn org_of(text: String) -> Option<OrgId> {
-    (!text.is_empty()).then(|| OrgId::from(text))
+    given(text).map(OrgId::from)
+}
+
+fn limit_of(text: String) -> Result<Option<Amount>, Status> {
+    let wrong = |error| Status::invalid_argument(format!("limit_usd: {error}"));
+    given(text)
+        .map(|text| text.parse().map_err(wrong))
+        .transpose()
+}
+
+fn reset_of(text: &str) -> Result<Option<ResetInterval>, Status> {
+    Ok(match text {
+        "" => None,
+        "daily" => Some(ResetInterval::Daily),
+        "weekly" => Some(ResetInterval::Weekly),
+        "monthly" => Some(ResetInterval::Monthly),
+        _ => {
+            let text = "limit_reset: daily, weekly, monthly or nothing is expected";
+            return Err(Status::invalid_argument(text));
+        }
+    })
 }
 
 fn kind_of(text: &str) -> Result<KeyKind, Status> {

@@ -4,6 +4,7 @@ use super::{Parts, StartError};
 use crate::admin::{AdminService, Deps};
 use crate::console_http::Limited;
 use crate::ledger::service::LedgerService;
+use crate::payment::WebhookSecret;
 use crate::publish::{DiscoveryService, Sources};
 use crate::rest::Rest;
 use crate::security::{AdminToken, Guard, ServerTls, incoming};
@@ -14,6 +15,7 @@ use shared::proto::discovery::discovery_server::DiscoveryServer;
 use shared::proto::ledger::ledger_server::LedgerServer;
 use shared::proto::telemetry::telemetry_server::TelemetryServer;
 use shared::task::{Stop, Tasks};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -165,17 +167,18 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         .add_service(admin.server(guard.operators()));
     // Beside gRPC, on the same connections: what edges forward.
     let router = std::mem::take(routes.axum_router_mut());
-    *routes.axum_router_mut() = router.merge(rest(parts).for_edges());
+    *routes.axum_router_mut() = router.merge(rest(parts, None).for_edges());
     Ok(routes)
 }
 
 /// The management API of these parts.
-pub(super) fn rest(parts: &Parts) -> Rest {
+pub(super) fn rest(parts: &Parts, payments: Option<WebhookSecret>) -> Rest {
     Rest {
         accounts: parts.accounts.clone(),
         ledger: parts.ledger.clone(),
         registry: parts.registry.clone(),
         leadership: parts.leadership.clone(),
+        payments: payments.map(Arc::new),
         clock: parts.clock.clone(),
     }
 }

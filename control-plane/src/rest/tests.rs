@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tower_service::Service;
 
+const SECRET: &str = "whsec_0123456789abcdef";
 const PASSWORD: &str = "correct horse battery";
 
 struct Fixture {
@@ -55,6 +56,7 @@ async fn fixture(engine: Engine) -> Fixture {
             ledger: Arc::new(ledger.unwrap()),
             registry: registry.unwrap(),
             leadership,
+            payments: Some(Arc::new(WebhookSecret::new(SECRET).unwrap())),
             clock,
         },
         org: org.id,
@@ -426,6 +428,36 @@ async fn money_and_use_are_told(f: Fixture) {
     assert_eq!(f.answer(buy()).await.0, 503);
 }
 
+async fn a_payment_is_told_once(f: Fixture) {
+    let told = |org: &str| {
+        let object = json!({ "id": "pi_1", "amount_received": 2000, "currency": "usd",
+            "metadata": { "godwit_org": org } });
+        json!({ "type": "payment_intent.succeeded", "data": { "object": object } })
+    };
+    let tell = |body: Value, secret: &str| {
+        let now = f.rest.clock.unix_s();
+        let signature = crate::payment::sign(secret, body.to_string().as_bytes(), now);
+        let ask = ask("POST", "/webhooks/stripe").of(body);
+        let answer = f.answer(ask.with("stripe-signature", &signature));
+        async move { answer.await.0 }
+    };
+    assert_eq!(
+        tell(told(f.org.as_str()), "whsec_another_secret").await,
+        400
+    );
+    assert_eq!(tell(told("org_none"), SECRET).await, 404);
+    assert_eq!(tell(told("\0"), SECRET).await, 404);
+    assert_eq!(tell(json!({ "type": "x" }), SECRET).await, 400);
+    for _ in 0..2 {
+        assert_eq!(tell(told(f.org.as_str()), SECRET).await, 200);
+        let totals = f.rest.ledger.totals_of(&f.org).await.unwrap();
+        assert_eq!(totals.bought.to_string(), "20");
+        assert_eq!(totals.available.to_string(), "19");
+    }
+    let ask = ask("POST", "/webhooks/stripe").of(told(f.org.as_str()));
+    assert_eq!(f.answer(ask).await.0, 400, "not signed");
+}
+
 async fn people_manage_with_a_cookie(f: Fixture) {
     f.member("ada@example.com", MemberRole::Admin).await;
     let bob = f.member("bob@example.com", MemberRole::Member).await;
@@ -562,6 +594,7 @@ on_both! {
     keys_are_managed,
     only_who_may_is_answered,
     money_and_use_are_told,
+    a_payment_is_told_once,
     people_manage_with_a_cookie,
     workspaces_and_members_are_told,
 }

@@ -11,6 +11,7 @@ mod endpoints;
 mod fleet;
 mod keys;
 mod money;
+mod people;
 mod pki;
 mod rankings;
 mod report;
@@ -106,6 +107,15 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Organisations.
+    #[command(subcommand)]
+    Orgs(people::OrgsCommand),
+    /// Who is in an organisation.
+    #[command(subcommand)]
+    Members(people::MembersCommand),
+    /// Parts of an organisation, which keys belong to.
+    #[command(subcommand)]
+    Workspaces(people::WorkspacesCommand),
     /// Edge nodes: who is connected, and what each serves.
     Edges,
     /// Endpoints with price and state; takes them out of service, pins and weighs them.
@@ -226,6 +236,9 @@ async fn execute(args: AdminArgs) -> Result<Report, Failed> {
     match command {
         Command::Catalog(command) => catalog::run(&to, command).await,
         Command::Keys(command) => keys::run(&to, command).await,
+        Command::Orgs(command) => people::orgs(&to, command).await,
+        Command::Members(command) => people::members(&to, command).await,
+        Command::Workspaces(command) => people::workspaces(&to, command).await,
         Command::Edges => fleet::edges(&to).await,
         Command::Endpoints(args) => endpoints::run(&to, args).await,
         Command::Rankings(args) => rankings::run(&to, args).await,

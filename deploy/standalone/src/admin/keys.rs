@@ -16,6 +16,9 @@ pub(super) enum KeysCommand {
         /// Whose; default: the first organisation.
         #[arg(long, default_value = "")]
         org: String,
+        /// Its workspace's id; default: the organisation's default one.
+        #[arg(long, default_value = "")]
+        workspace: String,
         /// What it opens.
         #[arg(long, value_enum, default_value_t = Kind::Inference)]
         kind: Kind,
@@ -31,6 +34,35 @@ pub(super) enum KeysCommand {
         /// Only of this organisation.
         #[arg(long, default_value = "")]
         org: String,
+    },
+    /// Changes a key; edges follow within seconds. What is not given stays as it is.
+    Set {
+        /// The key's id, from `list`.
+        id: String,
+        /// What it is called.
+        #[arg(long)]
+        name: Option<String>,
+        /// Refuses it until it is enabled again.
+        #[arg(long, conflicts_with = "enable")]
+        disable: bool,
+        /// Ends that.
+        #[arg(long)]
+        enable: bool,
+        /// The most that it may spend, in USD; "" is no limit.
+        #[arg(long, value_name = "USD")]
+        limit: Option<String>,
+        /// When the limit starts anew: daily, weekly, monthly; "" is never.
+        #[arg(long)]
+        reset: Option<String>,
+        /// Whether use of own provider keys counts for the limit.
+        #[arg(long, value_name = "BOOL")]
+        include_byok: Option<bool>,
+        /// When it ends, in seconds since 1970; 0 is never.
+        #[arg(long, value_name = "UNIX_SECONDS")]
+        expires_at: Option<u64>,
+        /// Its workspace's id.
+        #[arg(long)]
+        workspace: Option<String>,
     },
     /// Refuses a key from now on, everywhere.
     Revoke {
@@ -51,6 +83,7 @@ pub(super) async fn run(to: &Target, command: KeysCommand) -> Result<Report, Fai
         KeysCommand::Create {
             name,
             org,
+            workspace,
             kind,
             expires_at,
             policy,
@@ -65,6 +98,7 @@ pub(super) async fn run(to: &Target, command: KeysCommand) -> Result<Report, Fai
                 kind: kind.to_owned(),
                 expires_at,
                 policy_json: policy,
+                workspace,
             };
             let made = client.create_key(request).await?.into_inner();
             let report = Report::new(json!({ "key": made.key, "id": made.id }));
@@ -75,11 +109,43 @@ pub(super) async fn run(to: &Target, command: KeysCommand) -> Result<Report, Fai
             let listed = client.list_keys(wire::ListKeysRequest { org }).await?;
             Ok(list(&listed.into_inner().keys))
         }
+        KeysCommand::Set {
+            id,
+            name,
+            disable,
+            enable,
+            limit,
+            reset,
+            include_byok,
+            expires_at,
+            workspace,
+        } => {
+            let request = wire::UpdateKeyRequest {
+                id,
+                name,
+                disabled: (disable || enable).then_some(disable),
+                limit_usd: limit,
+                limit_reset: reset,
+                include_byok_in_limit: include_byok,
+                expires_at,
+                workspace,
+            };
+            let changed = client.update_key(request).await?.into_inner();
+            Ok(list(&[changed]))
+        }
         KeysCommand::Revoke { id } => {
             let request = wire::RevokeKeyRequest { id: id.clone() };
             client.revoke_key(request).await?;
             Ok(Report::new(json!({ "revoked": id })).line(format!("revoked {id}")))
         }
+    }
+}
+
+fn state(key: &wire::Key) -> &'static str {
+    match (key.revoked, key.disabled) {
+        (true, _) => "revoked",
+        (false, true) => "disabled",
+        (false, false) => "active",
     }
 }
 
@@ -100,7 +166,7 @@ fn list(keys: &[wire::Key]) -> Report {
             or_dash(&key.name),
             key.label.clone(),
             key.kind.clone(),
-            if key.revoked { "revoked" } else { "active" }.to_owned(),
+            state(key).to_owned(),
             time(key.created_at),
             key.expires_at.map_or_else(|| "-".to_owned(), time),
             key.usage_usd.clone(),
@@ -117,6 +183,10 @@ fn list(keys: &[wire::Key]) -> Report {
             "created_at": key.created_at,
             "expires_at": key.expires_at,
             "usage_usd": key.usage_usd,
+            "workspace": key.workspace,
+            "created_by": key.created_by,
+            "disabled": key.disabled,
+            "policy": key.policy_json,
         })
     });
     Report::new(json.collect()).table(table)

@@ -107,6 +107,49 @@ async fn keys_from_making_to_revoking() {
 }
 
 #[tokio::test]
+async fn people_workspaces_and_changes_of_keys() {
+    let bench = Bench::start().await;
+    let org = bench.json("orgs create Lab").await;
+    let org = org["id"].as_str().unwrap();
+    assert!(bench.text("orgs list").await.contains(org));
+    let line = format!("members add ada@example.com --name Ada --role admin --org {org}");
+    let added = bench.json(&line).await;
+    let ada = added[0]["user"].as_str().unwrap();
+    assert!(
+        bench
+            .text(&format!("members list --org {org}"))
+            .await
+            .contains("admin")
+    );
+    let last = format!("members role {ada} member --org {org}");
+    assert_eq!(bench.run(&last).await.unwrap_err().code, EXIT_REFUSED);
+
+    let made = bench
+        .json("workspaces create Research --slug research")
+        .await;
+    let workspace = made[0]["id"].as_str().unwrap();
+    let line = format!("keys create --name ci --workspace {workspace}");
+    let key = bench.json(&line).await;
+    let id = key["id"].as_str().unwrap();
+    let line = format!("keys set {id} --disable --limit 2.5 --reset weekly");
+    let changed = bench.json(&line).await;
+    assert_eq!(changed[0]["workspace"], workspace);
+    assert_eq!(changed[0]["disabled"], true);
+    let policy: Value = serde_json::from_str(changed[0]["policy"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&policy["limit"], &policy["limit_reset"]),
+        (&"2.5".into(), &"weekly".into())
+    );
+    let refused = bench.run("workspaces delete research").await.unwrap_err();
+    assert_eq!(refused.code, EXIT_REFUSED);
+    bench.run(&format!("keys revoke {id}")).await.unwrap();
+    bench.run("workspaces delete research").await.unwrap();
+    let verdict = bench.json("ledger verify").await;
+    assert_eq!(verdict["problems"], Value::Array(vec![]));
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_catalogue_from_a_folder_and_back() {
     let bench = Bench::start().await;
     let folder = bench.folder.path().join("new");

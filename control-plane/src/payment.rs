@@ -1,0 +1,244 @@
+//! What a payment provider tells: signed as Stripe signs its webhooks (`Stripe-Signature:
+//! t=…,v1=…`, HMAC-SHA256 over time and body). Pure; time is passed in. A telling that is older
+//! than [`TOLERANCE`] is refused, and a payment has one reference however often it is told.
+//! Deliberately not here: charging cards, which takes the provider's own API.
+
+use ring::hmac;
+use serde::Deserialize;
+use shared::id::OrgId;
+use shared::key::unhex;
+use shared::money::Amount;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How far the time of a signature may be from ours, either way.
+pub const TOLERANCE: Duration = Duration::from_secs(300);
+/// Signatures in one header that are looked at: a provider sends two while its secret changes.
+const SIGNATURES_MAX: usize = 8;
+/// Shortest secret that is taken, in bytes.
+const SECRET_LENGTH_MIN: usize = 16;
+/// A cent in pico-dollars.
+const CENT: i128 = Amount::USD.0 / 100;
+/// In a payment's metadata: whose it is.
+const ORG: &str = "godwit_org";
+
+/// The secret of a webhook. Not printable.
+#[derive(Clone)]
+pub struct WebhookSecret(hmac::Key);
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecret(…)")
+    }
+}
+
+/// Why a telling is not believed or not understood.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PaymentError {
+    /// The secret is too short to be one.
+    #[error("a webhook's secret has at least {SECRET_LENGTH_MIN} characters")]
+    Secret,
+    /// No signature, or none of ours.
+    #[error("the signature is not ours")]
+    Signature,
+    /// Signed too long ago, or in the future.
+    #[error("the signature is of another time")]
+    Time,
+    /// Signed, but not what we know.
+    #[error("not understood: {0}")]
+    Meaning(String),
+}
+
+/// Money that was paid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Payment {
+    /// By whom.
+    pub org: OrgId,
+    /// How much.
+    pub amount: Amount,
+    /// The provider's own id of the payment: it counts once.
+    pub reference: String,
+}
+
+impl WebhookSecret {
+    /// The secret of this text.
+    ///
+    /// # Errors
+    /// When it is too short.
+    pub fn new(text: &str) -> Result<Self, PaymentError> {
+        if text.len() < SECRET_LENGTH_MIN {
+            return Err(PaymentError::Secret);
+        }
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes())))
+    }
+
+    /// Checks that `body` was signed with this secret about now.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn check(&self, header: &str, body: &[u8], now_unix_s: u64) -> Result<(), PaymentError> {
+        let mut at = None;
+        let mut signatures = Vec::new();
+        for part in header.split(',') {
+            match part.trim().split_once('=') {
+                Some(("t", text)) if at.is_none() => at = text.parse::<u64>().ok(),
+                Some(("v1", text)) if signatures.len() < SIGNATURES_MAX => {
+                    signatures.extend(unhex(text));
+                }
+                _ => {}
+            }
+        }
+        let at = at.ok_or(PaymentError::Signature)?;
+        let mut signed = format!("{at}.").into_bytes();
+        signed.extend_from_slice(body);
+        let ours = |signature: &Vec<u8>| hmac::verify(&self.0, &signed, signature).is_ok();
+        if !signatures.iter().any(ours) {
+            return Err(PaymentError::Signature);
+        }
+        if at.abs_diff(now_unix_s) > TOLERANCE.as_secs() {
+            return Err(PaymentError::Time);
+        }
+        Ok(())
+    }
+}
+
+/// The payment that a telling is about; none when it is about something else.
+///
+/// # Errors
+/// When it is about a payment, but in another currency, without an organisation, or not readable.
+pub fn read(body: &[u8]) -> Result<Option<Payment>, PaymentError> {
+    let odd = |text: &str| PaymentError::Meaning(text.to_owned());
+    let event: Event =
+        serde_json::from_slice(body).map_err(|error| PaymentError::Meaning(error.to_string()))?;
+    let object = event.data.object;
+    let cents = match event.kind.as_str() {
+        "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
+            if object.payment_status.as_deref() != Some("paid") {
+                return Ok(None);
+            }
+            object.amount_total
+        }
+        "payment_intent.succeeded" => object.amount_received,
+        _ => return Ok(None),
+    };
+    let cents = cents.filter(|cents| *cents > 0);
+    let cents = cents.ok_or_else(|| odd("a payment without an amount"))?;
+    if !object
+        .currency
+        .is_some_and(|currency| currency.eq_ignore_ascii_case("usd"))
+    {
+        return Err(odd("only payments in USD are taken"));
+    }
+    let named = object.metadata.get(ORG).cloned();
+    let org = named.or(object.client_reference_id);
+    let org = org.ok_or_else(|| odd("neither metadata.godwit_org nor client_reference_id"))?;
+    // A check-out and its payment are told apart, but are one payment.
+    let id = object.payment_intent.unwrap_or(object.id);
+    Ok(Some(Payment {
+        org: OrgId::from(org),
+        amount: Amount(i128::from(cents) * CENT),
+        reference: format!("payment/{id}"),
+    }))
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    data: EventData,
+}
+
+#[derive(Deserialize)]
+struct EventData {
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    id: String,
+    payment_status: Option<String>,
+    payment_intent: Option<String>,
+    amount_total: Option<i64>,
+    amount_received: Option<i64>,
+    currency: Option<String>,
+    client_reference_id: Option<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+pub(crate) fn sign(secret: &str, body: &[u8], at: u64) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let mut signed = format!("{at}.").into_bytes();
+    signed.extend_from_slice(body);
+    let tag = hmac::sign(&key, &signed);
+    format!("t={at},v1={}", shared::key::hex(tag.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_0123456789abcdef";
+
+    #[test]
+    fn only_what_is_signed_now_is_believed() {
+        let secret = WebhookSecret::new(SECRET).unwrap();
+        let body = br#"{"a":1}"#;
+        let good = sign(SECRET, body, 1000);
+        let zeros = "0".repeat(64);
+        let rotated = good.replace(",v1=", &format!(",v1={zeros},v1="));
+        let other = sign("whsec_another_secret", body, 1000);
+        for (header, body, now, expect) in [
+            (&*good, &body[..], 1000, Ok(())),
+            (&*good, &body[..], 1300, Ok(())),
+            (&*good, &body[..], 700, Ok(())),
+            (&*rotated, &body[..], 1000, Ok(())),
+            (&*good, &body[..], 1301, Err(PaymentError::Time)),
+            (&*good, &body[..], 699, Err(PaymentError::Time)),
+            (&*good, b"{}", 1000, Err(PaymentError::Signature)),
+            (&*other, &body[..], 1000, Err(PaymentError::Signature)),
+            ("", &body[..], 1000, Err(PaymentError::Signature)),
+            ("t=1000", &body[..], 1000, Err(PaymentError::Signature)),
+            ("t=1000,v1=", &body[..], 1000, Err(PaymentError::Signature)),
+            (
+                &*good.replace("v1=", "v0="),
+                &body[..],
+                1000,
+                Err(PaymentError::Signature),
+            ),
+        ] {
+            assert_eq!(secret.check(header, body, now), expect, "{header}");
+        }
+        assert!(!format!("{secret:?}").contains("whsec"));
+        assert!(matches!(
+            WebhookSecret::new("short"),
+            Err(PaymentError::Secret)
+        ));
+    }
+
+    #[test]
+    fn a_check_out_and_its_payment_are_one() {
+        let checkout = br#"{"type":"checkout.session.completed","data":{"object":{"id":"cs_1",
+            "payment_status":"paid","payment_intent":"pi_1","amount_total":4050,
+            "currency":"usd","client_reference_id":"org_a","metadata":{}}}}"#;
+        let intent = br#"{"type":"payment_intent.succeeded","data":{"object":{"id":"pi_1",
+            "amount_received":4050,"currency":"usd","metadata":{"godwit_org":"org_a"}}}}"#;
+        let paid = read(checkout).unwrap().unwrap();
+        assert_eq!(paid.amount.to_string(), "40.5");
+        assert_eq!(read(intent).unwrap().unwrap(), paid);
+        let text = |body: &[u8]| String::from_utf8(body.to_vec()).unwrap();
+        let unpaid = text(checkout).replace("\"paid\"", "\"unpaid\"");
+        assert_eq!(read(unpaid.as_bytes()), Ok(None));
+        let other = text(checkout).replace("checkout.session.completed", "invoice.paid");
+        assert_eq!(read(other.as_bytes()), Ok(None));
+        for (from, to) in [("usd", "eur"), ("4050", "0"), ("godwit_org", "x")] {
+            let odd = text(intent).replace(from, to);
+            assert!(
+                matches!(read(odd.as_bytes()), Err(PaymentError::Meaning(_))),
+                "{to}"
+            );
+        }
+    }
+}
