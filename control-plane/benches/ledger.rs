@@ -87,7 +87,7 @@ async fn node(ledger: &Ledger, number: u64, size: u64, until: Instant) -> Vec<Du
     for number in 0..ORGS {
         let request = LeaseRequest {
             origin: origin.clone(),
-            org: org(number),
+            purse: org(number).into(),
             lease_id: format!("{}-{number}", origin.node),
             wanted: Amount(Amount::USD.0 * 1000),
             least: Amount(1),
@@ -146,6 +146,8 @@ fn record(sequence: u64) -> UsageRecord {
         ttft_ms: 234,
         attempts: 1,
         upstream_id: format!("chatcmpl-{sequence:024}"),
+        windows: Vec::new(),
+        fee_ppm: 0,
     }
 }
 

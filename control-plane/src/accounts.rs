@@ -7,6 +7,7 @@ pub mod audit;
 pub mod bootstrap;
 pub(crate) mod events;
 pub mod keys;
+mod limits;
 mod lookup;
 pub mod orgs;
 mod password;

@@ -97,6 +97,7 @@ fn ledger_status(error: &LedgerError) -> Status {
         LedgerError::Gap { .. }
         | LedgerError::EpochReused { .. }
         | LedgerError::Replaced { .. }
+        | LedgerError::NoLimit
         | LedgerError::Unsound(_) => Status::internal(error.to_string()),
     }
 }
@@ -331,6 +332,20 @@ impl wire::admin_server::Admin for AdminService {
     ) -> Answer<wire::SetTermsResponse> {
         let (actor, message) = open(request)?;
         money::set_terms(&self.deps, &actor, message).await
+    }
+    async fn set_limit(
+        &self,
+        request: Request<wire::SetLimitRequest>,
+    ) -> Answer<wire::SetLimitResponse> {
+        let (actor, message) = open(request)?;
+        money::set_limit(&self.deps, &actor, message).await
+    }
+    async fn list_limits(
+        &self,
+        request: Request<wire::ListLimitsRequest>,
+    ) -> Answer<wire::ListLimitsResponse> {
+        let (_, message) = open(request)?;
+        money::limits(&self.deps, message).await
     }
     async fn reconcile_bill(
         &self,

@@ -254,6 +254,7 @@ fn purchase_fee(text: &str) -> Result<Terms, String> {
     }
     Ok(Terms {
         purchase_fee_ppm: ppm,
+        ..Terms::default()
     })
 }
 

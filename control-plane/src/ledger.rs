@@ -11,6 +11,7 @@ mod bill;
 mod funds;
 pub mod journal;
 mod lease;
+mod limit;
 mod read;
 mod rollup;
 pub mod service;
@@ -29,6 +30,8 @@ mod model;
 mod purse;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod windows;
 
 use crate::metrics;
 use crate::sql::{Database, DatabaseError};
@@ -119,6 +122,9 @@ pub enum LedgerError {
         /// Its boot epoch.
         newer: u64,
     },
+    /// What is asked for is no window of a limit that there is now.
+    #[error("there is no such limit, or it is not the time of this window")]
+    NoLimit,
     /// A value that can't be accepted.
     #[error("{what}: {reason}")]
     Invalid {

@@ -6,14 +6,16 @@ mod desk;
 mod hold;
 mod lease;
 mod recover;
+mod refuse;
 mod ship;
+mod show;
 mod topup;
 mod wal;
 
 pub use hold::{Hold, Intent, Receipt};
 
 use crate::control::ControlClient;
-use crate::failure::{ErrorType, Failure, Fault};
+use crate::failure::{Failure, Fault};
 use crate::metrics::shed;
 use crate::timers::Timers;
 use desk::Leases;
@@ -21,6 +23,7 @@ use lease::Time;
 use recover::{Found, recover};
 use shared::clock::{Clock, Moment};
 use shared::id::{BootEpoch, NodeId};
+use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::task::Tasks;
@@ -28,13 +31,9 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::watch;
 use wal::log::LogError;
 use wal::{Book, LeaseBook, Log, OpenHold};
-
-/// A 503 for want of billing says to come back after this.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the log is and whose it is.
 #[derive(Clone, Debug)]
@@ -139,13 +138,22 @@ impl Accounts {
         principal: &Principal,
         intent: Intent,
     ) -> Result<Hold, Failure> {
-        let org = &principal.org;
+        let ppm = principal.policy.spend_fee_ppm;
         let ceiling = intent.ceiling.at_least_zero();
         let least = intent.least.max(Amount(1)).min(ceiling);
-        let held = self.reserve(org, ceiling, least).await?;
+        let purses = Purses::of(principal, intent.started_unix_ms / 1000);
+        let gross = |amount: Amount| amount + amount.millionths(ppm);
+        let held = self
+            .reserve(principal, purses.all(), (gross(ceiling), gross(least)))
+            .await?;
+        let net = if held >= gross(ceiling) {
+            ceiling
+        } else {
+            without_fee(held, ppm)
+        };
         let open = Arc::new(OpenHold {
             generation: intent.generation,
-            org: org.clone(),
+            org: principal.org.clone(),
             key: principal.key,
             held,
             api: intent.api.to_owned(),
@@ -153,9 +161,11 @@ impl Accounts {
             price_version: intent.price_version,
             streamed: intent.streamed,
             started_unix_ms: intent.started_unix_ms,
+            windows: purses.windows(),
+            fee_ppm: ppm,
         });
         if let Err(error) = self.log.intent(&open) {
-            self.desk.undo(org, held, self.clock.now());
+            self.desk.undo(purses.all(), held, self.clock.now());
             let text = match error {
                 LogError::Down => "billing is not available on this node now; try again",
                 LogError::Full => {
@@ -163,9 +173,9 @@ impl Accounts {
                     "this node holds too much unsettled usage; try again"
                 }
             };
-            return Err(billing_unavailable(Fault::Gateway, text));
+            return Err(refuse::billing_unavailable(Fault::Gateway, text));
         }
-        Ok(Hold::new(Arc::clone(self), open))
+        Ok(Hold::new(Arc::clone(self), open, net))
     }
 
     /// What is left of all leases for new holds.
@@ -191,9 +201,9 @@ impl Accounts {
 
     fn take_over(&self, found: &Found) {
         let now = self.clock.now();
-        for (org, lease) in &found.leases {
+        for (purse, lease) in &found.leases {
             let until = now.plus(lease.ttl.saturating_sub(lease.age));
-            self.desk.inherit(org, lease.left, lease.ttl, until);
+            self.desk.inherit(purse, lease.left, lease.ttl, until);
         }
         let suspended: usize = found.epochs.iter().map(|old| old.fills.len()).sum();
         let (epochs, leases) = (found.epochs.len(), found.leases.len());
@@ -213,35 +223,48 @@ impl std::fmt::Debug for Accounts {
     }
 }
 
-/// 402: `least` is needed, `left` is on this node, `outside` elsewhere.
-fn payment_required(least: Amount, left: Amount, outside: Amount) -> Failure {
-    let have = left + outside.at_least_zero();
-    let message = format!(
-        "this request requires more credits, or fewer max_tokens: it needs at least ${least}, \
-         and ${have} is available. Add credits, or lower max_tokens, and try again"
-    );
-    let mut failure = Failure::new(
-        Fault::Account,
-        402,
-        ErrorType::PaymentRequired,
-        "insufficient_credits",
-        message,
-    );
-    let metadata = &mut failure.metadata;
-    metadata.insert("limit_source".into(), "openrouter_credits".into());
-    metadata.insert("needed_usd".into(), least.to_string().into());
-    metadata.insert("available_usd".into(), have.to_string().into());
-    metadata.insert(
-        "remedy_hint".into(),
-        "add credits or lower max_tokens".into(),
-    );
-    failure
+/// What of `held` is left for a cost, when the fee on that cost comes out of it, too.
+fn without_fee(held: Amount, ppm: u32) -> Amount {
+    const MILLION: i128 = 1_000_000;
+    Amount(held.0.saturating_mul(MILLION) / (MILLION + i128::from(ppm)))
 }
 
-/// 503: nobody can say or log now whether this can be paid.
-fn billing_unavailable(fault: Fault, text: &str) -> Failure {
-    Failure::new(fault, 503, ErrorType::Server, "billing_unavailable", text)
-        .with_retry_after(RETRY_AFTER)
+/// The purses that a request spends from. Without limits that is the balance, and nothing is
+/// allocated.
+enum Purses {
+    Balance([Purse; 1]),
+    More(Vec<Purse>),
+}
+
+impl Purses {
+    fn of(principal: &Principal, unix_s: u64) -> Self {
+        let org = &principal.org;
+        let balance = Purse::from(org.clone());
+        let mut windows = principal
+            .policy
+            .limits_of(principal.key)
+            .map(|limit| Purse {
+                org: org.clone(),
+                window: Some(limit.window(unix_s)),
+            })
+            .peekable();
+        if windows.peek().is_none() {
+            return Self::Balance([balance]);
+        }
+        Self::More(std::iter::once(balance).chain(windows).collect())
+    }
+
+    fn all(&self) -> &[Purse] {
+        match self {
+            Self::Balance(balance) => balance,
+            Self::More(purses) => purses,
+        }
+    }
+
+    fn windows(&self) -> Vec<Window> {
+        let windows = self.all().iter().filter_map(|purse| purse.window.as_ref());
+        windows.cloned().collect()
+    }
 }
 
 enum LogOpenError {
@@ -277,10 +300,11 @@ fn open_log(dir: &Path, node: &NodeId, clock: &Clock) -> Result<(File, Found, Lo
     let mut book = Book::new(node.clone(), epoch);
     book.inherited.clone_from(&found.inherited);
     book.returning.clone_from(&found.returning);
-    for (org, lease) in &found.leases {
+    for (purse, lease) in &found.leases {
         let ttl_ms = u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX);
         let left = lease.left;
-        book.leases.insert(org.clone(), LeaseBook { left, ttl_ms });
+        book.leases
+            .insert(purse.clone(), LeaseBook { left, ttl_ms });
     }
     // The youngest contact that any of these leases had: none of them lives longer for it.
     let age = found.leases.values().map(|lease| lease.age).max();

@@ -66,6 +66,7 @@ impl Handler for AdminHandler {
             (&Method::GET | &Method::HEAD, "/readyz") => self.ready(),
             (&Method::GET, "/metrics") => self.scrape(),
             (&Method::GET, "/debug/view") => self.view(),
+            (&Method::GET, "/debug/holds") => Page::json(200, &self.node.accounts.shown()),
             (&Method::POST, "/debug/plan") => match self.plan(exchange).await {
                 Ok(page) => page,
                 Err(failure) => Page::json(failure.status, &failure.body()),

@@ -73,6 +73,10 @@ text_id!(
     UserId
 );
 text_id!(
+    /// What a limit is about: a key's hash, or the id of a user, a workspace, an organisation.
+    LimitId
+);
+text_id!(
     /// An edge node's id, unique in the fleet and stable over restarts.
     NodeId
 );

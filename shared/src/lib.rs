@@ -21,6 +21,7 @@ pub mod guardrail;
 pub mod health;
 pub mod id;
 pub mod key;
+pub mod limit;
 pub mod manifest;
 pub mod money;
 pub mod observe;

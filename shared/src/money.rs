@@ -47,6 +47,15 @@ impl Amount {
         self.max(Self::ZERO)
     }
 
+    /// So many millionths of it, rounded once, half to even.
+    #[must_use]
+    pub fn millionths(self, ppm: u32) -> Self {
+        Self(divide_half_even(
+            self.0.saturating_mul(i128::from(ppm)),
+            1_000_000,
+        ))
+    }
+
     /// For display and metrics only; never for arithmetic.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a gauge needs no exact digits")]
@@ -349,6 +358,24 @@ mod tests {
         assert_eq!(half_pico.cost(2), Amount(1));
         assert_eq!(half_pico.cost(3), Amount(2));
         assert_eq!(half_pico.cost(5), Amount(2));
+    }
+
+    #[test]
+    fn millionths_are_rounded_half_to_even() {
+        for (amount, ppm, expect) in [
+            (100, 50_000, 5),
+            (10, 50_000, 0),
+            (30, 50_000, 2),
+            (31, 50_000, 2),
+            (50, 50_000, 2),
+            (51, 50_000, 3),
+            (1_000_000, 1, 1),
+            (7, 0, 0),
+            (7, 1_000_000, 7),
+        ] {
+            let fee = Amount(amount).millionths(ppm);
+            assert_eq!(fee, Amount(expect), "{amount} {ppm}");
+        }
     }
 
     #[test]

@@ -5,8 +5,10 @@ use crate::byok::SealedCredential;
 use crate::guardrail::Rules;
 use crate::id::{ModelId, OrgId, ProviderSlug};
 use crate::key::KeyHash;
+use crate::limit::{Limit, Scope};
 use crate::money::Amount;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Who calls, and what they may do.
@@ -67,6 +69,27 @@ pub struct KeyPolicy {
     /// node that asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Arc<SealedCredential>>,
+    /// What else limits the key: budgets of its member, workspace and organisation. Added at the
+    /// look-up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
+    /// The platform's fee on what the key spends, in millionths. Added at the look-up.
+    pub spend_fee_ppm: u32,
+}
+
+impl KeyPolicy {
+    /// Every limit of what the key of this hash spends, its own first.
+    pub fn limits_of(&self, key: KeyHash) -> impl Iterator<Item = Cow<'_, Limit>> {
+        let own = self.limit.map(|amount| {
+            Cow::Owned(Limit {
+                scope: Scope::Key,
+                id: key.to_string().into(),
+                interval: self.limit_reset.into(),
+                amount,
+            })
+        });
+        own.into_iter().chain(self.limits.iter().map(Cow::Borrowed))
+    }
 }
 
 /// When a limit starts anew: at midnight UTC, weeks on Mondays.

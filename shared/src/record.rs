@@ -4,6 +4,7 @@ use crate::id::{
     BootEpoch, EndpointId, GenerationId, ModelId, NodeId, OrgId, ProviderSlug, Version,
 };
 use crate::key::KeyHash;
+use crate::limit::{Purse, Window};
 use crate::money::Amount;
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,67 @@ pub struct UsageRecord {
     pub attempts: u32,
     /// The provider's own id of the generation.
     pub upstream_id: String,
+    /// The windows of limits that it held from besides the balance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
+    /// The platform's fee on what it costs, in millionths.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fee_ppm: u32,
+}
+
+impl UsageRecord {
+    /// The platform's fee: on what was settled, nothing on anything else.
+    #[must_use]
+    pub fn fee(&self) -> Amount {
+        match self.outcome {
+            Outcome::Settled => self.cost.millionths(self.fee_ppm),
+            Outcome::Released | Outcome::Suspense => Amount::ZERO,
+        }
+    }
+
+    /// What it takes out of the balance. A suspense keeps its whole hold until it is reconciled.
+    #[must_use]
+    pub fn charge(&self) -> Amount {
+        match self.outcome {
+            Outcome::Settled => self.cost + self.fee(),
+            Outcome::Released => Amount::ZERO,
+            Outcome::Suspense => self.held,
+        }
+    }
+
+    /// What it takes out of which purse, the balance first.
+    pub fn charges(&self) -> impl Iterator<Item = (Purse, Amount)> {
+        let balance = (Purse::from(self.org.clone()), self.charge());
+        let windows = self.windows.iter().map(|window| {
+            let purse = Purse {
+                org: self.org.clone(),
+                window: Some(window.clone()),
+            };
+            (purse, self.charge_of(window))
+        });
+        std::iter::once(balance).chain(windows)
+    }
+
+    /// What it takes out of one of its windows: what it costs without the fee.
+    #[must_use]
+    pub fn charge_of(&self, window: &Window) -> Amount {
+        window.charges(self.used())
+    }
+
+    /// What was used: what it costs without the fee, or in suspense its whole hold.
+    #[must_use]
+    pub fn used(&self) -> Amount {
+        match self.outcome {
+            Outcome::Settled => self.cost,
+            Outcome::Released => Amount::ZERO,
+            Outcome::Suspense => self.held,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(ppm: &u32) -> bool {
+    *ppm == 0
 }
 
 /// Where a record comes from: with its sequence, its identity in the ledger.

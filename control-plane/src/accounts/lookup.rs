@@ -54,15 +54,20 @@ impl Accounts {
     pub async fn lookup(&self, key: KeyHash) -> Result<LookupAnswer, AccountsError> {
         let row = sqlx::query(
             "SELECT s.value, k.org, k.name, k.kind, k.policy, k.expires_unix_s, k.revoked_unix_ms,
-                    k.disabled
+                    k.disabled, k.workspace, k.created_by
              FROM sequences s LEFT JOIN api_keys k ON k.id = $1 WHERE s.name = 'account'",
         )
         .bind(key.to_string())
         .fetch_one(self.database.readers())
         .await?;
+        let mut principal = principal_of(key, &row, self.clock.unix_s())?;
+        if let Ok(Principal { org, policy, .. }) = &mut principal {
+            let (workspace, member): (String, String) = (row.try_get(8)?, row.try_get(9)?);
+            self.limit_policy(policy, org, &workspace, &member).await?;
+        }
         Ok(LookupAnswer {
             account_sequence: unsigned(&row, 0)?,
-            principal: principal_of(key, &row, self.clock.unix_s())?,
+            principal,
         })
     }
 }

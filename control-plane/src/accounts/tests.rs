@@ -6,8 +6,9 @@ use crate::ledger::Ledger;
 use crate::sql::Engine;
 use crate::store::Epoch;
 use crate::testing::{TestDatabase, on_both};
-use shared::id::{OrgId, WorkspaceId};
+use shared::id::{LimitId, OrgId, WorkspaceId};
 use shared::key::SecretKey;
+use shared::limit::{Interval, Scope};
 use shared::money::Amount;
 use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
 use sqlx::Executor;
@@ -309,7 +310,51 @@ async fn the_first_start_is_only_once(f: Fixture) {
     assert!(refused.is_err());
 }
 
+async fn limits_reach_the_key_at_its_look_up(f: Fixture) {
+    let (org, _) = f.accounts.ensure_first_org("op", "Acme").await.unwrap();
+    let secret = f.accounts.create_key("op", &inference("one")).await;
+    let key = secret.unwrap().hash();
+    let id = LimitId::from(org.id.as_str());
+    let mut wake = f.accounts.subscribe();
+    let set = |interval, dollars: Option<i128>| {
+        let most = dollars.map(|dollars| Amount(dollars * Amount::USD.0));
+        let limit = (Scope::Org, &id, interval);
+        f.accounts.set_limit("op", &org.id, limit, most)
+    };
+    set(Interval::Daily, Some(5)).await.unwrap();
+    set(Interval::Monthly, Some(50)).await.unwrap();
+    let narrow = set(Interval::Weekly, Some(50)).await;
+    assert!(matches!(narrow, Err(AccountsError::Invalid { .. })));
+    let stranger = LimitId::from("user_x");
+    let limit = (Scope::Member, &stranger, Interval::Daily);
+    let unknown = f.accounts.set_limit("op", &org.id, limit, None).await;
+    assert!(unknown.is_err());
+    assert!(wake.has_changed().unwrap());
+    let terms = crate::ledger::Terms {
+        purchase_fee_ppm: 0,
+        spend_fee_ppm: 50_000,
+    };
+    let ledger = Ledger::open(f.on.database.clone(), f.clock.clone()).await;
+    let agreed = ledger.unwrap().set_terms(Epoch(1), &org.id, terms).await;
+    agreed.unwrap();
+    let answer = f.accounts.lookup(key).await.unwrap();
+    assert_eq!(answer.account_sequence, *wake.borrow_and_update());
+    let policy = answer.principal.unwrap().policy;
+    let amounts: Vec<_> = policy
+        .limits
+        .iter()
+        .map(|l| (l.interval, l.amount))
+        .collect();
+    let usd = |dollars: i128| Amount(dollars * Amount::USD.0);
+    assert_eq!(amounts.len(), 2);
+    assert!(amounts.contains(&(Interval::Monthly, usd(50))));
+    assert_eq!(policy.spend_fee_ppm, 50_000);
+    set(Interval::Daily, None).await.unwrap();
+    assert_eq!(f.accounts.limits(&org.id).await.unwrap().len(), 1);
+}
+
 on_both! {
+    limits_reach_the_key_at_its_look_up,
     a_keys_life,
     a_key_is_changed_and_edges_are_told,
     a_change_of_an_organisation_is_an_event,

@@ -3,7 +3,8 @@
 use super::{Answer, Deps, accounts_status, ledger_status};
 use crate::ledger::{Bill, BillLine, Billed, Terms};
 use crate::store::Epoch;
-use shared::id::{OrgId, ProviderSlug};
+use shared::id::{LimitId, OrgId, ProviderSlug};
+use shared::limit::{Interval, Scope};
 use shared::money::Amount;
 use shared::proto::admin as wire;
 use shared::usage::{self, Usage};
@@ -107,13 +108,69 @@ pub(super) async fn set_terms(
     message: wire::SetTermsRequest,
 ) -> Answer<wire::SetTermsResponse> {
     let org = find_org(deps, &message.org).await?;
-    let purchase_fee_ppm = message.purchase_fee_ppm;
-    let terms = Terms { purchase_fee_ppm };
+    let (purchase_fee_ppm, spend_fee_ppm) = (message.purchase_fee_ppm, message.spend_fee_ppm);
+    let terms = Terms {
+        purchase_fee_ppm,
+        spend_fee_ppm,
+    };
     let set = deps.ledger.set_terms(fence(deps)?, &org, terms).await;
     set.map_err(|error| ledger_status(&error))?;
-    let object = format!("{org} fee on purchases {purchase_fee_ppm} ppm");
+    let told = deps.accounts.org_changed(&org).await;
+    told.map_err(|error| accounts_status(&error))?;
+    let object = format!("{org} fee on purchases {purchase_fee_ppm} ppm, on spend {spend_fee_ppm}");
     record(deps, actor, "terms.set", &object).await?;
     Ok(Response::new(wire::SetTermsResponse {}))
+}
+
+pub(super) async fn set_limit(
+    deps: &Deps,
+    actor: &str,
+    message: wire::SetLimitRequest,
+) -> Answer<wire::SetLimitResponse> {
+    let org = find_org(deps, &message.org).await?;
+    let mut scopes = Scope::ALL.into_iter();
+    let scope = scopes.find(|one| one.as_str() == message.scope);
+    let scope = scope.ok_or_else(|| {
+        Status::invalid_argument("scope: one of member, workspace, org is expected")
+    })?;
+    let mut intervals = Interval::ALL.into_iter();
+    let interval = intervals.find(|one| one.as_str() == message.interval);
+    let interval = interval.ok_or_else(|| {
+        Status::invalid_argument("interval: one of daily, weekly, monthly, lifetime is expected")
+    })?;
+    let id = match scope {
+        Scope::Org if message.id.is_empty() => org.as_str(),
+        _ => &message.id,
+    };
+    let most =
+        match message.limit_usd.as_str() {
+            "" => None,
+            text => Some(text.parse::<Amount>().map_err(|error| {
+                Status::invalid_argument(format!("limit_usd: {text:?}: {error}"))
+            })?),
+        };
+    let limit = (scope, &LimitId::from(id), interval);
+    let set = deps.accounts.set_limit(actor, &org, limit, most).await;
+    set.map_err(|error| accounts_status(&error))?;
+    Ok(Response::new(wire::SetLimitResponse {}))
+}
+
+pub(super) async fn limits(
+    deps: &Deps,
+    message: wire::ListLimitsRequest,
+) -> Answer<wire::ListLimitsResponse> {
+    let org = find_org(deps, &message.org).await?;
+    let limits = deps.accounts.limits(&org).await;
+    let limits = limits.map_err(|error| accounts_status(&error))?;
+    let limits = limits.into_iter().map(|limit| wire::LimitRow {
+        scope: limit.scope.to_string(),
+        id: limit.id.to_string(),
+        interval: limit.interval.to_string(),
+        limit_usd: limit.amount.to_string(),
+    });
+    Ok(Response::new(wire::ListLimitsResponse {
+        limits: limits.collect(),
+    }))
 }
 
 pub(super) async fn reconcile(

@@ -3,8 +3,9 @@
 
 use super::{LedgerError, check_id};
 use crate::sql::{DatabaseError, bigint};
-use shared::id::{BootEpoch, NodeId, OrgId, ProviderSlug};
+use shared::id::{OrgId, ProviderSlug};
 use shared::key::KeyHash;
+use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::record::Origin;
 use std::fmt;
@@ -35,6 +36,23 @@ pub enum Account {
     Payable(OrgId, ProviderSlug),
     /// What a provider bills and no client is charged for: zero or below.
     Expense(OrgId),
+    /// Minus everything that leases and usage have drawn from a window of a limit. What a window
+    /// has left is its limit and this.
+    Window(OrgId, Window),
+    /// What one run of one node has of a window.
+    WindowLease(OrgId, Window, Origin),
+    /// What was used of a window.
+    WindowUsed(OrgId, Window),
+}
+
+/// An account's columns.
+pub(super) struct Stored {
+    pub(super) kind: String,
+    pub(super) org: String,
+    pub(super) origin: Origin,
+    pub(super) key: String,
+    pub(super) provider: String,
+    pub(super) window: String,
 }
 
 impl Account {
@@ -53,6 +71,29 @@ impl Account {
             Self::Cost(_) => "cost",
             Self::Payable(..) => "payable",
             Self::Expense(_) => "expense",
+            Self::Window(..) => "window",
+            Self::WindowLease(..) => "window_lease",
+            Self::WindowUsed(..) => "window_used",
+        }
+    }
+
+    /// Where leases of this purse come from.
+    #[must_use]
+    pub fn outside(purse: &Purse) -> Self {
+        let org = purse.org.clone();
+        match &purse.window {
+            None => Self::Available(org),
+            Some(window) => Self::Window(org, window.clone()),
+        }
+    }
+
+    /// The lease of this purse that a run has.
+    #[must_use]
+    pub fn lease(purse: &Purse, origin: Origin) -> Self {
+        let org = purse.org.clone();
+        match &purse.window {
+            None => Self::Lease(org, origin),
+            Some(window) => Self::WindowLease(org, window.clone(), origin),
         }
     }
 
@@ -65,13 +106,16 @@ impl Account {
             | Self::Purchases(_)
             | Self::Overrun(_)
             | Self::Cost(_)
-            | Self::Expense(_) => amount <= Amount::ZERO,
+            | Self::Expense(_)
+            | Self::Window(..) => amount <= Amount::ZERO,
             Self::Available(_)
             | Self::Lease(..)
             | Self::Usage(..)
             | Self::Suspense(_)
             | Self::Fees(_)
-            | Self::Payable(..) => amount >= Amount::ZERO,
+            | Self::Payable(..)
+            | Self::WindowLease(..)
+            | Self::WindowUsed(..) => amount >= Amount::ZERO,
         }
     }
 
@@ -89,14 +133,19 @@ impl Account {
             | Self::Fees(org)
             | Self::Cost(org)
             | Self::Payable(org, _)
-            | Self::Expense(org) => org,
+            | Self::Expense(org)
+            | Self::Window(org, _)
+            | Self::WindowLease(org, ..)
+            | Self::WindowUsed(org, _) => org,
         }
     }
 
     /// Of a lease, the run that holds it, as it is stored.
     pub(super) fn holder(&self) -> (&str, i64) {
         match self {
-            Self::Lease(_, origin) => (origin.node.as_str(), bigint(origin.epoch.0)),
+            Self::Lease(_, origin) | Self::WindowLease(_, _, origin) => {
+                (origin.node.as_str(), bigint(origin.epoch.0))
+            }
             _ => ("", 0),
         }
     }
@@ -117,14 +166,26 @@ impl Account {
         }
     }
 
-    /// The account of this stored kind with these stored columns.
-    pub(super) fn of(
-        kind: &str,
-        org: String,
-        holder: (String, u64),
-        key: &str,
-        provider: String,
-    ) -> Result<Self, LedgerError> {
+    /// Of what is about a window, the window, as it is stored.
+    pub(super) fn window(&self) -> String {
+        match self {
+            Self::Window(_, window)
+            | Self::WindowLease(_, window, _)
+            | Self::WindowUsed(_, window) => window.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The account of these stored columns.
+    pub(super) fn of(stored: Stored) -> Result<Self, LedgerError> {
+        let Stored {
+            kind,
+            org,
+            origin,
+            key,
+            provider,
+            window,
+        } = stored;
         let corrupt = |value: &str| {
             LedgerError::Database(DatabaseError::Corrupt {
                 what: "account",
@@ -133,7 +194,8 @@ impl Account {
         };
         check_id("organisation", &org)?;
         let org = OrgId::from(org);
-        Ok(match kind {
+        let parsed = || window.parse::<Window>().map_err(|_| corrupt(&window));
+        Ok(match kind.as_str() {
             "grants" => Self::Grants(org),
             "purchases" => Self::Purchases(org),
             "fees" => Self::Fees(org),
@@ -143,16 +205,12 @@ impl Account {
             "available" => Self::Available(org),
             "suspense" => Self::Suspense(org),
             "overrun" => Self::Overrun(org),
-            "usage" => Self::Usage(org, key.parse().map_err(|_| corrupt(key))?),
-            "lease" => {
-                let (node, epoch) = holder;
-                let origin = Origin {
-                    node: NodeId::from(node),
-                    epoch: BootEpoch(epoch),
-                };
-                Self::Lease(org, origin)
-            }
-            _ => return Err(corrupt(kind)),
+            "usage" => Self::Usage(org, key.parse().map_err(|_| corrupt(&key))?),
+            "lease" => Self::Lease(org, origin),
+            "window" => Self::Window(org, parsed()?),
+            "window_lease" => Self::WindowLease(org, parsed()?, origin),
+            "window_used" => Self::WindowUsed(org, parsed()?),
+            _ => return Err(corrupt(&kind)),
         })
     }
 }
@@ -165,6 +223,10 @@ impl fmt::Display for Account {
             Self::Lease(_, origin) => write!(f, ":{}:{}", origin.node, origin.epoch.0),
             Self::Usage(_, key) => write!(f, ":{key}"),
             Self::Payable(_, provider) => write!(f, ":{provider}"),
+            Self::Window(_, window) | Self::WindowUsed(_, window) => write!(f, ":{window}"),
+            Self::WindowLease(_, window, origin) => {
+                write!(f, ":{window}:{}:{}", origin.node, origin.epoch.0)
+            }
             _ => Ok(()),
         }
     }

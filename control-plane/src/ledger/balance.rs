@@ -7,9 +7,9 @@ use super::journal::Line;
 use shared::clock::Moment;
 use shared::id::{OrgId, ProviderSlug};
 use shared::key::KeyHash;
+use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::record::{Origin, Outcome, UsageRecord};
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -51,13 +51,23 @@ pub struct Charge {
     pub suspense: Amount,
     /// What providers are owed for what was settled.
     pub payable: BTreeMap<ProviderSlug, Amount>,
+    /// The platform's fee on what was settled.
+    pub fee: Amount,
+    /// What was used of windows of limits.
+    pub windows: BTreeMap<Window, Amount>,
 }
 
 impl Charge {
-    /// All of it.
+    /// What is charged without the fee.
     #[must_use]
     pub fn total(&self) -> Amount {
         self.usage.values().copied().sum::<Amount>() + self.suspense
+    }
+
+    /// True when nothing is charged to anything.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.total() == Amount::ZERO && self.windows.values().all(|used| *used == Amount::ZERO)
     }
 }
 
@@ -67,6 +77,10 @@ pub fn charges(records: &[UsageRecord]) -> BTreeMap<OrgId, Charge> {
     let mut charges: BTreeMap<OrgId, Charge> = BTreeMap::new();
     for record in records {
         let charge = charges.entry(record.org.clone()).or_default();
+        charge.fee += record.fee();
+        for window in &record.windows {
+            *charge.windows.entry(window.clone()).or_default() += record.charge_of(window);
+        }
         match record.outcome {
             Outcome::Settled => {
                 *charge.usage.entry(record.key).or_default() += record.cost;
@@ -93,23 +107,66 @@ pub fn accounts(org: &OrgId, charge: &Charge) -> impl Iterator<Item = Account> {
         Account::Overrun,
         Account::Suspense,
         Account::Cost,
+        Account::Fees,
     ];
     let own = own.map(|kind| kind(org.clone()));
-    usage.into_iter().chain(payable).chain(own)
+    let windows = charge.windows.keys();
+    let windows: Vec<_> = windows
+        .flat_map(|window| {
+            let kinds = [Account::Window, Account::WindowUsed];
+            kinds.map(|kind| kind(org.clone(), window.clone()))
+        })
+        .collect();
+    usage.into_iter().chain(payable).chain(own).chain(windows)
+}
+
+/// Takes `amount` out of `leases` in their order, and what they don't carry out of `rest`.
+fn take_from(
+    lines: &mut Vec<Line>,
+    purse: &Purse,
+    leases: &[(Origin, Amount)],
+    rest: Account,
+    amount: Amount,
+) {
+    let mut left = amount;
+    for (origin, holds) in leases {
+        let part = left.min(*holds).at_least_zero();
+        left -= part;
+        lines.push((Account::lease(purse, origin.clone()), -part));
+    }
+    lines.push((rest, -left));
+}
+
+/// The lines that a charge has on a window of a limit: what its leases don't carry is drawn from
+/// it all the same, for it was used.
+#[must_use]
+pub fn window_lines(purse: &Purse, used: Amount, leases: &[(Origin, Amount)]) -> Vec<Line> {
+    let Some(window) = purse.window.clone() else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    take_from(&mut lines, purse, leases, Account::outside(purse), used);
+    lines.push((Account::WindowUsed(purse.org.clone(), window), used));
+    lines
+}
+
+/// The lines of a fee.
+#[must_use]
+pub fn fee_lines(org: &OrgId, fee: Amount, leases: &[(Origin, Amount)]) -> Vec<Line> {
+    let (purse, overrun) = (Purse::from(org.clone()), Account::Overrun(org.clone()));
+    let mut lines = Vec::new();
+    take_from(&mut lines, &purse, leases, overrun, fee);
+    lines.push((Account::Fees(org.clone()), fee));
+    lines
 }
 
 /// The lines of a charge: out of `leases` in their order, the rest out of the overrun account,
 /// into usage and suspense; and what the usage costs into what its providers are owed.
 #[must_use]
 pub fn charge_lines(org: &OrgId, charge: &Charge, leases: &[(Origin, Amount)]) -> Vec<Line> {
-    let mut left = charge.total();
+    let (purse, overrun) = (Purse::from(org.clone()), Account::Overrun(org.clone()));
     let mut lines = Vec::new();
-    for (origin, holds) in leases {
-        let part = left.min(*holds).at_least_zero();
-        left -= part;
-        lines.push((Account::Lease(org.clone(), origin.clone()), -part));
-    }
-    lines.push((Account::Overrun(org.clone()), -left));
+    take_from(&mut lines, &purse, leases, overrun, charge.total());
     for (key, cost) in &charge.usage {
         lines.push((Account::Usage(org.clone(), *key), *cost));
     }
@@ -121,20 +178,6 @@ pub fn charge_lines(org: &OrgId, charge: &Charge, leases: &[(Origin, Amount)]) -
     }
     lines.push((Account::Cost(org.clone()), -cost));
     lines
-}
-
-/// The fee on an amount that is not below zero, in millionths of it: rounded once, half to even.
-#[must_use]
-pub fn fee(amount: Amount, ppm: u32) -> Amount {
-    const MILLION: i128 = 1_000_000;
-    let exact = amount.0.saturating_mul(i128::from(ppm));
-    let (whole, rest) = (exact / MILLION, exact % MILLION);
-    let up = match (rest * 2).cmp(&MILLION) {
-        Ordering::Less => 0,
-        Ordering::Equal => whole % 2,
-        Ordering::Greater => 1,
-    };
-    Amount(whole + up)
 }
 
 /// True when the lease of a run that was last heard of at `contact` is over at `now`. `replaced`:
@@ -180,23 +223,6 @@ mod tests {
                 Amount(granted),
                 "{available} {holds} {wanted} {least}"
             );
-        }
-    }
-
-    #[test]
-    fn a_fee_is_rounded_half_to_even() {
-        for (amount, ppm, expect) in [
-            (100, 50_000, 5),
-            (10, 50_000, 0),
-            (30, 50_000, 2),
-            (31, 50_000, 2),
-            (50, 50_000, 2),
-            (51, 50_000, 3),
-            (1_000_000, 1, 1),
-            (7, 0, 0),
-            (7, 1_000_000, 7),
-        ] {
-            assert_eq!(fee(Amount(amount), ppm), Amount(expect), "{amount} {ppm}");
         }
     }
 

@@ -5,12 +5,13 @@
 
 use super::account::Account;
 use super::journal::{Book, Kind, split};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, usage};
 use crate::sql::rows::{Cell, Table, Type, storable};
 use crate::sql::{amount, bigint, unsigned};
 use crate::store::Epoch;
 use shared::id::{OrgId, ProviderSlug};
 use shared::key::KeyHash;
+use shared::limit::Window;
 use shared::money::Amount;
 use shared::usage::Usage;
 use sqlx::{AssertSqlSafe, Row};
@@ -21,7 +22,7 @@ const LINES_MAX: usize = 200_000;
 /// Differences that are listed.
 const LISTED_MAX: usize = 100;
 
-const RECONCILIATIONS: Table<13> = Table {
+const RECONCILIATIONS: Table<16> = Table {
     name: "reconciliations",
     columns: [
         ("node", Type::Text),
@@ -37,6 +38,9 @@ const RECONCILIATIONS: Table<13> = Table {
         ("billed_nano", Type::Big),
         ("billed_pico_rem", Type::Small),
         ("unix_ms", Type::Big),
+        ("limit_windows", Type::Text),
+        ("fee_nano", Type::Big),
+        ("fee_pico_rem", Type::Small),
     ],
     conflict: "",
 };
@@ -105,6 +109,8 @@ struct Known {
     held: Amount,
     cost: Amount,
     done: bool,
+    windows: Vec<Window>,
+    fee_ppm: u32,
 }
 
 /// One record out of suspense.
@@ -206,7 +212,7 @@ impl Ledger {
             .await?;
         let mut known: HashMap<String, VecDeque<Known>> = HashMap::new();
         for row in &rows {
-            let id: String = row.try_get(11)?;
+            let id: String = row.try_get(13)?;
             known.entry(id).or_default().push_back(known_of(row)?);
         }
         Ok(known)
@@ -232,7 +238,7 @@ impl Ledger {
         let on_it: std::collections::HashSet<_> = ids.collect();
         let mut absent = Vec::new();
         for row in &rows {
-            let id: String = row.try_get(11)?;
+            let id: String = row.try_get(13)?;
             if !on_it.contains(id.as_str()) {
                 absent.push(known_of(row)?);
             }
@@ -271,14 +277,22 @@ impl Book {
     ) -> Result<(), LedgerError> {
         let (record, billed) = (one.record, one.billed);
         let (charged, beyond) = (one.charged(), billed - one.charged());
-        let lines = [
+        let fee = one.fee();
+        let mut lines = vec![
             (Account::Suspense(org.clone()), -record.held),
             (Account::Usage(org.clone(), record.key), charged),
-            (Account::Available(org.clone()), record.held - charged),
+            (Account::Fees(org.clone()), fee),
+            (Account::Available(org.clone()), record.held - charged - fee),
             (Account::Cost(org.clone()), -charged),
             (Account::Expense(org.clone()), -beyond),
             (Account::Payable(org.clone(), provider.clone()), billed),
         ];
+        for window in &record.windows {
+            let back = window.charges(record.held) - window.charges(charged);
+            let (org, window) = (org.clone(), window.clone());
+            lines.push((Account::WindowUsed(org.clone(), window.clone()), -back));
+            lines.push((Account::Window(org, window), back));
+        }
         let (node, epoch, sequence) = &record.place;
         let reference = format!("{node}/{epoch}/{sequence}");
         self.post(org, Kind::Reconcile, &reference, &lines).await
@@ -288,6 +302,13 @@ impl Book {
 impl Move<'_> {
     fn charged(&self) -> Amount {
         self.billed.min(self.record.held)
+    }
+
+    /// The platform's fee, as far as the hold covers it.
+    fn fee(&self) -> Amount {
+        let charged = self.charged();
+        let fee = charged.millionths(self.record.fee_ppm);
+        fee.min(self.record.held - charged)
     }
 }
 
@@ -300,7 +321,7 @@ impl Reconciled {
             self.settled += 1;
         }
         self.charged += charged;
-        self.returned += one.record.held - charged;
+        self.returned += one.record.held - charged - one.fee();
         self.expense += one.billed - charged;
     }
 
@@ -313,7 +334,7 @@ impl Reconciled {
 
 const KNOWN: &str = "u.held_nano, u.held_pico_rem, u.cost_nano, u.cost_pico_rem, u.node, u.epoch,
     u.sequence, u.org, u.key_id, u.endpoint,
-    CASE WHEN r.sequence IS NOT NULL THEN 'done' ELSE u.outcome END";
+    CASE WHEN r.sequence IS NOT NULL THEN 'done' ELSE u.outcome END, u.limit_windows, u.fee_ppm";
 const FROM: &str = "usage_records u LEFT JOIN reconciliations r
     ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence";
 
@@ -338,6 +359,8 @@ fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
         held: amount(row, 0)?,
         cost: amount(row, 2)?,
         done: state == "done",
+        windows: usage::windows_of(&row.try_get::<String, _>(11)?)?,
+        fee_ppm: u32::try_from(unsigned(row, 12)?).unwrap_or_default(),
     })
 }
 
@@ -346,10 +369,10 @@ fn row<'a>(
     provider: &'a ProviderSlug,
     one: &'a Move<'_>,
     unix_ms: u64,
-) -> Result<[Cell<'a>; 13], LedgerError> {
+) -> Result<[Cell<'a>; 16], LedgerError> {
     let record = one.record;
     let (held, charged) = (split(record.held)?, split(one.charged())?);
-    let billed = split(one.billed)?;
+    let (billed, fee) = (split(one.billed)?, split(one.fee())?);
     let (node, epoch, sequence) = &record.place;
     Ok([
         Cell::text(node),
@@ -365,5 +388,8 @@ fn row<'a>(
         Cell::Int(billed.0),
         Cell::from(billed.1),
         Cell::Int(bigint(unix_ms)),
+        Cell::from(usage::windows_text(&record.windows)),
+        Cell::Int(fee.0),
+        Cell::from(fee.1),
     ])
 }

@@ -49,7 +49,7 @@ async fn node(load: &Load, number: u64) -> (u64, Amount) {
         for org in &orgs {
             let request = LeaseRequest {
                 origin: origin.clone(),
-                org: org.clone(),
+                purse: org.clone().into(),
                 lease_id: format!("{number}-{sequence}-{org}"),
                 wanted: Amount::USD,
                 least: Amount(1),

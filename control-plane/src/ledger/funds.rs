@@ -3,13 +3,13 @@
 
 use super::account::Account;
 use super::journal::{Book, Kind};
-use super::{Ledger, LedgerError, balance, check_id, check_positive};
-use crate::sql::{bigint, unsigned};
+use super::{Ledger, LedgerError, check_id, check_positive};
+use crate::sql::unsigned;
 use crate::store::Epoch;
 use shared::id::OrgId;
 use shared::money::Amount;
 
-/// The largest fee, in millionths: half of a purchase.
+/// The largest fee, in millionths: half of a purchase, or of what a request costs.
 pub const FEE_PPM_MAX: u32 = 500_000;
 
 /// What is agreed with an organisation.
@@ -17,6 +17,8 @@ pub const FEE_PPM_MAX: u32 = 500_000;
 pub struct Terms {
     /// The fee on a purchase, in millionths of it.
     pub purchase_fee_ppm: u32,
+    /// The fee on what requests cost, in millionths of it.
+    pub spend_fee_ppm: u32,
 }
 
 impl Default for Terms {
@@ -24,6 +26,7 @@ impl Default for Terms {
     fn default() -> Self {
         Self {
             purchase_fee_ppm: 50_000,
+            spend_fee_ppm: 0,
         }
     }
 }
@@ -76,7 +79,7 @@ impl Ledger {
     ) -> Result<Movement, LedgerError> {
         check_move(org, reference, amount)?;
         let terms = self.terms_of(org).await?;
-        let fee = balance::fee(amount, terms.purchase_fee_ppm);
+        let fee = amount.millionths(terms.purchase_fee_ppm);
         let done = self.retried(|| async {
             let book = self.book_of(fence, org).await?;
             let lines = [
@@ -132,18 +135,23 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn terms_of(&self, org: &OrgId) -> Result<Terms, LedgerError> {
-        let row = sqlx::query("SELECT purchase_fee_ppm FROM org_terms WHERE org = $1")
-            .bind(org.as_str())
-            .fetch_optional(self.database.readers())
-            .await?;
+        let row =
+            sqlx::query("SELECT purchase_fee_ppm, spend_fee_ppm FROM org_terms WHERE org = $1")
+                .bind(org.as_str())
+                .fetch_optional(self.database.readers())
+                .await?;
         let Some(row) = row else {
             return Ok(self.terms);
         };
-        let purchase_fee_ppm = u32::try_from(unsigned(&row, 0)?).unwrap_or(FEE_PPM_MAX);
-        Ok(Terms { purchase_fee_ppm })
+        let ppm =
+            |column| unsigned(&row, column).map(|ppm| u32::try_from(ppm).unwrap_or(FEE_PPM_MAX));
+        Ok(Terms {
+            purchase_fee_ppm: ppm(0)?,
+            spend_fee_ppm: ppm(1)?,
+        })
     }
 
-    /// Agrees on terms, for purchases from now on.
+    /// Agrees on terms, for purchases and requests from now on.
     ///
     /// # Errors
     /// When they are beyond [`FEE_PPM_MAX`], this process no longer leads, or the database fails.
@@ -154,20 +162,22 @@ impl Ledger {
         terms: Terms,
     ) -> Result<(), LedgerError> {
         check_id("organisation", org.as_str())?;
-        if terms.purchase_fee_ppm > FEE_PPM_MAX {
+        if terms.purchase_fee_ppm.max(terms.spend_fee_ppm) > FEE_PPM_MAX {
             return Err(LedgerError::Invalid {
                 what: "fee",
-                reason: "at most 50 % of a purchase".to_owned(),
+                reason: "at most 50 %".to_owned(),
             });
         }
         self.retried(|| async {
             let mut book = self.book_of(fence, org).await?;
             sqlx::query(
-                "INSERT INTO org_terms (org, purchase_fee_ppm) VALUES ($1, $2)
-                 ON CONFLICT (org) DO UPDATE SET purchase_fee_ppm = excluded.purchase_fee_ppm",
+                "INSERT INTO org_terms (org, purchase_fee_ppm, spend_fee_ppm) VALUES ($1, $2, $3)
+                 ON CONFLICT (org) DO UPDATE SET purchase_fee_ppm = excluded.purchase_fee_ppm,
+                     spend_fee_ppm = excluded.spend_fee_ppm",
             )
             .bind(org.as_str())
-            .bind(bigint(u64::from(terms.purchase_fee_ppm)))
+            .bind(i64::from(terms.purchase_fee_ppm))
+            .bind(i64::from(terms.spend_fee_ppm))
             .execute(&mut **book.sql())
             .await?;
             book.commit().await

@@ -15,7 +15,9 @@ use crate::sql::rows::Cell;
 use crate::sql::{Engine, bigint};
 use crate::store::Epoch;
 pub use kind::Kind;
+pub(super) use read::purse;
 use shared::id::{BootEpoch, NodeId, OrgId};
+use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::record::Origin;
 use sqlx::{Any, Transaction};
@@ -61,21 +63,37 @@ impl Book {
         Ok(self.held(account))
     }
 
-    /// Of what [`Book::load_leases`] has read, what `org` has there now, oldest run first.
+    /// Of what [`Book::load_leases`] has read, what there is of `purse` now, oldest run first.
     #[must_use]
-    pub fn leases(&self, org: &OrgId, node: &NodeId) -> Vec<(Origin, Amount)> {
+    pub fn leases(&self, purse: &Purse, node: &NodeId) -> Vec<(Origin, Amount)> {
         let lease = |epoch| {
             let (node, epoch) = (node.clone(), BootEpoch(epoch));
-            Account::Lease(org.clone(), Origin { node, epoch })
+            Account::lease(purse, Origin { node, epoch })
         };
         self.balances
             .range(lease(0)..=lease(u64::MAX))
             .filter(|(_, holds)| **holds > Amount::ZERO)
             .filter_map(|(account, holds)| match account {
-                Account::Lease(_, origin) => Some((origin.clone(), *holds)),
+                Account::Lease(_, origin) | Account::WindowLease(_, _, origin) => {
+                    Some((origin.clone(), *holds))
+                }
                 _ => None,
             })
             .collect()
+    }
+
+    /// Of what [`Book::load_leases`] has read, the windows of `org` of which a lease is there.
+    #[must_use]
+    pub fn leased_windows(&self, org: &OrgId) -> BTreeSet<Window> {
+        let lent = self
+            .balances
+            .iter()
+            .filter(|(_, holds)| **holds > Amount::ZERO);
+        lent.filter_map(|(account, _)| match account {
+            Account::WindowLease(whose, window, _) if whose == org => Some(window.clone()),
+            _ => None,
+        })
+        .collect()
     }
 
     /// True when something of this kind was posted for `org` under this reference.
@@ -208,6 +226,7 @@ impl Book {
                 Cell::Int(epoch),
                 Cell::from(account.key()),
                 Cell::text(account.provider()),
+                Cell::from(account.window()),
                 Cell::Int(nano),
                 Cell::from(pico_rem),
             ]);

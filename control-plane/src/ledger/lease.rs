@@ -3,12 +3,13 @@
 
 use super::account::Account;
 use super::balance;
-use super::journal::{Book, Kind, split};
+use super::journal::{Book, Kind, purse, split};
 use super::{Ledger, LedgerError, check_id, check_positive};
 use crate::sql::{amount, bigint, unsigned};
 use crate::store::Epoch;
 use shared::clock::Moment;
-use shared::id::{NodeId, OrgId};
+use shared::id::NodeId;
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Origin;
 use sqlx::Row;
@@ -20,8 +21,8 @@ use std::time::Duration;
 pub struct LeaseRequest {
     /// Who asks.
     pub origin: Origin,
-    /// Whose money.
-    pub org: OrgId,
+    /// Of what.
+    pub purse: Purse,
     /// Made by the edge: the same request has the same id.
     pub lease_id: String,
     /// How much would be good to have.
@@ -37,7 +38,7 @@ pub struct Grant {
     pub granted: Amount,
     /// How long the lease lasts without contact, from when the edge sent its request.
     pub ttl: Duration,
-    /// What the organisation has left outside of leases.
+    /// What the purse has left outside of leases.
     pub available: Amount,
 }
 
@@ -46,8 +47,8 @@ pub struct Grant {
 pub struct ReleaseRequest {
     /// Who gives.
     pub origin: Origin,
-    /// Whose money.
-    pub org: OrgId,
+    /// Of what.
+    pub purse: Purse,
     /// Made by the edge: the same release has the same id.
     pub release_id: String,
     /// How much.
@@ -57,24 +58,25 @@ pub struct ReleaseRequest {
 /// Money in a lease.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Lease {
-    pub(super) org: OrgId,
+    pub(super) purse: Purse,
     pub(super) origin: Origin,
     pub(super) holds: Amount,
 }
 
 impl Ledger {
-    /// Moves money from an organisation's balance into a lease. Asked again with the same id, it
+    /// Moves money from a purse, which is an organisation's balance or a window of one of its
+    /// limits, into a lease. Asked again with the same id, it
     /// gives the same answer and moves nothing.
     ///
     /// # Errors
     /// When a value can't be accepted, the id was used by another run, a newer run of the node
-    /// exists, this process no longer leads, or the database fails.
+    /// exists, there is no such limit now, this process no longer leads, or the database fails.
     pub async fn acquire(
         &self,
         fence: Epoch,
         request: &LeaseRequest,
     ) -> Result<Grant, LedgerError> {
-        check_id("organisation", request.org.as_str())?;
+        check_id("organisation", request.purse.org.as_str())?;
         check_id("lease id", &request.lease_id)?;
         check_positive("wanted", request.wanted.max(request.least))?;
         let grant = self.retried(|| self.acquire_once(fence, request)).await?;
@@ -87,14 +89,16 @@ impl Ledger {
         fence: Epoch,
         request: &LeaseRequest,
     ) -> Result<Grant, LedgerError> {
-        let mut book = self.book_of(fence, &request.org).await?;
+        let mut book = self.book_of(fence, &request.purse.org).await?;
         let before = book.granted_before(request).await?;
-        let granted = match before {
-            Some(granted) => granted,
-            None => book.grant(request).await?,
+        let most = book.most(&request.purse, self.clock.unix_s()).await?;
+        let granted = match (before, most) {
+            (Some(granted), _) => granted,
+            (None, Some(most)) => book.grant(request, most).await?,
+            (None, None) => return Err(LedgerError::NoLimit),
         };
-        let available = Account::Available(request.org.clone());
-        let available = book.balance(&available).await?;
+        let outside = book.balance(&Account::outside(&request.purse)).await?;
+        let available = outside + most.unwrap_or_default();
         // Who has no money leaves no trace.
         if before.is_none() && granted > Amount::ZERO {
             book.commit().await?;
@@ -112,7 +116,7 @@ impl Ledger {
     /// # Errors
     /// When a value can't be accepted, this process no longer leads, or the database fails.
     pub async fn release(&self, fence: Epoch, request: &ReleaseRequest) -> Result<(), LedgerError> {
-        check_id("organisation", request.org.as_str())?;
+        check_id("organisation", request.purse.org.as_str())?;
         check_id("release id", &request.release_id)?;
         check_positive("amount", request.amount)?;
         self.retried(|| self.release_once(fence, request)).await?;
@@ -126,12 +130,13 @@ impl Ledger {
         request: &ReleaseRequest,
     ) -> Result<(), LedgerError> {
         let reference = format!("{}/{}", request.origin.node, request.release_id);
-        let mut book = self.book_of(fence, &request.org).await?;
-        if book.has(&request.org, Kind::Release, &reference).await? {
+        let org = &request.purse.org;
+        let mut book = self.book_of(fence, org).await?;
+        if book.has(org, Kind::Release, &reference).await? {
             return Ok(());
         }
         let mut part = Lease {
-            org: request.org.clone(),
+            purse: request.purse.clone(),
             origin: request.origin.clone(),
             holds: request.amount,
         };
@@ -165,15 +170,16 @@ impl Ledger {
     /// Every lease that holds money.
     pub(super) async fn leases(&self) -> Result<Vec<Lease>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT org, node, epoch, nano, pico_rem FROM balances
-             WHERE kind = 'lease' AND (nano > 0 OR pico_rem > 0) ORDER BY org, node, epoch",
+            "SELECT org, node, epoch, nano, pico_rem, limit_window FROM balances
+             WHERE kind IN ('lease', 'window_lease') AND (nano > 0 OR pico_rem > 0)
+             ORDER BY org, node, epoch, limit_window",
         )
         .fetch_all(self.database.readers())
         .await?;
         rows.iter()
             .map(|row| {
                 Ok(Lease {
-                    org: OrgId::from(row.try_get::<String, _>(0)?),
+                    purse: purse(row.try_get(0)?, &row.try_get::<String, _>(5)?)?,
                     origin: Origin {
                         node: NodeId::from(row.try_get::<String, _>(1)?),
                         epoch: shared::id::BootEpoch(unsigned(row, 2)?),
@@ -185,7 +191,8 @@ impl Ledger {
     }
 
     async fn reclaim(&self, fence: Epoch, lease: &Lease) -> Result<(), LedgerError> {
-        let (org, origin) = (&lease.org, &lease.origin);
+        let (purse, origin) = (&lease.purse, &lease.origin);
+        let org = &purse.org;
         let mut book = self.book_of(fence, org).await?;
         // Read again: the holder may have reported since.
         let lease = Lease {
@@ -193,19 +200,21 @@ impl Ledger {
             ..lease.clone()
         };
         let (node, epoch) = (&origin.node, origin.epoch.0);
-        let reference = format!("{node}/{epoch}/{}/{org}", self.clock.unix_ms());
+        let reference = format!("{node}/{epoch}/{}/{purse}", self.clock.unix_ms());
         book.give_back(Kind::Reclaim, &reference, &lease).await?;
         sqlx::query(
-            "UPDATE lease_grants SET reclaimed = 1 WHERE node = $1 AND epoch = $2 AND org = $3",
+            "UPDATE lease_grants SET reclaimed = 1
+             WHERE node = $1 AND epoch = $2 AND org = $3 AND limit_window = $4",
         )
         .bind(node.as_str())
         .bind(bigint(epoch))
         .bind(org.as_str())
+        .bind(window_text(purse))
         .execute(&mut **book.sql())
         .await?;
         book.commit().await?;
         tracing::warn!(
-            org = org.as_str(),
+            %purse,
             node = node.as_str(),
             epoch,
             usd = %lease.holds,
@@ -240,7 +249,8 @@ impl Book {
         request: &LeaseRequest,
     ) -> Result<Option<Amount>, LedgerError> {
         let row = sqlx::query(
-            "SELECT org, node, epoch, nano, pico_rem, reclaimed FROM lease_grants WHERE id = $1",
+            "SELECT org, node, epoch, nano, pico_rem, reclaimed, limit_window
+             FROM lease_grants WHERE id = $1",
         )
         .bind(request.lease_id.as_str())
         .fetch_optional(&mut **self.sql())
@@ -248,7 +258,8 @@ impl Book {
         let Some(row) = row else {
             return Ok(None);
         };
-        let same = row.try_get::<String, _>(0)? == request.org.as_str()
+        let same = row.try_get::<String, _>(0)? == request.purse.org.as_str()
+            && row.try_get::<String, _>(6)? == window_text(&request.purse)
             && row.try_get::<String, _>(1)? == request.origin.node.as_str()
             && unsigned(&row, 2)? == request.origin.epoch.0;
         if !same {
@@ -265,7 +276,8 @@ impl Book {
         }))
     }
 
-    async fn grant(&mut self, request: &LeaseRequest) -> Result<Amount, LedgerError> {
+    /// `most`: of a window, its limit.
+    async fn grant(&mut self, request: &LeaseRequest, most: Amount) -> Result<Amount, LedgerError> {
         let origin = &request.origin;
         let row = sqlx::query(
             "SELECT CAST(COALESCE(MAX(epoch), 0) AS BIGINT) FROM lease_grants WHERE node = $1",
@@ -278,29 +290,31 @@ impl Book {
             // Money for a run that is over would only lie there.
             return Err(LedgerError::Replaced { newer });
         }
-        let available = Account::Available(request.org.clone());
-        let lease = Account::Lease(request.org.clone(), origin.clone());
+        let purse = &request.purse;
+        let available = Account::outside(purse);
+        let lease = Account::lease(purse, origin.clone());
         self.load([&available, &lease]).await?;
-        let has = self.balance(&available).await?;
+        let has = most + self.balance(&available).await?;
         let holds = self.balance(&lease).await?;
         let granted = balance::grant(has, holds, request.wanted, request.least);
         if granted == Amount::ZERO {
             return Ok(granted);
         }
         let lines = [(available, -granted), (lease, granted)];
-        self.post(&request.org, Kind::Grant, &request.lease_id, &lines)
+        self.post(&purse.org, Kind::Grant, &request.lease_id, &lines)
             .await?;
         let (nano, pico_rem) = split(granted)?;
         sqlx::query(
-            "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed)
-             VALUES ($1, $2, $3, $4, $5, $6, 0)",
+            "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed,
+                 limit_window) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)",
         )
         .bind(request.lease_id.as_str())
-        .bind(request.org.as_str())
+        .bind(purse.org.as_str())
         .bind(origin.node.as_str())
         .bind(bigint(origin.epoch.0))
         .bind(nano)
         .bind(pico_rem)
+        .bind(window_text(purse))
         .execute(&mut **self.sql())
         .await?;
         Ok(granted)
@@ -314,17 +328,24 @@ impl Book {
     ) -> Result<(), LedgerError> {
         let lines = [
             (part.account(), -part.holds),
-            (Account::Available(part.org.clone()), part.holds),
+            (Account::outside(&part.purse), part.holds),
         ];
-        self.post(&part.org, kind, reference, &lines).await?;
-        self.cover(&part.org).await
+        let org = &part.purse.org;
+        self.post(org, kind, reference, &lines).await?;
+        self.cover(org).await
     }
 }
 
 impl Lease {
     fn account(&self) -> Account {
-        Account::Lease(self.org.clone(), self.origin.clone())
+        Account::lease(&self.purse, self.origin.clone())
     }
+}
+
+/// A purse's window as it is stored.
+fn window_text(purse: &Purse) -> String {
+    let window = purse.window.as_ref();
+    window.map(ToString::to_string).unwrap_or_default()
 }
 
 fn newest_runs<'a>(origins: impl Iterator<Item = &'a Origin>) -> BTreeMap<NodeId, u64> {

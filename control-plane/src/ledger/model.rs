@@ -188,7 +188,7 @@ impl Bench {
             } => {
                 let request = LeaseRequest {
                     origin: self.model.newest(*node),
-                    org: org(*o),
+                    purse: org(*o).into(),
                     lease_id: format!("l{id}"),
                     wanted: usd(*wanted),
                     least: usd(*least),
@@ -239,7 +239,7 @@ impl Bench {
     }
 
     async fn acquire(&mut self, request: LeaseRequest) {
-        let (org, wanted, least) = (&request.org, request.wanted, request.least);
+        let (org, wanted, least) = (&request.purse.org, request.wanted, request.least);
         let answer = self.ledger.acquire(FENCE, &request).await;
         if wanted.max(least) == Amount::ZERO {
             assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
@@ -280,7 +280,7 @@ impl Bench {
         let id = format!("r{id}");
         let request = ReleaseRequest {
             origin: origin.clone(),
-            org: org.clone(),
+            purse: org.clone().into(),
             release_id: id.clone(),
             amount,
         };

@@ -21,6 +21,7 @@ async fn a_purchase_pays_the_fee_of_its_terms_once(f: Fixture) {
     );
     let terms = Terms {
         purchase_fee_ppm: 10_000,
+        spend_fee_ppm: 20_000,
     };
     f.ledger.set_terms(FENCE, &f.org, terms).await.unwrap();
     assert_eq!(f.ledger.terms_of(&f.org).await.unwrap(), terms);
@@ -31,7 +32,8 @@ async fn a_purchase_pays_the_fee_of_its_terms_once(f: Fixture) {
     assert_eq!((totals.bought, totals.fees), (usd(140), usd(3)));
     assert_eq!(totals.given, usd(101));
     let greedy = Terms {
-        purchase_fee_ppm: FEE_PPM_MAX + 1,
+        spend_fee_ppm: FEE_PPM_MAX + 1,
+        ..terms
     };
     let refused = f.ledger.set_terms(FENCE, &f.org, greedy).await;
     assert!(matches!(refused, Err(LedgerError::Invalid { .. })));

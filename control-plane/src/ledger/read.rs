@@ -42,7 +42,8 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico_rem) AS BIGINT), org, kind
              FROM balances
-             WHERE kind NOT IN ('cost', 'payable', 'expense') AND ($1 = '' OR org = $1)
+             WHERE kind NOT IN ('cost', 'payable', 'expense', 'window', 'window_lease',
+                     'window_used') AND ($1 = '' OR org = $1)
              GROUP BY org, kind",
         )
         .bind(org)

@@ -5,7 +5,8 @@ use super::{Batch, LeaseRequest, Ledger, LedgerError, ReleaseRequest};
 use crate::security::guard::{EdgeDoor, must_be_own, node_of};
 use crate::sql::DatabaseError;
 use crate::store::Epoch;
-use shared::id::{BootEpoch, NodeId, OrgId};
+use shared::id::{BootEpoch, NodeId};
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::proto::ledger as wire;
 use shared::record::{Origin, UsageRecord};
@@ -57,7 +58,7 @@ impl wire::ledger_server::Ledger for LedgerService {
         let message = request.into_inner();
         let request = LeaseRequest {
             origin: origin(&node, &message.node_id, message.boot_epoch)?,
-            org: OrgId::from(message.org),
+            purse: purse(message.org, &message.window)?,
             lease_id: message.lease_id,
             wanted: pico("wanted_pico", &message.wanted_pico)?,
             least: pico("least_pico", &message.least_pico)?,
@@ -79,7 +80,7 @@ impl wire::ledger_server::Ledger for LedgerService {
         let message = request.into_inner();
         let request = ReleaseRequest {
             origin: origin(&node, &message.node_id, message.boot_epoch)?,
-            org: OrgId::from(message.org),
+            purse: purse(message.org, &message.window)?,
             release_id: message.release_id,
             amount: pico("amount_pico", &message.amount_pico)?,
         };
@@ -122,6 +123,11 @@ fn origin(node: &NodeId, named: &str, epoch: u64) -> Result<Origin, Status> {
     })
 }
 
+fn purse(org: String, window: &str) -> Result<Purse, Status> {
+    super::journal::purse(org, window)
+        .map_err(|_| Status::invalid_argument(format!("window: {window:?} is no window")))
+}
+
 fn pico(field: &str, text: &str) -> Result<Amount, Status> {
     text.parse().map(Amount).map_err(|_| {
         Status::invalid_argument(format!(
@@ -144,7 +150,7 @@ fn status(error: &LedgerError) -> Status {
             tracing::error!(error = %text, "two runs of a node have used one boot epoch");
             Status::data_loss(text)
         }
-        LedgerError::Replaced { .. } => Status::failed_precondition(text),
+        LedgerError::Replaced { .. } | LedgerError::NoLimit => Status::failed_precondition(text),
         LedgerError::Invalid { .. } => Status::invalid_argument(text),
         LedgerError::Unsound(_) | LedgerError::Database(_) => {
             tracing::error!(error = %text, "the ledger refuses to post");

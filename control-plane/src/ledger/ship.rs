@@ -9,6 +9,7 @@ use crate::sql::rows::storable;
 use crate::sql::{DatabaseError, bigint, unsigned};
 use crate::store::Epoch;
 use shared::id::{BootEpoch, OrgId};
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::{Origin, UsageRecord};
 use sqlx::{AssertSqlSafe, Row};
@@ -86,7 +87,7 @@ impl Ledger {
         }
         let rows = sqlx::query(
             "SELECT DISTINCT org FROM balances
-             WHERE kind = 'lease' AND node = $1 AND epoch < $2 AND (nano > 0 OR pico_rem > 0)",
+             WHERE kind IN ('lease', 'window_lease') AND node = $1 AND epoch < $2 AND (nano > 0 OR pico_rem > 0)",
         )
         .bind(batch.origin.node.as_str())
         .bind(bigint(batch.origin.epoch.0))
@@ -182,22 +183,41 @@ impl Book {
         }
         let mut moved = false;
         for org in orgs {
-            for (from, holds) in self.leases(org, &origin.node) {
-                if from.epoch >= origin.epoch || !inherited.contains(&from.epoch) {
-                    continue;
-                }
-                let (node, to) = (&origin.node, origin.epoch.0);
-                let reference = format!("{node}/{}/{to}/{org}", from.epoch.0);
-                if self.has(org, Kind::Inherit, &reference).await? {
-                    continue;
-                }
-                let lines = [
-                    (Account::Lease(org.clone(), from), -holds),
-                    (Account::Lease(org.clone(), origin.clone()), holds),
-                ];
-                self.post(org, Kind::Inherit, &reference, &lines).await?;
-                moved = true;
+            let mut purses = vec![Purse::from(org.clone())];
+            purses.extend(self.leased_windows(org).into_iter().map(|window| Purse {
+                org: org.clone(),
+                window: Some(window),
+            }));
+            for purse in &purses {
+                moved |= self.inherit_of(purse, origin, inherited).await?;
             }
+        }
+        Ok(moved)
+    }
+
+    async fn inherit_of(
+        &mut self,
+        purse: &Purse,
+        origin: &Origin,
+        inherited: &[BootEpoch],
+    ) -> Result<bool, LedgerError> {
+        let mut moved = false;
+        for (from, holds) in self.leases(purse, &origin.node) {
+            if from.epoch >= origin.epoch || !inherited.contains(&from.epoch) {
+                continue;
+            }
+            let (node, to) = (&origin.node, origin.epoch.0);
+            let reference = format!("{node}/{}/{to}/{purse}", from.epoch.0);
+            if self.has(&purse.org, Kind::Inherit, &reference).await? {
+                continue;
+            }
+            let lines = [
+                (Account::lease(purse, from), -holds),
+                (Account::lease(purse, origin.clone()), holds),
+            ];
+            self.post(&purse.org, Kind::Inherit, &reference, &lines)
+                .await?;
+            moved = true;
         }
         Ok(moved)
     }
@@ -217,18 +237,37 @@ impl Book {
             .collect();
         self.load(&touched).await?;
         for (org, charge) in charges {
-            if charge.total() == Amount::ZERO {
+            if charge.is_nothing() {
                 continue;
             }
-            let mut leases = self.leases(&org, &origin.node);
-            // The run's own lease first, then those of the node's other runs, newest first: a run
-            // may spend what it has taken over before that is posted.
-            leases.sort_by_key(|(run, _)| (run != origin, Reverse(run.epoch)));
-            let lines: Vec<Line> = balance::charge_lines(&org, &charge, &leases);
+            let purse = Purse::from(org.clone());
+            let leases = self.leases_for(&purse, origin);
+            let mut lines: Vec<Line> = balance::charge_lines(&org, &charge, &leases);
+            for (window, used) in charge.windows {
+                let purse = Purse {
+                    org: org.clone(),
+                    window: Some(window),
+                };
+                let leases = self.leases_for(&purse, origin);
+                lines.extend(balance::window_lines(&purse, used, &leases));
+            }
             let reference = format!("{}/{}/{before}/{org}", origin.node, origin.epoch.0);
             self.post(&org, Kind::Usage, &reference, &lines).await?;
+            if charge.fee > Amount::ZERO {
+                let leases = self.leases_for(&purse, origin);
+                let lines = balance::fee_lines(&org, charge.fee, &leases);
+                self.post(&org, Kind::Fee, &reference, &lines).await?;
+            }
             self.cover(&org).await?;
         }
         Ok(())
+    }
+
+    /// The run's own lease first, then those of the node's other runs, newest first: a run may
+    /// spend what it has taken over before that is posted.
+    fn leases_for(&self, purse: &Purse, origin: &Origin) -> Vec<(Origin, Amount)> {
+        let mut leases = self.leases(purse, &origin.node);
+        leases.sort_by_key(|(run, _)| (run != origin, Reverse(run.epoch)));
+        leases
     }
 }

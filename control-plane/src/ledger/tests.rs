@@ -49,12 +49,14 @@ pub(super) fn record(
         ttft_ms: 3,
         attempts: 1,
         upstream_id: "up".to_owned(),
+        windows: Vec::new(),
+        fee_ppm: 0,
     }
 }
 
 pub(super) struct Fixture {
     pub(super) ledger: Ledger,
-    on: TestDatabase,
+    pub(super) on: TestDatabase,
     pub(super) clock: Clock,
     pub(super) org: OrgId,
 }
@@ -96,7 +98,7 @@ impl Fixture {
     ) -> Result<Grant, LedgerError> {
         let request = LeaseRequest {
             origin,
-            org: self.org.clone(),
+            purse: self.org.clone().into(),
             lease_id: id.to_owned(),
             wanted: usd(wanted),
             least: usd(1),
@@ -170,7 +172,7 @@ async fn a_dollars_life(f: Fixture) {
     assert_eq!(f.totals().await, expect);
     let release = ReleaseRequest {
         origin: run("n", 1),
-        org: f.org.clone(),
+        purse: f.org.clone().into(),
         release_id: "r1".to_owned(),
         amount: usd(5),
     };
@@ -418,7 +420,7 @@ async fn ids_and_amounts_are_checked(f: Fixture) {
     for (id, wanted) in [("", 1), ("a b", 1), ("l", 0)] {
         let request = LeaseRequest {
             origin: run("n", 1),
-            org: f.org.clone(),
+            purse: f.org.clone().into(),
             lease_id: id.to_owned(),
             wanted: usd(wanted),
             least: Amount::ZERO,

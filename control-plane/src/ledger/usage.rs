@@ -3,11 +3,12 @@
 
 use super::LedgerError;
 use super::journal::{Book, split};
-use crate::sql::bigint;
 use crate::sql::rows::{Cell, Table, Type};
+use crate::sql::{DatabaseError, bigint};
+use shared::limit::Window;
 use shared::record::{Origin, Outcome, UsageRecord};
 
-const RECORDS: Table<29> = Table {
+const RECORDS: Table<33> = Table {
     name: "usage_records",
     columns: [
         ("node", Type::Text),
@@ -39,6 +40,10 @@ const RECORDS: Table<29> = Table {
         ("ttft_ms", Type::Big),
         ("attempts", Type::Big),
         ("upstream_id", Type::Text),
+        ("limit_windows", Type::Text),
+        ("fee_ppm", Type::Big),
+        ("fee_nano", Type::Big),
+        ("fee_pico_rem", Type::Small),
     ],
     conflict: "",
 };
@@ -68,9 +73,30 @@ pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
     }
 }
 
+/// Windows as they are stored.
+pub(super) fn windows_text(windows: &[Window]) -> String {
+    let texts: Vec<_> = windows.iter().map(ToString::to_string).collect();
+    texts.join(" ")
+}
+
+/// The inverse of [`windows_text`].
+///
+/// # Errors
+/// When one of them is none.
+pub(super) fn windows_of(text: &str) -> Result<Vec<Window>, LedgerError> {
+    let parsed = text.split_ascii_whitespace().map(str::parse);
+    parsed.collect::<Result<_, _>>().map_err(|_| {
+        LedgerError::Database(DatabaseError::Corrupt {
+            what: "windows of limits",
+            value: text.to_owned(),
+        })
+    })
+}
+
 /// In the order of [`RECORDS`].
-fn row<'a>(origin: &'a Origin, record: &'a UsageRecord) -> Result<[Cell<'a>; 29], LedgerError> {
+fn row<'a>(origin: &'a Origin, record: &'a UsageRecord) -> Result<[Cell<'a>; 33], LedgerError> {
     let (held, cost) = (split(record.held)?, split(record.cost)?);
+    let fee = split(record.fee())?;
     let usage = serde_json::to_string(&record.usage).map_err(|error| LedgerError::Invalid {
         what: "usage",
         reason: error.to_string(),
@@ -106,5 +132,9 @@ fn row<'a>(origin: &'a Origin, record: &'a UsageRecord) -> Result<[Cell<'a>; 29]
         Cell::Int(bigint(record.ttft_ms)),
         Cell::Int(i64::from(record.attempts)),
         Cell::text(&record.upstream_id),
+        Cell::from(windows_text(&record.windows)),
+        Cell::Int(i64::from(record.fee_ppm)),
+        Cell::Int(fee.0),
+        Cell::from(fee.1),
     ])
 }

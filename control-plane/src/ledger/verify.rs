@@ -1,10 +1,12 @@
 //! Are the books right? Everything is computed anew from the journal and the usage detail, inside
 //! one read transaction, and compared with what the ledger believes.
 
-use super::account::Account;
-use super::{Ledger, LedgerError, rollup};
+use super::account::{Account, Stored};
+use super::{Ledger, LedgerError, rollup, usage};
 use crate::sql::{amount, unsigned};
+use shared::id::{BootEpoch, NodeId, OrgId};
 use shared::money::Amount;
+use shared::record::Origin;
 use sqlx::{AnyConnection, Row};
 use std::collections::BTreeMap;
 
@@ -42,7 +44,9 @@ impl Ledger {
         numbers(&mut transaction, &mut verdict).await?;
         postings(&mut transaction, &mut verdict).await?;
         balances(&mut transaction, &mut verdict).await?;
-        usage(&mut transaction, &mut verdict).await?;
+        records(&mut transaction, &mut verdict).await?;
+        windows(&mut transaction, &mut verdict).await?;
+        fees(&mut transaction, &mut verdict).await?;
         watermarks(&mut transaction, &mut verdict).await?;
         rollup::verify(&mut transaction, &mut verdict).await?;
         Ok(verdict)
@@ -97,10 +101,10 @@ async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), 
     let rows = sqlx::query(
         "SELECT b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id,
                 CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
-                CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT), b.provider
+                CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT), b.provider, b.limit_window
          FROM balances b LEFT JOIN posting_lines l ON l.account = b.account
          GROUP BY b.nano, b.pico_rem, b.account, b.kind, b.org, b.node, b.epoch, b.key_id,
-                  b.provider",
+                  b.provider, b.limit_window",
     )
     .fetch_all(&mut *sql)
     .await?;
@@ -108,11 +112,18 @@ async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), 
     for row in &rows {
         let (holds, posted) = (amount(row, 0)?, amount(row, 8)?);
         let name: String = row.try_get(2)?;
-        let kind: String = row.try_get(3)?;
-        let holder = (row.try_get(5)?, unsigned(row, 6)?);
-        let key: String = row.try_get(7)?;
         let org: String = row.try_get(4)?;
-        let account = Account::of(&kind, org.clone(), holder, &key, row.try_get(10)?)?;
+        let account = Account::of(Stored {
+            kind: row.try_get(3)?,
+            org: org.clone(),
+            origin: Origin {
+                node: NodeId::from(row.try_get::<String, _>(5)?),
+                epoch: BootEpoch(unsigned(row, 6)?),
+            },
+            key: row.try_get(7)?,
+            provider: row.try_get(10)?,
+            window: row.try_get(11)?,
+        })?;
         if account.to_string() != name {
             verdict.problem(format!("{name} is filed as {account}"));
         }
@@ -145,7 +156,7 @@ async fn balances(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), 
 
 /// What keys were charged, and what is in suspense, is the sum of the records, and of what was
 /// settled against bills.
-async fn usage(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+async fn records(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
     let mut expected: BTreeMap<String, Amount> = BTreeMap::new();
     let rows = sqlx::query(
         "SELECT CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(cost_pico_rem) AS BIGINT),
@@ -200,6 +211,92 @@ async fn usage(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), Led
     }
     for (account, records) in expected {
         verdict.problem(format!("{account} lacks {records} USD of its records"));
+    }
+    Ok(())
+}
+
+/// What was used of each window is the sum of the records that held from it.
+async fn windows(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+    let mut expected: BTreeMap<String, Amount> = BTreeMap::new();
+    let rows = sqlx::query(
+        "SELECT CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(cost_pico_rem) AS BIGINT),
+                CAST(SUM(held_nano) AS BIGINT), CAST(SUM(held_pico_rem) AS BIGINT),
+                org, outcome, limit_windows, CAST(COUNT(*) AS BIGINT)
+         FROM usage_records WHERE limit_windows <> '' GROUP BY org, outcome, limit_windows
+         UNION ALL
+         SELECT CAST(SUM(charged_nano) AS BIGINT), CAST(SUM(charged_pico_rem) AS BIGINT),
+                CAST(SUM(held_nano) AS BIGINT), CAST(SUM(held_pico_rem) AS BIGINT),
+                org, 'reconciled', limit_windows, 0
+         FROM reconciliations WHERE limit_windows <> '' GROUP BY org, limit_windows",
+    )
+    .fetch_all(&mut *sql)
+    .await?;
+    for row in &rows {
+        let (cost, held) = (amount(row, 0)?, amount(row, 2)?);
+        let org: String = row.try_get(4)?;
+        let outcome: String = row.try_get(5)?;
+        let used = match outcome.as_str() {
+            "settled" => cost,
+            "suspense" => held,
+            "reconciled" => cost - held,
+            _ => Amount::ZERO,
+        };
+        let count = i128::from(unsigned(row, 7)?);
+        for window in usage::windows_of(&row.try_get::<String, _>(6)?)? {
+            let each = window.charges(Amount::ZERO);
+            let used = match each {
+                Amount::ZERO => used,
+                each => Amount(each.0 * count),
+            };
+            let account = Account::WindowUsed(OrgId::from(org.as_str()), window);
+            *expected.entry(account.to_string()).or_default() += used;
+        }
+    }
+    let rows =
+        sqlx::query("SELECT nano, pico_rem, account FROM balances WHERE kind = 'window_used'")
+            .fetch_all(sql)
+            .await?;
+    for row in &rows {
+        let account: String = row.try_get(2)?;
+        let (holds, records) = (
+            amount(row, 0)?,
+            expected.remove(&account).unwrap_or_default(),
+        );
+        if holds != records {
+            verdict.problem(format!(
+                "{account} holds {holds} USD, its records add up to {records} USD"
+            ));
+        }
+    }
+    expected.retain(|_, amount| *amount != Amount::ZERO);
+    for (account, records) in expected {
+        verdict.problem(format!("{account} lacks {records} USD of its records"));
+    }
+    Ok(())
+}
+
+/// What was posted as a fee on spending, and on what a bill settled, is the sum of the records'.
+async fn fees(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
+    let rows = sqlx::query(
+        "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico_rem) AS BIGINT), org FROM (
+             SELECT l.nano AS nano, l.pico_rem AS pico_rem, l.org AS org
+             FROM posting_lines l
+             JOIN postings p ON p.org = l.org AND p.number = l.number
+             WHERE p.kind IN ('fee', 'reconcile') AND l.account = 'fees:' || l.org
+             UNION ALL
+             SELECT -fee_nano, -fee_pico_rem, org FROM usage_records
+             UNION ALL
+             SELECT -fee_nano, -fee_pico_rem, org FROM reconciliations
+         ) AS fees GROUP BY org HAVING SUM(nano) * 1000 + SUM(pico_rem) <> 0 LIMIT 100",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &rows {
+        let org: String = row.try_get(2)?;
+        let more = amount(row, 0)?;
+        verdict.problem(format!(
+            "the fees of {org} are {more} USD more than those of its records"
+        ));
     }
     Ok(())
 }

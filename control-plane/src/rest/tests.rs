@@ -149,7 +149,7 @@ impl Fixture {
         };
         let lease = LeaseRequest {
             origin: origin.clone(),
-            org: self.org.clone(),
+            purse: self.org.clone().into(),
             lease_id: format!("l{sequence}"),
             wanted: cost,
             least: cost,
@@ -183,6 +183,8 @@ impl Fixture {
             ttft_ms: 10,
             attempts: 1,
             upstream_id: "up".to_owned(),
+            windows: Vec::new(),
+            fee_ppm: 0,
         };
         let batch = Batch {
             origin,

@@ -31,6 +31,7 @@ async fn everything_counts_once() {
     let edge = caller().pair(plane.edge()).connect(&plane).await.unwrap();
     let mut ledger = edge.ledger();
     let acquire = wire::AcquireLeaseRequest {
+        window: String::new(),
         node_id: "edge-1".to_owned(),
         boot_epoch: 1,
         org: org.clone(),
@@ -67,6 +68,7 @@ async fn everything_counts_once() {
     let refused = ledger.ship(ship(vec![broken])).await;
     assert_eq!(code(refused), Code::InvalidArgument);
     let release = wire::ReleaseLeaseRequest {
+        window: String::new(),
         node_id: "edge-1".to_owned(),
         boot_epoch: 1,
         org,
@@ -91,6 +93,7 @@ async fn an_organisation_without_money_gets_no_lease() {
     let plane = Plane::start().await;
     let edge = caller().pair(plane.edge()).connect(&plane).await.unwrap();
     let acquire = wire::AcquireLeaseRequest {
+        window: String::new(),
         node_id: "edge-1".to_owned(),
         boot_epoch: 1,
         org: "org_poor".to_owned(),
@@ -101,6 +104,7 @@ async fn an_organisation_without_money_gets_no_lease() {
     let lease = body(edge.ledger().acquire_lease(acquire.clone()).await);
     assert_eq!((&*lease.granted_pico, &*lease.available_pico), ("0", "0"));
     let odd = wire::AcquireLeaseRequest {
+        window: String::new(),
         wanted_pico: "1.5".to_owned(),
         ..acquire
     };

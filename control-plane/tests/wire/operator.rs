@@ -167,10 +167,7 @@ async fn money_is_given_once_and_the_books_are_in_order() {
         let expect = (refunded, "12.5");
         assert_eq!((response.refunded, &*response.available_usd), expect);
     }
-    let terms = wire::SetTermsRequest {
-        org: String::new(),
-        purchase_fee_ppm: 0,
-    };
+    let terms = wire::SetTermsRequest::default();
     body(admin.set_terms(terms).await);
     let bill = wire::ReconcileBillRequest {
         provider: "acme".to_owned(),

@@ -10,6 +10,7 @@ mod connect;
 mod endpoints;
 mod fleet;
 mod keys;
+mod limits;
 mod money;
 mod people;
 mod pki;
@@ -133,6 +134,9 @@ enum Command {
     /// Organisations' money.
     #[command(subcommand)]
     Credits(money::CreditsCommand),
+    /// What members, workspaces and organisations may use in a window of time.
+    #[command(subcommand)]
+    Limits(limits::LimitsCommand),
     /// Who has changed what, newest first.
     Audit {
         /// How many entries.
@@ -246,6 +250,7 @@ async fn execute(args: AdminArgs) -> Result<Report, Failed> {
             rankings::explain(&to, endpoint, region.unwrap_or_default()).await
         }
         Command::Credits(command) => money::credits(&to, command).await,
+        Command::Limits(command) => limits::limits(&to, command).await,
         Command::Audit { limit } => money::audit(&to, limit).await,
         Command::Ledger(money::LedgerCommand::Verify) => money::verify(&to).await,
         Command::Ledger(money::LedgerCommand::Reconcile(bill)) => bill::reconcile(&to, bill).await,

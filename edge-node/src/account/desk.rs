@@ -1,9 +1,10 @@
-//! All organisations' leases on this node, and who waits for more. One mutex, no system calls
-//! under it. Deliberately not here: the calls to the ledger ([`super::topup`]).
+//! What this node has leased of balances and of windows of limits, and who waits for more. A
+//! request sets aside from all its purses or from none. One mutex, no system calls under it.
+//! Deliberately not here: the calls to the ledger ([`super::topup`]).
 
-use super::lease::{Lease, Reserve, Time};
+use super::lease::{Lease, Time};
 use shared::clock::Moment;
-use shared::id::OrgId;
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::task::lock;
 use std::collections::HashMap;
@@ -11,8 +12,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Organisations with a lease on one node; more are refused until one is empty.
-pub(super) const ORGS_MAX: usize = 100_000;
+/// Purses with a lease on one node; more are refused until one is empty.
+pub(super) const PURSES_MAX: usize = 100_000;
 
 /// How a flight to the ledger ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,19 +29,40 @@ pub(super) enum Landed {
 /// What the desk says to a request.
 #[derive(Debug)]
 pub(super) enum Desk {
-    /// This much is set aside. `low`: time to ask for more.
+    /// This much is set aside. `low`: time to ask for more of something.
     Set { amount: Amount, low: bool },
-    /// The organisation can't pay: it has `left` here and `outside` elsewhere.
-    Poor { left: Amount, outside: Amount },
+    /// This purse does not carry it.
+    Poor(Box<Poor>),
     /// There is too little, and the ledger was not to be asked.
     Short,
-    /// Wait for this flight; `start`: and start it.
-    Wait {
-        landing: watch::Receiver<Landed>,
-        start: bool,
-    },
-    /// No room for another organisation.
+    /// Wait for these flights.
+    Wait(Vec<Flight>),
+    /// No room for another purse.
     Crowded,
+}
+
+/// A purse that does not carry a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Poor {
+    /// Which.
+    pub(super) purse: Purse,
+    /// What is left of it here,
+    pub(super) left: Amount,
+    /// what is left of it at the ledger,
+    pub(super) outside: Amount,
+    /// and what requests in flight here hold.
+    pub(super) held: Amount,
+}
+
+/// A question to the ledger on its way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// About what.
+    pub(super) purse: Purse,
+    /// How it ends.
+    pub(super) landing: watch::Receiver<Landed>,
+    /// It is for the caller to start it.
+    pub(super) start: bool,
 }
 
 /// What a flight asks for.
@@ -63,13 +85,13 @@ pub(super) struct Granted {
     pub(super) amount: Amount,
     /// How long it lasts without contact.
     pub(super) ttl: Duration,
-    /// What the organisation has outside of leases.
+    /// What the purse has outside of leases.
     pub(super) outside: Amount,
 }
 
 /// The desk.
 pub(super) struct Leases {
-    orgs: Mutex<HashMap<OrgId, Entry>>,
+    purses: Mutex<HashMap<Purse, Entry>>,
     refused_for: Duration,
 }
 
@@ -97,59 +119,69 @@ impl Leases {
     /// A desk without leases. A refusal of the ledger is believed for `refused_for`.
     pub(super) fn new(refused_for: Duration) -> Self {
         Self {
-            orgs: Mutex::default(),
+            purses: Mutex::default(),
             refused_for,
         }
     }
 
-    /// Sets aside `ceiling`; or what there is, if it is at least `least` (above zero unless the
-    /// ceiling is zero) and the ledger gives no more, or may not be asked; or says what to do.
+    /// Sets aside `ceiling` from each of `purses`; or what the poorest of them has, if it is at
+    /// least `least` (above zero unless the ceiling is zero) and the ledger gives no more, or may
+    /// not be asked; or says what to do.
     pub(super) fn reserve(
         &self,
-        org: &OrgId,
+        purses: &[Purse],
         (ceiling, least): (Amount, Amount),
         may_ask: bool,
         time: Time,
     ) -> Desk {
-        let mut orgs = lock(&self.orgs);
-        if !orgs.contains_key(org) && !make_room(&mut orgs) {
-            return Desk::Crowded;
-        }
-        let entry = orgs.entry(org.clone()).or_default();
-        let part = match entry.lease.reserve(ceiling, least, time) {
-            Reserve::Whole => return entry.set(ceiling, time),
-            Reserve::Part(part) => Some(part),
-            Reserve::Short => None,
-        };
-        if !may_ask {
-            return match part {
-                Some(part) => entry.take(part, time),
-                None => Desk::Short,
+        let mut entries = lock(&self.purses);
+        let mut amount = ceiling;
+        let mut poor: Option<Poor> = None;
+        for purse in purses {
+            if !entries.contains_key(purse) && !make_room(&mut entries) {
+                return Desk::Crowded;
+            }
+            let entry = entries.entry(purse.clone()).or_default();
+            let needs = entry.lease.asked(purse.part(ceiling));
+            let left = entry.lease.available(time);
+            if left >= needs {
+                continue;
+            }
+            let most = if may_ask {
+                let fresh = |refused: &Refused| time.now < refused.at.plus(self.refused_for);
+                let Some(Refused { outside, .. }) = entry.refused.filter(fresh) else {
+                    continue;
+                };
+                if left + outside < purse.part(least) {
+                    let held = entry.lease.held();
+                    worst(&mut poor, purse, (left, outside, held));
+                    continue;
+                }
+                // The ledger did not give the ceiling: what it has must do.
+                left + outside.at_least_zero()
+            } else {
+                if left < purse.part(least) || left <= Amount::ZERO {
+                    return Desk::Short;
+                }
+                left
             };
+            if purse.part(amount) > most {
+                amount = most;
+            }
         }
-        let left = entry.lease.available(time);
-        let fresh = |refused: &Refused| time.now < refused.at.plus(self.refused_for);
-        let Some(Refused { outside, .. }) = entry.refused.filter(fresh) else {
-            return entry.wait(ceiling - left);
-        };
-        if left + outside < least {
-            return Desk::Poor { left, outside };
+        if let Some(poor) = poor {
+            return Desk::Poor(Box::new(poor));
         }
-        // The ledger did not give the ceiling: what it has must do.
-        let most = ceiling.min(left + outside);
-        match part {
-            Some(part) if most <= left => entry.take(part, time),
-            _ => entry.wait(most - left),
-        }
+        take(&mut entries, purses, amount, time)
     }
 
     /// Joins or starts a flight in the background, if it is time for one.
-    pub(super) fn refill(&self, org: &OrgId, time: Time) -> bool {
-        let mut orgs = lock(&self.orgs);
-        let Some(entry) = orgs.get_mut(org) else {
+    pub(super) fn refill(&self, purse: &Purse, time: Time) -> bool {
+        let mut entries = lock(&self.purses);
+        let Some(entry) = entries.get_mut(purse) else {
             return false;
         };
-        if entry.flight.is_some() || time.now < entry.quiet_until || !entry.lease.low(time) {
+        if !entry.is_low(time) {
             return false;
         }
         entry.flight = Some(watch::channel(Landed::Flying).0);
@@ -158,9 +190,9 @@ impl Leases {
 
     /// What the flight that was just started asks for. `fresh_id` is used unless an earlier
     /// question is unanswered.
-    pub(super) fn ask(&self, org: &OrgId, fresh_id: String, time: Time) -> Ask {
-        let mut orgs = lock(&self.orgs);
-        let entry = orgs.entry(org.clone()).or_default();
+    pub(super) fn ask(&self, purse: &Purse, fresh_id: String, time: Time) -> Ask {
+        let mut entries = lock(&self.purses);
+        let entry = entries.entry(purse.clone()).or_default();
         let available = entry.lease.available(time);
         let target = entry.lease.target(time.now) - available;
         let least = entry.least.take().unwrap_or(Amount(1));
@@ -176,14 +208,14 @@ impl Leases {
     }
 
     /// The ledger has answered.
-    pub(super) fn granted(&self, org: &OrgId, ask: &Ask, granted: Granted, now: Moment) {
+    pub(super) fn granted(&self, purse: &Purse, ask: &Ask, granted: Granted, now: Moment) {
         let Granted {
             amount,
             ttl,
             outside,
         } = granted;
-        let mut orgs = lock(&self.orgs);
-        let entry = orgs.entry(org.clone()).or_default();
+        let mut entries = lock(&self.purses);
+        let entry = entries.entry(purse.clone()).or_default();
         entry.unanswered = None;
         if amount > Amount::ZERO {
             entry.lease.grant(amount, ttl, ask.sent.plus(ttl));
@@ -197,9 +229,9 @@ impl Leases {
     }
 
     /// The flight found nobody. `forget`: the question itself was refused, ask anew next time.
-    pub(super) fn failed(&self, org: &OrgId, forget: bool, now: Moment) {
-        let mut orgs = lock(&self.orgs);
-        let Some(entry) = orgs.get_mut(org) else {
+    pub(super) fn failed(&self, purse: &Purse, forget: bool, now: Moment) {
+        let mut entries = lock(&self.purses);
+        let Some(entry) = entries.get_mut(purse) else {
             return;
         };
         if forget {
@@ -210,87 +242,133 @@ impl Leases {
     }
 
     /// A hold was not begun after all.
-    pub(super) fn undo(&self, org: &OrgId, amount: Amount, now: Moment) {
-        self.end(org, amount, Amount::ZERO, now);
+    pub(super) fn undo(&self, purses: &[Purse], held: Amount, now: Moment) {
+        for purse in purses {
+            self.end(purse, purse.part(held), Amount::ZERO, now);
+        }
     }
 
-    /// A hold has ended.
-    pub(super) fn end(&self, org: &OrgId, held: Amount, charged: Amount, now: Moment) {
-        let mut orgs = lock(&self.orgs);
-        let entry = orgs.entry(org.clone()).or_default();
+    /// A hold has ended, as far as it is about this purse.
+    pub(super) fn end(&self, purse: &Purse, held: Amount, charged: Amount, now: Moment) {
+        let mut entries = lock(&self.purses);
+        let entry = entries.entry(purse.clone()).or_default();
         entry.lease.end(held, charged, now);
     }
 
     /// Takes over what an earlier run left.
-    pub(super) fn inherit(&self, org: &OrgId, amount: Amount, ttl: Duration, until: Moment) {
-        let mut orgs = lock(&self.orgs);
-        let entry = orgs.entry(org.clone()).or_default();
+    pub(super) fn inherit(&self, purse: &Purse, amount: Amount, ttl: Duration, until: Moment) {
+        let mut entries = lock(&self.purses);
+        let entry = entries.entry(purse.clone()).or_default();
         entry.lease.grant(amount, ttl, until);
     }
 
-    /// All organisations' available money.
+    /// All balances' available money.
     pub(super) fn available(&self, time: Time) -> Amount {
-        let orgs = lock(&self.orgs);
-        orgs.values().map(|entry| entry.lease.available(time)).sum()
+        let entries = lock(&self.purses);
+        let balances = entries.iter().filter(|(purse, _)| purse.window.is_none());
+        balances.map(|(_, entry)| entry.lease.available(time)).sum()
+    }
+
+    /// Up to `most` purses: what holds have set aside of each, and what is left for new ones.
+    pub(super) fn shown(&self, most: usize, time: Time) -> Vec<(Purse, Amount, Amount)> {
+        let entries = lock(&self.purses);
+        let entries = entries.iter().take(most);
+        let shown = entries.map(|(purse, entry)| {
+            let lease = &entry.lease;
+            (purse.clone(), lease.held(), lease.available(time))
+        });
+        shown.collect()
     }
 
     /// Takes out what has expired.
-    pub(super) fn expire(&self, time: Time) -> Vec<(OrgId, Amount)> {
+    pub(super) fn expire(&self, time: Time) -> Vec<(Purse, Amount)> {
         self.withdraw(|lease| lease.expired(time))
     }
 
     /// Takes out what nobody has used since `before`; all when it is none.
-    pub(super) fn withdraw_idle(&self, before: Option<Moment>) -> Vec<(OrgId, Amount)> {
+    pub(super) fn withdraw_idle(&self, before: Option<Moment>) -> Vec<(Purse, Amount)> {
         self.withdraw(|lease| before.is_none_or(|before| lease.idle(before)))
     }
 
-    fn withdraw(&self, which: impl Fn(&Lease) -> bool) -> Vec<(OrgId, Amount)> {
-        let mut orgs = lock(&self.orgs);
+    fn withdraw(&self, which: impl Fn(&Lease) -> bool) -> Vec<(Purse, Amount)> {
+        let mut entries = lock(&self.purses);
         let mut taken = Vec::new();
-        for (org, entry) in orgs.iter_mut() {
+        for (purse, entry) in entries.iter_mut() {
             if entry.flight.is_some() || !which(&entry.lease) {
                 continue;
             }
             let amount = entry.lease.withdraw();
             if amount > Amount::ZERO {
-                taken.push((org.clone(), amount));
+                taken.push((purse.clone(), amount));
             }
         }
-        orgs.retain(|_, entry| !entry.disposable());
+        entries.retain(|_, entry| !entry.disposable());
         taken
     }
 }
 
-impl Entry {
-    fn set(&self, amount: Amount, time: Time) -> Desk {
-        let low = self.flight.is_none() && time.now >= self.quiet_until && self.lease.low(time);
-        Desk::Set { amount, low }
+/// Sets `amount` aside from all purses if all have it; else asks for what is missing.
+fn take(entries: &mut HashMap<Purse, Entry>, purses: &[Purse], amount: Amount, time: Time) -> Desk {
+    let mut flights = Vec::new();
+    for purse in purses {
+        let Some(entry) = entries.get_mut(purse) else {
+            continue;
+        };
+        let missing = purse.part(amount) - entry.lease.available(time);
+        if missing > Amount::ZERO {
+            let (landing, start) = entry.wait(missing);
+            let purse = purse.clone();
+            flights.push(Flight {
+                purse,
+                landing,
+                start,
+            });
+        }
     }
+    if !flights.is_empty() {
+        return Desk::Wait(flights);
+    }
+    let mut low = false;
+    for purse in purses {
+        if let Some(entry) = entries.get_mut(purse) {
+            entry.lease.take(purse.part(amount));
+            low |= entry.is_low(time);
+        }
+    }
+    Desk::Set { amount, low }
+}
 
-    fn take(&mut self, part: Amount, time: Time) -> Desk {
-        self.lease.take(part);
-        self.set(part, time)
+/// Of limits the broadest is told: what helps with a narrower one would not help with it. A limit
+/// comes before the balance, which credits would not make up for.
+fn worst(poor: &mut Option<Poor>, purse: &Purse, (left, outside, held): (Amount, Amount, Amount)) {
+    let breadth = |purse: &Purse| purse.window.as_ref().map(|window| window.interval);
+    let broader = |other: &Poor| breadth(purse) > breadth(&other.purse);
+    if poor.as_ref().is_none_or(broader) {
+        *poor = Some(Poor {
+            purse: purse.clone(),
+            left,
+            outside,
+            held,
+        });
+    }
+}
+
+impl Entry {
+    fn is_low(&self, time: Time) -> bool {
+        self.flight.is_none() && time.now >= self.quiet_until && self.lease.low(time)
     }
 
     /// The flight brings at least `short`, if the ledger has that.
-    fn wait(&mut self, short: Amount) -> Desk {
+    fn wait(&mut self, short: Amount) -> (watch::Receiver<Landed>, bool) {
         let short = short.max(Amount(1));
         self.wanted += short;
         self.least = Some(self.least.map_or(short, |other| other.min(short)));
-        match &self.flight {
-            Some(flight) => Desk::Wait {
-                landing: flight.subscribe(),
-                start: false,
-            },
-            None => {
-                let (flight, landing) = watch::channel(Landed::Flying);
-                self.flight = Some(flight);
-                Desk::Wait {
-                    landing,
-                    start: true,
-                }
-            }
+        if let Some(flight) = &self.flight {
+            return (flight.subscribe(), false);
         }
+        let (flight, landing) = watch::channel(Landed::Flying);
+        self.flight = Some(flight);
+        (landing, true)
     }
 
     fn land(&mut self, landed: Landed) {
@@ -305,9 +383,9 @@ impl Entry {
     }
 }
 
-fn make_room(orgs: &mut HashMap<OrgId, Entry>) -> bool {
-    if orgs.len() >= ORGS_MAX {
-        orgs.retain(|_, entry| !entry.disposable());
+fn make_room(entries: &mut HashMap<Purse, Entry>) -> bool {
+    if entries.len() >= PURSES_MAX {
+        entries.retain(|_, entry| !entry.disposable());
     }
-    orgs.len() < ORGS_MAX
+    entries.len() < PURSES_MAX
 }

@@ -3,11 +3,11 @@
 //! prices and limits).
 
 use super::Accounts;
-use super::wal::book::charge;
 use super::wal::{OpenHold, Progress};
 use crate::failure::Fault;
 use shared::clock::Moment;
 use shared::id::{EndpointId, GenerationId, ModelId, ProviderSlug, Version};
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Outcome;
 use shared::usage::Usage;
@@ -68,23 +68,26 @@ pub struct Hold {
     pub receipt: Receipt,
     accounts: Arc<Accounts>,
     open: Arc<OpenHold>,
+    net: Amount,
     marked: Option<Moment>,
 }
 
 impl Hold {
-    pub(super) fn new(accounts: Arc<Accounts>, open: Arc<OpenHold>) -> Self {
+    pub(super) fn new(accounts: Arc<Accounts>, open: Arc<OpenHold>, net: Amount) -> Self {
         Self {
             receipt: Receipt::default(),
             accounts,
             open,
+            net,
             marked: None,
         }
     }
 
-    /// How much is set aside: the ceiling or less, never less than the least.
+    /// How much is set aside for what the request costs, the fee apart: the ceiling or less, never
+    /// less than the least.
     #[must_use]
     pub fn amount(&self) -> Amount {
-        self.open.held
+        self.net
     }
 
     /// Logs the receipt as progress: at once the first time, then at most once a second; other
@@ -116,10 +119,17 @@ impl Drop for Hold {
             Outcome::Released
         };
         let end = self.open.end(progress, outcome);
-        let charged = charge(&end);
+        let (charged, used) = (end.charge(), end.used());
         self.accounts.log.end(end);
-        let now = self.accounts.clock.now();
-        let open = &self.open;
-        self.accounts.desk.end(&open.org, open.held, charged, now);
+        let (desk, now) = (&self.accounts.desk, self.accounts.clock.now());
+        let Self { open, .. } = self;
+        desk.end(&Purse::from(open.org.clone()), open.held, charged, now);
+        for window in &open.windows {
+            let purse = Purse {
+                org: open.org.clone(),
+                window: Some(window.clone()),
+            };
+            desk.end(&purse, window.holds(open.held), window.charges(used), now);
+        }
     }
 }

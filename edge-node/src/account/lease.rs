@@ -51,17 +51,6 @@ struct Burn {
     at: Moment,
 }
 
-/// What a try to reserve gave.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reserve {
-    /// The ceiling is set aside.
-    Whole,
-    /// There is less than the ceiling, but at least the least; nothing is set aside yet.
-    Part(Amount),
-    /// There is not even the least.
-    Short,
-}
-
 impl Lease {
     /// What new holds may take.
     pub(super) fn available(&self, time: Time) -> Amount {
@@ -89,21 +78,18 @@ impl Lease {
         self.limit = (!whole).then_some(self.left - self.held);
     }
 
-    /// Looks whether `ceiling` can be set aside, and does so.
-    pub(super) fn reserve(&mut self, ceiling: Amount, least: Amount, time: Time) -> Reserve {
+    /// A hold of this size is asked for: what is leased ahead follows from the largest.
+    pub(super) fn asked(&mut self, ceiling: Amount) -> Amount {
         self.largest = self.largest.max(ceiling);
-        let available = self.available(time);
-        if ceiling <= available {
-            self.take(ceiling);
-            return Reserve::Whole;
-        }
-        if available >= least && available > Amount::ZERO {
-            return Reserve::Part(available);
-        }
-        Reserve::Short
+        ceiling
     }
 
-    /// Sets aside `amount`, which [`Lease::reserve`] said there is.
+    /// What open holds have set aside.
+    pub(super) fn held(&self) -> Amount {
+        self.held
+    }
+
+    /// Sets aside `amount`, which is there.
     pub(super) fn take(&mut self, amount: Amount) {
         self.held += amount;
         self.open += 1;
@@ -204,19 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_short_lease_says_what_there_is() {
+    fn an_over_run_is_a_debt() {
         let mut lease = Lease::default();
-        assert_eq!(lease.reserve(Amount(5), Amount(1), at(0)), Reserve::Short);
         lease.grant(Amount(100), TTL, second(60));
-        let mut reserve = |ceiling, least| lease.reserve(Amount(ceiling), Amount(least), at(0));
-        assert_eq!(reserve(60, 10), Reserve::Whole);
-        assert_eq!(reserve(60, 10), Reserve::Part(Amount(40)));
-        assert_eq!(reserve(60, 41), Reserve::Short);
-        assert_eq!(reserve(0, 0), Reserve::Whole, "what is free is free");
+        lease.take(Amount(60));
+        assert_eq!(lease.available(at(0)), Amount(40));
         lease.take(Amount(40));
         lease.end(Amount(60), Amount(70), second(1));
         lease.end(Amount(40), Amount(40), second(1));
-        lease.end(Amount(0), Amount(0), second(1));
         assert_eq!(lease.left, Amount(-10), "an over-run is a debt");
         assert_eq!(lease.available(at(1)), Amount::ZERO);
         assert!(!lease.empty() && lease.idle(second(2)));
@@ -227,7 +208,7 @@ mod tests {
         let mut lease = Lease::default();
         lease.grant(Amount(10_000), TTL, second(60));
         assert!(!lease.low(at(0)));
-        lease.reserve(Amount(100), Amount(1), at(0));
+        lease.asked(Amount(100));
         assert_eq!(lease.target(second(0)), Amount(6_400));
         for now in 0..30 {
             lease.take(Amount(100));
@@ -257,15 +238,11 @@ mod tests {
             for (kind, a, b) in steps {
                 match kind {
                     0 => { lease.grant(Amount(a), TTL, second(60)); granted += a; }
-                    1 => match lease.reserve(Amount(a), Amount(b.min(a)), at(0)) {
-                        Reserve::Whole => open.push(Amount(a)),
-                        Reserve::Part(amount) => {
-                            prop_assert!(amount.0 < a && amount.0 >= b.min(a));
-                            lease.take(amount);
-                            open.push(amount);
-                        }
-                        Reserve::Short => {}
-                    },
+                    1 => {
+                        let amount = Amount(a).min(lease.available(at(0)));
+                        lease.take(amount);
+                        open.push(amount);
+                    }
                     2 => if let Some(held) = open.pop() {
                         let charged = Amount(b.min(held.0));
                         lease.end(held, charged, second(0));

@@ -3,13 +3,13 @@
 //! owns). Everything found here is a function of the files alone, so that a kill in the middle
 //! changes nothing: the next start finds the same. Deliberately not here: shipping.
 
-use super::wal::book::charge;
 use super::wal::reader::Records;
 use super::wal::{
     Book, LeaseBook, MAGIC, Position, RECOVERED, Record, Returning, Scanned, check_magic, encode,
     scan, segments, sync_dir,
 };
-use shared::id::{BootEpoch, NodeId, OrgId};
+use shared::id::{BootEpoch, NodeId};
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::{Outcome, UsageRecord};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,8 +59,8 @@ pub(super) struct Found {
     pub(super) epochs: Vec<OldEpoch>,
     /// The largest epoch that was ever used here.
     pub(super) highest: BootEpoch,
-    /// By organisation.
-    pub(super) leases: BTreeMap<OrgId, Inherited>,
+    /// By purse.
+    pub(super) leases: BTreeMap<Purse, Inherited>,
     /// Money on its way back that the ledger may not know of.
     pub(super) returning: Vec<Returning>,
     /// The epochs that leases and returns come from.
@@ -116,21 +116,25 @@ struct ClosedEpoch {
 /// What a run had when it ended.
 struct Left {
     contact_unix_ms: u64,
-    leases: BTreeMap<OrgId, LeaseBook>,
+    leases: BTreeMap<Purse, LeaseBook>,
     returning: Vec<Returning>,
 }
 
 impl Left {
-    fn carry_into(&self, leases: &mut BTreeMap<OrgId, Inherited>, unix_ms: u64) {
+    fn carry_into(&self, leases: &mut BTreeMap<Purse, Inherited>, unix_ms: u64) {
         let age_ms = unix_ms.saturating_sub(self.contact_unix_ms);
         let age = Duration::from_millis(age_ms);
-        for (org, lease) in &self.leases {
+        for (purse, lease) in &self.leases {
+            // What was drawn from a window that is over matters to nobody here any more.
+            if lease.left < Amount::ZERO && is_past(purse, unix_ms) {
+                continue;
+            }
             // A debt (more spent than granted) is carried whatever its age.
             if lease.left > Amount::ZERO && age_ms >= lease.ttl_ms {
                 continue;
             }
             let ttl = Duration::from_millis(lease.ttl_ms);
-            let sum = leases.entry(org.clone()).or_insert(Inherited {
+            let sum = leases.entry(purse.clone()).or_insert(Inherited {
                 left: Amount::ZERO,
                 ttl,
                 age,
@@ -180,8 +184,10 @@ fn close_epoch(dir: &Path, node: &NodeId, epoch: BootEpoch) -> io::Result<Closed
     };
     let last_fill = fills.last().map_or(0, |end| end.sequence);
     for fill in &fills {
-        let lease = book.leases.entry(fill.org.clone()).or_default();
-        lease.left -= charge(fill);
+        for (purse, charged) in fill.charges() {
+            let lease = book.leases.entry(purse).or_default();
+            lease.left -= charged;
+        }
     }
     Ok(ClosedEpoch {
         left: Left {
@@ -200,6 +206,13 @@ fn close_epoch(dir: &Path, node: &NodeId, epoch: BootEpoch) -> io::Result<Closed
             bytes: folder_bytes(dir)?,
         },
     })
+}
+
+/// True of a window that has ended.
+fn is_past(purse: &Purse, unix_ms: u64) -> bool {
+    let window = purse.window.as_ref();
+    let end = window.and_then(|window| window.interval.end(window.start));
+    end.is_some_and(|end| end <= unix_ms / 1000)
 }
 
 /// Which sequences are in the log.

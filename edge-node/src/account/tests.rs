@@ -1,3 +1,5 @@
+mod limits;
+
 use super::*;
 use crate::control::fake::{Fake, eventually};
 use shared::id::{GenerationId, OrgId, Version};
@@ -7,6 +9,7 @@ use shared::proto::ledger::ReleaseLeaseRequest;
 use shared::proto::ledger::ledger_client::LedgerClient;
 use shared::record::Outcome;
 use std::collections::HashSet;
+use std::time::Duration;
 
 struct Bench {
     tasks: Tasks,
@@ -17,10 +20,10 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(balance: i128) -> Self {
+    async fn new(money: i128) -> Self {
         let tasks = Tasks::new();
         let fake = Fake::start(&tasks).await;
-        fake.with(|state| state.balance.insert(org(), balance));
+        fake.with(|state| state.balance.insert(balance(), money));
         let ms = Duration::from_millis;
         Self {
             clock: Clock::manual(),
@@ -90,7 +93,7 @@ impl Bench {
     /// No money was made or lost: balance + leases out + charges = what there was.
     fn check_sum(&self, total: i128, on_nodes: Amount) {
         self.fake.with(|state| {
-            let balance = state.balance[&org()];
+            let balance = state.balance[&balance()];
             let charged = state.charged().0;
             let parts = (balance, on_nodes.0, charged);
             assert_eq!(balance + on_nodes.0 + charged, total, "{parts:?}");
@@ -123,6 +126,10 @@ fn names(dir: &Path) -> Vec<PathBuf> {
         .collect();
     names.sort();
     names
+}
+
+fn balance() -> Purse {
+    org().into()
 }
 
 fn org() -> OrgId {
@@ -365,7 +372,7 @@ async fn a_stop_ships_the_rest_and_gives_leases_back() {
     drop(open);
     let finished = || *accounts.finished.borrow();
     eventually("finished", finished).await;
-    let balance = bench.fake.with(|state| state.balance[&org()]);
+    let balance = bench.fake.with(|state| state.balance[&balance()]);
     assert_eq!(balance, 10_000 - 710);
     assert_eq!((accounts.outbox_records(), bench.records()), (0, 2));
     assert_eq!(accounts.available(), Amount::ZERO);
@@ -382,7 +389,7 @@ async fn an_idle_lease_goes_back_exactly_once() {
     eventually("returned", || {
         bench
             .fake
-            .with(|state| state.lose_answers == 0 && state.balance[&org()] == 10_000 - 10)
+            .with(|state| state.lose_answers == 0 && state.balance[&balance()] == 10_000 - 10)
     })
     .await;
     assert_eq!(accounts.available(), Amount::ZERO);
@@ -405,7 +412,10 @@ async fn a_return_that_was_not_confirmed_is_told_by_the_next_run_first() {
     let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
     let taken_over = || second.taken_over.load(Ordering::Relaxed);
     eventually("taken over", taken_over).await;
-    assert_eq!(bench.fake.with(|state| state.balance[&org()]), 10_000 - 10);
+    assert_eq!(
+        bench.fake.with(|state| state.balance[&balance()]),
+        10_000 - 10
+    );
     assert_eq!(second.available(), Amount::ZERO);
     assert_eq!(second.log.with_book(|book| book.returning.len()), 0);
 }
@@ -426,7 +436,7 @@ async fn an_inherited_lease_can_be_returned() {
     let back = || {
         bench
             .fake
-            .with(|state| state.balance[&org()] == 10_000 - 10)
+            .with(|state| state.balance[&balance()] == 10_000 - 10)
     };
     eventually("returned", back).await;
 }
@@ -515,7 +525,7 @@ async fn twenty_kills_are_exact() {
             .collect();
         assert_eq!(names.len(), suspended.len());
         assert_eq!(names.into_iter().collect::<HashSet<_>>(), suspended);
-        let out = state.balance[&org()] + last.available().0 + state.charged().0;
+        let out = state.balance[&balance()] + last.available().0 + state.charged().0;
         assert!(out <= 10_000_000, "money was made: {out}");
     });
 }

@@ -2,16 +2,18 @@
 //! background, returns. A request never waits longer than the deadline, and what an unanswered
 //! question was granted is found again under the same id. Deliberately not here: arithmetic.
 
+use super::Accounts;
 use super::desk::{Ask, Desk, Granted, Landed};
+use super::refuse::{self, billing_unavailable};
 use super::wal::{Record, Returning};
-use super::{Accounts, billing_unavailable, payment_required};
 use crate::control::{ControlClient, Unanswered};
 use crate::failure::{Failure, Fault};
 use crate::metrics::shed;
 use shared::clock::Moment;
-use shared::id::OrgId;
 use shared::key::hex;
+use shared::limit::Purse;
 use shared::money::Amount;
+use shared::policy::Principal;
 use shared::proto::ledger::ledger_client::LedgerClient;
 use shared::proto::ledger::{AcquireLeaseRequest, AcquireLeaseResponse, ReleaseLeaseRequest};
 use std::sync::Arc;
@@ -28,26 +30,28 @@ impl Accounts {
     /// Sets money aside, asking the ledger when there is too little.
     pub(super) async fn reserve(
         self: &Arc<Self>,
-        org: &OrgId,
-        ceiling: Amount,
-        least: Amount,
+        principal: &Principal,
+        purses: &[Purse],
+        (ceiling, least): (Amount, Amount),
     ) -> Result<Amount, Failure> {
         let deadline = Instant::now() + self.timers.topup;
         let mut may_ask = true;
         loop {
-            let desk = self
-                .desk
-                .reserve(org, (ceiling, least), may_ask, self.time());
-            match desk {
+            let time = self.time();
+            match self.desk.reserve(purses, (ceiling, least), may_ask, time) {
                 Desk::Set { amount, low } => {
-                    if low && self.desk.refill(org, self.time()) {
-                        self.fly(org);
+                    let low = purses.iter().filter(|_| low);
+                    for purse in low.filter(|purse| self.desk.refill(purse, time)) {
+                        self.fly(purse);
                     }
                     return Ok(amount);
                 }
-                Desk::Poor { left, outside } => return Err(payment_required(least, left, outside)),
+                Desk::Poor(poor) => {
+                    let now = self.clock.unix_s();
+                    return Err(refuse::poor(principal, &poor, least, now));
+                }
                 Desk::Crowded => {
-                    shed("lease_orgs");
+                    shed("lease_purses");
                     let text = "this node serves too many organisations now; try again";
                     return Err(billing_unavailable(Fault::Gateway, text));
                 }
@@ -55,13 +59,15 @@ impl Accounts {
                     let text = "the credit balance can't be checked now; try again";
                     return Err(billing_unavailable(Fault::ControlPlane, text));
                 }
-                Desk::Wait { mut landing, start } => {
-                    if start {
-                        self.fly(org);
+                Desk::Wait(flights) => {
+                    for flight in flights.iter().filter(|flight| flight.start) {
+                        self.fly(&flight.purse);
                     }
-                    let landed = landing.wait_for(|landed| *landed != Landed::Flying);
-                    let landed = tokio::time::timeout_at(deadline, landed).await;
-                    may_ask = matches!(landed, Ok(Ok(landed)) if *landed == Landed::Answered);
+                    for mut flight in flights {
+                        let landed = flight.landing.wait_for(|landed| *landed != Landed::Flying);
+                        let landed = tokio::time::timeout_at(deadline, landed).await;
+                        may_ask &= matches!(landed, Ok(Ok(landed)) if *landed == Landed::Answered);
+                    }
                 }
             }
         }
@@ -69,17 +75,17 @@ impl Accounts {
 
     /// Asks the ledger for more, in the background: a client that hangs up must not lose the
     /// answer.
-    fn fly(self: &Arc<Self>, org: &OrgId) {
-        let (accounts, org) = (Arc::clone(self), org.clone());
+    fn fly(self: &Arc<Self>, purse: &Purse) {
+        let (accounts, purse) = (Arc::clone(self), purse.clone());
         self.tasks.spawn("lease top-up", async move {
-            accounts.top_up(&org).await;
+            accounts.top_up(&purse).await;
         });
     }
 
-    async fn top_up(&self, org: &OrgId) {
-        let ask = self.desk.ask(org, self.fresh_id("lease"), self.time());
+    async fn top_up(&self, purse: &Purse) {
+        let ask = self.desk.ask(purse, self.fresh_id("lease"), self.time());
         let answer = match &self.control {
-            Some(control) => self.acquire(control, org, &ask).await,
+            Some(control) => self.acquire(control, purse, &ask).await,
             None => Err(false),
         };
         let now = self.clock.now();
@@ -89,15 +95,15 @@ impl Accounts {
                 if granted.amount > Amount::ZERO {
                     self.log.note(&Record::Grant {
                         lease_id: ask.lease_id.clone(),
-                        org: org.clone(),
+                        purse: purse.clone(),
                         amount: granted.amount,
                         ttl_ms: u64::try_from(granted.ttl.as_millis()).unwrap_or(u64::MAX),
                         unix_ms: self.clock.unix_ms(),
                     });
                 }
-                self.desk.granted(org, &ask, granted, now);
+                self.desk.granted(purse, &ask, granted, now);
             }
-            Err(forget) => self.desk.failed(org, forget, now),
+            Err(forget) => self.desk.failed(purse, forget, now),
         }
     }
 
@@ -105,13 +111,14 @@ impl Accounts {
     async fn acquire(
         &self,
         control: &ControlClient,
-        org: &OrgId,
+        purse: &Purse,
         ask: &Ask,
     ) -> Result<Granted, bool> {
         let request = AcquireLeaseRequest {
             node_id: self.node.to_string(),
             boot_epoch: self.epoch.0,
-            org: org.to_string(),
+            org: purse.org.to_string(),
+            window: window_text(purse),
             lease_id: ask.lease_id.clone(),
             wanted_pico: ask.wanted.0.to_string(),
             least_pico: ask.least.0.to_string(),
@@ -119,20 +126,20 @@ impl Accounts {
         let call = |channel| async move { LedgerClient::new(channel).acquire_lease(request).await };
         let answer = control.ask(self.timers.topup, call).await;
         let answer = answer.map_err(|error| {
-            tracing::warn!(%org, %error, "no lease top-up");
+            tracing::warn!(%purse, %error, "no lease top-up");
             matches!(error, Unanswered::Refused(_))
         })?;
         read_grant(&answer).ok_or_else(|| {
-            tracing::error!(%org, ?answer, "lease top-up not understood");
+            tracing::error!(%purse, ?answer, "lease top-up not understood");
             true
         })
     }
 
     /// Looks for leases that have expired or that nobody uses, and brings returns to the ledger.
     pub(super) async fn sweep(&self) {
-        for (org, amount) in self.desk.expire(self.time()) {
-            tracing::warn!(%org, usd = %amount, "lease expired without contact");
-            self.log.note(&Record::Expire { org, amount });
+        for (purse, amount) in self.desk.expire(self.time()) {
+            tracing::warn!(%purse, usd = %amount, "lease expired without contact");
+            self.log.note(&Record::Expire { purse, amount });
         }
         if !self.taken_over.load(Ordering::Relaxed) {
             // The ledger would look for the money under this run and not find it.
@@ -151,11 +158,11 @@ impl Accounts {
         if self.control.is_none() || self.log.with_book(|b| b.returning.len()) >= RETURNING_MAX {
             return;
         }
-        for (org, amount) in self.desk.withdraw_idle(before) {
+        for (purse, amount) in self.desk.withdraw_idle(before) {
             self.log.note(&Record::Return(Returning {
                 release_id: self.fresh_id("return"),
                 epoch: self.epoch,
-                org,
+                purse,
                 amount,
             }));
         }
@@ -170,7 +177,8 @@ impl Accounts {
             let request = ReleaseLeaseRequest {
                 node_id: self.node.to_string(),
                 boot_epoch: returning.epoch.0,
-                org: returning.org.to_string(),
+                org: returning.purse.org.to_string(),
+                window: window_text(&returning.purse),
                 release_id: returning.release_id.clone(),
                 amount_pico: returning.amount.0.to_string(),
             };
@@ -182,10 +190,10 @@ impl Accounts {
                 Ok(_) => {}
                 Err(error @ Unanswered::Refused(_)) => {
                     // It won't be taken later either; the ledger's own expiry takes it back.
-                    tracing::error!(org = %returning.org, %error, "lease not taken back");
+                    tracing::error!(purse = %returning.purse, %error, "lease not taken back");
                 }
                 Err(error) => {
-                    tracing::warn!(org = %returning.org, %error, "lease not returned yet");
+                    tracing::warn!(purse = %returning.purse, %error, "lease not returned yet");
                     return false;
                 }
             }
@@ -218,6 +226,12 @@ impl Accounts {
         let random = hex(&fastrand::u128(..).to_be_bytes());
         format!("{what}-{}-{}-{random}", self.node, self.epoch.0)
     }
+}
+
+/// A purse's window on the wire.
+fn window_text(purse: &Purse) -> String {
+    let window = purse.window.as_ref();
+    window.map(ToString::to_string).unwrap_or_default()
 }
 
 fn read_grant(answer: &AcquireLeaseResponse) -> Option<Granted> {

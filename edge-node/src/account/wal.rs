@@ -20,7 +20,8 @@ pub(super) use log::Log;
 pub(super) use reader::{Position, Reader};
 
 use serde::{Deserialize, Serialize};
-use shared::id::{GenerationId, OrgId};
+use shared::id::GenerationId;
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::UsageRecord;
 use std::fs::File;
@@ -49,13 +50,18 @@ pub(super) enum Record {
     /// Money came in. `lease_id` is the ledger's key of it.
     Grant {
         lease_id: String,
-        org: OrgId,
+        #[serde(rename = "org")]
+        purse: Purse,
         amount: Amount,
         ttl_ms: u64,
         unix_ms: u64,
     },
     /// An expired lease: the ledger takes it back by itself.
-    Expire { org: OrgId, amount: Amount },
+    Expire {
+        #[serde(rename = "org")]
+        purse: Purse,
+        amount: Amount,
+    },
     /// Unused money goes back. It is gone from here, but the ledger has to be told until it says
     /// that it knows.
     Return(Returning),

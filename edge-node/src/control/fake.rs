@@ -3,8 +3,8 @@
 //! digit. Not here: the subscription stream.
 
 use super::{ControlClient, Timers};
-use shared::id::OrgId;
 use shared::key::KeyHash;
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::proto::discovery::discovery_server::{Discovery, DiscoveryServer};
@@ -15,7 +15,7 @@ use shared::proto::ledger::{
     ShipRequest, ShipResponse,
 };
 use shared::proto::pushed::ControlMessage;
-use shared::record::{Outcome, UsageRecord};
+use shared::record::UsageRecord;
 use shared::task::{Tasks, lock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -26,9 +26,9 @@ use tonic::{Request, Response, Status, Streaming};
 #[derive(Default)]
 pub(crate) struct State {
     /// Money outside of leases.
-    pub(crate) balance: HashMap<OrgId, i128>,
+    pub(crate) balance: HashMap<Purse, i128>,
     /// Money in leases, by run: a return is taken from the run that makes it.
-    pub(crate) leases: BTreeMap<(OrgId, u64), i128>,
+    pub(crate) leases: BTreeMap<(Purse, u64), i128>,
     /// Granted by lease id.
     pub(crate) grants: HashMap<String, i128>,
     /// Taken back by release id.
@@ -126,12 +126,12 @@ impl Fake {
 impl State {
     /// All that was charged.
     pub(crate) fn charged(&self) -> Amount {
-        self.records.iter().map(|(_, record)| charge(record)).sum()
+        self.records.iter().map(|(_, record)| record.charge()).sum()
     }
 
     fn acquire(&mut self, request: &AcquireLeaseRequest) -> AcquireLeaseResponse {
         let pico = |text: &str| text.parse::<i128>().unwrap();
-        let org = OrgId::from(request.org.as_str());
+        let org = purse(&request.org, &request.window);
         let balance = self.balance.entry(org.clone()).or_default();
         let (wanted, least) = (pico(&request.wanted_pico), pico(&request.least_pico));
         assert!(wanted >= least && least > 0, "{request:?}");
@@ -159,7 +159,7 @@ impl State {
 
     fn release(&mut self, request: ReleaseLeaseRequest) {
         let amount: i128 = request.amount_pico.parse().unwrap();
-        let org = OrgId::from(request.org);
+        let org = purse(&request.org, &request.window);
         if self.released.insert(request.release_id, amount).is_none() {
             let run = (org.clone(), request.boot_epoch);
             let lease = self.leases.entry(run).or_default();
@@ -171,7 +171,7 @@ impl State {
 
     fn inherit(&mut self, request: &ShipRequest) {
         for epoch in &request.inherited_epochs {
-            let of = |(run, _): &(&(OrgId, u64), &i128)| run.1 == *epoch;
+            let of = |(run, _): &(&(Purse, u64), &i128)| run.1 == *epoch;
             let moved: Vec<_> = self.leases.iter().filter(of).collect();
             let moved: Vec<_> = moved.into_iter().map(|(run, _)| run.clone()).collect();
             for run in moved {
@@ -195,29 +195,25 @@ impl State {
             *watermark += 1;
             let record = UsageRecord::try_from(record).unwrap();
             // From the run's own lease first, then from the newest of the others.
-            let mut left = charge(&record).0;
-            let mut runs: Vec<_> = self.leases.iter_mut().rev().collect();
-            runs.sort_by_key(|(run, _)| run.1 != request.boot_epoch);
-            for (run, lease) in runs {
-                if run.0 == record.org {
+            for (purse, charged) in record.charges() {
+                let mut left = charged.0;
+                let mut runs: Vec<_> = self.leases.iter_mut().rev().collect();
+                runs.sort_by_key(|(run, _)| run.1 != request.boot_epoch);
+                for (_, lease) in runs.into_iter().filter(|(run, _)| run.0 == purse) {
                     let part = left.min(*lease);
                     *lease -= part;
                     left -= part;
                 }
+                assert_eq!(left, 0, "a lease does not carry {record:?}");
             }
-            assert_eq!(left, 0, "a lease does not carry {record:?}");
             self.records.push((request.boot_epoch, record));
         }
         Ok(*watermark)
     }
 }
 
-fn charge(record: &UsageRecord) -> Amount {
-    match record.outcome {
-        Outcome::Settled => record.cost,
-        Outcome::Released => Amount::ZERO,
-        Outcome::Suspense => record.held,
-    }
+fn purse(org: &str, window: &str) -> Purse {
+    format!("{org} {window}").trim().parse().unwrap()
 }
 
 #[tonic::async_trait]

@@ -3,6 +3,7 @@
 use super::{ConvertError, bytes, named, parsed};
 use crate::id::Version;
 use crate::key::KeyHash;
+use crate::limit::Window;
 use crate::money::Amount;
 use crate::policy::{KeyKind, Principal};
 use crate::proto::{discovery, ledger};
@@ -91,6 +92,8 @@ impl From<&UsageRecord> for ledger::UsageRecord {
             prompt_image_tokens: usage.prompt_image,
             search_units: usage.search_units,
             images: usage.images,
+            windows: record.windows.iter().map(ToString::to_string).collect(),
+            fee_ppm: record.fee_ppm,
         }
     }
 }
@@ -125,6 +128,8 @@ impl TryFrom<ledger::UsageRecord> for UsageRecord {
             ttft_ms: record.ttft_ms,
             attempts: record.attempts,
             upstream_id: record.upstream_id,
+            windows: windows("windows", &record.windows)?,
+            fee_ppm: record.fee_ppm,
         })
     }
 }
@@ -137,6 +142,15 @@ pub(crate) fn amount(field: &str, text: &str) -> Result<Amount, ConvertError> {
     let pico = text.parse::<i128>().ok().filter(|pico| *pico >= 0);
     pico.map(Amount)
         .ok_or_else(|| ConvertError::new(field, format_args!("{text:?} is not an amount in pico")))
+}
+
+/// Windows of limits as the wire writes them.
+fn windows(field: &str, texts: &[String]) -> Result<Vec<Window>, ConvertError> {
+    let window = |text: &String| {
+        text.parse()
+            .map_err(|error| ConvertError::new(field, error))
+    };
+    texts.iter().map(window).collect()
 }
 
 fn usage_of(record: &ledger::UsageRecord) -> Usage {

@@ -148,6 +148,8 @@ fn a_usage_record_round_trips() {
         ttft_ms: 13,
         attempts: 14,
         upstream_id: "x".to_owned(),
+        windows: vec!["key:ab:daily:86400".parse().unwrap()],
+        fee_ppm: 16,
     };
     let wire = ledger::UsageRecord::from(&record);
     assert_eq!(UsageRecord::try_from(wire.clone()), Ok(record));

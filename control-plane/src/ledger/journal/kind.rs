@@ -21,6 +21,8 @@ pub enum Kind {
     Inherit,
     /// Leases to usage and suspense; what they don't cover is an overrun.
     Usage,
+    /// Leases to the fee on what was spent.
+    Fee,
     /// Available to an overrun.
     Cover,
 }
@@ -39,6 +41,7 @@ impl Kind {
             Self::Reclaim => "reclaim",
             Self::Inherit => "inherit",
             Self::Usage => "usage",
+            Self::Fee => "fee",
             Self::Cover => "cover",
         }
     }

@@ -3,8 +3,9 @@
 use super::Book;
 use crate::ledger::LedgerError;
 use crate::ledger::account::Account;
-use crate::sql::{amount, unsigned};
+use crate::sql::{DatabaseError, amount, unsigned};
 use shared::id::{BootEpoch, NodeId, OrgId};
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Origin;
 use sqlx::{AssertSqlSafe, Row};
@@ -52,8 +53,8 @@ impl Book {
     /// When the database fails.
     pub async fn load_leases(&mut self, node: &NodeId) -> Result<(), LedgerError> {
         let sql = format!(
-            "SELECT nano, pico_rem, org, epoch FROM balances
-             WHERE kind = 'lease' AND org{} AND node = $2 AND (nano > 0 OR pico_rem > 0)",
+            "SELECT nano, pico_rem, org, epoch, limit_window FROM balances
+             WHERE kind IN ('lease', 'window_lease') AND org{} AND node = $2 AND (nano > 0 OR pico_rem > 0)",
             self.engine.in_list()
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -66,12 +67,33 @@ impl Book {
                 node: node.clone(),
                 epoch: BootEpoch(unsigned(row, 3)?),
             };
-            let org = OrgId::from(row.try_get::<String, _>(2)?);
+            let purse = purse(row.try_get(2)?, &row.try_get::<String, _>(4)?)?;
             let holds = amount(row, 0)?;
             self.balances
-                .entry(Account::Lease(org, origin))
+                .entry(Account::lease(&purse, origin))
                 .or_insert(holds);
         }
         Ok(())
     }
+}
+
+/// The purse of these stored columns; of an empty window the balance.
+///
+/// # Errors
+/// When the text is no window.
+pub(crate) fn purse(org: String, window: &str) -> Result<Purse, LedgerError> {
+    let org = OrgId::from(org);
+    if window.is_empty() {
+        return Ok(Purse::from(org));
+    }
+    let window = window.parse().map_err(|_| {
+        LedgerError::Database(DatabaseError::Corrupt {
+            what: "window of a limit",
+            value: window.to_owned(),
+        })
+    })?;
+    Ok(Purse {
+        org,
+        window: Some(window),
+    })
 }

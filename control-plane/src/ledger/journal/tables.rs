@@ -26,7 +26,7 @@ pub(super) const LINES: Table<6> = Table {
     ],
     conflict: "",
 };
-pub(super) const BALANCES: Table<9> = Table {
+pub(super) const BALANCES: Table<10> = Table {
     name: "balances",
     columns: [
         ("account", Type::Text),
@@ -36,6 +36,7 @@ pub(super) const BALANCES: Table<9> = Table {
         ("epoch", Type::Big),
         ("key_id", Type::Text),
         ("provider", Type::Text),
+        ("limit_window", Type::Text),
         ("nano", Type::Big),
         ("pico_rem", Type::Small),
     ],

@@ -43,11 +43,14 @@ pub(super) enum CreditsCommand {
         #[arg(long)]
         reference: String,
     },
-    /// Agrees on the fee of an organisation's purchases from now on.
+    /// Agrees on the fees of an organisation from now on: on what it buys, or on what it spends.
     Terms {
         /// In millionths of a purchase: 50000 is 5 %.
-        #[arg(long)]
+        #[arg(long, default_value_t = 0)]
         fee_ppm: u32,
+        /// In millionths of what requests cost.
+        #[arg(long, default_value_t = 0)]
+        spend_fee_ppm: u32,
         /// Whose; default: the first organisation.
         #[arg(long, default_value = "")]
         org: String,
@@ -105,14 +108,22 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
             };
             refund(to, request).await
         }
-        CreditsCommand::Terms { fee_ppm, org } => {
+        CreditsCommand::Terms {
+            fee_ppm,
+            spend_fee_ppm,
+            org,
+        } => {
             let request = wire::SetTermsRequest {
                 org,
                 purchase_fee_ppm: fee_ppm,
+                spend_fee_ppm,
             };
             connect::client(to).await?.set_terms(request).await?;
-            let report = Report::new(json!({ "purchase_fee_ppm": fee_ppm }));
-            Ok(report.line("agreed, for purchases from now on"))
+            let report = Report::new(json!({
+                "purchase_fee_ppm": fee_ppm,
+                "spend_fee_ppm": spend_fee_ppm,
+            }));
+            Ok(report.line("agreed, for purchases and requests from now on"))
         }
     }
 }

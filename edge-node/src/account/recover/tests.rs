@@ -1,7 +1,7 @@
 use super::*;
 use crate::account::wal::Reader;
 use crate::account::wal::reader::BatchLimit;
-use crate::account::wal::tests::{grant, hold, new_log, progress, read_all, settled};
+use crate::account::wal::tests::{balance, grant, hold, new_log, progress, read_all, settled};
 use std::collections::HashMap;
 
 const ALL: BatchLimit = BatchLimit {
@@ -89,7 +89,7 @@ fn each_open_intent_becomes_one_suspense() {
     );
     assert_eq!(records[3].upstream_id, "up");
     assert_eq!(records[4].cost, Amount::ZERO);
-    let lease = found.leases["org_a"];
+    let lease = found.leases[&balance()];
     assert_eq!(lease.left, Amount(10_000 - 900 - 2000));
     assert_eq!(lease.age, Duration::from_secs(30));
 }
@@ -128,25 +128,24 @@ fn a_lease_is_inherited_once_whoever_dies() {
     let dir = tempfile::tempdir().unwrap();
     a_run(dir.path());
     let first = recovered(dir.path());
-    let left = first.leases["org_a"].left;
+    let left = first.leases[&balance()].left;
     // The next run takes over, spends, and dies; the old folder is still there.
     let mut book = Book::new(node(), BootEpoch(6));
     book.inherited.clone_from(&first.inherited);
     let ttl_ms = 60_000;
-    book.leases
-        .insert("org_a".into(), LeaseBook { left, ttl_ms });
+    book.leases.insert(balance(), LeaseBook { left, ttl_ms });
     book.contact_unix_ms = 1_000_000;
     let log = super::super::wal::Log::create(&dir.path().join("6"), book, 0).unwrap();
     log.intent(&hold(9)).unwrap();
     log.end(settled(9, 50));
     let second = recovered(dir.path());
-    assert_eq!(second.leases["org_a"].left, left - Amount(50));
+    assert_eq!(second.leases[&balance()].left, left - Amount(50));
     assert_eq!(second.inherited.len(), 2);
     // It died before its first segment was whole: then nobody has inherited.
     let segment = dir.path().join("6").join("00000001.log");
     let whole = std::fs::read(&segment).unwrap();
     std::fs::write(&segment, &whole[..40]).unwrap();
-    assert_eq!(recovered(dir.path()).leases["org_a"].left, left);
+    assert_eq!(recovered(dir.path()).leases[&balance()].left, left);
 }
 
 #[test]
@@ -249,6 +248,6 @@ fn check_recovery(root: &Path) {
         self::shipped(old),
         "the same again"
     );
-    let lease = found.leases.get(&OrgId::from("org_a"));
+    let lease = found.leases.get(&balance());
     assert!(lease.is_none_or(|lease| lease.left <= Amount(10_000)));
 }

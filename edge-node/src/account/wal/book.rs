@@ -9,6 +9,7 @@ use shared::id::{
     BootEpoch, EndpointId, GenerationId, ModelId, NodeId, OrgId, ProviderSlug, Version,
 };
 use shared::key::KeyHash;
+use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::record::{Outcome, UsageRecord};
 use shared::usage::Usage;
@@ -31,15 +32,15 @@ pub(in crate::account) struct Book {
     pub(in crate::account) watermark: u64,
     /// When the ledger last answered; leases last from here.
     pub(in crate::account) contact_unix_ms: u64,
-    /// What each organisation has here.
-    pub(in crate::account) leases: BTreeMap<OrgId, LeaseBook>,
+    /// What is here of each purse.
+    pub(in crate::account) leases: BTreeMap<Purse, LeaseBook>,
     /// Money on its way back to the ledger.
     pub(in crate::account) returning: Vec<Returning>,
     /// Holds that have not ended.
     pub(in crate::account) open: HashMap<GenerationId, OpenEntry>,
 }
 
-/// One organisation's money on this node.
+/// One purse's money on this node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::account) struct LeaseBook {
     /// Granted, less what was charged or went back. Open holds are still in it.
@@ -55,8 +56,9 @@ pub(in crate::account) struct Returning {
     pub(in crate::account) release_id: String,
     /// The run that returns it.
     pub(in crate::account) epoch: BootEpoch,
-    /// Whose it is.
-    pub(in crate::account) org: OrgId,
+    /// Of what it is.
+    #[serde(rename = "org")]
+    pub(in crate::account) purse: Purse,
     /// How much.
     pub(in crate::account) amount: Amount,
 }
@@ -82,6 +84,10 @@ pub(in crate::account) struct OpenHold {
     pub(in crate::account) price_version: Version,
     pub(in crate::account) streamed: bool,
     pub(in crate::account) started_unix_ms: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::account) windows: Vec<Window>,
+    #[serde(default)]
+    pub(in crate::account) fee_ppm: u32,
 }
 
 /// A receipt as the log keeps it.
@@ -122,20 +128,20 @@ impl Book {
         match record {
             Record::Checkpoint(book) => self.clone_from(book),
             Record::Grant {
-                org,
+                purse,
                 amount,
                 ttl_ms,
                 unix_ms,
                 ..
             } => {
-                let lease = self.leases.entry(org.clone()).or_default();
+                let lease = self.leases.entry(purse.clone()).or_default();
                 lease.left += *amount;
                 lease.ttl_ms = *ttl_ms;
                 self.contact_unix_ms = self.contact_unix_ms.max(*unix_ms);
             }
-            Record::Expire { org, amount } => self.take(org, *amount),
+            Record::Expire { purse, amount } => self.take(purse, *amount),
             Record::Return(returning) => {
-                self.take(&returning.org, returning.amount);
+                self.take(&returning.purse, returning.amount);
                 self.returning.push(returning.clone());
             }
             Record::Returned { release_id } => {
@@ -189,18 +195,20 @@ impl Book {
         }
         self.next = end.sequence.saturating_add(1);
         self.open.remove(&end.generation);
-        self.take(&end.org, charge(end));
+        for (purse, charged) in end.charges() {
+            self.take(&purse, charged);
+        }
     }
 
-    fn take(&mut self, org: &OrgId, amount: Amount) {
-        if let Some(lease) = self.leases.get_mut(org) {
+    fn take(&mut self, purse: &Purse, amount: Amount) {
+        if let Some(lease) = self.leases.get_mut(purse) {
             lease.left -= amount;
             if lease.left == Amount::ZERO {
-                self.leases.remove(org);
+                self.leases.remove(purse);
             }
         } else if amount != Amount::ZERO {
             // More was spent than granted (a provider's over-run): the next grant pays it back.
-            let lease = self.leases.entry(org.clone()).or_default();
+            let lease = self.leases.entry(purse.clone()).or_default();
             lease.left -= amount;
         }
     }
@@ -232,6 +240,8 @@ impl OpenHold {
             ttft_ms: progress.ttft_ms,
             attempts: progress.attempts,
             upstream_id: progress.upstream_id,
+            windows: self.windows.clone(),
+            fee_ppm: self.fee_ppm,
         }
     }
 }
@@ -258,15 +268,6 @@ impl From<&Receipt> for Progress {
             duration_ms: whole_ms(receipt.duration),
             upstream_id: receipt.upstream_id.clone(),
         }
-    }
-}
-
-/// What an end takes out of the lease. A suspense keeps its whole hold until it is reconciled.
-pub(in crate::account) fn charge(end: &UsageRecord) -> Amount {
-    match end.outcome {
-        Outcome::Settled => end.cost,
-        Outcome::Released => Amount::ZERO,
-        Outcome::Suspense => end.held,
     }
 }
 

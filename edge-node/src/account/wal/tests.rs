@@ -2,10 +2,14 @@ use super::log::Log;
 use super::reader::{BatchLimit, Records};
 use super::*;
 use proptest::prelude::*;
-use shared::id::{BootEpoch, Version};
+use shared::id::{BootEpoch, OrgId, Version};
 use shared::key::KeyHash;
 use shared::record::Outcome;
 use std::path::Path;
+
+pub(in crate::account) fn balance() -> Purse {
+    Purse::from(OrgId::from("org_a"))
+}
 
 pub(in crate::account) fn hold(n: u64) -> Arc<OpenHold> {
     Arc::new(OpenHold {
@@ -18,6 +22,8 @@ pub(in crate::account) fn hold(n: u64) -> Arc<OpenHold> {
         price_version: Version::default(),
         streamed: true,
         started_unix_ms: n,
+        windows: Vec::new(),
+        fee_ppm: 0,
     })
 }
 
@@ -36,7 +42,7 @@ pub(in crate::account) fn settled(n: u64, cost: i128) -> UsageRecord {
 pub(in crate::account) fn grant(amount: i128) -> Record {
     Record::Grant {
         lease_id: "lease-1".to_owned(),
-        org: "org_a".into(),
+        purse: balance(),
         amount: Amount(amount),
         ttl_ms: 60_000,
         unix_ms: 1_000_000,
@@ -82,7 +88,7 @@ fn what_was_written_is_read_and_folds_to_the_same_book() {
     log.note(&Record::Contact { unix_ms: 2_000_000 });
     let book = folded(log.dir());
     assert_eq!(book, log.with_book(Clone::clone));
-    assert_eq!(book.leases["org_a"].left, Amount(4600));
+    assert_eq!(book.leases[&balance()].left, Amount(4600));
     assert_eq!((book.next, book.unacknowledged()), (2, 1));
     assert_eq!(book.open.len(), 1);
     assert_eq!(log.durable(), 0);
@@ -132,7 +138,7 @@ fn a_failed_log_refuses_holds_and_comes_back_whole() {
     assert_eq!(log.durable(), 3);
     let book = folded(log.dir());
     assert_eq!(book, log.with_book(Clone::clone));
-    assert_eq!(book.leases["org_a"].left, Amount(4400));
+    assert_eq!(book.leases[&balance()].left, Amount(4400));
     let batch = Reader::new(log.dir(), 1, []).read(3, LIMIT).unwrap();
     let costs: Vec<_> = batch.records.iter().map(|end| end.cost.0).collect();
     assert_eq!(costs, [100, 200, 300]);

@@ -1,0 +1,196 @@
+//! Limits of members, workspaces and organisations: set, listed, and found for a key at its
+//! look-up. A key's own limit is in its policy. What was used is in the ledger.
+
+use super::{Accounts, AccountsError, Change, audit, events};
+use crate::sql::{DatabaseError, amount};
+use shared::id::{LimitId, OrgId};
+use shared::limit::{Interval, Limit, Scope};
+use shared::money::Amount;
+use shared::policy::KeyPolicy;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+impl Accounts {
+    /// Sets what may be used in one window of a limit, or takes the limit away; edges are told.
+    /// Limits of one owner grow with their interval.
+    ///
+    /// # Errors
+    /// When the owner is none of the organisation's, the limits don't grow, or the database fails.
+    pub async fn set_limit(
+        &self,
+        actor: &str,
+        org: &OrgId,
+        (scope, id, interval): (Scope, &LimitId, Interval),
+        most: Option<Amount>,
+    ) -> Result<(), AccountsError> {
+        let now = self.clock.unix_ms();
+        let mut transaction = self.database.write().await?;
+        let change = Change::Org(org.clone());
+        let sequence = events::append(&mut transaction, now, &change).await?;
+        must_own(&mut transaction, org, scope, id).await?;
+        sqlx::query("DELETE FROM limits WHERE org = $1 AND scope = $2 AND id = $3 AND period = $4")
+            .bind(org.as_str())
+            .bind(scope.as_str())
+            .bind(id.as_str())
+            .bind(interval.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        if let Some(most) = most {
+            let columns = most.to_nano().filter(|_| most >= Amount::ZERO);
+            let (nano, pico_rem) = columns.ok_or_else(|| {
+                AccountsError::invalid("limit", format!("{most} USD can't be kept"))
+            })?;
+            sqlx::query(
+                "INSERT INTO limits (org, scope, id, period, nano, pico_rem)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(org.as_str())
+            .bind(scope.as_str())
+            .bind(id.as_str())
+            .bind(interval.as_str())
+            .bind(nano)
+            .bind(pico_rem)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        must_grow(&mut transaction, org, scope, id).await?;
+        let most = most.map_or_else(|| "none".to_owned(), |most| format!("USD {most}"));
+        let object = format!("{org} {scope} {id} {interval} {most}");
+        audit::append(&mut transaction, now, actor, "limit.set", &object).await?;
+        transaction.commit().await?;
+        self.announce(sequence);
+        Ok(())
+    }
+
+    /// Every limit of an organisation but those of its keys.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn limits(&self, org: &OrgId) -> Result<Vec<Limit>, AccountsError> {
+        let rows = sqlx::query(
+            "SELECT nano, pico_rem, scope, id, period FROM limits WHERE org = $1
+             ORDER BY scope, id, period",
+        )
+        .bind(org.as_str())
+        .fetch_all(self.database.readers())
+        .await?;
+        Ok(rows.iter().map(limit_of).collect::<Result<_, _>>()?)
+    }
+
+    /// Tells the edges that something about all keys of an organisation has changed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn org_changed(&self, org: &OrgId) -> Result<(), AccountsError> {
+        let mut transaction = self.database.write().await?;
+        let change = Change::Org(org.clone());
+        let now = self.clock.unix_ms();
+        let sequence = events::append(&mut transaction, now, &change).await?;
+        transaction.commit().await?;
+        self.announce(sequence);
+        Ok(())
+    }
+
+    /// Adds to a key's policy what limits it besides: read after the key, so that it is never
+    /// older than the sequence of the answer.
+    pub(super) async fn limit_policy(
+        &self,
+        policy: &mut KeyPolicy,
+        org: &OrgId,
+        workspace: &str,
+        member: &str,
+    ) -> Result<(), AccountsError> {
+        let rows = sqlx::query(
+            "SELECT nano, pico_rem, scope, id, period FROM limits
+             WHERE org = $1 AND ((scope = 'org' AND id = $1)
+                 OR (scope = 'workspace' AND id = $2) OR (scope = 'member' AND id = $3))",
+        )
+        .bind(org.as_str())
+        .bind(workspace)
+        .bind(member)
+        .fetch_all(self.database.readers())
+        .await?;
+        policy.limits = rows.iter().map(limit_of).collect::<Result<_, _>>()?;
+        let row = sqlx::query("SELECT spend_fee_ppm FROM org_terms WHERE org = $1")
+            .bind(org.as_str())
+            .fetch_optional(self.database.readers())
+            .await?;
+        let ppm = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        policy.spend_fee_ppm = ppm.and_then(|ppm| u32::try_from(ppm).ok()).unwrap_or(0);
+        Ok(())
+    }
+}
+
+/// The owner of a limit is the organisation's.
+async fn must_own(
+    connection: &mut AnyConnection,
+    org: &OrgId,
+    scope: Scope,
+    id: &LimitId,
+) -> Result<(), AccountsError> {
+    let sql = match scope {
+        Scope::Org => "SELECT 1 FROM orgs WHERE id = $1 AND id = $2",
+        Scope::Workspace => "SELECT 1 FROM workspaces WHERE org = $1 AND id = $2",
+        Scope::Member => "SELECT 1 FROM members WHERE org = $1 AND user_id = $2",
+        Scope::Key | Scope::Free | Scope::Outage => {
+            let reason = format!("the limit of a {scope} is not set here");
+            return Err(AccountsError::invalid("scope", reason));
+        }
+    };
+    let row = sqlx::query(sql)
+        .bind(org.as_str())
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|_| ())
+        .ok_or_else(|| AccountsError::no_such(scope.as_str(), id.as_str()))
+}
+
+/// A limit that a narrower one can't reach says nothing.
+async fn must_grow(
+    connection: &mut AnyConnection,
+    org: &OrgId,
+    scope: Scope,
+    id: &LimitId,
+) -> Result<(), AccountsError> {
+    let rows = sqlx::query(
+        "SELECT nano, pico_rem, scope, id, period FROM limits
+         WHERE org = $1 AND scope = $2 AND id = $3",
+    )
+    .bind(org.as_str())
+    .bind(scope.as_str())
+    .bind(id.as_str())
+    .fetch_all(connection)
+    .await?;
+    let limits = rows.iter().map(limit_of);
+    let mut limits: Vec<Limit> = limits.collect::<Result<_, _>>()?;
+    limits.sort_by_key(|limit| limit.interval);
+    let wrong = limits.iter().zip(limits.iter().skip(1));
+    let mut wrong = wrong.filter(|(narrow, broad)| narrow.amount >= broad.amount);
+    match wrong.next() {
+        None => Ok(()),
+        Some((narrow, broad)) => {
+            let (narrow, broad) = (narrow.interval, broad.interval);
+            let reason = format!("the {narrow} one must be below the {broad} one");
+            Err(AccountsError::invalid("limit", reason))
+        }
+    }
+}
+
+fn limit_of(row: &AnyRow) -> Result<Limit, DatabaseError> {
+    let (scope, period): (String, String) = (row.try_get(2)?, row.try_get(4)?);
+    let interval = Interval::ALL.into_iter().find(|one| one.as_str() == period);
+    let found = Scope::ALL.into_iter().find(|one| one.as_str() == scope);
+    let (Some(scope), Some(interval)) = (found, interval) else {
+        return Err(DatabaseError::Corrupt {
+            what: "limit",
+            value: format!("{scope} {period}"),
+        });
+    };
+    Ok(Limit {
+        scope,
+        id: row.try_get::<String, _>(3)?.into(),
+        interval,
+        amount: amount(row, 0)?,
+    })
+}

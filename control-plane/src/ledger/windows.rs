@@ -1,0 +1,321 @@
+//! Windows of limits and fees on spend, on real databases of both kinds: what edges lease of a
+//! window together never exceeds its limit, whatever dies.
+
+use super::account::Account;
+use super::tests::{FENCE, Fixture, fixture, key, record, run, usd};
+use super::*;
+use crate::testing::on_both;
+use proptest::prelude::*;
+use shared::limit::{Interval, Purse, Window};
+use shared::record::{Outcome, UsageRecord};
+use sqlx::Row;
+
+/// Gives the fixture's organisation a row and a key with `policy`.
+async fn with_key(f: &Fixture, policy: &str) {
+    let mut sql = f.on.database.write().await.unwrap();
+    for statement in [
+        "INSERT INTO orgs (id, name, is_first, created_unix_ms) VALUES ($1, $2, 0, 0)
+         ON CONFLICT (id) DO NOTHING",
+        "DELETE FROM api_keys WHERE org = $1 AND $2 <> ''",
+        "INSERT INTO api_keys (id, org, name, label, kind, policy, created_unix_ms)
+         VALUES ($2, $1, 'k', 'k', 'inference', $3, 0)",
+    ] {
+        let id = key(1).to_string();
+        let mut query = sqlx::query(statement).bind(f.org.as_str()).bind(id);
+        if statement.contains("$3") {
+            query = query.bind(policy.to_owned());
+        }
+        query.execute(&mut *sql).await.unwrap();
+    }
+    sql.commit().await.unwrap();
+}
+
+async fn with_limit(f: &Fixture, scope: &str, id: &str, period: &str, dollars: i64) {
+    let mut sql = f.on.database.write().await.unwrap();
+    sqlx::query("INSERT INTO limits (org, scope, id, period, nano, pico_rem) VALUES ($1, $2, $3, $4, $5, 0)")
+        .bind(f.org.as_str())
+        .bind(scope.to_owned())
+        .bind(id.to_owned())
+        .bind(period.to_owned())
+        .bind(dollars * 1_000_000_000)
+        .execute(&mut *sql)
+        .await
+        .unwrap();
+    sql.commit().await.unwrap();
+}
+
+fn window(f: &Fixture, scope: &str, id: &str, interval: Interval) -> Window {
+    let start = interval.start(f.clock.unix_s());
+    format!("{scope}:{id}:{interval}:{start}").parse().unwrap()
+}
+
+async fn lease(
+    f: &Fixture,
+    id: &str,
+    origin: Origin,
+    window: &Window,
+    dollars: (i128, i128),
+) -> Result<Grant, LedgerError> {
+    let request = LeaseRequest {
+        origin,
+        purse: Purse {
+            org: f.org.clone(),
+            window: Some(window.clone()),
+        },
+        lease_id: id.to_owned(),
+        wanted: usd(dollars.0),
+        least: usd(dollars.1),
+    };
+    f.ledger.acquire(FENCE, &request).await
+}
+
+async fn holds(f: &Fixture, account: &Account) -> Amount {
+    let row = sqlx::query("SELECT nano, pico_rem FROM balances WHERE account = $1")
+        .bind(account.to_string())
+        .fetch_optional(f.on.database.readers())
+        .await
+        .unwrap();
+    row.map_or(Amount::ZERO, |row| crate::sql::amount(&row, 0).unwrap())
+}
+
+fn spent(f: &Fixture, sequence: u64, window: &Window, dollars: i128) -> UsageRecord {
+    let mut record = record(
+        &f.org,
+        sequence,
+        Outcome::Settled,
+        usd(dollars),
+        usd(dollars),
+    );
+    record.windows = vec![window.clone()];
+    record
+}
+
+async fn edges_together_lease_no_more_than_the_limit(f: Fixture) {
+    with_key(&f, r#"{"limit": "10", "limit_reset": "daily"}"#).await;
+    let day = window(&f, "key", &key(1).to_string(), Interval::Daily);
+    let one = lease(&f, "l1", run("a", 1), &day, (6, 6)).await.unwrap();
+    assert_eq!((one.granted, one.available), (usd(6), usd(4)));
+    let again = lease(&f, "l1", run("a", 1), &day, (6, 6)).await.unwrap();
+    assert_eq!((again.granted, again.available), (usd(6), usd(4)));
+    let two = lease(&f, "l2", run("b", 1), &day, (6, 6)).await.unwrap();
+    assert_eq!((two.granted, two.available), (Amount::ZERO, usd(4)));
+    let two = lease(&f, "l3", run("b", 1), &day, (4, 4)).await.unwrap();
+    assert_eq!((two.granted, two.available), (usd(4), Amount::ZERO));
+
+    // What is not used goes to others; what is used does not.
+    f.acquire("m1", run("a", 1), 10).await.unwrap();
+    f.ship(run("a", 1), &[spent(&f, 1, &day, 5)]).await.unwrap();
+    let back = ReleaseRequest {
+        origin: run("a", 1),
+        purse: Purse {
+            org: f.org.clone(),
+            window: Some(day.clone()),
+        },
+        release_id: "r1".to_owned(),
+        amount: usd(9),
+    };
+    f.ledger.release(FENCE, &back).await.unwrap();
+    f.ledger.release(FENCE, &back).await.unwrap();
+    let left = lease(&f, "l4", run("b", 1), &day, (2, 2)).await.unwrap();
+    assert_eq!((left.granted, left.available), (Amount::ZERO, usd(1)));
+    assert_eq!(
+        holds(&f, &Account::WindowUsed(f.org.clone(), day.clone())).await,
+        usd(5)
+    );
+    // The limit falls below what is used: nothing more, and what is used stays.
+    with_key(&f, r#"{"limit": "3", "limit_reset": "daily"}"#).await;
+    let less = lease(&f, "l5", run("b", 1), &day, (1, 1)).await.unwrap();
+    assert_eq!((less.granted, less.available), (Amount::ZERO, -usd(6)));
+    f.sound().await;
+}
+
+async fn a_window_ends_and_the_next_is_whole(f: Fixture) {
+    with_key(&f, r#"{"limit": "10", "limit_reset": "daily"}"#).await;
+    let id = key(1).to_string();
+    let first = window(&f, "key", &id, Interval::Daily);
+    lease(&f, "l1", run("a", 1), &first, (10, 10))
+        .await
+        .unwrap();
+    f.clock.advance(Duration::from_secs(86_400));
+    let second = window(&f, "key", &id, Interval::Daily);
+    let fresh = lease(&f, "l2", run("a", 1), &second, (10, 10)).await;
+    assert_eq!(fresh.unwrap().granted, usd(10));
+    f.clock.advance(Duration::from_secs(601));
+    for closed in [
+        first,
+        window(&f, "key", &id, Interval::Weekly),
+        window(&f, "key", "ff", Interval::Daily),
+        window(&f, "member", "usr_1", Interval::Daily),
+    ] {
+        let refused = lease(&f, "l3", run("a", 1), &closed, (1, 1)).await;
+        assert!(matches!(refused, Err(LedgerError::NoLimit)), "{closed}");
+    }
+    f.sound().await;
+}
+
+async fn a_window_survives_the_death_of_its_holders(f: Fixture) {
+    with_limit_of_member(&f).await;
+    let month = window(&f, "member", "usr_1", Interval::Monthly);
+    let purse = Purse {
+        org: f.org.clone(),
+        window: Some(month.clone()),
+    };
+    f.acquire("m1", run("a", 1), 10).await.unwrap();
+    lease(&f, "l1", run("a", 1), &month, (8, 8)).await.unwrap();
+    lease(&f, "l2", run("b", 1), &month, (8, 8)).await.unwrap();
+    // The next run of a takes over and one request of the old one is in suspense.
+    let mut lost = record(&f.org, 1, Outcome::Suspense, usd(3), usd(1));
+    lost.windows = vec![month.clone()];
+    f.ship(run("a", 1), &[lost]).await.unwrap();
+    let batch = Batch {
+        origin: run("a", 2),
+        inherited: vec![shared::id::BootEpoch(1)],
+        records: vec![spent(&f, 1, &month, 2)],
+    };
+    f.ledger.ship(FENCE, &batch).await.unwrap();
+    f.ledger.ship(FENCE, &batch).await.unwrap();
+    assert_eq!(
+        holds(&f, &Account::lease(&purse, run("a", 2))).await,
+        usd(3)
+    );
+    let used = Account::WindowUsed(f.org.clone(), month.clone());
+    assert_eq!(holds(&f, &used).await, usd(5));
+    // Nothing is heard of b: what it had is there again.
+    f.clock.advance(Duration::from_secs(3 * 3600));
+    f.ship(run("a", 2), &[]).await.unwrap();
+    assert!(f.ledger.sweep(FENCE, f.clock.now()).await.unwrap() > 0);
+    let rest = lease(&f, "l3", run("a", 2), &month, (12, 12))
+        .await
+        .unwrap();
+    assert_eq!((rest.granted, rest.available), (usd(12), Amount::ZERO));
+    // A report of b that comes late is in the window all the same.
+    f.ship(run("b", 1), &[spent(&f, 1, &month, 1)])
+        .await
+        .unwrap();
+    assert_eq!(holds(&f, &used).await, usd(6));
+    f.sound().await;
+}
+
+async fn with_limit_of_member(f: &Fixture) {
+    with_key(f, "{}").await;
+    with_limit(f, "member", "usr_1", "monthly", 20).await;
+}
+
+async fn a_request_that_is_counted_counts_however_it_ends(f: Fixture) {
+    with_key(&f, "{}").await;
+    with_limit(&f, "free", "org_a", "daily", 0).await;
+    let day = window(&f, "free", "org_a", Interval::Daily);
+    let records: Vec<_> = [Outcome::Settled, Outcome::Released, Outcome::Suspense]
+        .into_iter()
+        .zip(1..)
+        .map(|(outcome, sequence)| {
+            let mut record = record(&f.org, sequence, outcome, Amount::ZERO, Amount::ZERO);
+            record.windows = vec![day.clone()];
+            record
+        })
+        .collect();
+    f.ship(run("a", 1), &records).await.unwrap();
+    let used = Account::WindowUsed(f.org.clone(), day);
+    assert_eq!(holds(&f, &used).await, Amount(3));
+    f.sound().await;
+}
+
+async fn a_fee_on_spend_is_a_posting_of_its_own(f: Fixture) {
+    with_key(&f, r#"{"limit": "50"}"#).await;
+    let life = window(&f, "key", &key(1).to_string(), Interval::Lifetime);
+    f.acquire("m1", run("a", 1), 12).await.unwrap();
+    lease(&f, "l1", run("a", 1), &life, (12, 12)).await.unwrap();
+    let mut records = [spent(&f, 1, &life, 5), spent(&f, 2, &life, 5)];
+    for record in &mut records {
+        record.fee_ppm = 50_000;
+        record.provider = Some("acme".into());
+    }
+    records[1].outcome = Outcome::Suspense;
+    records[1].held = usd(6);
+    records[1].upstream_id = "x".to_owned();
+    f.ship(run("a", 1), &records).await.unwrap();
+    let totals = f.totals().await;
+    let fee = Amount(Amount::USD.0 / 4);
+    assert_eq!((totals.used, totals.fees), (usd(5), fee));
+    assert_eq!(totals.suspense, usd(6));
+    f.sound().await;
+    let bill = Bill {
+        provider: "acme".into(),
+        lines: vec![BillLine {
+            id: "x".to_owned(),
+            billed: Billed::Usd(usd(5)),
+        }],
+        complete_until_unix_ms: None,
+    };
+    let done = f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+    assert_eq!((done.charged, done.returned), (usd(5), usd(1) - fee));
+    assert_eq!(f.totals().await.fees, fee + fee);
+    // The window counts what requests cost, without the fee.
+    let used = Account::WindowUsed(f.org.clone(), life);
+    assert_eq!(holds(&f, &used).await, usd(10));
+    f.sound().await;
+}
+
+async fn a_wrong_window_is_found(f: Fixture) {
+    with_limit_of_member(&f).await;
+    let month = window(&f, "member", "usr_1", Interval::Monthly);
+    f.acquire("m1", run("a", 1), 10).await.unwrap();
+    f.ship(run("a", 1), &[spent(&f, 1, &month, 2)])
+        .await
+        .unwrap();
+    f.sound().await;
+    let mut sql = f.on.database.write().await.unwrap();
+    let row = sqlx::query("UPDATE usage_records SET limit_windows = '' RETURNING sequence")
+        .fetch_one(&mut *sql)
+        .await
+        .unwrap();
+    assert_eq!(row.get::<i64, _>(0), 1);
+    sql.commit().await.unwrap();
+    let problems = f.ledger.verify().await.unwrap().problems;
+    assert!(
+        problems[0].starts_with("window_used:org_a:member"),
+        "{problems:?}"
+    );
+}
+
+on_both! {
+    edges_together_lease_no_more_than_the_limit,
+    a_window_ends_and_the_next_is_whole,
+    a_window_survives_the_death_of_its_holders,
+    a_request_that_is_counted_counts_however_it_ends,
+    a_fee_on_spend_is_a_posting_of_its_own,
+    a_wrong_window_is_found,
+}
+
+proptest! {
+    /// However edges ask, use and give back, what is out and used stays within the limit.
+    #[test]
+    fn grants_never_exceed_the_limit(
+        limit in 0_i128..10_000,
+        steps in prop::collection::vec((0_usize..6, 0_u8..3, 0_i128..5_000, 0_i128..5_000), 1..80),
+    ) {
+        let mut leases = [Amount::ZERO; 6];
+        let mut used = Amount::ZERO;
+        for (edge, kind, a, b) in steps {
+            let lent: Amount = leases.iter().copied().sum();
+            match kind {
+                0 => {
+                    let (wanted, least) = (Amount(a.max(b)), Amount(a.min(b)));
+                    let has = Amount(limit) - lent - used;
+                    let granted = balance::grant(has, leases[edge], wanted, least);
+                    prop_assert!(granted >= Amount::ZERO && granted <= has.at_least_zero());
+                    prop_assert!(granted == Amount::ZERO || granted >= least);
+                    leases[edge] += granted;
+                }
+                1 => {
+                    let cost = Amount(a).min(leases[edge]);
+                    leases[edge] -= cost;
+                    used += cost;
+                }
+                _ => leases[edge] -= Amount(a).min(leases[edge]),
+            }
+            let out: Amount = leases.iter().copied().sum();
+            prop_assert!(out + used <= Amount(limit));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Limits beside the balance: a request holds from all its purses or from none, the tightest wins,
+//! and a kill leaves of each purse what it leaves of the balance.
+
+use super::*;
+use shared::limit::{Interval, Limit, Scope};
+
+fn limit(scope: Scope, interval: Interval) -> Limit {
+    Limit {
+        scope,
+        id: format!("{scope}_1").into(),
+        interval,
+        amount: Amount(1000),
+    }
+}
+
+fn limited(limits: &[Limit]) -> Principal {
+    let mut principal = principal();
+    principal.policy.limits = limits.to_vec();
+    principal
+}
+
+fn purse(limit: &Limit, unix_s: u64) -> Purse {
+    Purse {
+        org: org(),
+        window: Some(limit.window(unix_s)),
+    }
+}
+
+async fn spend_as(accounts: &Arc<Accounts>, who: &Principal, n: u64, ceiling: i128, cost: i128) {
+    let mut hold = accounts.hold(who, intent(n, ceiling, 1)).await.unwrap();
+    hold.receipt.cost = Amount(cost);
+    hold.settle();
+}
+
+#[tokio::test]
+async fn a_request_holds_from_all_its_purses_or_from_none() {
+    let bench = Bench::new(10_000).await;
+    let (day, life) = (
+        limit(Scope::Workspace, Interval::Daily),
+        limit(Scope::Org, Interval::Lifetime),
+    );
+    bench.set(|state| {
+        state.balance.insert(purse(&day, 0), 1000);
+        state.balance.insert(purse(&life, 0), 3000);
+    });
+    let accounts = bench.open().await;
+    let who = limited(&[day.clone(), life.clone()]);
+    // The tightest purse clamps.
+    let part = accounts.hold(&who, intent(1, 2500, 10)).await.unwrap();
+    assert_eq!(part.amount(), Amount(1000));
+    let before = accounts.available();
+    let refused = accounts.hold(&who, intent(2, 50, 50)).await.err().unwrap();
+    assert_eq!((refused.status, refused.reason), (403, "budget_exceeded"));
+    assert_eq!(refused.metadata["limit"]["scope"], "workspace");
+    assert_eq!(accounts.available(), before, "nothing is held of the rest");
+    drop(part);
+    spend_as(&accounts, &who, 3, 900, 900).await;
+    // Another key of the organisation is not bound by the workspace's limit.
+    spend_as(
+        &accounts,
+        &limited(std::slice::from_ref(&life)),
+        4,
+        2000,
+        2000,
+    )
+    .await;
+    // Both are exceeded: the broadest is told.
+    let refused = accounts
+        .hold(&who, intent(5, 150, 150))
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.metadata["limit"]["scope"], "org");
+    assert!(refused.message.contains("Organization total budget"));
+    // The next day.
+    let next_ms = 86_400_000;
+    bench.set(|state| {
+        state.balance.insert(purse(&day, 86_400), 1000);
+    });
+    spend_as(&accounts, &who, next_ms, 100, 100).await;
+    eventually("acknowledged", || accounts.outbox_records() == 0).await;
+    bench.fake.with(|state| {
+        let used = state.records.iter().map(|(_, end)| end.windows.len());
+        assert_eq!(used.collect::<Vec<_>>(), [2, 2, 1, 2]);
+    });
+    bench.check_sum(10_000, accounts.available());
+}
+
+#[tokio::test]
+async fn the_fee_on_spend_is_held_and_charged() {
+    let bench = Bench::new(1050).await;
+    let accounts = bench.open().await;
+    let mut who = principal();
+    who.policy.spend_fee_ppm = 50_000;
+    let mut hold = accounts.hold(&who, intent(1, 1000, 1)).await.unwrap();
+    assert_eq!(hold.amount(), Amount(1000), "the ceiling, without the fee");
+    hold.receipt.cost = Amount(600);
+    hold.settle();
+    let part = accounts.hold(&who, intent(2, 1000, 1)).await.unwrap();
+    assert_eq!(part.amount(), Amount(400), "420 less the fee on 400");
+    drop(part);
+    eventually("acknowledged", || accounts.outbox_records() == 0).await;
+    bench.check_sum(1050, accounts.available());
+    assert_eq!(bench.fake.with(|state| state.charged()), Amount(630));
+}
+
+#[tokio::test]
+async fn a_kill_leaves_the_windows_as_it_leaves_the_balance() {
+    let bench = Bench::new(10_000).await;
+    let month = limit(Scope::Member, Interval::Monthly);
+    bench.set(|state| {
+        state.slice = Some(400);
+        state.balance.insert(purse(&month, 0), 1000);
+    });
+    let who = limited(std::slice::from_ref(&month));
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    spend_as(&first, &who, 1, 100, 40).await;
+    let lost = first.hold(&who, intent(2, 100, 100)).await.unwrap();
+    let home = bench.kill(bench.dir.path(), tasks).await;
+    std::mem::forget(lost);
+    bench.set(|state| state.down = false);
+    let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
+    spend_as(&second, &who, 3, 100, 60).await;
+    eventually("acknowledged", || second.outbox_records() == 0).await;
+    bench.fake.with(|state| {
+        let charged: i128 = state
+            .records
+            .iter()
+            .flat_map(|(_, end)| end.charges())
+            .filter(|(purse, _)| purse.window.is_some())
+            .map(|(_, charged)| charged.0)
+            .sum();
+        assert_eq!(charged, 40 + 100 + 60);
+        let leased =
+            |(run, lease): (&(Purse, u64), &i128)| run.0.window.is_some().then_some(*lease);
+        let leased: i128 = state.leases.iter().filter_map(leased).sum();
+        assert_eq!(state.balance[&purse(&month, 0)] + leased + charged, 1000);
+    });
+}
