@@ -3,6 +3,9 @@
 use super::{DEPTH_MAX, Key, Kind, Span, Str, SyntaxError, run};
 use memchr::memchr2;
 
+/// Strings up to this length are looked at in the plainest way.
+const SHORT: usize = 48;
+
 /// A position in a JSON text. Containers are walked with
 /// `begin_object(); while let Some(key) = key()? { value() }` and
 /// `begin_array(); while element()? { value() }`; each value must be consumed.
@@ -165,9 +168,38 @@ impl<'a> Scanner<'a> {
             return Err(self.error("expected a string"));
         }
         self.at += 1;
+        let escaped = match self.short() {
+            Some(length) => {
+                self.at += length;
+                false
+            }
+            None => self.long()?,
+        };
+        self.at += 1;
+        self.fresh = false;
+        let raw = self.text.get(start..self.at).unwrap_or("\"\"");
+        Ok(Str { raw, escaped })
+    }
+
+    /// The length of a string that is short and has nothing special in it.
+    fn short(&self) -> Option<usize> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let near = rest.get(..SHORT).unwrap_or(rest);
+        let length = memchr2(b'"', b'\\', near)?;
+        let is_end = near.get(length) == Some(&b'"');
+        let is_fine = self.clean || !run::has_controls(near.get(..length)?);
+        (is_end && is_fine).then_some(length)
+    }
+
+    /// Goes to the quote at the end of a string; true when there are escapes in it.
+    fn long(&mut self) -> Result<bool, SyntaxError> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
+        if let Some((length, escaped)) = run::length(rest, self.clean) {
+            self.at += length;
+            return Ok(escaped);
+        }
+        // Something is wrong, and is looked for piece by piece; or the machine is another one.
         let mut escaped = false;
-        // Up to where another search for a run would find what the last one found.
-        let mut searched = 0;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
             let Some(length) = memchr2(b'"', b'\\', rest) else {
@@ -181,19 +213,11 @@ impl<'a> Scanner<'a> {
             }
             self.at += length;
             if rest.get(length) == Some(&b'"') {
-                break;
+                return Ok(escaped);
             }
             escaped = true;
             self.escape()?;
-            if self.at >= searched {
-                self.at = run::end(self.text.as_bytes(), self.at);
-                searched = self.at + run::BLOCK;
-            }
         }
-        self.at += 1;
-        self.fresh = false;
-        let raw = self.text.get(start..self.at).unwrap_or("\"\"");
-        Ok(Str { raw, escaped })
     }
 
     /// The text must have nothing more.
