@@ -111,6 +111,11 @@ struct Unwrapped {
 
 impl Translator for Unwrapped {
     fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        // No frame begins with white space.
+        let chunk = match self.shape {
+            Shape::Unknown => chunk.trim_ascii_start(),
+            Shape::Events | Shape::Whole(_) => chunk,
+        };
         if !self.shape.take(chunk, &self.name)? {
             return Ok(());
         }

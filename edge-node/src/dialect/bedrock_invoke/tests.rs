@@ -108,6 +108,11 @@ fn failures_are_told_apart() {
     );
     let plain = br#"{"__type":"ThrottlingException","message":"no"}"#;
     assert_eq!(played(&[], plain).reason(), "rate_limited");
+    let late = [b"\r\n \n".as_slice(), plain].concat();
+    for size in [1, 3, 99] {
+        let got = invoke().play(STREAM, &late, size);
+        assert_eq!(got.reason(), "rate_limited", "in pieces of {size}");
+    }
 }
 
 proptest! {

@@ -46,9 +46,13 @@ pub(super) struct FunctionCall<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Reads the object at a place.
+    /// Reads the object at a place; at any but the first the text was scanned before.
     pub(super) fn starting(text: &'a str, at: usize) -> Result<Self, SyntaxError> {
-        let mut scanner = Scanner::starting(text, at);
+        let mut scanner = if at == 0 {
+            Scanner::new(text)
+        } else {
+            Scanner::starting(text, at)
+        };
         let mut outline = Self::default();
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {

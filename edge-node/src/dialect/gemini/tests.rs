@@ -190,6 +190,9 @@ fn errors_are_errors_wherever_they_stand() {
     assert_eq!(whole(&frame(r#"{"text":"a"}"#, "")).reason(), "truncated");
     assert_eq!(whole("{}").reason(), "empty");
     assert_eq!(whole("{\"candidates\":").reason(), "garbage");
+    let control = frame("{\"text\":\"a\0b\"}", STOP);
+    assert_eq!(whole(&control).reason(), "garbage");
+    assert_eq!(played(&[&control]).reason(), "garbage");
     assert_eq!(played(&[]).reason(), "empty");
 }
 
