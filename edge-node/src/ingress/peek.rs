@@ -2,6 +2,13 @@
 //! those that routing, money and the answer's form depend on. What an API has for itself is in its
 //! `Grammar`. Members that nobody here knows are left alone; a known one may stand only once.
 
+mod field;
+mod value;
+
+pub(crate) use field::{Field, Own};
+pub use value::MODEL_BYTES_MAX;
+pub(crate) use value::{boolean, expect, integer, malformed, model_id};
+
 use crate::failure::Failure;
 use crate::ingress::plugins;
 use crate::ingress::preferences;
@@ -9,13 +16,12 @@ use crate::ingress::reasoning::Wish;
 use crate::ingress::survey::Survey;
 use crate::ingress::tier::Urgency;
 use crate::ingress::{later, survey};
-use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
+use crate::wire::json::{Kind, Scanner, Span, SyntaxError};
 use shared::catalog::Parameter;
 use shared::routing::auto::Options;
 use shared::routing::{Partition, Preferences};
+use value::{finite, include_usage};
 
-/// The longest model id, in bytes.
-pub const MODEL_BYTES_MAX: usize = 256;
 /// The longest id of a session, in characters.
 pub const SESSION_CHARS_MAX: usize = 256;
 /// How many models may stand in `models`.
@@ -34,50 +40,6 @@ pub(crate) struct Member {
     pub(crate) value: Span,
 }
 
-/// The top-level members that mean something to us.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Field {
-    Model,
-    /// The conversation: `messages`, `input` or `prompt`.
-    Turns,
-    Stream,
-    StreamOptions,
-    Choices,
-    User,
-    ServiceTier,
-    PromptCacheKey,
-    Metadata,
-    Modalities,
-    Audio,
-    /// A member that only the call's API has, by its name.
-    Special(&'static str),
-    /// A sampling or tool parameter that an endpoint may or may not support.
-    Parameter(Parameter),
-    /// Addressed to us: never sent upstream.
-    Own(Own),
-    /// Anything else: sent as it stands.
-    Other,
-}
-
-/// Members of the request that end here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Own {
-    Models,
-    Provider,
-    Prompt,
-    Route,
-    Plugins,
-    Preset,
-    Usage,
-    SessionId,
-    Transforms,
-    Trace,
-    Debug,
-    CacheControl,
-    MaxToolCalls,
-    StopServerToolsWhen,
-}
-
 /// What one client API has for itself.
 pub(crate) struct Grammar {
     /// The name of the conversation's member.
@@ -89,95 +51,6 @@ pub(crate) struct Grammar {
     pub(crate) kinds: fn(Field) -> &'static [Kind],
     /// Consumes the value of a conversation or special member, which is not null.
     pub(crate) read: fn(&mut Peek, &mut Scanner<'_>, Field) -> Result<(), Refused>,
-}
-
-impl Field {
-    /// The members that most APIs have, under the same name.
-    pub(crate) fn common(name: &str) -> Self {
-        match name {
-            "model" => Self::Model,
-            "stream" => Self::Stream,
-            "stream_options" => Self::StreamOptions,
-            "n" => Self::Choices,
-            "user" => Self::User,
-            "service_tier" => Self::ServiceTier,
-            "prompt_cache_key" => Self::PromptCacheKey,
-            "metadata" => Self::Metadata,
-            "modalities" => Self::Modalities,
-            "audio" => Self::Audio,
-            "models" => Self::Own(Own::Models),
-            "provider" => Self::Own(Own::Provider),
-            "prompt" => Self::Own(Own::Prompt),
-            "route" => Self::Own(Own::Route),
-            "plugins" => Self::Own(Own::Plugins),
-            "preset" => Self::Own(Own::Preset),
-            "usage" => Self::Own(Own::Usage),
-            "session_id" => Self::Own(Own::SessionId),
-            "transforms" => Self::Own(Own::Transforms),
-            "trace" => Self::Own(Own::Trace),
-            "debug" => Self::Own(Own::Debug),
-            "cache_control" => Self::Own(Own::CacheControl),
-            "max_tool_calls" => Self::Own(Own::MaxToolCalls),
-            "stop_server_tools_when" => Self::Own(Own::StopServerToolsWhen),
-            _ => Parameter::parse(name).map_or(Self::Other, Self::Parameter),
-        }
-    }
-
-    /// The kinds that the value may have, besides null; none where it is not read.
-    fn kinds(self, grammar: &Grammar) -> &'static [Kind] {
-        match self {
-            Self::Model | Self::User | Self::ServiceTier => &[Kind::String],
-            Self::Turns | Self::Special(_) => (grammar.kinds)(self),
-            Self::Stream => &[Kind::Bool],
-            Self::StreamOptions => &[Kind::Object],
-            Self::Choices => &[Kind::Number],
-            Self::Parameter(parameter) => parameter_kinds(parameter),
-            Self::Own(own) => match own {
-                Own::Models | Own::Plugins | Own::Transforms => &[Kind::Array],
-                Own::Provider | Own::Usage | Own::Trace | Own::Debug => &[Kind::Object],
-                Own::Route | Own::Preset | Own::SessionId => &[Kind::String],
-                Own::MaxToolCalls => &[Kind::Number],
-                Own::Prompt | Own::CacheControl | Own::StopServerToolsWhen => &[],
-            },
-            // Read only when a translation needs them.
-            Self::PromptCacheKey
-            | Self::Metadata
-            | Self::Modalities
-            | Self::Audio
-            | Self::Other => &[],
-        }
-    }
-}
-
-const fn parameter_kinds(parameter: Parameter) -> &'static [Kind] {
-    match parameter {
-        Parameter::Temperature
-        | Parameter::TopP
-        | Parameter::TopK
-        | Parameter::MinP
-        | Parameter::TopA
-        | Parameter::FrequencyPenalty
-        | Parameter::PresencePenalty
-        | Parameter::RepetitionPenalty
-        | Parameter::MaxTokens
-        | Parameter::MaxCompletionTokens
-        | Parameter::TopLogprobs
-        | Parameter::Seed => &[Kind::Number],
-        // A count at some providers.
-        Parameter::Logprobs => &[Kind::Bool, Kind::Number],
-        Parameter::LogitBias
-        | Parameter::Prediction
-        | Parameter::ResponseFormat
-        | Parameter::Reasoning
-        | Parameter::WebSearchOptions => &[Kind::Object],
-        Parameter::StructuredOutputs
-        | Parameter::ParallelToolCalls
-        | Parameter::IncludeReasoning => &[Kind::Bool],
-        Parameter::Stop => &[Kind::String, Kind::Array],
-        Parameter::Tools => &[Kind::Array],
-        Parameter::ToolChoice => &[Kind::String, Kind::Object],
-        Parameter::ReasoningEffort | Parameter::Verbosity => &[Kind::String],
-    }
 }
 
 /// What one pass has found.
@@ -397,108 +270,11 @@ impl Peek {
                     self.parameters.push(Parameter::StructuredOutputs);
                 }
             }
-            _ if parameter_kinds(parameter) == [Kind::Number] => finite(scanner, name)?,
+            _ if field::parameter_kinds(parameter) == [Kind::Number] => finite(scanner, name)?,
             _ => {
                 scanner.value()?;
             }
         }
         Ok(())
     }
-}
-
-/// A 400 unless the kind is one of `kinds`; an empty list takes all.
-pub(crate) fn expect(place: &str, kinds: &[Kind], kind: Kind) -> Result<(), Failure> {
-    if kinds.is_empty() || kinds.contains(&kind) {
-        return Ok(());
-    }
-    let wanted: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-    let message = format!(
-        "{place} must be {}, not {}",
-        wanted.join(" or "),
-        kind.as_str()
-    );
-    Err(Failure::invalid(place, message))
-}
-
-/// A boolean that is known to be here.
-pub(crate) fn boolean(scanner: &mut Scanner<'_>) -> Result<bool, SyntaxError> {
-    let span = scanner.value()?;
-    Ok(scanner.raw(span) == "true")
-}
-
-/// A number that is known to be here, as an integer in a range.
-pub(crate) fn integer(
-    scanner: &mut Scanner<'_>,
-    place: &str,
-    min: u64,
-    max: u64,
-) -> Result<u64, Refused> {
-    let span = scanner.value()?;
-    let raw = scanner.raw(span);
-    if let Some(number) = json::count(raw).filter(|number| (min..=max).contains(number)) {
-        return Ok(number);
-    }
-    let shown = raw.get(..40).unwrap_or(raw);
-    let range = if max == u64::MAX {
-        format!("an integer of at least {min}")
-    } else {
-        format!("an integer from {min} to {max}")
-    };
-    let message = format!("{place} must be {range}, not {shown}");
-    Err(Failure::invalid(place, message).into())
-}
-
-/// The position of a syntax error in words.
-pub(crate) fn malformed(text: &str, error: SyntaxError) -> Failure {
-    let before = text.as_bytes().get(..error.at).unwrap_or(&[]);
-    let line = 1 + memchr::memchr_iter(b'\n', before).count();
-    let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-    let column = 1 + error.at - start;
-    let message = format!(
-        "the body is not valid JSON: {} (line {line}, column {column}, byte {})",
-        error.reason, error.at
-    );
-    Failure::invalid("", message)
-}
-
-fn finite(scanner: &mut Scanner<'_>, place: &str) -> Result<(), Refused> {
-    let span = scanner.value()?;
-    let raw = scanner.raw(span);
-    if raw.parse::<f64>().is_ok_and(f64::is_finite) {
-        return Ok(());
-    }
-    let message = format!("{place} is out of range");
-    Err(Failure::invalid(place, message).into())
-}
-
-fn include_usage(scanner: &mut Scanner<'_>) -> Result<bool, Refused> {
-    let mut wanted = false;
-    scanner.begin_object()?;
-    while let Some(key) = scanner.key()? {
-        let kind = scanner.kind()?;
-        if key.name.decode() == "include_usage" && kind != Kind::Null {
-            expect("stream_options.include_usage", &[Kind::Bool], kind)?;
-            wanted = boolean(scanner)?;
-        } else {
-            scanner.value()?;
-        }
-    }
-    Ok(wanted)
-}
-
-pub(crate) fn model_id(place: &str, name: Str<'_>) -> Result<String, Failure> {
-    let id = name.decode();
-    if id.is_empty() {
-        return Err(Failure::invalid(place, format!("{place} is empty")));
-    }
-    if id.len() > MODEL_BYTES_MAX {
-        let message = format!("{place} is longer than {MODEL_BYTES_MAX} bytes");
-        return Err(Failure::invalid(place, message));
-    }
-    if id.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        let message = format!("{place} has a blank or a control character in it");
-        return Err(Failure::invalid(place, message));
-    }
-    later::model(place, &id)?;
-    Ok(id.into_owned())
 }

@@ -1,7 +1,8 @@
 //! The delta or message of a choice: counts what it says and brings content and reasoning into one
 //! form, wherever the provider put them.
 
-use super::{Form, Part, Walker};
+use super::choice::Part;
+use super::{Form, Walker};
 use crate::dialect::openai_chat::content;
 use crate::wire::json::{self, Key, Kind, Scanner, Span, SyntaxError};
 use crate::wire::splice::Members;

@@ -1,6 +1,7 @@
 //! The tool calls of a choice: one steady index and id per call, arguments as a string.
 
-use super::{Form, Part, Walker};
+use super::choice::Part;
+use super::{Form, Walker};
 use crate::dialect::classify;
 use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 use crate::wire::splice::{Members, Tail};
