@@ -37,7 +37,7 @@ use crate::failure::Failure;
 use crate::ingress::{Api, Call};
 use crate::message::{Progress, Served};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
 use shared::id::GenerationId;
 use shared::usage::{Cost, Usage};
@@ -68,6 +68,15 @@ impl Target<'_> {
         let supported = &self.endpoint.supported_parameters;
         supported.is_empty() || supported.contains(&parameter)
     }
+
+    /// A path under the provider's base URL, which is written with and without its `version`.
+    fn path(&self, version: &str, rest: &str) -> String {
+        if self.provider.base_url.ends_with(version) {
+            rest.to_owned()
+        } else {
+            format!("{version}{rest}")
+        }
+    }
 }
 
 /// What to send upstream, and who reads the answer.
@@ -80,6 +89,34 @@ pub struct Outgoing {
     pub body: Bytes,
     /// Turns the answer's body into the client's bytes.
     pub translator: Box<dyn Translator>,
+}
+
+impl Outgoing {
+    /// A JSON body, with what the dialect accepts in return.
+    fn json(
+        path: String,
+        accept: &'static str,
+        body: Bytes,
+        translator: Box<dyn Translator>,
+    ) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        let accept = HeaderValue::from_static(accept);
+        Self {
+            path,
+            headers: vec![(header::CONTENT_TYPE, json), (header::ACCEPT, accept)],
+            body,
+            translator,
+        }
+    }
+}
+
+/// What is accepted: events, if the call is for a stream.
+const fn accepted(call: &Call) -> &'static str {
+    if call.stream {
+        "text/event-stream"
+    } else {
+        "application/json"
+    }
 }
 
 impl std::fmt::Debug for Outgoing {

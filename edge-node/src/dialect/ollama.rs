@@ -20,23 +20,13 @@ use http::{HeaderValue, header};
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     let request = ingress::request(call)?;
     let body = request::body(&request, target)?;
-    // Base URLs are written with and without the prefix.
-    let path = if target.provider.base_url.ends_with("/api") {
-        "/chat"
-    } else {
-        "/api/chat"
-    };
+    let reader = reader::Answer::new(target);
+    let translator = translate::translator::<lines::Parser, _>(reader, call, target);
+    let json = HeaderValue::from_static("application/json");
     Ok(Outgoing {
-        path: path.to_owned(),
-        headers: vec![(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        )],
+        path: target.path("/api", "/chat"),
+        headers: vec![(header::CONTENT_TYPE, json)],
         body: body.into(),
-        translator: translate::translator::<lines::Parser, _>(
-            reader::Answer::new(target),
-            call,
-            target,
-        ),
+        translator,
     })
 }

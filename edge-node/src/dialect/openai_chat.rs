@@ -17,12 +17,11 @@ mod tests;
 pub(super) use read::Answer;
 pub(super) use request::{effort, takes_effort};
 
-use crate::dialect::{Outgoing, Target, Translator, translate};
+use crate::dialect::{Outgoing, Target, Translator, accepted, translate};
 use crate::failure::Failure;
 use crate::ingress::{self, Api, Call};
 use crate::wire::sse;
 use bytes::Bytes;
-use http::{HeaderValue, header};
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
@@ -31,23 +30,8 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
     } else {
         (composed(call, target)?, read(call, target))
     };
-    let accept = if call.stream {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
-    Ok(Outgoing {
-        path: "/chat/completions".to_owned(),
-        headers: vec![
-            (
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            ),
-            (header::ACCEPT, HeaderValue::from_static(accept)),
-        ],
-        body,
-        translator,
-    })
+    let path = "/chat/completions".to_owned();
+    Ok(Outgoing::json(path, accepted(call), body, translator))
 }
 
 fn spliced(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {

@@ -11,14 +11,14 @@ mod voyage;
 #[cfg(test)]
 mod tests;
 
-use crate::dialect::write::refuse;
+use crate::dialect::write::{List, member, put, refuse};
 use crate::dialect::{Outgoing, Target};
+use crate::egress::quoted;
 use crate::failure::Failure;
 use crate::ingress::{self, Call};
-use crate::message::{Embed, Input, Part};
+use crate::message::{Embed, Input, Part, Rerank};
 use answer::{Collected, Kind};
 use bytes::Bytes;
-use http::{HeaderValue, header};
 use shared::catalog::{Dialect, Quirk};
 
 /// A body and where to send it.
@@ -77,27 +77,42 @@ pub(super) fn rerank(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failu
     Ok(outgoing(composed, Collected::new(kind, call, target)))
 }
 
-fn outgoing(composed: Composed, translator: Collected) -> Outgoing {
-    let json = HeaderValue::from_static("application/json");
-    Outgoing {
-        path: composed.path,
-        headers: vec![(header::CONTENT_TYPE, json.clone()), (header::ACCEPT, json)],
-        body: composed.body,
-        translator: Box::new(translator),
-    }
+fn outgoing(Composed { path, body }: Composed, translator: Collected) -> Outgoing {
+    Outgoing::json(path, "application/json", body, Box::new(translator))
 }
 
 fn is_voyage(target: &Target<'_>) -> bool {
     target.provider.quirks.contains(&Quirk::Voyage)
 }
 
-/// Base URLs are written with and without their version.
-fn versioned(target: &Target<'_>, version: &str, rest: &str) -> String {
-    if target.provider.base_url.ends_with(version) {
-        rest.to_owned()
-    } else {
-        format!("{version}{rest}")
+/// The body for a ranking of texts; the member for how many are wanted has many names.
+fn ranking(
+    request: &Rerank<'_>,
+    target: &Target<'_>,
+    limit: &str,
+    path: String,
+) -> Result<Composed, Failure> {
+    let mut documents = List::default();
+    for (index, document) in request.documents.iter().enumerate() {
+        let Some(text) = document.text else {
+            let place = format!("documents[{index}]");
+            return Err(refuse(&place, "takes only text"));
+        };
+        put(documents.item(), &[text.raw()]);
     }
+    let mut out = Vec::with_capacity(1024);
+    let model = quoted(&target.endpoint.provider_model);
+    put(&mut out, &["{\"model\":", &model]);
+    put(&mut out, &[",\"query\":", request.query.raw()]);
+    member(&mut out, "documents", &documents);
+    if let Some(top_n) = request.top_n {
+        put(&mut out, &[",\"", limit, "\":", top_n]);
+    }
+    put(&mut out, &["}"]);
+    Ok(Composed {
+        path,
+        body: out.into(),
+    })
 }
 
 /// The inputs, which must be texts.

@@ -1,7 +1,6 @@
 //! Cohere's v2 forms.
 
-use super::voyage::plain;
-use super::{Composed, at_most, tokens, versioned};
+use super::{Composed, at_most, ranking, tokens};
 use crate::dialect::Target;
 use crate::dialect::write::{List, member, put, refuse};
 use crate::egress::quoted;
@@ -39,7 +38,7 @@ pub(super) fn embed(request: &Embed<'_>, target: &Target<'_>) -> Result<Composed
     let form = if request.base64 { "base64" } else { "float" };
     put(&mut out, &[",\"embedding_types\":[\"", form, "\"]}"]);
     Ok(Composed {
-        path: versioned(target, "/v2", "/embed"),
+        path: target.path("/v2", "/embed"),
         body: out.into(),
     })
 }
@@ -88,17 +87,5 @@ fn content(index: usize, input: &Input<'_>, out: &mut Vec<u8>) -> Result<(), Fai
 
 /// The body for a ranking.
 pub(super) fn rerank(request: &Rerank<'_>, target: &Target<'_>) -> Result<Composed, Failure> {
-    let mut out = Vec::with_capacity(1024);
-    let model = quoted(&target.endpoint.provider_model);
-    put(&mut out, &["{\"model\":", &model]);
-    put(&mut out, &[",\"query\":", request.query.raw()]);
-    member(&mut out, "documents", &plain(request)?);
-    if let Some(top_n) = request.top_n {
-        put(&mut out, &[",\"top_n\":", top_n]);
-    }
-    put(&mut out, &["}"]);
-    Ok(Composed {
-        path: versioned(target, "/v2", "/rerank"),
-        body: out.into(),
-    })
+    ranking(request, target, "top_n", target.path("/v2", "/rerank"))
 }

@@ -1,6 +1,6 @@
 //! Gemini's batches of embeddings.
 
-use super::{Composed, at_most, tokens, versioned};
+use super::{Composed, at_most, tokens};
 use crate::dialect::Target;
 use crate::dialect::write::{List, member, put, refuse};
 use crate::egress::quoted;
@@ -49,7 +49,7 @@ pub(super) fn embed(request: &Embed<'_>, target: &Target<'_>) -> Result<Composed
         path: if has_version {
             rest
         } else {
-            versioned(target, "/v1beta", &rest)
+            target.path("/v1beta", &rest)
         },
         body: out.into(),
     })

@@ -1,7 +1,7 @@
 //! OpenAI's embeddings: the client's own bytes but for declared splices; and the ranking of Jina's
 //! form, which most hosts of this dialect have.
 
-use super::{Composed, versioned};
+use super::Composed;
 use crate::dialect::Target;
 use crate::dialect::write::{List, put, refuse};
 use crate::egress::quoted;
@@ -54,7 +54,7 @@ pub(super) fn embed(
     let mut out = Vec::with_capacity(text.len() + 64);
     splices.pieces(text.as_bytes(), |piece| out.extend_from_slice(piece));
     let path = if is_mistral {
-        versioned(target, "/v1", "/embeddings")
+        target.path("/v1", "/embeddings")
     } else {
         "/embeddings".to_owned()
     };

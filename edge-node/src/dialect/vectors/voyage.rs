@@ -1,6 +1,6 @@
 //! Voyage's own forms: other names for dimensions and limits, and a path of its own for pictures.
 
-use super::{Composed, texts, tokens};
+use super::{Composed, ranking, texts, tokens};
 use crate::dialect::Target;
 use crate::dialect::write::{List, member, put, refuse};
 use crate::egress::quoted;
@@ -99,30 +99,5 @@ fn content(index: usize, input: &Input<'_>, out: &mut Vec<u8>) -> Result<(), Fai
 
 /// The body for a ranking.
 pub(super) fn rerank(request: &Rerank<'_>, target: &Target<'_>) -> Result<Composed, Failure> {
-    let mut out = Vec::with_capacity(1024);
-    let model = quoted(&target.endpoint.provider_model);
-    put(&mut out, &["{\"model\":", &model]);
-    put(&mut out, &[",\"query\":", request.query.raw()]);
-    member(&mut out, "documents", &plain(request)?);
-    if let Some(top_n) = request.top_n {
-        put(&mut out, &[",\"top_k\":", top_n]);
-    }
-    put(&mut out, &["}"]);
-    Ok(Composed {
-        path: "/rerank".to_owned(),
-        body: out.into(),
-    })
-}
-
-/// The documents, which must be texts.
-pub(super) fn plain(request: &Rerank<'_>) -> Result<List, Failure> {
-    let mut list = List::default();
-    for (index, document) in request.documents.iter().enumerate() {
-        let Some(text) = document.text else {
-            let place = format!("documents[{index}]");
-            return Err(refuse(&place, "takes only text"));
-        };
-        put(list.item(), &[text.raw()]);
-    }
-    Ok(list)
+    ranking(request, target, "top_k", "/rerank".to_owned())
 }
