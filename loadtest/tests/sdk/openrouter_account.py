@@ -67,9 +67,9 @@ def generation(base_url, key, model):
 
 def activity(manager, told):
     day = told.created_at[:10]
-    rows = manager.analytics.get_user_activity(date_=day).data
+    rows = manager.analytics.get_user_activity(request={"date_": day}).data
     assert any(row.model == told.model and row.requests >= 1 for row in rows), rows
-    assert isinstance(manager.analytics.get_user_activity().data, list)
+    assert isinstance(manager.analytics.get_user_activity(request={}).data, list)
     credits = manager.credits.get_credits().data
     assert credits.total_usage >= told.total_cost > 0, credits
     passed("activity", rows=len(rows))
