@@ -1,6 +1,8 @@
 //! What was used, for people: by key over days, weeks and months, by day and endpoint, and each
 //! request by its id. All but the last is read from what is counted per day.
 
+use super::account::Account;
+use super::journal::Kind;
 use super::rollup::stored;
 use super::{Ledger, LedgerError};
 use crate::sql::bigint;
@@ -209,6 +211,52 @@ impl Ledger {
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    /// What was charged since a day: of one organisation, and there of one workspace's keys or one
+    /// member's, when they are named.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn usage_since(
+        &self,
+        org: &OrgId,
+        day: u64,
+        workspace: Option<&str>,
+        member: Option<&str>,
+    ) -> Result<Amount, LedgerError> {
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(cost_pico_rem), 0) AS BIGINT)
+             FROM usage_days WHERE org = $1 AND day >= $2 AND ($3 = '' OR workspace = $3)
+               AND ($4 = '' OR member = $4)",
+        )
+        .bind(org.as_str())
+        .bind(bigint(day))
+        .bind(workspace.unwrap_or_default())
+        .bind(member.unwrap_or_default())
+        .fetch_one(self.database.readers())
+        .await?;
+        Ok(amount(&row, 0)?)
+    }
+
+    /// What an organisation has paid as fees of its purchases, those on what it spends left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn purchase_fees(&self, org: &OrgId) -> Result<Amount, LedgerError> {
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT)
+             FROM postings p JOIN posting_lines l ON l.org = p.org AND l.number = p.number
+             WHERE p.org = $1 AND p.kind = $2 AND l.account = $3",
+        )
+        .bind(org.as_str())
+        .bind(Kind::Purchase.as_str())
+        .bind(Account::Fees(org.clone()).to_string())
+        .fetch_one(self.database.readers())
+        .await?;
+        Ok(amount(&row, 0)?)
     }
 
     /// A request of this organisation by its id; none until its record has come, too.

@@ -101,9 +101,12 @@ pub(super) async fn retired() -> Refused {
 /// What is left is the difference of the two.
 async fn credits(rest: &Rest, caller: &Caller) -> Result<Credits, Refused> {
     let totals = rest.ledger.totals_of(caller.org()).await?;
+    let fees = rest.ledger.purchase_fees(caller.org()).await?;
     let left = totals.available + totals.leased + totals.suspense - totals.overrun;
+    // Fees on what is spent are part of the use.
+    let had = totals.given + totals.bought - fees;
     Ok(Credits {
-        total_credits: Usd(left + totals.used),
-        total_usage: Usd(totals.used),
+        total_credits: Usd(had),
+        total_usage: Usd(had - left),
     })
 }

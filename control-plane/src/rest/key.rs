@@ -6,15 +6,14 @@ use super::{Answer, Caller, Refused, Rest, data};
 use crate::accounts::KeyRow;
 use axum::extract::State;
 use serde::Serialize;
-use shared::date::{DAY_S, month_start, rfc3339, week_start};
-use shared::policy::{KeyKind, ResetInterval};
+use shared::date::{DAY_S, rfc3339};
+use shared::limit::{Interval, Limit, Scope};
+use shared::policy::KeyKind;
 
 /// Requests to free variants per day, of an organisation that has bought next to nothing, and of
 /// any other; and what it must have bought for that, in dollars.
 const FREE_REQUESTS: (u64, u64) = (50, 1000);
 const FREE_REQUESTS_FROM_USD: i128 = 10;
-/// Seconds to the next first of a month are within so many days of the last.
-const MONTH_DAYS_MAX: u64 = 31;
 
 #[derive(Serialize)]
 struct Told {
@@ -91,9 +90,11 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
         FREE_REQUESTS.0
     };
     let used = rest.ledger.free_requests_today(&row.org).await?;
-    let budgets: Vec<Budget> = own_budget(&row, &figures, rest.clock.unix_s())
-        .into_iter()
-        .collect();
+    let mut budgets = Vec::new();
+    for limit in &principal.policy.limits {
+        budgets.push(budget(&rest, &row, limit).await?);
+    }
+    budgets.extend(own_budget(&row, &figures, rest.clock.unix_s()));
     Ok(data(&Told {
         limit: figures.limit,
         limit_remaining: figures.limit_remaining,
@@ -115,7 +116,7 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
         workspace_id: row.workspace.to_string(),
         expires_at: row.expires_at.map(rfc3339),
         allowed_data_regions: ["global"],
-        effective_budget: budgets.first().cloned(),
+        effective_budget: budgets.iter().min_by_key(|it| it.remaining_usd.0).cloned(),
         budgets,
         free_model_daily_requests: FreeRequests {
             limit,
@@ -131,10 +132,38 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
     }))
 }
 
+/// What else limits the key, as a budget.
+async fn budget(rest: &Rest, row: &KeyRow, limit: &Limit) -> Result<Budget, Refused> {
+    let (scope, workspace, member) = match limit.scope {
+        Scope::Workspace => ("workspace", Some(limit.id.as_str()), None),
+        Scope::Member => ("member", None, Some(limit.id.as_str())),
+        _ => ("organization", None, None),
+    };
+    let now_s = rest.clock.unix_s();
+    let start = limit.interval.start(now_s);
+    let spent = rest
+        .ledger
+        .usage_since(&row.org, start / DAY_S, workspace, member)
+        .await?;
+    let end = limit.interval.end(start);
+    Ok(Budget {
+        budget_id: None,
+        guardrail_id: None,
+        scope,
+        limit_usd: Usd(limit.amount),
+        spend_usd: Usd(spent),
+        remaining_usd: Usd((limit.amount - spent).at_least_zero()),
+        reset_interval: end.map(|_| limit.interval.as_str()),
+        resets_at: end.map(rfc3339),
+        include_byok: false,
+    })
+}
+
 /// The key's own limit, as a budget.
 fn own_budget(row: &KeyRow, figures: &Figures, now_s: u64) -> Option<Budget> {
     let limit = figures.limit?;
     let remaining = figures.limit_remaining?;
+    let interval = Interval::from(row.policy.limit_reset);
     Some(Budget {
         budget_id: None,
         guardrail_id: None,
@@ -143,36 +172,7 @@ fn own_budget(row: &KeyRow, figures: &Figures, now_s: u64) -> Option<Budget> {
         spend_usd: figures.in_window,
         remaining_usd: remaining,
         reset_interval: row.policy.limit_reset.map(reset_text),
-        resets_at: row.policy.limit_reset.map(|reset| resets_at(reset, now_s)),
+        resets_at: interval.end(interval.start(now_s)).map(rfc3339),
         include_byok: row.policy.include_byok_in_limit,
     })
-}
-
-/// When the window that it is now ends.
-fn resets_at(reset: ResetInterval, now_s: u64) -> String {
-    let today = now_s / DAY_S;
-    let next = match reset {
-        ResetInterval::Daily => today + 1,
-        ResetInterval::Weekly => week_start(today) + 7,
-        ResetInterval::Monthly => month_start(month_start(today) + MONTH_DAYS_MAX),
-    };
-    rfc3339(next * DAY_S)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::date::parse_rfc3339_utc;
-
-    #[test]
-    fn windows_end_at_midnight() {
-        let now = parse_rfc3339_utc("2026-11-25T13:00:00Z").unwrap();
-        for (reset, end) in [
-            (ResetInterval::Daily, "2026-11-26T00:00:00Z"),
-            (ResetInterval::Weekly, "2026-11-30T00:00:00Z"),
-            (ResetInterval::Monthly, "2026-12-01T00:00:00Z"),
-        ] {
-            assert_eq!(resets_at(reset, now), end);
-        }
-    }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use shared::date::DAY_S;
 use shared::id::{BootEpoch, GenerationId, NodeId, OrgId, UserId, Version};
 use shared::key::SecretKey;
+use shared::limit::{Interval, Scope};
 use shared::money::Amount;
 use shared::policy::KeyKind;
 use shared::record::{Origin, Outcome, UsageRecord};
@@ -394,6 +395,7 @@ async fn money_and_use_are_told(f: Fixture) {
         (&json!(2.46e-10), &json!(1.23e-10))
     );
     assert_eq!(told["is_free_tier"], false);
+    assert_eq!(told["effective_budget"], Value::Null);
     assert_eq!(told["free_model_daily_requests"]["limit"], 1000);
 
     let (_, told) = f
@@ -430,6 +432,23 @@ async fn money_and_use_are_told(f: Fixture) {
     );
     f.leads.send_replace(None);
     assert_eq!(f.answer(buy()).await.0, 503);
+}
+
+async fn budgets_are_told(f: Fixture) {
+    let gift = f.rest.ledger.credit(Epoch(1), &f.org, "gift", Amount::USD);
+    gift.await.unwrap();
+    f.spend(&f.inference, 1, "0.000000000123".parse().unwrap(), 0)
+        .await;
+    let purse = (Scope::Org, &f.org.as_str().into(), Interval::Monthly);
+    let most = Some("0.000000000250".parse().unwrap());
+    let set = f.rest.accounts.set_limit("op", &f.org, purse, most);
+    set.await.unwrap();
+    let (_, told) = f.answer(ask("GET", "/api/v1/key").by(&f.inference)).await;
+    let budget = &told["data"]["effective_budget"];
+    assert_eq!(budget["scope"], "organization", "{told}");
+    assert_eq!(budget["reset_interval"], "monthly");
+    assert!(budget["remaining_usd"].as_f64().unwrap() < 2.5e-10);
+    assert_eq!(budget["spend_usd"], 1.23e-10);
 }
 
 async fn a_payment_is_told_once(f: Fixture) {
@@ -602,6 +621,7 @@ on_both! {
     only_who_may_is_answered,
     odd_requests_are_refused,
     money_and_use_are_told,
+    budgets_are_told,
     a_payment_is_told_once,
     people_manage_with_a_cookie,
     a_cookie_opens_nothing_over_an_edge,
