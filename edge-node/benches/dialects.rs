@@ -65,10 +65,14 @@ impl Way {
     }
 }
 
+/// Text of letters and blanks, and text with escapes and accents in it.
+const PLAIN: &str =
+    "The quick brown fox says hello and jumps over the lazy dog while writing French. ";
+const MIXED: &str =
+    "The quick brown fox says \"hello\", jumps over the lazy dog and écrit en français. ";
+
 /// A conversation of about so many bytes.
-fn body(bytes: usize) -> String {
-    let text =
-        "The quick brown fox says \"hello\", jumps over the lazy dog and écrit en français. ";
+fn body(text: &str, bytes: usize) -> String {
     let turn = json!({"role": "user", "content": text.repeat(bytes / 2 / text.len())});
     json!({
         "model": "test/model",
@@ -133,9 +137,9 @@ fn stream(bencher: Bencher<'_, '_>, name: &str) {
 }
 
 /// A client's body, as far as routing and money need to know it.
-#[divan::bench(args = SIZES)]
-fn peek(bencher: Bencher<'_, '_>, bytes: usize) {
-    let body = bytes::Bytes::from(body(bytes));
+#[divan::bench(args = [PLAIN, MIXED], consts = SIZES)]
+fn peek<const BYTES: usize>(bencher: Bencher<'_, '_>, text: &str) {
+    let body = bytes::Bytes::from(body(text, BYTES));
     let headers = HeaderMap::new();
     bencher
         .counter(BytesCount::new(body.len()))
@@ -154,7 +158,7 @@ fn peek(bencher: Bencher<'_, '_>, bytes: usize) {
 #[divan::bench(args = Dialect::ALL, consts = SIZES)]
 fn request<const BYTES: usize>(bencher: Bencher<'_, '_>, dialect: Dialect) {
     let way = Way::to(dialect);
-    let call = call(body(BYTES));
+    let call = call(body(MIXED, BYTES));
     bencher
         .counter(BytesCount::new(call.body.len()))
         .bench_local(|| {
