@@ -5,7 +5,9 @@
 
 pub mod audit;
 pub mod bootstrap;
+pub mod credentials;
 pub(crate) mod events;
+pub mod guardrails;
 pub mod keys;
 mod limits;
 mod lookup;
@@ -19,9 +21,11 @@ pub mod workspaces;
 #[cfg(test)]
 mod tests;
 
+use crate::security::vault::Vault;
 use crate::sql::{Database, DatabaseError};
 use shared::clock::Clock;
 use shared::key::{KeyHash, hex};
+use std::sync::Arc;
 use tail::Tail;
 use tokio::sync::watch;
 
@@ -49,6 +53,7 @@ pub struct Accounts {
     /// The newest events, for all who follow the log.
     tail: tokio::sync::Mutex<Tail>,
     attempts: sessions::Attempts,
+    vault: Option<Arc<Vault>>,
 }
 
 /// What went wrong with an account.
@@ -88,6 +93,9 @@ pub enum AccountsError {
     /// Too many passwords are being checked at this moment.
     #[error("too many log-ins at this moment, try again")]
     Busy,
+    /// The vault of secrets can't be used.
+    #[error("vault: {0}")]
+    Vault(String),
     /// The operating system's random source failed.
     #[error("the system has no randomness")]
     NoRandomness,
@@ -124,6 +132,7 @@ impl Accounts {
             sequence: watch::Sender::new(head),
             tail: tokio::sync::Mutex::default(),
             attempts: sessions::Attempts::default(),
+            vault: None,
         })
     }
 

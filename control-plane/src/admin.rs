@@ -2,8 +2,10 @@
 //! renders its answer. Everything that changes something is in the audit log with its actor.
 
 mod catalog;
+mod credentials;
 mod endpoint;
 mod fleet;
+mod guardrails;
 mod keys;
 mod money;
 mod people;
@@ -84,7 +86,7 @@ fn accounts_status(error: &AccountsError) -> Status {
         AccountsError::KeyTaken(_) => Status::already_exists(text),
         AccountsError::Invalid { .. } => Status::invalid_argument(text),
         AccountsError::Busy => Status::resource_exhausted(text),
-        AccountsError::NoRandomness => Status::internal(text),
+        AccountsError::Vault(_) | AccountsError::NoRandomness => Status::internal(text),
         AccountsError::Database(error) => database_status(error),
     }
 }
@@ -248,6 +250,75 @@ impl wire::admin_server::Admin for AdminService {
     async fn update_key(&self, request: Request<wire::UpdateKeyRequest>) -> Answer<wire::Key> {
         let (actor, message) = open(request)?;
         keys::update(&self.deps, &actor, message).await
+    async fn list_guardrails(
+        &self,
+        request: Request<wire::ListGuardrailsRequest>,
+    ) -> Answer<wire::ListGuardrailsResponse> {
+        let (_, message) = open(request)?;
+        guardrails::list(&self.deps, message).await
+    }
+    async fn create_guardrail(
+        &self,
+        request: Request<wire::CreateGuardrailRequest>,
+    ) -> Answer<wire::Guardrail> {
+        let (actor, message) = open(request)?;
+        guardrails::create(&self.deps, &actor, message).await
+    }
+    async fn update_guardrail(
+        &self,
+        request: Request<wire::UpdateGuardrailRequest>,
+    ) -> Answer<wire::Guardrail> {
+        let (actor, message) = open(request)?;
+        guardrails::update(&self.deps, &actor, message).await
+    }
+    async fn delete_guardrail(
+        &self,
+        request: Request<wire::DeleteGuardrailRequest>,
+    ) -> Answer<wire::DeleteGuardrailResponse> {
+        let (actor, message) = open(request)?;
+        guardrails::delete(&self.deps, &actor, message).await
+    }
+    async fn assign_guardrail(
+        &self,
+        request: Request<wire::AssignGuardrailRequest>,
+    ) -> Answer<wire::AssignGuardrailResponse> {
+        let (actor, message) = open(request)?;
+        guardrails::assign(&self.deps, &actor, message).await
+    }
+    async fn list_credentials(
+        &self,
+        request: Request<wire::ListCredentialsRequest>,
+    ) -> Answer<wire::ListCredentialsResponse> {
+        let (_, message) = open(request)?;
+        credentials::list(&self.deps, message).await
+    }
+    async fn create_credential(
+        &self,
+        request: Request<wire::CreateCredentialRequest>,
+    ) -> Answer<wire::Credential> {
+        let (actor, message) = open(request)?;
+        credentials::create(&self.deps, &actor, message).await
+    }
+    async fn update_credential(
+        &self,
+        request: Request<wire::UpdateCredentialRequest>,
+    ) -> Answer<wire::Credential> {
+        let (actor, message) = open(request)?;
+        credentials::update(&self.deps, &actor, message).await
+    }
+    async fn delete_credential(
+        &self,
+        request: Request<wire::DeleteCredentialRequest>,
+    ) -> Answer<wire::DeleteCredentialResponse> {
+        let (actor, message) = open(request)?;
+        credentials::delete(&self.deps, &actor, message).await
+    }
+    async fn rotate_master_key(
+        &self,
+        request: Request<wire::RotateMasterKeyRequest>,
+    ) -> Answer<wire::RotateMasterKeyResponse> {
+        let (actor, _) = open(request)?;
+        credentials::rotate(&self.deps, &actor).await
     }
     async fn list_edges(
         &self,

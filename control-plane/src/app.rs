@@ -14,6 +14,7 @@ use crate::pki::{self, PkiError};
 use crate::publish::{Edges, PopKeys};
 use crate::ranker::Ranker;
 use crate::registry::{Registry, RegistryError};
+use crate::security::vault::{Vault, VaultError};
 use crate::security::{AdminToken, ServerTls, file};
 use crate::sql::{Database, DatabaseError};
 use crate::store::{Embedded, Epoch, Store, StoreError};
@@ -74,6 +75,9 @@ pub enum StartError {
     /// The signing key.
     #[error("signing key: {0}")]
     Signer(#[from] SignerError),
+    /// The vault of secrets.
+    #[error("vault: {0}")]
+    Vault(#[from] VaultError),
     /// Certificates of its own making.
     #[error("certificates: {0}")]
     Pki(#[from] PkiError),
@@ -217,7 +221,9 @@ async fn parts(
 
     let registry = Registry::open(Arc::clone(&store), epoch, signer, clock.clone()).await?;
     let database = Database::open(&config.database()).await?;
-    let accounts = Arc::new(Accounts::open(database.clone(), clock.clone()).await?);
+    let vault = Arc::new(Vault::open(&config.master_key_file)?);
+    let accounts = Accounts::open(database.clone(), clock.clone()).await?;
+    let accounts = Arc::new(accounts.with_vault(vault));
     let ledger = Ledger::open(database, clock.clone()).await?;
     let ledger = Arc::new(ledger.with_terms(config.terms));
     load_catalog(&registry, &accounts, config.catalog.as_deref()).await?;

@@ -5,6 +5,7 @@ use crate::accounts::bootstrap::Wishes;
 use crate::ledger::{FEE_PPM_MAX, Terms};
 use crate::payment::WebhookSecret;
 use crate::ranker::Pace;
+use crate::security::vault::MASTER_KEY_FILE;
 use crate::sql::{ServerUrl, Source};
 use shared::config::{Key, Layers, parse};
 use shared::id::NodeId;
@@ -68,6 +69,11 @@ pub const KEYS: &[Key] = &[
         "default: made as data_dir/admin.token",
     ),
     Key::new(
+        "master_key_file",
+        "",
+        "seals organisations' provider keys; default: made as data_dir/master.key",
+    ),
+    Key::new(
         "catalog",
         "",
         "a folder of TOML files, loaded when its content has changed",
@@ -117,6 +123,8 @@ pub struct Config {
     pub signing_key_file: PathBuf,
     /// Made when it is not there.
     pub admin_token_file: PathBuf,
+    /// Master keys of the vault; made when it is not there.
+    pub master_key_file: PathBuf,
     /// The catalogue's folder.
     pub catalog: Option<PathBuf>,
     /// How often it is ranked.
@@ -158,6 +166,7 @@ impl Config {
         let tls = tls(layers);
         let signing_key_file = layers.optional("signing_key_file", parse::path);
         let admin_token_file = layers.optional("admin_token_file", parse::path);
+        let master_key_file = layers.optional("master_key_file", parse::path);
         let catalog = layers.optional("catalog", parse::path);
         let every = layers.required("rank_every", positive);
         let gap = layers.required("rank_gap", parse::duration);
@@ -179,6 +188,7 @@ impl Config {
             first_edge: NodeId::from("edge-1"),
             signing_key_file: in_data(signing_key_file, "signer.key"),
             admin_token_file: in_data(admin_token_file, "admin.token"),
+            master_key_file: in_data(master_key_file, MASTER_KEY_FILE),
             catalog,
             pace: Pace {
                 every: every?,
@@ -210,6 +220,7 @@ impl Config {
             first_edge: NodeId::from("edge-1"),
             signing_key_file: data_dir.join("signer.key"),
             admin_token_file: data_dir.join("admin.token"),
+            master_key_file: data_dir.join(MASTER_KEY_FILE),
             catalog: None,
             pace: Pace::default(),
             forget_edges_after: Duration::from_secs(24 * 3600),

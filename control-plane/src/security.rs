@@ -7,6 +7,7 @@ pub mod file;
 pub mod guard;
 pub mod incoming;
 pub mod token;
+pub mod vault;
 
 use rustls_pki_types::CertificateDer;
 use std::fmt;

@@ -4,10 +4,11 @@
 use crate::account::{AccountConfig, Accounts, OpenError};
 use crate::admin::AdminHandler;
 use crate::admission::Admission;
-use crate::auth::KeyRing;
+use crate::auth::{Kept, KeyRing};
 use crate::catalogue::Rendered;
 use crate::config::Config;
 use crate::control::{ControlClient, ControlError};
+use crate::credential::own::OwnKeys;
 use crate::credential::{Credentials, Refresher};
 use crate::exchange::Exchange;
 use crate::gateway::forward::Forwarder;
@@ -173,14 +174,12 @@ async fn build(
         region: config.region.clone(),
         epoch: accounts.epoch(),
     };
-    let key_file = Some(config.data_dir.join("keys.cache"));
-    let keys = KeyRing::open(
-        key_file,
-        Some(control.clone()),
-        clock.clone(),
-        timers,
-        tasks,
-    );
+    let own_keys = OwnKeys::new(config.control_tls.as_ref().map(|tls| &tls.key));
+    let kept = Kept {
+        file: Some(config.data_dir.join("keys.cache")),
+        own_keys: Arc::clone(&own_keys),
+    };
+    let keys = KeyRing::open(kept, Some(control.clone()), clock.clone(), timers, tasks);
     let view = Arc::new(ArcSwap::from_pointee(View::default()));
     let health = Arc::new(Board::default());
     let gossip = gossip(config, &identity, &health, clock, tasks).await?;
@@ -206,6 +205,7 @@ async fn build(
     let upstream: Arc<dyn Upstream> = Arc::new(pool);
     Ok(Node {
         credentials: credentials(clock, tasks, &view, &upstream),
+        own_keys,
         identity,
         view,
         health,

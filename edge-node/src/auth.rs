@@ -9,6 +9,7 @@ mod lookup;
 pub use lookup::KEY_LOOKUPS;
 
 use crate::control::ControlClient;
+use crate::credential::own::OwnKeys;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::timers::Timers;
 use cache::{Ages, Cache, Change, Found, Refusal};
@@ -43,6 +44,23 @@ pub struct KeyRing {
     timers: Timers,
     tasks: Tasks,
     saving: Saving,
+    /// What credentials that come with a key are sealed to.
+    own_keys: Arc<OwnKeys>,
+}
+
+/// What a key ring keeps, and under which key of the node's.
+pub struct Kept {
+    /// Where; none keeps nothing.
+    pub file: Option<PathBuf>,
+    /// Opens the provider keys that come along.
+    pub own_keys: Arc<OwnKeys>,
+}
+
+impl From<Option<PathBuf>> for Kept {
+    fn from(file: Option<PathBuf>) -> Self {
+        let own_keys = OwnKeys::new(None);
+        Self { file, own_keys }
+    }
 }
 
 /// An update that does not fit; the list of changes must be asked for from
@@ -62,7 +80,7 @@ impl KeyRing {
     /// they may do, never a key. Without `control` only what the file says is known.
     #[must_use]
     pub fn open(
-        file: Option<PathBuf>,
+        kept: impl Into<Kept>,
         control: Option<Arc<ControlClient>>,
         clock: Clock,
         timers: &Timers,
@@ -74,8 +92,11 @@ impl KeyRing {
             negative: timers.key_negative,
             retry: timers.key_retry,
         });
+        let Kept { file, own_keys } = kept.into();
         if let Some(file) = &file {
             load(&mut cache, file, &clock);
+            // What was sealed to another key of this node is asked for again.
+            cache.keep(|principal| own_keys.opens(&principal.policy.credentials));
         }
         let ring = Arc::new(Self {
             cache: Mutex::new(cache),
@@ -85,6 +106,7 @@ impl KeyRing {
             timers: timers.clone(),
             tasks: tasks.clone(),
             saving: Saving::default(),
+            own_keys,
         });
         if let Some(file) = file {
             let saver = keep_file(Arc::clone(&ring), file, tasks.stop_signal());

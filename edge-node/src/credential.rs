@@ -1,8 +1,9 @@
 //! The platform's own keys at the providers, from the environment variables that the signed
 //! catalogue names. Read once each, never printed; a key can only travel to the provider whose row
-//! names it. Organisations' own keys come with the money issue's sealed credentials.
+//! names it. Organisations' own keys are in [`own`].
 
 mod google;
+pub mod own;
 mod sigv4;
 
 pub use google::{REFRESH_MARGIN, Refresher};

@@ -123,7 +123,11 @@ async fn steps(
         call: &call,
         generation: &client.generation().clone(),
         created: story.started_unix_ms / 1000,
-        clamp: &|candidate| quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
+        clamp: &|candidate| match candidate.own {
+            // Held is only the fee, which bounds no answer.
+            Some(_) => None,
+            None => quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
+        },
         may_hedge: held >= quote.ceiling,
     };
     story.sent_upstream();

@@ -4,8 +4,10 @@ use crate::account::Accounts;
 use crate::admission::Admission;
 use crate::auth::KeyRing;
 use crate::catalogue::Rendered;
-use crate::credential::Credentials;
+use crate::credential::own::{Authorized, OwnKeys};
+use crate::credential::{Credentials, Unsigned};
 use crate::dialect;
+use crate::failure::{Failure, Fault, Retry};
 use crate::gateway::forward::Forwarder;
 use crate::gossip::Gossip;
 use crate::ingress::Call;
@@ -24,6 +26,7 @@ use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
 use shared::routing::{self, Candidate, Demand, Plan, Record, Refusal, View};
 use shared::window::{Observation, Outcome, Sign};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -91,6 +94,8 @@ pub struct Node {
     pub sessions: Sessions,
     /// Our keys at the providers.
     pub credentials: Arc<Credentials>,
+    /// Organisations' own.
+    pub own_keys: Arc<OwnKeys>,
     /// Limits.
     pub admission: Arc<Admission>,
     /// The long listings, rendered.
@@ -169,6 +174,34 @@ impl Node {
         record.replay(view, &usable, principal, demand)
     }
 
+    /// Authenticates a request at its candidate: with the organisation's own key where that is
+    /// what the candidate stands for, else with the platform's.
+    ///
+    /// # Errors
+    /// When the own key can't be used; another candidate may help.
+    pub fn authorize(
+        &self,
+        candidate: &Candidate,
+        request: &Unsigned<'_>,
+    ) -> Result<Authorized, Failure> {
+        let provider = &candidate.provider;
+        let Some(own) = &candidate.own else {
+            let url = self.credentials.base_url(provider);
+            return Ok(Authorized {
+                base_url: url.map_or_else(|| provider.base_url.clone(), Cow::into_owned),
+                headers: self.credentials.headers(provider, request),
+            });
+        };
+        let authorized = self.own_keys.authorize(own, provider, request, &self.clock);
+        authorized.map_err(|error| {
+            tracing::warn!(credential = own.id, %error, "an own provider key can't be used");
+            let text = format!("your own key at {} can't be used: {error}", provider.name);
+            let mut failure = Failure::provider(502, "own_key", text);
+            failure.fault = Fault::ProviderKey;
+            failure.with_retry(Retry::OtherEndpoint)
+        })
+    }
+
     /// The counters of an endpoint.
     #[must_use]
     pub fn meters_of(&self, endpoint: &Endpoint) -> Arc<EndpointMeters> {
@@ -176,9 +209,13 @@ impl Node {
         self.meters.of(&endpoint.id, model, provider)
     }
 
-    /// Takes note of an attempt that leaves; it counts as under way until the guard is dropped.
+    /// Takes note of an attempt that leaves, unless it is with an own key: of those nothing is noted
+    /// here or below, since what a key's owner meets with says nothing of the endpoint to others; it counts as under way until the guard is dropped.
     #[must_use]
     pub fn depart(&self, candidate: &Candidate, first: bool) -> Departed {
+        if candidate.own.is_some() {
+            return Departed { under_way: None };
+        }
         let departure = Departure {
             lease: candidate.lease,
             first,
@@ -189,14 +226,15 @@ impl Node {
         let sign = Sign::Sent { first };
         self.reporter.note(&candidate.endpoint.id, &sign, None);
         Departed {
-            health: Arc::clone(&self.health),
-            clock: self.clock.clone(),
-            handle,
+            under_way: Some((Arc::clone(&self.health), self.clock.clone(), handle)),
         }
     }
 
     /// Takes note of an attempt's first content: here at once, in the fleet with the next report.
     pub fn answered(&self, candidate: &Candidate, ttft: Option<Duration>) {
+        if candidate.own.is_some() {
+            return;
+        }
         let now = self.clock.now();
         let change = self.health.answered(candidate.handle, ttft, now);
         let sign = Sign::Answered { ttft };
@@ -205,12 +243,18 @@ impl Node {
 
     /// Takes note of how fast a stream is while it lasts.
     pub fn sampled(&self, candidate: &Candidate, tokens_per_second: f64) {
+        if candidate.own.is_some() {
+            return;
+        }
         let sign = Sign::Speed { tokens_per_second };
         self.reporter.note(&candidate.endpoint.id, &sign, None);
     }
 
     /// Takes note of what an answer's headers say of the provider's limits.
     pub fn allowed(&self, candidate: &Candidate, headers: &HeaderMap) {
+        if candidate.own.is_some() {
+            return;
+        }
         let (requests, tokens) = dialect::allowances(headers);
         let now = self.clock.now();
         self.health.allowed(candidate.handle, requests, tokens, now);
@@ -219,6 +263,9 @@ impl Node {
     /// Takes note of how an attempt went: here at once, in the fleet with the next report. A good
     /// end adds nothing here to what its beginning said.
     pub fn observe(&self, candidate: &Candidate, observation: &Observation) {
+        if candidate.own.is_some() {
+            return;
+        }
         let outcome = &observation.outcome;
         let known = observation.noted && *outcome == Outcome::Ok;
         let change = (!known)
@@ -237,13 +284,14 @@ impl Node {
 
 /// An attempt that is under way.
 pub struct Departed {
-    health: Arc<Board>,
-    clock: Clock,
-    handle: Handle,
+    /// None with an own key, which the fleet's health knows nothing of.
+    under_way: Option<(Arc<Board>, Clock, Handle)>,
 }
 
 impl Drop for Departed {
     fn drop(&mut self) {
-        self.health.ended(self.handle, self.clock.now());
+        if let Some((health, clock, handle)) = &self.under_way {
+            health.ended(*handle, clock.now());
+        }
     }
 }

@@ -17,9 +17,10 @@ use ::metrics::{counter, gauge};
 use bytes::Bytes;
 use futures::FutureExt;
 use learn::Speed;
+use shared::byok;
 use shared::catalog::Endpoint;
 use shared::routing::View;
-use shared::usage::cost;
+use shared::usage::{Cost, Usage, cost};
 use std::time::{Duration, Instant};
 
 /// Client bytes that are joined into one write when the provider sends faster than events are
@@ -197,7 +198,15 @@ impl Relay<'_> {
         );
         let usage = self.node.tokens.usage(self.view, model, self.call, seen);
         hold.receipt.usage = usage;
-        hold.receipt.cost = cost(&usage, &self.billed().pricing).total();
+        hold.receipt.cost = self.cost(&usage).charged();
+    }
+
+    /// What it costs; with an own key, of which only the fee is charged.
+    fn cost(&self, usage: &Usage) -> Cost {
+        let mut lines = cost(usage, &self.billed().pricing);
+        let own = self.reply.candidate.own.is_some();
+        lines.own_key_fee = own.then(|| byok::fee(lines.total()));
+        lines
     }
 
     /// Whose price holds: the endpoint's of the tier that served, where the catalogue has one.
@@ -224,7 +233,7 @@ impl Relay<'_> {
         receipt.finish_reason = progress.finish_reason.map_or("", Finish::as_str).to_owned();
         receipt.upstream_id.clone_from(&progress.upstream_id);
         let usage = receipt.usage;
-        let lines = cost(&usage, &self.billed().pricing);
+        let lines = self.cost(&usage);
         let tier = self.reply.candidate.endpoint.tier();
         let served = progress
             .served

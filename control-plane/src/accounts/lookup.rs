@@ -10,6 +10,7 @@ use shared::key::KeyHash;
 use shared::policy::Principal;
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use std::sync::Arc;
 
 /// Why a key opens nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +65,8 @@ impl Accounts {
         if let Ok(Principal { org, policy, .. }) = &mut principal {
             let (workspace, member): (String, String) = (row.try_get(8)?, row.try_get(9)?);
             self.limit_policy(policy, org, &workspace, &member).await?;
+            // Read after the sequence: never older than it.
+            policy.rules = self.rules_of(key).await?.map(Arc::new);
         }
         Ok(LookupAnswer {
             account_sequence: unsigned(&row, 0)?,

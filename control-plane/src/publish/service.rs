@@ -99,10 +99,19 @@ impl Discovery for DiscoveryService {
         request: Request<wire::LookupKeyRequest>,
     ) -> Result<Response<wire::LookupKeyResponse>, Status> {
         guard::node_of(&request)?;
-        let hash = request.into_inner().key_hash.try_into();
+        let wire::LookupKeyRequest { key_hash, seal_key } = request.into_inner();
+        let hash = key_hash.try_into();
         let hash = hash.map_err(|_| Status::invalid_argument("key_hash: 32 bytes are expected"))?;
-        let answer = self.sources.accounts.lookup(KeyHash(hash)).await;
-        let answer = answer.map_err(|error| unavailable("a key look-up failed", &error))?;
+        let (hash, accounts) = (KeyHash(hash), &self.sources.accounts);
+        let answer = accounts.lookup(hash).await;
+        let mut answer = answer.map_err(|error| unavailable("a key look-up failed", &error))?;
+        if let Ok(principal) = &mut answer.principal
+            && !seal_key.is_empty()
+        {
+            let sealed = accounts.sealed_credentials(hash, &seal_key).await;
+            let sealed = sealed.map_err(|error| unavailable("credentials", &error))?;
+            principal.policy.credentials = sealed;
+        }
         Ok(Response::new(lookup_response(&answer)))
     }
 }

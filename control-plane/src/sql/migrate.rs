@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "people", include_str!("0005_people.sql")),
     (6, "usage days", include_str!("0006_usage_days.sql")),
     (7, "limits", include_str!("0007_limits.sql")),
+    (8, "policy", include_str!("0008_policy.sql")),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

@@ -96,7 +96,10 @@ impl EdgeClient {
         let key_hash = key.0.to_vec();
         let answer = self
             .discovery
-            .lookup_key(wire::LookupKeyRequest { key_hash })
+            .lookup_key(wire::LookupKeyRequest {
+                key_hash,
+                seal_key: Vec::new(),
+            })
             .await;
         answer.map(tonic::Response::into_inner)
     }

@@ -11,6 +11,7 @@ use tonic::Code;
 async fn codes(caller: &plane::Caller) -> [Code; 4] {
     let lookup = discovery_wire::LookupKeyRequest {
         key_hash: vec![0; 32],
+        seal_key: Vec::new(),
     };
     let heartbeat = ledger_wire::ShipRequest {
         node_id: "edge-1".to_owned(),

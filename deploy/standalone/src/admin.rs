@@ -7,8 +7,10 @@
 mod bill;
 mod catalog;
 mod connect;
+mod credentials;
 mod endpoints;
 mod fleet;
+mod guardrails;
 mod keys;
 mod limits;
 mod money;
@@ -117,6 +119,12 @@ enum Command {
     /// Parts of an organisation, which keys belong to.
     #[command(subcommand)]
     Workspaces(people::WorkspacesCommand),
+    /// What an organisation forbids its keys.
+    #[command(subcommand)]
+    Guardrails(guardrails::GuardrailsCommand),
+    /// Organisations' own keys at providers.
+    #[command(subcommand)]
+    Credentials(credentials::CredentialsCommand),
     /// Edge nodes: who is connected, and what each serves.
     Edges,
     /// Endpoints with price and state; takes them out of service, pins and weighs them.
@@ -243,6 +251,8 @@ async fn execute(args: AdminArgs) -> Result<Report, Failed> {
         Command::Orgs(command) => people::orgs(&to, command).await,
         Command::Members(command) => people::members(&to, command).await,
         Command::Workspaces(command) => people::workspaces(&to, command).await,
+        Command::Guardrails(command) => guardrails::run(&to, command).await,
+        Command::Credentials(command) => credentials::run(&to, command).await,
         Command::Edges => fleet::edges(&to).await,
         Command::Endpoints(args) => endpoints::run(&to, args).await,
         Command::Rankings(args) => rankings::run(&to, args).await,

@@ -9,7 +9,6 @@ use crate::metrics;
 use crate::upstream::{Answer, Body, Request};
 use bytes::BytesMut;
 use shared::routing::Candidate;
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// An endpoint's first words.
@@ -42,7 +41,7 @@ pub(super) async fn content(
         max_tokens_clamp: (job.clamp)(candidate),
     };
     let outgoing = dialect::prepare(job.call, &target)?;
-    let (request, translator) = job.request(candidate, outgoing, deadline);
+    let (request, translator) = job.request(candidate, outgoing, deadline)?;
     let answer = job.node.upstream.send(&request).await.map_err(|error| {
         tracing::debug!(endpoint = %endpoint.id, %error, "upstream leg failed");
         verdict::leg(&error)
@@ -61,37 +60,34 @@ impl Job<'_> {
         candidate: &Candidate,
         outgoing: Outgoing,
         deadline: Duration,
-    ) -> (Request, Box<dyn Translator>) {
+    ) -> Result<(Request, Box<dyn Translator>), Failure> {
         let Outgoing {
             path,
             mut headers,
             body,
             translator,
         } = outgoing;
-        let credentials = &self.node.credentials;
         let unsigned = Unsigned {
             path: &path,
             headers: &headers,
             body: &body,
         };
-        let signed = credentials.headers(&candidate.provider, &unsigned);
-        headers.extend(signed);
+        let authorized = self.node.authorize(candidate, &unsigned)?;
+        headers.extend(authorized.headers);
         // The provider's logs and our usage records can then be matched.
         if let Ok(id) = http::HeaderValue::from_str(self.generation.as_str()) {
             headers.push((http::HeaderName::from_static("x-client-request-id"), id));
         }
         let timeouts = &candidate.provider.timeouts;
         let request = Request {
-            base_url: credentials
-                .base_url(&candidate.provider)
-                .map_or_else(|| candidate.provider.base_url.clone(), Cow::into_owned),
+            base_url: authorized.base_url,
             path,
             headers,
             body,
             connect_timeout: timeouts.connect,
             head_timeout: deadline,
         };
-        (request, translator)
+        Ok((request, translator))
     }
 }
 

@@ -3,7 +3,7 @@
 //! report.
 
 use super::{Job, Reply, first, verdict};
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 use crate::metrics;
 use ::metrics::counter;
 use shared::routing::{Candidate, Patience};
@@ -54,7 +54,10 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
                 departed,
             })
         }
-        Err(failure) => {
+        Err(mut failure) => {
+            if candidate.own.is_some() && failure.fault == Fault::ProviderKey {
+                own_key_refused(&candidate, &mut failure);
+            }
             note(job, &candidate, &failure);
             Err((candidate, failure))
         }
@@ -81,6 +84,19 @@ async fn marking_silence<T>(
     job.node
         .observe(candidate, &Observation::of(Outcome::Silence));
     content.await
+}
+
+/// It is the caller's own key: they are told whose, and may mend it.
+fn own_key_refused(candidate: &Candidate, failure: &mut Failure) {
+    if failure.reason != "own_key" {
+        let name = &candidate.provider.name;
+        failure.message = format!("{name} refused your own key: {}", failure.message);
+    }
+    if let Some(own) = &candidate.own {
+        failure
+            .metadata
+            .insert("byok_id".into(), own.id.clone().into());
+    }
 }
 
 fn note(job: &Job<'_>, candidate: &Candidate, failure: &Failure) {

@@ -8,7 +8,7 @@ use crate::failure::{ErrorType, FailedAttempt, Failure, Fault, Retry};
 use crate::metrics;
 use ::metrics::{counter, gauge};
 use shared::catalog::Endpoint;
-use shared::id::{EndpointId, ModelId};
+use shared::id::ModelId;
 use shared::routing::{Candidate, Plan};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,7 +62,9 @@ impl<'a> Walk<'a> {
             return None;
         }
         let (node, now) = (self.job.node, self.job.node.clock.now());
-        let next = self.draw(|it| node.health.take_retry(it.handle, now));
+        // An own key's retries burden nobody else.
+        let may = |it: &Candidate| it.own.is_some() || node.health.take_retry(it.handle, now);
+        let next = self.draw(may);
         if next.is_none() && !self.plan.candidates.is_empty() {
             metrics::shed("retries");
             self.last = Some(verdict::retries_spent());
@@ -87,7 +89,8 @@ impl<'a> Walk<'a> {
         }
         let (node, now) = (self.job.node, self.job.node.clock.now());
         if self.overdue.is_some_and(|due| due <= Instant::now()) {
-            return self.draw(|it| it.is_ready() && node.health.take_retry(it.handle, now));
+            let may = |it: &Candidate| it.own.is_some() || node.health.take_retry(it.handle, now);
+            return self.draw(|it| it.is_ready() && may(it));
         }
         if !node.health.take_hedge(now) {
             metrics::shed("hedges");
@@ -99,7 +102,7 @@ impl<'a> Walk<'a> {
 
     /// Notes a failure that another endpoint may not have.
     pub(super) fn failed(&mut self, candidate: &Candidate, failure: Failure) {
-        self.ended(&candidate.endpoint.id);
+        self.ended(candidate);
         let code = failure.provider_code.clone();
         self.failed.push(FailedAttempt {
             provider: candidate.provider.name.clone(),
@@ -111,7 +114,7 @@ impl<'a> Walk<'a> {
 
     /// One has answered; whoever else is still asked is called off.
     pub(super) fn won(mut self, mut reply: Reply) -> Reply {
-        self.ended(&reply.candidate.endpoint.id);
+        self.ended(&reply.candidate);
         for loser in &self.running {
             call_off(&loser.endpoint, self.job);
         }
@@ -177,7 +180,9 @@ impl<'a> Walk<'a> {
         self.begun_attempts += 1;
         self.running.push(candidate.clone());
         let now = Instant::now();
-        self.competitor_due = Some(now + patience.hedge);
+        // Whoever has a key of one's own wants it used: no competitor only for speed.
+        let shared = candidate.own.is_none();
+        self.competitor_due = shared.then(|| now + patience.hedge);
         let bound = candidate.provider.timeouts.first_token;
         self.overdue = (!call.stream).then(|| now + bound.max(patience.silence));
         Leg {
@@ -187,8 +192,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn ended(&mut self, endpoint: &EndpointId) {
-        self.running.retain(|it| it.endpoint.id != *endpoint);
+    fn ended(&mut self, candidate: &Candidate) {
+        self.running.retain(|it| !it.is_same(candidate));
     }
 }
 

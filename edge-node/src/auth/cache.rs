@@ -149,6 +149,18 @@ impl Cache {
         self.known.len()
     }
 
+    /// Forgets all but these.
+    pub(super) fn keep(&mut self, good: impl Fn(&Principal) -> bool) {
+        let bad = self
+            .known
+            .iter()
+            .filter(|(_, known)| !good(&known.principal));
+        let bad: Vec<KeyHash> = bad.map(|(key, _)| *key).collect();
+        for key in bad {
+            self.forget(&key);
+        }
+    }
+
     /// What is known of a key. A stale one is reported as stale once per retry interval.
     pub(super) fn find(&mut self, key: &KeyHash, now: Moment, unix_s: u64) -> Found {
         if let Some(known) = self.known.get_mut(key) {

@@ -125,6 +125,7 @@ impl KeyRing {
     ) -> Result<Answer, LookupError> {
         let request = LookupKeyRequest {
             key_hash: key.0.to_vec(),
+            seal_key: self.own_keys.public().to_vec(),
         };
         let call = |channel| async move { DiscoveryClient::new(channel).lookup_key(request).await };
         let left = deadline.saturating_duration_since(Instant::now());

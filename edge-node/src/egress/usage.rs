@@ -14,7 +14,7 @@ pub(crate) fn object(bill: &Bill<'_>) -> String {
     let mut text = format!(
         concat!(
             "{{\"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{},",
-            "\"cost\":{},\"is_byok\":false,",
+            "\"cost\":{},\"is_byok\":{},",
             "\"prompt_tokens_details\":{{\"cached_tokens\":{},\"cache_write_tokens\":{},",
             "\"audio_tokens\":{}}},",
             "\"completion_tokens_details\":{{\"reasoning_tokens\":{},\"audio_tokens\":{},",
@@ -26,7 +26,8 @@ pub(crate) fn object(bill: &Bill<'_>) -> String {
         usage.prompt,
         usage.completion,
         total,
-        cost.total(),
+        cost.charged(),
+        cost.is_own_key(),
         usage.cache_read,
         cache_write,
         usage.prompt_audio,
@@ -91,11 +92,12 @@ pub(crate) fn cost(bill: &Bill<'_>) -> String {
     let cost = bill.cost;
     format!(
         concat!(
-            "\"cost\":{},\"is_byok\":false,\"cost_details\":{{\"upstream_inference_cost\":{},",
+            "\"cost\":{},\"is_byok\":{},\"cost_details\":{{\"upstream_inference_cost\":{},",
             "\"upstream_inference_prompt_cost\":{},",
             "\"upstream_inference_completions_cost\":{}}}",
         ),
-        cost.total(),
+        cost.charged(),
+        cost.is_own_key(),
         cost.total(),
         cost.prompt,
         cost.completion,

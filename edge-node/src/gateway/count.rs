@@ -111,10 +111,10 @@ fn request(node: &Node, call: &Call, candidate: &Candidate) -> Option<Request> {
         headers: &headers,
         body: &body,
     };
-    let signed = node.credentials.headers(&candidate.provider, &unsigned);
-    headers.extend(signed);
+    let authorized = node.authorize(candidate, &unsigned).ok()?;
+    headers.extend(authorized.headers);
     Some(Request {
-        base_url: candidate.provider.base_url.clone(),
+        base_url: authorized.base_url,
         path,
         headers,
         body,

@@ -233,6 +233,7 @@ pub fn plan_json(plan: &Plan) -> Value {
                 "score": candidate.weight(),
                 "penalty": candidate.local.penalty,
                 "reason": candidate.reason.as_str(),
+                "byok": candidate.own.as_ref().map(|own| own.id.as_str()),
             })
         })
         .collect();

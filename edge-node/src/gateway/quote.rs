@@ -1,6 +1,7 @@
 //! What a request may cost at most, and what to ask of a provider when less is at hand. Pure.
 
 use crate::ingress::Call;
+use shared::byok;
 use shared::catalog::{Endpoint, Pricing};
 use shared::money::Amount;
 use shared::routing::{Demand, Plan};
@@ -63,10 +64,14 @@ impl Quote {
             let choices = u64::from(extent.choices.max(1));
             let most = most_completion(endpoint, demand).saturating_mul(choices);
             let completion = |tokens| dearest_completion(&endpoint.pricing, demand, tokens);
-            quote.ceiling = quote.ceiling.max(prompt + completion(most));
-            quote.least = quote
-                .least
-                .max(prompt + completion(most.min(LEAST_COMPLETION)));
+            // Of an own key's requests only the fee is ours to charge.
+            let charged = |list: Amount| match candidate.own {
+                Some(_) => byok::fee(list),
+                None => list,
+            };
+            let (worst, start) = (completion(most), completion(most.min(LEAST_COMPLETION)));
+            quote.ceiling = quote.ceiling.max(charged(prompt + worst));
+            quote.least = quote.least.max(charged(prompt + start));
         }
         quote
     }

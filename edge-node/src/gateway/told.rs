@@ -144,7 +144,11 @@ impl Telling {
         };
         if let Some(metadata) = &self.metadata {
             let served = &reply.candidate.endpoint.id;
-            add(METADATA, &metadata.tell(&reply.failed, Some(served)));
+            let mut told = metadata.tell(&reply.failed, Some(served));
+            if let Some(members) = told.as_object_mut() {
+                members.insert("is_byok".into(), reply.candidate.own.is_some().into());
+            }
+            add(METADATA, &told);
         }
         if let Some(explain) = &self.explain {
             let mut attempts: Vec<Value> = reply.failed.iter().map(attempt).collect();

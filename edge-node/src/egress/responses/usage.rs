@@ -55,12 +55,13 @@ pub(crate) fn cost(bill: &Bill<'_>) -> String {
     let cost = bill.cost;
     format!(
         concat!(
-            "\"cost\":{},\"is_byok\":false,",
+            "\"cost\":{},\"is_byok\":{},",
             "\"cost_details\":{{\"upstream_inference_cost\":{},",
             "\"upstream_inference_input_cost\":{},",
             "\"upstream_inference_output_cost\":{}}}",
         ),
-        cost.total(),
+        cost.charged(),
+        cost.is_own_key(),
         cost.total(),
         cost.prompt,
         cost.completion,

@@ -1,0 +1,144 @@
+//! The calls about organisations' own keys at providers.
+
+use super::{Answer, Deps, accounts_status};
+use crate::accounts::credentials::{
+    CredentialRow, CredentialTerms, Filters, NewCredential, ProviderSecret,
+};
+use shared::byok::origin_of;
+use shared::catalog::Auth;
+use shared::id::{OrgId, WorkspaceId};
+use shared::proto::admin as wire;
+use tonic::{Response, Status};
+
+pub(super) async fn list(
+    deps: &Deps,
+    message: wire::ListCredentialsRequest,
+) -> Answer<wire::ListCredentialsResponse> {
+    let org = (!message.org.is_empty()).then(|| OrgId::from(message.org));
+    let rows = deps.accounts.credentials(org.as_ref()).await;
+    let rows = rows.map_err(|error| accounts_status(&error))?;
+    Ok(Response::new(wire::ListCredentialsResponse {
+        credentials: rows.into_iter().map(told).collect(),
+    }))
+}
+
+pub(super) async fn create(
+    deps: &Deps,
+    actor: &str,
+    message: wire::CreateCredentialRequest,
+) -> Answer<wire::Credential> {
+    let new = NewCredential {
+        org: (!message.org.is_empty()).then(|| OrgId::from(message.org)),
+        workspace: (!message.workspace.is_empty()).then(|| WorkspaceId::from(message.workspace)),
+        origin: origin(deps, &message.provider)?,
+        provider: message.provider,
+        secret: ProviderSecret::new(&message.key),
+        terms: CredentialTerms {
+            name: message.name,
+            is_fallback: message.is_fallback,
+            is_required: message.is_required,
+            disabled: message.disabled,
+            sort_order: message.sort_order,
+            filters: filters_of(&message.filters_json)?,
+        },
+    };
+    let made = deps.accounts.create_credential(actor, &new).await;
+    let made = made.map_err(|error| accounts_status(&error))?;
+    Ok(Response::new(told(made)))
+}
+
+pub(super) async fn update(
+    deps: &Deps,
+    actor: &str,
+    message: wire::UpdateCredentialRequest,
+) -> Answer<wire::Credential> {
+    let filters = message
+        .filters_json
+        .as_deref()
+        .map(filters_of)
+        .transpose()?;
+    let change = |terms: &mut CredentialTerms| {
+        terms.name = message.name.unwrap_or(std::mem::take(&mut terms.name));
+        terms.is_fallback = message.is_fallback.unwrap_or(terms.is_fallback);
+        terms.is_required = message.is_required.unwrap_or(terms.is_required);
+        terms.disabled = message.disabled.unwrap_or(terms.disabled);
+        terms.sort_order = message.sort_order.unwrap_or(terms.sort_order);
+        terms.filters = filters.unwrap_or(std::mem::take(&mut terms.filters));
+    };
+    let secret = message.key.as_deref().map(ProviderSecret::new);
+    let changed =
+        deps.accounts
+            .change_credential(actor, None, &message.id, change, secret.as_ref());
+    let changed = changed.await.map_err(|error| accounts_status(&error))?;
+    Ok(Response::new(told(changed)))
+}
+
+pub(super) async fn delete(
+    deps: &Deps,
+    actor: &str,
+    message: wire::DeleteCredentialRequest,
+) -> Answer<wire::DeleteCredentialResponse> {
+    let done = deps
+        .accounts
+        .delete_credential(actor, None, &message.id)
+        .await;
+    done.map_err(|error| accounts_status(&error))?;
+    Ok(Response::new(wire::DeleteCredentialResponse {}))
+}
+
+pub(super) async fn rotate(deps: &Deps, actor: &str) -> Answer<wire::RotateMasterKeyResponse> {
+    let rotated = deps.accounts.rotate_master_key(actor).await;
+    let rotated = rotated.map_err(|error| accounts_status(&error))?;
+    Ok(Response::new(wire::RotateMasterKeyResponse {
+        master_key: rotated.master_key,
+        rewrapped: rotated.rewrapped,
+    }))
+}
+
+/// Where the provider is now: the secret is bound to that for good.
+fn origin(deps: &Deps, provider: &str) -> Result<String, Status> {
+    let served = deps.registry.current();
+    let found = served.snapshot.provider(provider);
+    let found = found.ok_or_else(|| {
+        Status::not_found(format!(
+            "there is no provider {provider:?} in the catalogue"
+        ))
+    })?;
+    if found.auth == Auth::None {
+        return Err(Status::invalid_argument("the provider takes no key"));
+    }
+    if found.base_url.contains("/projects/PROJECT/") {
+        let text = "the provider's address holds an account of its own; that is not done yet";
+        return Err(Status::invalid_argument(text));
+    }
+    origin_of(&found.base_url)
+        .ok_or_else(|| Status::invalid_argument("the provider's address is no URL of a server"))
+}
+
+fn filters_of(json: &str) -> Result<Filters, Status> {
+    if json.is_empty() {
+        return Ok(Filters::default());
+    }
+    serde_json::from_str(json)
+        .map_err(|error| Status::invalid_argument(format!("filters_json: {error}")))
+}
+
+fn told(row: CredentialRow) -> wire::Credential {
+    wire::Credential {
+        id: row.id,
+        org: row.org.to_string(),
+        workspace: row.workspace.map_or_else(String::new, |it| it.to_string()),
+        provider: row.provider,
+        origin: row.origin,
+        label: row.label,
+        name: row.terms.name,
+        is_fallback: row.terms.is_fallback,
+        is_required: row.terms.is_required,
+        disabled: row.terms.disabled,
+        sort_order: row.terms.sort_order,
+        // Texts and lists can always be written.
+        filters_json: serde_json::to_string(&row.terms.filters).unwrap_or_default(),
+        created_unix_ms: row.created_unix_ms,
+        updated_unix_ms: row.updated_unix_ms.unwrap_or_default(),
+    }
+}
