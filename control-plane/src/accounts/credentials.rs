@@ -239,7 +239,7 @@ impl Accounts {
         find(&mut connection, org, id).await
     }
 
-    /// Changes a credential's terms, and its secret when one is given.
+    /// Changes a credential's terms, and its secret when `change` gives one.
     ///
     /// # Errors
     /// When there is none, a value can't be accepted, or the vault or the database fails.
@@ -248,8 +248,7 @@ impl Accounts {
         actor: &str,
         org: Option<&OrgId>,
         id: &str,
-        change: impl FnOnce(&mut CredentialTerms) + Send,
-        secret: Option<&ProviderSecret>,
+        change: impl FnOnce(&mut CredentialTerms) -> Option<ProviderSecret> + Send,
     ) -> Result<CredentialRow, AccountsError> {
         let owner = self.credential(org, id).await?.org;
         let now = self.clock.unix_ms();
@@ -257,9 +256,9 @@ impl Accounts {
         let told = Change::Org(owner.clone());
         let sequence = events::append(&mut transaction, now, &told).await?;
         let mut row = find(&mut transaction, Some(&owner), id).await?;
-        change(&mut row.terms);
+        let secret = change(&mut row.terms);
         check_terms(&row.terms)?;
-        if let Some(secret) = secret {
+        if let Some(secret) = &secret {
             secret.check()?;
             row.sealed = self.vault()?.seal(secret.0.as_bytes(), &row.binding())?;
             row.label = secret.label();

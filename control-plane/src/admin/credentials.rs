@@ -58,17 +58,21 @@ pub(super) async fn update(
         .map(filters_of)
         .transpose()?;
     let change = |terms: &mut CredentialTerms| {
-        terms.name = message.name.unwrap_or(std::mem::take(&mut terms.name));
+        if let Some(name) = message.name {
+            terms.name = name;
+        }
         terms.is_fallback = message.is_fallback.unwrap_or(terms.is_fallback);
         terms.is_required = message.is_required.unwrap_or(terms.is_required);
         terms.disabled = message.disabled.unwrap_or(terms.disabled);
         terms.sort_order = message.sort_order.unwrap_or(terms.sort_order);
-        terms.filters = filters.unwrap_or(std::mem::take(&mut terms.filters));
+        if let Some(filters) = filters {
+            terms.filters = filters;
+        }
+        message.key.as_deref().map(ProviderSecret::new)
     };
-    let secret = message.key.as_deref().map(ProviderSecret::new);
-    let changed =
-        deps.accounts
-            .change_credential(actor, None, &message.id, change, secret.as_ref());
+    let changed = deps
+        .accounts
+        .change_credential(actor, None, &message.id, change);
     let changed = changed.await.map_err(|error| accounts_status(&error))?;
     Ok(Response::new(told(changed)))
 }

@@ -107,10 +107,11 @@ async fn a_credential_travels_sealed_and_in_its_order(f: Fixture) {
     let bytes = unhex(&moved.sealed).unwrap();
     assert!(f.node.open(&bytes, &moved.binding()).is_err());
     assert_eq!(first.label, "sk-...cret");
-    let off = |terms: &mut CredentialTerms| terms.disabled = true;
-    let changed = f
-        .accounts
-        .change_credential("op", None, &first.id, off, None);
+    let off = |terms: &mut CredentialTerms| {
+        terms.disabled = true;
+        None
+    };
+    let changed = f.accounts.change_credential("op", None, &first.id, off);
     assert!(changed.await.unwrap().terms.disabled);
     assert_eq!(f.sealed().await.len(), 2);
     f.accounts
@@ -125,16 +126,17 @@ async fn a_new_secret_replaces_the_old_one(f: Fixture) {
     let secret = ProviderSecret::new(" sk-another-secret-0123 \n");
     let changed = f
         .accounts
-        .change_credential("op", None, &row.id, |_| {}, Some(&secret));
+        .change_credential("op", None, &row.id, |_| Some(secret));
     assert_eq!(changed.await.unwrap().label, "sk-...0123");
     assert_eq!(f.open(&f.sealed().await[0]), b"sk-another-secret-0123");
     for bad in ["", "  ", "a\nb", "é", &"x".repeat(SECRET_MAX + 1)] {
         let bad = ProviderSecret::new(bad);
         let refused = f
             .accounts
-            .change_credential("op", None, &row.id, |_| {}, Some(&bad));
+            .change_credential("op", None, &row.id, |_| Some(bad));
         assert!(matches!(refused.await, Err(AccountsError::Invalid { .. })));
     }
+    let secret = ProviderSecret::new("sk-another-secret");
     assert!(!format!("{secret:?}").contains("another"));
 }
 
@@ -169,7 +171,7 @@ async fn the_master_key_rotates_under_load(f: Fixture) {
             let made = new("b", 1000 + at, Filters::default());
             let made = accounts.create_credential("op", &made).await.unwrap();
             let secret = ProviderSecret::new("sk-changed-0123456789");
-            let changed = accounts.change_credential("op", None, &made.id, |_| {}, Some(&secret));
+            let changed = accounts.change_credential("op", None, &made.id, |_| Some(secret));
             changed.await.unwrap();
         }
     };
