@@ -250,6 +250,7 @@ impl wire::admin_server::Admin for AdminService {
     async fn update_key(&self, request: Request<wire::UpdateKeyRequest>) -> Answer<wire::Key> {
         let (actor, message) = open(request)?;
         keys::update(&self.deps, &actor, message).await
+    }
     async fn list_guardrails(
         &self,
         request: Request<wire::ListGuardrailsRequest>,

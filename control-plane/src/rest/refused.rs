@@ -103,7 +103,7 @@ impl From<AccountsError> for Refused {
             }
             AccountsError::Invalid { .. } => Self::invalid(error.to_string()),
             AccountsError::Busy => Self::too_many(error.to_string(), RETRY_AFTER),
-            AccountsError::NoRandomness => {
+            AccountsError::NoRandomness | AccountsError::Vault(_) => {
                 tracing::error!(%error, "a management call fails");
                 Self::internal()
             }
