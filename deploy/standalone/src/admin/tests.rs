@@ -194,7 +194,7 @@ async fn money_and_fleet() {
     let bought = bench.text("credits buy 10 --reference card-1").await;
     assert_eq!(bought, "bought; fee: 0.5 USD; available: 13 USD\n");
     let agreed = bench.text("credits terms --fee-ppm 0").await;
-    assert_eq!(agreed, "agreed, for purchases from now on\n");
+    assert_eq!(agreed, "agreed, for purchases and requests from now on\n");
     let back = bench.text("credits refund 9.5 --reference back-1").await;
     assert_eq!(back, "given back; available: 3.5 USD\n");
     let verdict = bench.text("ledger verify").await;
