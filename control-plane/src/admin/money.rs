@@ -225,6 +225,9 @@ pub(super) async fn reconcile(
         returned_usd: done.returned.to_string(),
         expense_usd: done.expense.to_string(),
         differences: done.differences,
+        adjusted: done.adjusted,
+        corrected_usd: done.corrected.to_string(),
+        beyond: done.beyond,
     }))
 }
 

@@ -125,7 +125,102 @@ async fn a_bill_settles_suspense_once(f: Fixture) {
     assert_eq!(owed, usd(1 + 1 + 3 + 6 + 2));
 }
 
+async fn a_bill_corrects_what_we_counted_ourselves(f: Fixture) {
+    f.acquire("l1", run("n", 1), 50).await.unwrap();
+    let counted = |sequence, id: &str| {
+        let mut record = used(&f, sequence, Outcome::Settled, id);
+        record.cost = usd(3);
+        record.usage.estimated = true;
+        record
+    };
+    let mut lost = used(&f, 4, Outcome::Suspense, "");
+    lost.generation = "gen-lost".into();
+    let mut broken = used(&f, 5, Outcome::Released, "broken");
+    broken.generation = "gen-broken".into();
+    let mut won = used(&f, 6, Outcome::Settled, "won");
+    won.generation = "gen-won".into();
+    won.provider = Some("other".into());
+    let records = [
+        counted(1, "less"),
+        counted(2, "more"),
+        counted(3, "much"),
+        lost,
+        broken,
+        won,
+    ];
+    f.ship(run("n", 1), &records).await.unwrap();
+    let before = f.totals().await;
+    let bill = Bill {
+        provider: "acme".into(),
+        lines: vec![
+            line("less", 0),
+            line("less", 2),
+            line("less", 1),
+            line("more", 4),
+            line("much", 6),
+            line("gen-lost", 2),
+            line("gen-broken", 1),
+            line("gen-won", 1),
+        ],
+        complete_until_unix_ms: None,
+    };
+    let price = |_: &str, _: &Usage| None;
+    let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
+    assert_eq!(
+        (done.adjusted, done.settled, done.beyond),
+        (3, 1, 3),
+        "{done:?}"
+    );
+    assert_eq!((done.unknown, done.differences), (0, Vec::new()));
+    assert_eq!((done.corrected, done.charged), (usd(-2 + 1 + 1), usd(2)));
+    assert_eq!(done.expense, usd(2 + 2 + 1 + 1));
+    let totals = f.totals().await;
+    assert_eq!(totals.used, before.used + usd(2));
+    assert_eq!(
+        (totals.suspense, totals.overrun),
+        (Amount::ZERO, Amount::ZERO)
+    );
+    assert_eq!(
+        f.owed("acme").await,
+        usd(3 + 4 + 6 + 2 + 1 + 1),
+        "what is billed"
+    );
+    f.sound().await;
+    let again = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
+    assert_eq!((again.before, again.adjusted, again.beyond), (7, 0, 0));
+    assert_eq!(f.owed("acme").await, usd(17));
+    f.sound().await;
+}
+
+async fn a_correction_of_an_empty_purse_is_owed(f: Fixture) {
+    f.acquire("l1", run("n", 1), 10).await.unwrap();
+    let mut counted = used(&f, 1, Outcome::Settled, "a");
+    counted.usage.estimated = true;
+    f.ship(run("n", 1), &[counted]).await.unwrap();
+    f.acquire("l2", run("n", 2), 10).await.unwrap();
+    let rest = f.totals().await.available;
+    let request = LeaseRequest {
+        origin: run("m", 1),
+        purse: f.org.clone().into(),
+        lease_id: "all".to_owned(),
+        wanted: rest,
+        least: rest,
+    };
+    f.ledger.acquire(FENCE, &request).await.unwrap();
+    let bill = Bill {
+        provider: "acme".into(),
+        lines: vec![line("a", 4)],
+        complete_until_unix_ms: None,
+    };
+    f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+    let totals = f.totals().await;
+    assert_eq!((totals.used, totals.overrun), (usd(4), usd(3)));
+    f.sound().await;
+}
+
 on_both! {
+    a_bill_corrects_what_we_counted_ourselves,
+    a_correction_of_an_empty_purse_is_owed,
     a_purchase_pays_the_fee_of_its_terms_once,
     a_refund_gives_back_what_was_bought_and_not_used,
     a_bill_settles_suspense_once,

@@ -119,6 +119,9 @@ fn report(done: wire::ReconcileBillResponse) -> Report {
         "returned_usd": done.returned_usd,
         "expense_usd": done.expense_usd,
         "differences": done.differences,
+        "adjusted": done.adjusted,
+        "corrected_usd": done.corrected_usd,
+        "beyond": done.beyond,
     }));
     let report = report
         .line(format!(
@@ -131,7 +134,14 @@ fn report(done: wire::ReconcileBillResponse) -> Report {
             done.returned_usd,
             done.before,
         ))
-        .line(format!("beyond what was held: {} USD", done.expense_usd));
+        .line(format!(
+            "settled by our own count and charged as billed: {} ({} USD)",
+            done.adjusted, done.corrected_usd,
+        ))
+        .line(format!(
+            "the platform's own: {} USD, of it {} attempts that nobody was charged for",
+            done.expense_usd, done.beyond,
+        ));
     let wrong = !done.differences.is_empty();
     let report = done.differences.into_iter().fold(report, Report::line);
     report.wrong(wrong)

@@ -1,0 +1,221 @@
+//! The usage records that a bill may be about, and which line is about which. A provider names a
+//! request by its own id, or by ours, which went along with the request.
+
+use super::super::{Ledger, LedgerError, usage};
+use super::Bill;
+use crate::sql::rows::storable;
+use crate::sql::{amount, bigint, unsigned};
+use shared::id::{OrgId, ProviderSlug};
+use shared::key::KeyHash;
+use shared::limit::Window;
+use shared::money::Amount;
+use shared::usage::Usage;
+use sqlx::{AssertSqlSafe, Row};
+use std::collections::{HashMap, HashSet};
+
+const COLUMNS: &str = "u.held_nano, u.held_pico_rem, u.cost_nano, u.cost_pico_rem, u.node, u.epoch,
+    u.sequence, u.org, u.key_id, u.endpoint,
+    CASE WHEN r.sequence IS NOT NULL THEN 'done' ELSE u.outcome END, u.upstream_id, u.generation,
+    u.provider, u.usage_json, u.outcome, COALESCE(r.billed_nano, 0),
+    CAST(COALESCE(r.billed_pico_rem, 0) AS BIGINT), u.limit_windows, u.fee_ppm";
+const FROM: &str = "usage_records u LEFT JOIN reconciliations r
+    ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence";
+
+/// A usage record, as far as a bill is about it.
+pub(super) struct Known {
+    pub(super) place: (String, i64, i64),
+    pub(super) org: OrgId,
+    pub(super) key: KeyHash,
+    endpoint: String,
+    provider: String,
+    upstream_id: String,
+    generation: String,
+    pub(super) in_suspense: bool,
+    /// Nothing was charged, and nothing will be.
+    released: bool,
+    /// Settled by our own count.
+    pub(super) estimated: bool,
+    pub(super) held: Amount,
+    pub(super) cost: Amount,
+    /// Settled by a bill before.
+    pub(super) done: bool,
+    /// By which amount.
+    billed: Amount,
+    /// The windows of limits that it held from.
+    pub(super) windows: Vec<Window>,
+    /// The platform's fee, in millionths.
+    pub(super) fee_ppm: u32,
+}
+
+/// The records that the lines of one id are about.
+pub(super) struct Found<'a> {
+    /// Those that this provider's bill decides on, oldest first.
+    own: Vec<&'a Known>,
+    /// One of that id.
+    any: &'a Known,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn org(&self) -> &'a OrgId {
+        &self.any.org
+    }
+
+    /// Where the provider served it: the record's endpoint, or the same model there.
+    pub(super) fn endpoint(&self, provider: &ProviderSlug) -> String {
+        let record = self.own.first().unwrap_or(&self.any);
+        if record.provider == provider.as_str() {
+            return record.endpoint.clone();
+        }
+        let model = record.endpoint.split_once('@').map(|(model, _)| model);
+        format!("{}@{provider}", model.unwrap_or_default())
+    }
+
+    /// Which amount is whose: an equal one where there is one, else the newest, for what came
+    /// before is attempts that failed. The second list is what is nobody's and not nothing.
+    pub(super) fn pair(&self, mut amounts: Vec<Amount>) -> (Vec<(&'a Known, Amount)>, Vec<Amount>) {
+        let mut pairs = Vec::new();
+        let mut open = Vec::new();
+        for record in &self.own {
+            let equal = amounts
+                .iter()
+                .position(|amount| *amount == record.expects());
+            match equal {
+                Some(place) => pairs.push((*record, amounts.remove(place))),
+                None => open.push(*record),
+            }
+        }
+        for record in open.into_iter().rev() {
+            pairs.extend(amounts.pop().map(|amount| (record, amount)));
+        }
+        amounts.retain(|amount| *amount > Amount::ZERO);
+        (pairs, amounts)
+    }
+}
+
+/// The records by their names.
+pub(super) struct Shelf<'a> {
+    provider: &'a ProviderSlug,
+    by_id: HashMap<&'a str, Vec<&'a Known>>,
+}
+
+impl<'a> Shelf<'a> {
+    pub(super) fn new(records: &'a [Known], provider: &'a ProviderSlug) -> Self {
+        let mut by_id: HashMap<&str, Vec<&Known>> = HashMap::new();
+        for record in records {
+            by_id.entry(&record.generation).or_default().push(record);
+            if !record.upstream_id.is_empty() && record.upstream_id != record.generation {
+                by_id.entry(&record.upstream_id).or_default().push(record);
+            }
+        }
+        Self { provider, by_id }
+    }
+
+    /// What the lines of that id are about.
+    pub(super) fn find(&self, id: &str) -> Option<Found<'a>> {
+        let records = self.by_id.get(storable(id).as_ref())?;
+        let own = records.iter().filter(|record| record.is_of(self.provider));
+        Some(Found {
+            own: own.copied().collect(),
+            any: records.first()?,
+        })
+    }
+}
+
+impl Known {
+    /// What an undisputed line says.
+    fn expects(&self) -> Amount {
+        if self.done { self.billed } else { self.cost }
+    }
+
+    /// True when `provider`'s bill decides what is charged for it. In suspense without a provider
+    /// is what was cut off before anybody was asked, as far as is known.
+    fn is_of(&self, provider: &ProviderSlug) -> bool {
+        let unknown = self.provider.is_empty() && self.in_suspense;
+        !self.released && (unknown || self.provider == provider.as_str())
+    }
+}
+
+impl Ledger {
+    /// The records that the bill's lines may be about, oldest first.
+    pub(super) async fn records_of(&self, bill: &Bill) -> Result<Vec<Known>, LedgerError> {
+        let engine = self.database.engine();
+        let listed = engine.in_list();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM {FROM}
+             WHERE u.generation{listed} OR (u.provider = $2 AND u.upstream_id{listed})
+             ORDER BY u.started_unix_ms, u.node, u.epoch, u.sequence",
+        );
+        let mut snapshot = self.database.snapshot().await?;
+        let ids = bill.lines.iter().map(|line| line.id.as_str());
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(engine.list(ids.filter(|id| !id.is_empty())))
+            .bind(bill.provider.as_str())
+            .fetch_all(&mut *snapshot)
+            .await?;
+        rows.iter().map(known_of).collect()
+    }
+
+    /// What is in suspense and, the bill being complete, was never served.
+    pub(super) async fn absent_from(&self, bill: &Bill) -> Result<Vec<Known>, LedgerError> {
+        let Some(until) = bill.complete_until_unix_ms else {
+            return Ok(Vec::new());
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM {FROM}
+             WHERE u.provider = $1 AND u.outcome = 'suspense' AND u.started_unix_ms < $2
+               AND r.sequence IS NULL",
+        );
+        let mut snapshot = self.database.snapshot().await?;
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(bill.provider.as_str())
+            .bind(bigint(until))
+            .fetch_all(&mut *snapshot)
+            .await?;
+        let ids = bill.lines.iter().map(|line| storable(&line.id));
+        let on_it: HashSet<_> = ids.collect();
+        let mut absent = Vec::new();
+        for row in &rows {
+            let record = known_of(row)?;
+            let ids = [record.upstream_id.as_str(), record.generation.as_str()];
+            if !ids.iter().any(|id| on_it.contains(*id)) {
+                absent.push(record);
+            }
+        }
+        Ok(absent)
+    }
+}
+
+fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
+    let key: String = row.try_get(8)?;
+    let state: String = row.try_get(10)?;
+    let usage: String = row.try_get(14)?;
+    let outcome: String = row.try_get(15)?;
+    let usage: Usage = serde_json::from_str(&usage).unwrap_or_default();
+    Ok(Known {
+        place: (
+            row.try_get(4)?,
+            bigint(unsigned(row, 5)?),
+            bigint(unsigned(row, 6)?),
+        ),
+        org: OrgId::from(row.try_get::<String, _>(7)?),
+        key: key.parse().map_err(|_| {
+            LedgerError::Database(crate::sql::DatabaseError::Corrupt {
+                what: "key id",
+                value: key,
+            })
+        })?,
+        endpoint: row.try_get(9)?,
+        provider: row.try_get(13)?,
+        upstream_id: row.try_get(11)?,
+        generation: row.try_get(12)?,
+        in_suspense: state == "suspense",
+        released: outcome == "released",
+        estimated: outcome == "settled" && usage.estimated,
+        held: amount(row, 0)?,
+        cost: amount(row, 2)?,
+        done: state == "done",
+        billed: amount(row, 16)?,
+        windows: usage::windows_of(&row.try_get::<String, _>(18)?)?,
+        fee_ppm: u32::try_from(unsigned(row, 19)?).unwrap_or_default(),
+    })
+}
