@@ -2,6 +2,7 @@
 //! once, by [`Hold::settle`] or by drop. The log makes that survive kill -9; the ledger at the
 //! control plane gets each end exactly once. Deliberately not here: prices, and who may spend.
 
+mod aside;
 mod desk;
 mod hold;
 mod lease;
@@ -9,10 +10,12 @@ mod recover;
 mod refuse;
 mod ship;
 mod show;
+mod tell;
 mod topup;
 mod wal;
 
-pub use hold::{Hold, Intent, Receipt};
+pub use hold::{Hold, Intent, Receipt, Trail};
+pub use wal::Asked;
 
 use crate::control::ControlClient;
 use crate::failure::{Failure, Fault};
@@ -65,7 +68,7 @@ pub struct Accounts {
     timers: Timers,
     control: Option<Arc<ControlClient>>,
     tasks: Tasks,
-    log: Log,
+    log: Arc<Log>,
     desk: Leases,
     /// Nanoseconds of the [`Moment`] of the last contact; 0 is none.
     contact: AtomicU64,
@@ -73,6 +76,10 @@ pub struct Accounts {
     older_records: AtomicU64,
     /// True when the ledger knows that this run has taken over the leases of earlier ones.
     taken_over: AtomicBool,
+    taking_over: tokio::sync::Mutex<()>,
+    /// True when the ledger has other records of this run: two machines are one node, or this one
+    /// is a copy.
+    disowned: AtomicBool,
     /// True when the last record is written.
     finished: watch::Sender<bool>,
     /// Keeps other processes out of the folder.
@@ -106,15 +113,17 @@ impl Accounts {
             clock,
             control,
             tasks: tasks.clone(),
-            log,
+            log: Arc::new(log),
             contact: AtomicU64::new(0),
             contact_logged: AtomicU64::new(0),
             older_records: AtomicU64::new(0),
             taken_over: AtomicBool::new(found.inherited.is_empty()),
+            taking_over: tokio::sync::Mutex::default(),
+            disowned: AtomicBool::new(false),
             finished: watch::channel(false).0,
             _lock: lock,
         });
-        accounts.take_over(&found);
+        accounts.inherit(&found);
         let shipper = ship::Shipper::new(Arc::clone(&accounts), found.epochs);
         tasks.spawn("usage shipping", shipper.run(tasks.stop_signal()));
         tasks.spawn("usage log", keep_log(Arc::clone(&accounts)));
@@ -138,6 +147,10 @@ impl Accounts {
         principal: &Principal,
         intent: Intent,
     ) -> Result<Hold, Failure> {
+        if self.disowned.load(Ordering::Relaxed) {
+            let text = "billing is not available on this node; try another";
+            return Err(refuse::billing_unavailable(Fault::Gateway, text));
+        }
         let ppm = principal.policy.spend_fee_ppm;
         let ceiling = intent.ceiling.at_least_zero();
         let least = intent.least.max(Amount(1)).min(ceiling);
@@ -163,6 +176,7 @@ impl Accounts {
             started_unix_ms: intent.started_unix_ms,
             windows: purses.windows(),
             fee_ppm: ppm,
+            first: intent.first,
         });
         if let Err(error) = self.log.intent(&open) {
             self.desk.undo(purses.all(), held, self.clock.now());
@@ -199,7 +213,7 @@ impl Accounts {
         }
     }
 
-    fn take_over(&self, found: &Found) {
+    fn inherit(&self, found: &Found) {
         let now = self.clock.now();
         for (purse, lease) in &found.leases {
             let until = now.plus(lease.ttl.saturating_sub(lease.age));
@@ -295,6 +309,7 @@ fn open_log(dir: &Path, node: &NodeId, clock: &Clock) -> Result<(File, Found, Lo
         Err(TryLockError::WouldBlock) => return Err(LogOpenError::Locked),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
+    aside::show(dir);
     let found = recover(dir, node, clock.unix_ms())?;
     let epoch = BootEpoch(clock.unix_ms().max(found.highest.0.saturating_add(1)));
     let mut book = Book::new(node.clone(), epoch);

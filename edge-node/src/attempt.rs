@@ -49,6 +49,8 @@ pub struct Job<'a> {
     /// True when the hold covers the worst case of every candidate. Only one answer is ever
     /// charged, but which of two competitors it will be is not known before.
     pub may_hedge: bool,
+    /// Told of every attempt but the first, before it begins.
+    pub asks: &'a (dyn Fn(&Candidate) + Sync),
 }
 
 /// An endpoint's answer, up to the first content that is owed to the client.

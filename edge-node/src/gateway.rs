@@ -12,7 +12,7 @@ pub mod route;
 pub(crate) mod router;
 pub mod told;
 
-use crate::account::Intent;
+use crate::account::{Asked, Intent};
 use crate::admission::body;
 use crate::attempt::{self, Job};
 use crate::catalogue;
@@ -29,7 +29,7 @@ use quote::{Extent, Quote};
 pub(crate) use refuse::no_plan;
 use route::Route;
 use shared::policy::Principal;
-use shared::routing::{Plan, View};
+use shared::routing::{Candidate, Plan, View};
 use told::Telling;
 
 /// Serves one request. The answer was sent when this returns, unless the client has gone.
@@ -109,6 +109,7 @@ async fn steps(
         least: quote.least,
         streamed: call.stream,
         started_unix_ms: story.started_unix_ms,
+        first: plan.candidates.first().map(asked),
     };
     let mut hold = client
         .wait_for(node.accounts.hold(&principal, intent))
@@ -117,6 +118,7 @@ async fn steps(
         client.expect_stream();
     }
     let held = hold.amount();
+    let trail = hold.trail();
     let job = Job {
         node,
         view: &view,
@@ -129,6 +131,7 @@ async fn steps(
             None => quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
         },
         may_hedge: held >= quote.ceiling,
+        asks: &|candidate| trail.asks(&asked(candidate)),
     };
     story.sent_upstream();
     let result = match client.wait_for(attempt::run(&job, plan)).await {
@@ -161,6 +164,14 @@ fn screened(
             node.screens.screen(rules, call, headers)
         }
         None => Ok(Found::default()),
+    }
+}
+
+fn asked(candidate: &Candidate) -> Asked {
+    Asked {
+        endpoint: candidate.endpoint.id.clone(),
+        model: candidate.endpoint.model.clone(),
+        provider: candidate.provider.slug.clone(),
     }
 }
 

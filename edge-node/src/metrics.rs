@@ -44,6 +44,22 @@ pub const TABLE_AGE: &str = "godwit_table_age_seconds";
 pub const PUSH_NACKS: &str = "godwit_push_nacks_total";
 /// Usage records that the ledger has not acknowledged.
 pub const OUTBOX: &str = "godwit_usage_outbox_records";
+/// 1 while the usage log can't be written: no new holds.
+pub const LOG_DOWN: &str = "godwit_usage_log_down";
+/// Failures of the usage log, by what failed.
+pub const LOG_FAILURES: &str = "godwit_usage_log_failures_total";
+/// Records that a kill cut off at the end of a log: not damage, and cut off on disk.
+pub const LOG_TORN: &str = "godwit_usage_log_torn_total";
+/// Places in earlier logs where a record was and is not readable.
+pub const LOG_DAMAGE: &str = "godwit_usage_log_damage_total";
+/// Ends that damage took, and nothing says of whom: reported as such.
+pub const LOG_LOST: &str = "godwit_usage_records_lost_total";
+/// Damaged segments, and runs that the ledger disowns, that were set aside since the start.
+pub const QUARANTINES: &str = "godwit_usage_log_quarantines_total";
+/// How many of them are there for people to look at.
+pub const QUARANTINED: &str = "godwit_usage_log_quarantined";
+/// 1 when the ledger knows other records of this run: no new holds until a restart.
+pub const DISOWNED: &str = "godwit_usage_log_disowned";
 /// What this node may spend without asking.
 pub const LEASE_AVAILABLE: &str = "godwit_lease_available_usd";
 /// Streams being relayed.
@@ -89,6 +105,14 @@ pub fn describe() {
     describe_gauge!(TABLE_AGE, Unit::Seconds, "age of the ranking in use");
     describe_counter!(PUSH_NACKS, "pushes refused");
     describe_gauge!(OUTBOX, "usage records not yet acknowledged");
+    describe_gauge!(LOG_DOWN, "1 while the usage log can't be written");
+    describe_counter!(LOG_FAILURES, "failures of the usage log");
+    describe_counter!(LOG_TORN, "records that a kill cut off");
+    describe_counter!(LOG_DAMAGE, "unreadable places in usage logs");
+    describe_counter!(LOG_LOST, "usage records that damage took");
+    describe_counter!(QUARANTINES, "segments and runs set aside");
+    describe_gauge!(QUARANTINED, "segments and runs in quarantine");
+    describe_gauge!(DISOWNED, "1 when the ledger disowns this run");
     describe_gauge!(
         LEASE_AVAILABLE,
         "what this node may spend without asking, in USD"

@@ -106,6 +106,9 @@ impl Relay<'_> {
         let mut stall = Idle::new(self.reply.candidate.provider.timeouts.stall);
         let mut quiet = Idle::new(self.node.timers.keep_alive);
         let mut speed = Speed::new(&self.reply);
+        // The provider's id of it, at least, is logged at once.
+        self.meter(hold);
+        hold.mark();
         let mut marked = Instant::now();
         let total = self.reply.candidate.provider.timeouts.total;
         let left = total.saturating_sub(self.reply.begun.elapsed());
@@ -199,6 +202,8 @@ impl Relay<'_> {
         let usage = self.node.tokens.usage(self.view, model, self.call, seen);
         hold.receipt.usage = usage;
         hold.receipt.cost = self.cost(&usage).charged();
+        let upstream_id = &self.reply.translator.progress().upstream_id;
+        hold.receipt.upstream_id.clone_from(upstream_id);
     }
 
     /// What it costs; with an own key, of which only the fee is charged.
@@ -231,7 +236,6 @@ impl Relay<'_> {
         let progress = self.reply.translator.progress();
         let receipt = &mut hold.receipt;
         receipt.finish_reason = progress.finish_reason.map_or("", Finish::as_str).to_owned();
-        receipt.upstream_id.clone_from(&progress.upstream_id);
         let usage = receipt.usage;
         let lines = self.cost(&usage);
         let tier = self.reply.candidate.endpoint.tier();
@@ -276,8 +280,6 @@ impl Relay<'_> {
     fn broke(&mut self, hold: &mut Hold, failure: &Failure) {
         self.meter(hold);
         hold.receipt.fault = Some(failure.fault);
-        let progress = self.reply.translator.progress();
-        hold.receipt.upstream_id.clone_from(&progress.upstream_id);
         if failure.fault == Fault::ClientGone {
             self.count(failure.reason);
             return;

@@ -6,7 +6,7 @@ use super::journal::{Book, Kind, Line};
 use super::{Ledger, LedgerError, balance, usage, watermark};
 use crate::metrics;
 use crate::sql::rows::storable;
-use crate::sql::{DatabaseError, bigint, unsigned};
+use crate::sql::{DatabaseError, amount, bigint, unsigned};
 use crate::store::Epoch;
 use shared::id::{BootEpoch, OrgId};
 use shared::limit::Purse;
@@ -148,7 +148,7 @@ impl Book {
             return Ok(());
         };
         let rows = sqlx::query(
-            "SELECT sequence, generation FROM usage_records
+            "SELECT sequence, generation, outcome, cost_nano, cost_pico_rem FROM usage_records
              WHERE node = $1 AND epoch = $2 AND sequence >= $3 AND sequence <= $4
              ORDER BY sequence",
         )
@@ -160,7 +160,9 @@ impl Book {
         .await?;
         for (row, record) in rows.iter().zip(repeated) {
             let same = unsigned(row, 0)? == record.sequence
-                && row.try_get::<String, _>(1)? == storable(record.generation.as_str());
+                && row.try_get::<String, _>(1)? == storable(record.generation.as_str())
+                && row.try_get::<String, _>(2)? == usage::outcome_text(record.outcome)
+                && amount(row, 3)? == record.cost;
             if !same {
                 return Err(LedgerError::EpochReused {
                     sequence: record.sequence,

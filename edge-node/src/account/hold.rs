@@ -3,7 +3,7 @@
 //! prices and limits).
 
 use super::Accounts;
-use super::wal::{OpenHold, Progress};
+use super::wal::{Asked, OpenHold, Progress};
 use crate::failure::Fault;
 use shared::clock::Moment;
 use shared::id::{EndpointId, GenerationId, ModelId, ProviderSlug, Version};
@@ -33,6 +33,8 @@ pub struct Intent {
     pub streamed: bool,
     /// When it came in.
     pub started_unix_ms: u64,
+    /// Who is asked first.
+    pub first: Option<Asked>,
 }
 
 /// What is known of the request so far; the gateway fills it in as it learns.
@@ -62,6 +64,23 @@ pub struct Receipt {
     pub upstream_id: String,
 }
 
+/// Where it is logged who else is asked.
+#[derive(Clone)]
+pub struct Trail {
+    accounts: Arc<Accounts>,
+    open: Arc<OpenHold>,
+}
+
+impl Trail {
+    /// Logs that `asked` is asked now: should the node die before the next mark, its bill tells
+    /// what the request has cost.
+    pub fn asks(&self, asked: &Asked) {
+        let mut progress = Progress::default();
+        progress.asked(asked);
+        self.accounts.log.mark(&self.open.generation, progress);
+    }
+}
+
 /// Money set aside for one request. Dropping it settles what the receipt says.
 pub struct Hold {
     /// What is known so far, and what will be settled.
@@ -88,6 +107,15 @@ impl Hold {
     #[must_use]
     pub fn amount(&self) -> Amount {
         self.net
+    }
+
+    /// Where further attempts are logged.
+    #[must_use]
+    pub fn trail(&self) -> Trail {
+        Trail {
+            accounts: Arc::clone(&self.accounts),
+            open: Arc::clone(&self.open),
+        }
     }
 
     /// Logs the receipt as progress: at once the first time, then at most once a second; other

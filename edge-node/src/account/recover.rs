@@ -3,24 +3,28 @@
 //! owns). Everything found here is a function of the files alone, so that a kill in the middle
 //! changes nothing: the next start finds the same. Deliberately not here: shipping.
 
+mod fill;
+
+use super::aside;
 use super::wal::reader::Records;
 use super::wal::{
     Book, LeaseBook, MAGIC, Position, RECOVERED, Record, Returning, Scanned, check_magic, encode,
     scan, segments, sync_dir,
 };
+use crate::metrics;
+use ::metrics::counter;
+use fill::{Ends, suspend};
 use shared::id::{BootEpoch, NodeId};
 use shared::limit::Purse;
 use shared::money::Amount;
-use shared::record::{Outcome, UsageRecord};
-use std::collections::{BTreeMap, BTreeSet};
+use shared::record::UsageRecord;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Missing sequences that are remembered per epoch; damage beyond it leaves the epoch unshipped.
-pub(super) const GAPS_MAX: usize = 100_000;
 /// Ending of a folder whose ends are all acknowledged and which is being removed.
 const ACKED: &str = "acked";
 
@@ -39,6 +43,8 @@ pub(super) struct OldEpoch {
     pub(super) fills: Vec<Arc<UsageRecord>>,
     /// Bytes on disk.
     pub(super) bytes: u64,
+    /// Something in it could not be read.
+    pub(super) damaged: bool,
 }
 
 /// Money that a new run takes over.
@@ -151,37 +157,47 @@ impl Left {
 fn close_epoch(dir: &Path, node: &NodeId, epoch: BootEpoch) -> io::Result<ClosedEpoch> {
     let mut ends = Ends::default();
     let mut book = Book::new(node.clone(), epoch);
-    let mut lost = Vec::new();
+    let mut lost = HashMap::new();
     let mut records = Records::open(dir, Position::default())?;
+    let mut seen = None;
     while let Some((record, _)) = records.next()? {
         match &record {
-            Record::End(end) => ends.see(end.sequence),
+            Record::End(end) => {
+                ends.see(end.sequence);
+                // Not lost, but written while the log was down: it stands behind the checkpoint.
+                lost.remove(&end.generation);
+                seen = Some(Arc::clone(end));
+            }
             Record::Checkpoint(new) => {
                 ends.start(new.next);
                 // Ended, says the checkpoint, but the end was not seen: it was damaged.
                 let open = book.open.drain().map(|(_, entry)| entry);
-                lost.extend(open.filter(|e| !new.open.contains_key(&e.hold.generation)));
+                let open = open.filter(|e| !new.open.contains_key(&e.hold.generation));
+                lost.extend(open.map(|e| (e.hold.generation.clone(), e)));
             }
             _ => {}
         }
         book.apply(&record);
     }
-    let lost = lost.into_iter().map(|e| (e.hold.generation.clone(), e));
+    // An end that the ledger has is not lost, whatever became of its record: only as many are as
+    // sequences are missing, the newest.
+    let mut lost: Vec<_> = lost.into_iter().collect();
+    lost.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.hold.started_unix_ms));
+    lost.truncate(ends.missing_after(book.watermark));
     book.open.extend(lost);
+    tell(dir, epoch, &records)?;
     let damage = records.damage.len();
-    for place in &records.damage {
-        tracing::warn!(epoch = epoch.0, ?place, "damage in a usage log");
-    }
     let fills = match read_recovered(&dir.join(RECOVERED))? {
         Some(fills) => fills,
         None => {
-            let fills = suspend(&book, &mut ends);
+            let fills = suspend(&book, &mut ends, seen.as_deref());
             if !fills.is_empty() {
                 write_recovered(dir, &fills)?;
             }
             fills
         }
     };
+    sync_segments(dir)?;
     let last_fill = fills.last().map_or(0, |end| end.sequence);
     for fill in &fills {
         for (purse, charged) in fill.charges() {
@@ -204,6 +220,7 @@ fn close_epoch(dir: &Path, node: &NodeId, epoch: BootEpoch) -> io::Result<Closed
             last: last_fill.max(ends.next.saturating_sub(1)),
             fills,
             bytes: folder_bytes(dir)?,
+            damaged: damage > 0,
         },
     })
 }
@@ -215,71 +232,36 @@ fn is_past(purse: &Purse, unix_ms: u64) -> bool {
     end.is_some_and(|end| end <= unix_ms / 1000)
 }
 
-/// Which sequences are in the log.
-#[derive(Debug)]
-struct Ends {
-    next: u64,
-    begun: bool,
-    missing: BTreeSet<u64>,
-}
-
-impl Default for Ends {
-    fn default() -> Self {
-        Self {
-            next: 1,
-            begun: false,
-            missing: BTreeSet::new(),
+/// Cuts off what was never written whole, and sets aside what was and is not readable: told once.
+fn tell(dir: &Path, epoch: BootEpoch, records: &Records) -> io::Result<()> {
+    for place in &records.torn {
+        let path = super::wal::segment_path(dir, place.segment);
+        let file = File::options().write(true).open(path)?;
+        file.set_len(place.offset)?;
+        file.sync_all()?;
+        counter!(metrics::LOG_TORN).increment(1);
+        tracing::info!(
+            epoch = epoch.0,
+            ?place,
+            "a usage log ended in half a record"
+        );
+    }
+    let damaged: BTreeSet<u64> = records.damage.iter().map(|place| place.segment).collect();
+    for segment in damaged {
+        if !aside::segment(dir, epoch, segment)? {
+            continue;
         }
+        let places = records.damage.iter().filter(|at| at.segment == segment);
+        let places: Vec<u64> = places.map(|at| at.offset).collect();
+        counter!(metrics::LOG_DAMAGE).increment(places.len() as u64);
+        tracing::error!(
+            epoch = epoch.0,
+            segment,
+            ?places,
+            "damage in a usage log: the segment is set aside, what is readable is used"
+        );
     }
-}
-
-impl Ends {
-    /// A checkpoint says that all below `next` were written: here, or in a removed segment when
-    /// it is the first.
-    fn start(&mut self, next: u64) {
-        self.skip_to(next);
-        self.begun = true;
-    }
-
-    fn see(&mut self, sequence: u64) {
-        if sequence < self.next {
-            self.missing.remove(&sequence);
-            return;
-        }
-        self.skip_to(sequence);
-        self.begun = true;
-        self.next = sequence.saturating_add(1);
-    }
-
-    fn skip_to(&mut self, next: u64) {
-        if self.begun {
-            let room = GAPS_MAX.saturating_sub(self.missing.len());
-            self.missing.extend((self.next..next).take(room));
-        }
-        self.next = self.next.max(next);
-    }
-}
-
-/// One suspense per open intent. An end that was damaged left its intent open, so the missing
-/// sequences are used first; they were never shipped, because only what was synced is.
-fn suspend(book: &Book, ends: &mut Ends) -> Vec<Arc<UsageRecord>> {
-    let mut fills = Vec::new();
-    ends.next = ends.next.max(book.next);
-    ends.missing.retain(|sequence| *sequence > book.watermark);
-    for entry in book.open_in_order() {
-        let progress = entry.progress.clone().unwrap_or_default();
-        let mut end = entry.hold.end(progress, Outcome::Suspense);
-        end.sequence = match ends.missing.pop_first() {
-            Some(missing) => missing,
-            None => {
-                ends.next += 1;
-                ends.next - 1
-            }
-        };
-        fills.push(Arc::new(end));
-    }
-    fills.sort_by_key(|end| end.sequence);
-    fills
+    Ok(())
 }
 
 /// The ends in `recovered.log`; none when it is missing or not whole, so that it is made again.
@@ -315,13 +297,18 @@ fn write_recovered(dir: &Path, fills: &[Arc<UsageRecord>]) -> io::Result<()> {
     let mut file = File::create(&new)?;
     file.write_all(&bytes)?;
     file.sync_all()?;
-    // The segments may have been read from memory only: what recovery concluded from them must
-    // not outlive them.
+    // What recovery concluded from the segments must not outlive them.
+    sync_segments(dir)?;
+    std::fs::rename(&new, &path)?;
+    sync_dir(dir)
+}
+
+/// The segments may have been read from memory only; what is shipped must survive a power loss.
+fn sync_segments(dir: &Path) -> io::Result<()> {
     for segment in segments(dir)? {
         File::open(super::wal::segment_path(dir, segment))?.sync_all()?;
     }
-    std::fs::rename(&new, &path)?;
-    sync_dir(dir)
+    Ok(())
 }
 
 fn old_folders(root: &Path) -> io::Result<Vec<(BootEpoch, PathBuf)>> {

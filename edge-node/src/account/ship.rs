@@ -2,14 +2,15 @@
 //! each sent again until the ledger's watermark says that it has them. Only what survives a power
 //! loss is sent, so that a sequence never means two things. Deliberately not here: the log files.
 
-use super::Accounts;
 use super::recover::{OldEpoch, remove_epoch};
+use super::tell::Told;
+use super::wal::Reader;
 use super::wal::reader::{Batch, BatchLimit};
-use super::wal::{Book, Reader};
+use super::{Accounts, aside};
 use crate::control::Backoff;
+use crate::metrics;
+use ::metrics::gauge;
 use shared::id::BootEpoch;
-use shared::proto::ledger::ShipRequest;
-use shared::proto::ledger::ledger_client::LedgerClient;
 use shared::task::Stop;
 use std::collections::VecDeque;
 use std::io;
@@ -23,9 +24,6 @@ pub(super) const BATCH: BatchLimit = BatchLimit {
     records: 1000,
     bytes: 2 * 1024 * 1024,
 };
-
-/// Earlier runs whose leases one run tells the ledger that it has taken over; of more, the newest.
-const INHERITED_MAX: usize = 1000;
 
 /// The task that ships.
 pub(super) struct Shipper {
@@ -42,6 +40,9 @@ struct Older {
     reader: Arc<Reader>,
     last: u64,
     bytes: u64,
+    damaged: bool,
+    /// The ledger was asked what it has of it.
+    asked: bool,
 }
 
 /// What one step came to.
@@ -64,6 +65,8 @@ impl Shipper {
             dir: old.dir,
             last: old.last,
             bytes: old.bytes,
+            damaged: old.damaged,
+            asked: false,
         });
         let current = Reader::new(accounts.log.dir(), 1, []);
         let timers = &accounts.timers;
@@ -143,17 +146,24 @@ impl Shipper {
     }
 
     async fn step(&mut self) -> io::Result<Step> {
-        if !self.take_over().await {
+        if !self.accounts.take_over().await {
             return Ok(Step::Failed);
         }
         let Some(older) = self.older.front() else {
             return self.step_current().await;
         };
         let (epoch, until) = (older.epoch, older.last);
+        if !older.asked {
+            return self.ask_of_older(epoch, until).await;
+        }
         let mut reader = Arc::clone(&older.reader);
         if reader.next() <= until {
             let batch = read(&reader, until).await?;
-            if let Some(watermark) = self.send(epoch, &batch).await {
+            let sent = self.send(epoch, &batch).await;
+            if sent == Err(Told::Disowned) {
+                return self.disown("the ledger has other records of it").await;
+            }
+            if let Ok(watermark) = sent {
                 Arc::make_mut(&mut reader).advance(&batch, watermark);
                 if let Some(older) = self.older.front_mut() {
                     older.reader = reader;
@@ -162,12 +172,8 @@ impl Shipper {
                 return Ok(Step::Moved);
             }
             if batch.records.is_empty() {
-                // Damage: what follows the gap can't be shipped in sequence. The folder stays for
-                // people to look at; the next runs go on.
-                let missing = batch.gap.unwrap_or_else(|| reader.next());
-                tracing::error!(epoch = epoch.0, missing, "usage log has a gap; set aside");
-                self.older.pop_front();
-                return Ok(Step::Moved);
+                // Damage: what follows the gap can't be shipped in sequence.
+                return self.disown("it has a gap").await;
             }
             return Ok(Step::Failed);
         }
@@ -175,6 +181,48 @@ impl Shipper {
         self.older.pop_front();
         self.count_older();
         tokio::task::spawn_blocking(move || remove_epoch(&dir))
+            .await
+            .unwrap_or(Ok(()))?;
+        Ok(Step::Moved)
+    }
+
+    /// What the ledger has of an earlier run. More than the log has: the disk is an old copy, and
+    /// the leases that were found on it may have been spent since. Of a damaged log it is not told
+    /// again what it has, which can't be told as it was.
+    async fn ask_of_older(&mut self, epoch: BootEpoch, last: u64) -> io::Result<Step> {
+        let watermark = match self.accounts.tell(epoch, &Batch::default()).await {
+            Ok(watermark) => watermark,
+            Err(Told::Later) => return Ok(Step::Failed),
+            Err(Told::Disowned) => return self.disown("the ledger has other records of it").await,
+        };
+        if watermark > last {
+            return self
+                .disown("the ledger has more records of it: the disk is an old copy")
+                .await;
+        }
+        if let Some(older) = self.older.front_mut() {
+            older.asked = true;
+            if older.damaged {
+                Arc::make_mut(&mut older.reader).skip(watermark);
+            }
+        }
+        Ok(Step::Moved)
+    }
+
+    /// Sets the oldest run aside, and gives back what leases there are: what was found with it is
+    /// not to be trusted, and the ledger takes no more than it has given.
+    async fn disown(&mut self, why: &'static str) -> io::Result<Step> {
+        let Some(older) = self.older.pop_front() else {
+            return Ok(Step::Moved);
+        };
+        tracing::error!(
+            epoch = older.epoch.0,
+            why,
+            "an earlier run's usage is set aside"
+        );
+        self.accounts.send_back(None);
+        self.count_older();
+        tokio::task::spawn_blocking(move || aside::epoch(&older.dir))
             .await
             .unwrap_or(Ok(()))?;
         Ok(Step::Moved)
@@ -190,8 +238,18 @@ impl Shipper {
             }
             return Ok(Step::Idle);
         }
-        let Some(watermark) = self.send(accounts.epoch, &batch).await else {
-            return Ok(Step::Failed);
+        let watermark = match self.send(accounts.epoch, &batch).await {
+            Ok(watermark) => watermark,
+            Err(told) => {
+                if told == Told::Disowned && !accounts.disowned.swap(true, Ordering::Relaxed) {
+                    gauge!(metrics::DISOWNED).set(1.0);
+                    tracing::error!(
+                        epoch = accounts.epoch.0,
+                        "the ledger has other records of this run: no new holds, restart the node"
+                    );
+                }
+                return Ok(Step::Failed);
+            }
         };
         Arc::make_mut(&mut self.current).advance(&batch, watermark);
         tokio::task::spawn_blocking(move || accounts.log.acknowledge(watermark))
@@ -200,24 +258,10 @@ impl Shipper {
         Ok(Step::Moved)
     }
 
-    /// Before anything else is said as this run: what earlier runs were giving back, then that
-    /// the rest of theirs is this run's. In that order, because the ledger takes a return from
-    /// the run that made it. True when the ledger knows.
-    async fn take_over(&self) -> bool {
-        let accounts = &self.accounts;
-        if accounts.taken_over.load(Ordering::Relaxed) {
-            return true;
-        }
-        let told = accounts.tell_returns().await
-            && self.call(accounts.epoch, &Batch::default()).await.is_some();
-        accounts.taken_over.store(told, Ordering::Relaxed);
-        told
-    }
-
-    /// Sends one batch. The watermark when it moved, else none.
-    async fn send(&self, epoch: BootEpoch, batch: &Batch) -> Option<u64> {
-        let first = batch.records.first()?.sequence;
-        let watermark = self.call(epoch, batch).await?;
+    /// Sends one batch. The watermark when it moved.
+    async fn send(&self, epoch: BootEpoch, batch: &Batch) -> Result<u64, Told> {
+        let first = batch.records.first().ok_or(Told::Later)?.sequence;
+        let watermark = self.accounts.tell(epoch, batch).await?;
         if watermark < first {
             tracing::error!(
                 epoch = epoch.0,
@@ -225,45 +269,9 @@ impl Shipper {
                 first,
                 "ledger lacks older usage"
             );
-            return None;
+            return Err(Told::Later);
         }
-        Some(watermark)
-    }
-
-    /// The ledger's answer to a batch, which may be empty: a sign of life.
-    async fn call(&self, epoch: BootEpoch, batch: &Batch) -> Option<u64> {
-        let accounts = &self.accounts;
-        let control = accounts.control.as_ref()?;
-        let current = epoch == accounts.epoch;
-        let mut inherited_epochs = Vec::new();
-        if current && !accounts.taken_over.load(Ordering::Relaxed) {
-            let newest = |book: &Book| {
-                let inherited = book.inherited.iter().rev().take(INHERITED_MAX);
-                inherited.map(|epoch| epoch.0).collect()
-            };
-            inherited_epochs = accounts.log.with_book(newest);
-        }
-        let request = ShipRequest {
-            node_id: accounts.node.to_string(),
-            boot_epoch: epoch.0,
-            records: batch.records.iter().map(|end| (&**end).into()).collect(),
-            inherited_epochs,
-        };
-        let sent = accounts.clock.now();
-        let call = |channel| async move { LedgerClient::new(channel).ship(request).await };
-        match control.ask(accounts.timers.ledger, call).await {
-            Ok(answer) => {
-                // News of an earlier run say nothing of this run's leases.
-                if current {
-                    accounts.contact(sent);
-                }
-                Some(answer.watermark)
-            }
-            Err(error) => {
-                tracing::warn!(%error, records = batch.records.len(), "usage not shipped");
-                None
-            }
-        }
+        Ok(watermark)
     }
 
     fn count_older(&self) {

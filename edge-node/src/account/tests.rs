@@ -1,4 +1,5 @@
 mod limits;
+mod outage;
 
 use super::*;
 use crate::control::fake::{Fake, eventually};
@@ -157,6 +158,7 @@ fn intent(n: u64, ceiling: i128, least: i128) -> Intent {
         least: Amount(least),
         streamed: false,
         started_unix_ms: n,
+        first: None,
     }
 }
 
@@ -468,6 +470,66 @@ async fn a_log_that_fails_refuses_and_recovers_alone() {
     eventually("reopened", || !accounts.log.is_down()).await;
     spend(&accounts, 3, 100, 50).await;
     eventually("shipped", || bench.records() == 2).await;
+}
+
+fn kept(home: &Path) -> usize {
+    std::fs::read_dir(home.join(aside::FOLDER)).map_or(0, Iterator::count)
+}
+
+#[tokio::test]
+async fn an_old_copy_of_the_disk_spends_nothing_twice() {
+    let bench = Bench::new(100_000).await;
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    spend(&first, 1, 1000, 400).await;
+    eventually("acknowledged", || first.outbox_records() == 0).await;
+    let image = tempfile::tempdir().unwrap();
+    copy_dir(bench.dir.path(), image.path()).unwrap();
+    for n in 2..20 {
+        spend(&first, n, 1000, 900).await;
+    }
+    eventually("acknowledged", || first.outbox_records() == 0).await;
+    bench.kill(bench.dir.path(), tasks).await;
+    bench.set(|state| state.down = false);
+
+    let second = bench.open_in(image.path(), &Tasks::new()).await.unwrap();
+    eventually("set aside", || kept(image.path()) == 1).await;
+    eventually("given back", || {
+        second.log.with_book(|book| book.returning.is_empty())
+    })
+    .await;
+    assert_eq!(second.available(), Amount::ZERO);
+    assert_eq!(bench.records(), 19);
+    spend(&second, 30, 1000, 70).await;
+    eventually("shipped", || bench.records() == 20).await;
+    // What the copy did not know of is still lent to this node, and comes back with its end.
+    bench.fake.with(|state| {
+        let lent: i128 = state.leases.values().sum();
+        assert_eq!(
+            state.balance[&balance()] + lent + state.charged().0,
+            100_000
+        );
+        assert!(second.available().0 <= lent, "{lent}");
+    });
+}
+
+#[tokio::test]
+async fn a_run_that_the_ledger_disowns_is_set_aside_and_the_next_goes_on() {
+    let bench = Bench::new(100_000).await;
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    bench.set(|state| state.foreign = Some(first.epoch().0));
+    spend(&first, 1, 1000, 400).await;
+    eventually("known", || first.disowned.load(Ordering::Relaxed)).await;
+    let failure = hold(&first, 2, 10, 1).await.err().unwrap();
+    assert_eq!((failure.status, failure.fault), (503, Fault::Gateway));
+    let home = bench.kill(bench.dir.path(), tasks).await;
+    bench.set(|state| state.down = false);
+    let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
+    eventually("set aside", || kept(home.path()) == 1).await;
+    spend(&second, 3, 1000, 70).await;
+    eventually("shipped", || bench.records() == 1).await;
+    assert_eq!(second.outbox_records(), 0);
 }
 
 #[tokio::test]

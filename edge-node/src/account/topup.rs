@@ -85,8 +85,8 @@ impl Accounts {
     async fn top_up(&self, purse: &Purse) {
         let ask = self.desk.ask(purse, self.fresh_id("lease"), self.time());
         let answer = match &self.control {
-            Some(control) => self.acquire(control, purse, &ask).await,
-            None => Err(false),
+            Some(control) if self.take_over().await => self.acquire(control, purse, &ask).await,
+            Some(_) | None => Err(false),
         };
         let now = self.clock.now();
         match answer {
@@ -173,7 +173,12 @@ impl Accounts {
         let Some(control) = &self.control else {
             return true;
         };
-        for returning in self.log.with_book(|book| book.returning.clone()) {
+        let all = self.log.with_book(|book| book.returning.clone());
+        // What the ledger takes back must be gone from here, whatever happens next.
+        if !all.is_empty() && !self.is_on_disk().await {
+            return false;
+        }
+        for returning in all {
             let request = ReleaseLeaseRequest {
                 node_id: self.node.to_string(),
                 boot_epoch: returning.epoch.0,
@@ -201,6 +206,13 @@ impl Accounts {
             self.log.note(&Record::Returned { release_id });
         }
         true
+    }
+
+    /// Makes all that was logged survive a power loss. False when the log is down.
+    async fn is_on_disk(&self) -> bool {
+        let log = Arc::clone(&self.log);
+        let synced = tokio::task::spawn_blocking(move || log.sync()).await;
+        matches!(synced, Ok(Ok(()))) && !self.log.is_down()
     }
 
     /// The ledger answered a question that was sent at `sent`: leases last from then.

@@ -15,6 +15,7 @@ pub(super) mod book;
 pub(super) mod log;
 pub(super) mod reader;
 
+pub use book::Asked;
 pub(super) use book::{Book, LeaseBook, OpenHold, Progress, Returning};
 pub(super) use log::Log;
 pub(super) use reader::{Position, Reader};
@@ -38,6 +39,8 @@ const MAGIC_NAME: &[u8; 6] = b"godwal";
 pub(super) const RECORD_MAX: usize = 64 * 1024 * 1024;
 /// Length and checksum before each payload.
 pub(super) const HEAD: usize = 8;
+/// First bytes of each payload.
+const OPENING: &[u8] = b"{\"";
 /// Name of the file that recovery adds to an old epoch's folder.
 pub(super) const RECOVERED: &str = "recovered.log";
 
@@ -89,9 +92,8 @@ pub(super) enum Record {
 pub(super) enum Scanned {
     /// A good record, and the offset after it.
     Good(Box<Record>, usize),
-    /// Bytes that are no record. `next`: where a good record follows, if its length field led
-    /// there.
-    Bad { next: Option<usize> },
+    /// Bytes that are no record.
+    Bad,
     /// Nothing more, or a record that is cut off by the end of the bytes.
     End { torn: bool },
 }
@@ -117,24 +119,27 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> io::Result<()> {
 pub(super) fn scan(bytes: &[u8], at: usize) -> Scanned {
     match frame(bytes, at) {
         Frame::End { torn } => Scanned::End { torn },
-        Frame::Bad => Scanned::Bad { next: None },
-        Frame::Whole { payload, good, end } => {
-            let parsed = if good {
-                serde_json::from_slice::<Record>(payload).ok()
-            } else {
-                None
-            };
-            match parsed {
-                Some(record) => Scanned::Good(Box::new(record), end),
-                None => {
-                    let follows = matches!(frame(bytes, end), Frame::Whole { good: true, .. });
-                    Scanned::Bad {
-                        next: follows.then_some(end),
-                    }
-                }
-            }
-        }
+        Frame::Whole { payload, good, end } if good => match serde_json::from_slice(payload) {
+            Ok(record) => Scanned::Good(Box::new(record), end),
+            Err(_) => Scanned::Bad,
+        },
+        Frame::Bad | Frame::Whole { .. } => Scanned::Bad,
     }
+}
+
+/// Where the next good record begins, at `from` or later. A length has bytes that JSON writes as
+/// escapes, so that nothing inside a record looks like one.
+pub(super) fn find(bytes: &[u8], from: usize) -> Option<usize> {
+    let payloads = bytes.get(from.checked_add(HEAD)?..)?;
+    memchr::memmem::find_iter(payloads, OPENING)
+        .map(|at| from + at)
+        .find(|at| matches!(scan(bytes, *at), Scanned::Good(..)))
+}
+
+/// What a write that was cut off leaves: less than it said, or zeros. Anything else is damage.
+pub(super) fn is_torn(bytes: &[u8], at: usize) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    matches!(frame(bytes, at), Frame::End { torn: true }) || rest.iter().all(|byte| *byte == 0)
 }
 
 enum Frame<'a> {

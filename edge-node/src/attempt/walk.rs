@@ -178,6 +178,9 @@ impl<'a> Walk<'a> {
             .view
             .patience(&candidate, &call.demand, call.stream);
         self.begun_attempts += 1;
+        if !first {
+            (self.job.asks)(&candidate);
+        }
         self.running.push(candidate.clone());
         let now = Instant::now();
         // Whoever has a key of one's own wants it used: no competitor only for speed.

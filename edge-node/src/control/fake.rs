@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) lose_answers: usize,
     /// All ledger calls.
     pub(crate) calls: usize,
+    /// The ledger has other records of this run.
+    pub(crate) foreign: Option<u64>,
     /// Look-ups so far.
     pub(crate) lookups: usize,
     pub(crate) keys: HashMap<KeyHash, Principal>,
@@ -182,6 +184,9 @@ impl State {
     }
 
     fn ship(&mut self, request: ShipRequest) -> Result<u64, Status> {
+        if self.foreign == Some(request.boot_epoch) && !request.records.is_empty() {
+            return Err(Status::data_loss("another run's"));
+        }
         self.inherit(&request);
         let origin = (request.node_id, request.boot_epoch);
         let watermark = self.watermarks.entry(origin).or_default();

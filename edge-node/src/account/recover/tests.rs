@@ -1,7 +1,9 @@
 use super::*;
+use crate::account::wal::HEAD;
 use crate::account::wal::Reader;
 use crate::account::wal::reader::BatchLimit;
 use crate::account::wal::tests::{balance, grant, hold, new_log, progress, read_all, settled};
+use shared::record::Outcome;
 use std::collections::HashMap;
 
 const ALL: BatchLimit = BatchLimit {
@@ -161,6 +163,111 @@ fn a_removed_epoch_never_comes_back() {
     assert!(!dir.path().join("5.acked").exists());
 }
 
+fn kept(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join(aside::FOLDER));
+    let names = entries.into_iter().flatten();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_end_that_was_written_late_is_no_suspense() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = new_log(dir.path(), 5);
+    log.note(&grant(10_000));
+    log.intent(&hold(1)).unwrap();
+    log.intent(&hold(2)).unwrap();
+    log.break_down();
+    log.end(settled(1, 100));
+    log.roll().unwrap();
+    let found = recovered(dir.path());
+    let (records, gap) = shipped(&found.epochs[0]);
+    let seen: Vec<_> = records
+        .iter()
+        .map(|end| (end.generation.as_str(), end.outcome))
+        .collect();
+    let expect = [("gen-1", Outcome::Settled), ("gen-2", Outcome::Suspense)];
+    assert_eq!((seen, gap), (expect.to_vec(), None));
+    assert_eq!(found.leases[&balance()].left, Amount(10_000 - 100 - 1000));
+}
+
+#[test]
+fn damage_to_what_the_ledger_has_charges_nothing_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = new_log(dir.path(), 5);
+    log.note(&grant(10_000));
+    for n in 1..=2 {
+        log.intent(&hold(n)).unwrap();
+        log.end(settled(n, 100));
+    }
+    log.roll().unwrap();
+    log.note(&Record::Ack { watermark: 2 });
+    let path = dir.path().join("5/00000001.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = memchr::memmem::find(&bytes, br#"{"end":{"sequence":1"#).unwrap();
+    bytes[end + 3] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let found = recovered(dir.path());
+    assert_eq!((found.damage, found.epochs[0].fills.len()), (1, 0));
+    assert_eq!(found.leases[&balance()].left, Amount(10_000 - 200));
+}
+
+#[test]
+fn half_a_record_is_cut_off_and_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    a_run(dir.path());
+    let path = dir.path().join("5/00000002.log");
+    let whole = std::fs::read(&path).unwrap();
+    for tail in [
+        &b"\x30\x00\x00\x00\x11\x22\x33\x44{\"end"[..],
+        b"\x30",
+        &[0; 5000],
+    ] {
+        std::fs::write(&path, [&whole, tail].concat()).unwrap();
+        let found = recovered(dir.path());
+        assert_eq!((found.damage, found.epochs[0].last), (0, 5));
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+    assert_eq!(kept(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn damage_in_the_middle_is_set_aside_once_and_the_rest_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = new_log(dir.path(), 5);
+    log.note(&grant(10_000));
+    for n in 1..=4 {
+        log.intent(&hold(n)).unwrap();
+        log.end(settled(n, 100));
+    }
+    let path = dir.path().join("5/00000001.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let find = |what: &[u8]| memchr::memmem::find(&bytes, what).unwrap();
+    // Intent and end of the second request, the end in its length field.
+    let (intent, end) = (find(b"gen-2"), find(br#"{"end":{"sequence":2"#));
+    bytes[intent] ^= 1;
+    bytes[end - HEAD + 2] ^= 0x40;
+    std::fs::write(&path, &bytes).unwrap();
+    let found = recovered(dir.path());
+    assert_eq!(found.damage, 1, "they stand side by side");
+    let (records, gap) = shipped(&found.epochs[0]);
+    assert_eq!((records.len(), gap), (4, None));
+    assert_eq!(records[1].generation.as_str(), "lost-edge-1-5-2");
+    assert_eq!(records[1].fault.as_deref(), Some("log_damaged"));
+    assert!([0, 2, 3].iter().all(|at| records[*at].cost == Amount(100)));
+    assert_eq!(kept(dir.path()), ["5-00000001.log"]);
+    let copy = dir.path().join(aside::FOLDER).join("5-00000001.log");
+    assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+    let again = recovered(dir.path());
+    assert_eq!(shipped(&again.epochs[0]), (records, None));
+    // The evidence outlives the run.
+    remove_epoch(&dir.path().join("5")).unwrap();
+    assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+}
+
 /// The log cut at every byte, as a kill or a power loss may: nothing panics, each end that is
 /// whole on disk is kept as it is, each open intent gets one suspense, and no sequence is used
 /// twice.
@@ -230,6 +337,9 @@ fn check_recovery(root: &Path) {
         assert!(generations.insert(end.generation.to_string()), "{end:?}");
         match ended.get(&end.sequence) {
             Some(same) => assert_eq!(end, same),
+            None if end.fault.as_deref() == Some("log_damaged") => {
+                assert_eq!((end.outcome, end.cost), (Outcome::Released, Amount::ZERO));
+            }
             None => assert_eq!(end.outcome, Outcome::Suspense),
         }
     }

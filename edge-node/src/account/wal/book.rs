@@ -88,6 +88,20 @@ pub(in crate::account) struct OpenHold {
     pub(in crate::account) windows: Vec<Window>,
     #[serde(default)]
     pub(in crate::account) fee_ppm: u32,
+    /// Who is asked first.
+    #[serde(default)]
+    pub(in crate::account) first: Option<Asked>,
+}
+
+/// Who is asked to serve a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its model.
+    pub model: ModelId,
+    /// Its provider.
+    pub provider: ProviderSlug,
 }
 
 /// A receipt as the log keeps it.
@@ -216,7 +230,11 @@ impl Book {
 
 impl OpenHold {
     /// The record of this hold's end. Its sequence is given when it is written.
-    pub(in crate::account) fn end(&self, progress: Progress, outcome: Outcome) -> UsageRecord {
+    pub(in crate::account) fn end(&self, mut progress: Progress, outcome: Outcome) -> UsageRecord {
+        // Cut off before the first mark: who was asked first may bill it.
+        if let (None, Some(first), Outcome::Suspense) = (&progress.provider, &self.first, outcome) {
+            progress.asked(first);
+        }
         UsageRecord {
             sequence: 0,
             generation: self.generation.clone(),
@@ -250,6 +268,13 @@ impl Progress {
     /// What the receipt says the request costs; never below zero.
     pub(in crate::account) fn cost(&self) -> Amount {
         self.cost
+    }
+
+    /// Somebody is asked, who may bill it.
+    pub(in crate::account) fn asked(&mut self, asked: &Asked) {
+        self.endpoint = Some(asked.endpoint.clone());
+        self.model = Some(asked.model.clone());
+        self.provider = Some(asked.provider.clone());
     }
 }
 

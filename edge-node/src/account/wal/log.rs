@@ -3,6 +3,8 @@
 //! written again into the next. Deliberately not here: when to sync and reopen (the keeper task).
 
 use super::{Book, MAGIC, OpenHold, Progress, Record, encode, segment_path, sync_dir};
+use crate::metrics;
+use ::metrics::{counter, gauge};
 use shared::id::GenerationId;
 use shared::record::UsageRecord;
 use shared::task::lock;
@@ -32,6 +34,8 @@ pub(in crate::account) enum LogError {
 pub(in crate::account) struct Log {
     dir: PathBuf,
     inner: Mutex<Inner>,
+    /// One fsync at a time: who finds nothing to sync must not be ahead of who is at it.
+    syncing: Mutex<()>,
     /// Wakes the keeper: bytes to sync, or a log to reopen.
     pub(in crate::account) wake: Notify,
 }
@@ -84,6 +88,7 @@ impl Log {
                 older_bytes,
                 buffer: Vec::new(),
             }),
+            syncing: Mutex::default(),
             wake: Notify::new(),
         };
         log.roll()?;
@@ -180,6 +185,7 @@ impl Log {
     /// One fsync for all that was written before. An error fails the log: a later fsync of the
     /// same file could report success for pages that were dropped.
     pub(in crate::account) fn sync(&self) -> io::Result<()> {
+        let _one = lock(&self.syncing);
         let Some((file, index, last)) = lock(&self.inner).begin_sync() else {
             return Ok(());
         };
@@ -191,6 +197,7 @@ impl Log {
                 Ok(())
             }
             Err(error) => {
+                failed("fsync");
                 inner.fail(index);
                 Err(error)
             }
@@ -201,9 +208,12 @@ impl Log {
     pub(in crate::account) fn roll(&self) -> io::Result<()> {
         // What can be made durable before the switch needs not be repeated after it.
         let _ = self.sync();
-        lock(&self.inner).switch(&self.dir)?;
+        let switched = lock(&self.inner).switch(&self.dir);
+        switched.inspect_err(|_| failed("segment"))?;
         self.sync()?;
-        sync_dir(&self.dir)
+        sync_dir(&self.dir)?;
+        gauge!(metrics::LOG_DOWN).set(0.0);
+        Ok(())
     }
 
     /// The ledger has all ends up to `watermark`: removes segments that nobody needs any more.
@@ -249,8 +259,13 @@ impl Log {
     /// Makes every write fail until the next roll.
     #[cfg(test)]
     pub(in crate::account) fn break_down(&self) {
-        lock(&self.inner).active = None;
+        lock(&self.inner).close_active();
     }
+}
+
+fn failed(what: &'static str) {
+    counter!(metrics::LOG_FAILURES, "what" => what).increment(1);
+    gauge!(metrics::LOG_DOWN).set(1.0);
 }
 
 impl Inner {
@@ -282,6 +297,7 @@ impl Inner {
                 true
             }
             Err(error) => {
+                failed("write");
                 tracing::error!(%error, "usage log can't be written; no new holds");
                 // Best effort: no half record before the next segment.
                 let _ = active.file.set_len(active.bytes);

@@ -2,7 +2,7 @@
 //! in contiguous batches for the ledger. Both read in chunks, so that a long outage's log needs
 //! no memory. Deliberately not here: what to conclude from what is missing.
 
-use super::{MAGIC, Record, Scanned, check_magic, scan, segment_path, segments};
+use super::{MAGIC, Record, Scanned, check_magic, find, is_torn, scan, segment_path, segments};
 use shared::record::UsageRecord;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -27,8 +27,10 @@ pub(in crate::account) struct Records {
     dir: PathBuf,
     waiting: VecDeque<u64>,
     current: Option<Current>,
-    /// Where damage was seen.
+    /// Where bytes were seen that were once a record.
     pub(in crate::account) damage: Vec<Position>,
+    /// Where a segment ends in a record that was never written whole.
+    pub(in crate::account) torn: Vec<Position>,
 }
 
 struct Current {
@@ -81,6 +83,7 @@ impl Records {
             waiting,
             current: None,
             damage: Vec::new(),
+            torn: Vec::new(),
         };
         if records.waiting.front() == Some(&from.segment) {
             records.enter(from.offset)?;
@@ -103,22 +106,24 @@ impl Records {
                     current.at = end;
                     return Ok(Some((*record, current.place())));
                 }
-                Scanned::Bad { next: Some(next) } => {
-                    self.damage.push(current.place());
-                    current.at = next;
-                }
-                Scanned::Bad { next: None } => {
-                    self.damage.push(current.place());
+                // What looks cut off or damaged may only not be read yet.
+                Scanned::End { .. } | Scanned::Bad if current.read_more()? => {}
+                Scanned::End { torn: false } => {
                     if !self.leave() {
                         return Ok(None);
                     }
                 }
-                Scanned::End { torn } => {
-                    if current.read_more()? {
+                Scanned::End { torn: true } | Scanned::Bad => {
+                    let place = current.place();
+                    if let Some(next) = find(&current.bytes, current.at + 1) {
+                        self.damage.push(place);
+                        current.at = next;
                         continue;
                     }
-                    if torn {
-                        self.damage.push(current.place());
+                    if is_torn(&current.bytes, current.at) {
+                        self.torn.push(place);
+                    } else {
+                        self.damage.push(place);
                     }
                     if !self.leave() {
                         return Ok(None);
@@ -152,8 +157,13 @@ impl Records {
             let mut magic = Vec::new();
             (&mut file).take(start).read_to_end(&mut magic)?;
             if !check_magic(&magic)? {
-                self.damage.push(Position { segment, offset: 0 });
-                return Ok(());
+                let place = Position { segment, offset: 0 };
+                if (magic.len() as u64) < start {
+                    // Killed while it was made. An empty one is nothing.
+                    self.torn.extend((!magic.is_empty()).then_some(place));
+                    return Ok(());
+                }
+                self.damage.push(place);
             }
         }
         let base = offset.max(start);
@@ -200,6 +210,12 @@ impl Reader {
             next,
             fills: fills.into_iter().map(|end| (end.sequence, end)).collect(),
         }
+    }
+
+    /// The ledger has all up to `watermark`: what it has is not told again.
+    pub(in crate::account) fn skip(&mut self, watermark: u64) {
+        self.next = self.next.max(watermark.saturating_add(1));
+        self.fills = self.fills.split_off(&self.next);
     }
 
     /// The next sequence that the ledger needs.
@@ -258,8 +274,7 @@ impl Reader {
         {
             self.position = *place;
         }
-        self.next = self.next.max(watermark.saturating_add(1));
-        self.fills = self.fills.split_off(&self.next);
+        self.skip(watermark);
     }
 }
 
