@@ -111,14 +111,12 @@ async fn steps(
         started_unix_ms: story.started_unix_ms,
         first: plan.candidates.first().map(asked),
     };
-    let mut hold = client
-        .wait_for(node.accounts.hold(&principal, intent))
-        .await?;
+    let hold = node.accounts.hold(&principal, intent);
+    let mut hold = client.wait_for(hold).await?;
     if call.stream {
         client.expect_stream();
     }
-    let held = hold.amount();
-    let trail = hold.trail();
+    let (held, trail) = (hold.amount(), hold.trail());
     let job = Job {
         node,
         view: &view,
@@ -138,9 +136,8 @@ async fn steps(
         Ok(reply) => relay::run(&job, reply, client, &mut hold, story).await,
         Err(failure) => Err(refuse::described(failure, &call.demand)),
     };
-    if let Err(failure) = &result {
-        hold.receipt.fault = Some(failure.fault);
-    }
+    let fault = result.as_ref().err().map(|failure| failure.fault);
+    hold.receipt.fault = fault.or(hold.receipt.fault);
     if let Some(thread) = thread.filter(|_| result.is_ok()) {
         node.sessions
             .served(thread, &hold.receipt, &view, node.clock.now());

@@ -6,9 +6,11 @@
 mod arrivals;
 mod file;
 mod load;
+mod money;
 mod verdict;
 
-pub use file::{Expect, Fault, Scenario, ScenarioError, Supplier};
+pub use file::{AnyScenario, Expect, Fault, Scenario, ScenarioError, Supplier};
+pub use money::{Money, MoneyReport, play as play_money};
 pub use verdict::{Phase, Report};
 
 use crate::cluster::{CatalogSpec, FleetConfig};

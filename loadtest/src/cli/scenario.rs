@@ -1,7 +1,8 @@
 //! `loadtest scenario`: a fault in a real fleet, with a verdict.
 
 use super::{Verdict, say, say_json};
-use crate::scenario::{self, Phase, Report, Scenario};
+use crate::scenario::{self, AnyScenario, MoneyReport, Phase, Report};
+use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -17,19 +18,66 @@ pub(super) struct ScenarioArguments {
 pub(super) async fn scenario(arguments: ScenarioArguments) -> Result<Verdict, String> {
     let mut all = true;
     for file in &arguments.files {
-        let scenario = Scenario::read(file).map_err(|error| error.to_string())?;
-        let report = scenario::play(&scenario)
-            .await
-            .map_err(|error| error.to_string())?;
-        all &= report.pass;
-        if arguments.json {
-            let value = serde_json::to_value(&report).map_err(|error| error.to_string())?;
-            say_json(&value, false);
-        } else {
-            show(&report);
+        match AnyScenario::read(file).map_err(|error| error.to_string())? {
+            AnyScenario::Faults(scenario) => {
+                let report = scenario::play(&scenario).await;
+                let report = report.map_err(|error| error.to_string())?;
+                all &= report.pass;
+                tell(&report, arguments.json, show)?;
+            }
+            AnyScenario::Money(money) => {
+                let report = scenario::play_money(&money).await;
+                let report = report.map_err(|error| error.to_string())?;
+                all &= report.pass;
+                tell(&report, arguments.json, show_money)?;
+            }
         }
     }
     Ok(if all { Verdict::Pass } else { Verdict::Fail })
+}
+
+fn tell<T: Serialize>(report: &T, as_json: bool, show: fn(&T)) -> Result<(), String> {
+    if as_json {
+        let value = serde_json::to_value(report).map_err(|error| error.to_string())?;
+        say_json(&value, false);
+    } else {
+        show(report);
+    }
+    Ok(())
+}
+
+fn show_money(report: &MoneyReport) {
+    let word = if report.pass { "pass" } else { "FAIL" };
+    say(&format!("{word} {} ({:.0} s)", report.name, report.took_s));
+    say(&format!(
+        "     {} kills of edges, {} of the control plane; {} requests: {} whole, {} left, {} cut, \
+         others {:?}",
+        report.edge_kills,
+        report.control_kills,
+        report.asked,
+        report.whole,
+        report.left,
+        report.cut,
+        report.refused
+    ));
+    say(&format!(
+        "     {} settled ({} by our own count), {} released, {} in suspense, {} tried twice; {} \
+         lost, {} doubled",
+        report.settled,
+        report.estimated,
+        report.released,
+        report.suspense,
+        report.tried_twice,
+        report.lost,
+        report.doubled
+    ));
+    say(&format!(
+        "     billed {} USD, charged {}, the platform's {}, difference {}",
+        report.billed_usd, report.charged_usd, report.expense_usd, report.difference_usd
+    ));
+    for broken in &report.broken {
+        say(&format!("     {broken}"));
+    }
 }
 
 fn show(report: &Report) {

@@ -24,6 +24,10 @@ pub struct FleetConfig {
     pub edge_keys: Vec<(String, String)>,
     /// Further flags of the control plane, `--name` and value.
     pub control_flags: Vec<(String, String)>,
+    /// Variables of every process, e.g. providers' keys.
+    pub environment: Vec<(String, String)>,
+    /// The edges survive [`Process::limit_files`].
+    pub survive_limits: bool,
     /// The CPU that the edges are bound to.
     pub edge_cpu: Option<usize>,
 }
@@ -39,6 +43,8 @@ impl FleetConfig {
             credits: "1000".to_owned(),
             edge_keys: Vec::new(),
             control_flags: Vec::new(),
+            environment: Vec::new(),
+            survive_limits: false,
             edge_cpu: None,
         }
     }
@@ -198,6 +204,7 @@ impl ControlPlane {
         for (name, value) in &config.control_flags {
             spawn = spawn.arg(format!("--{name}")).arg(value);
         }
+        spawn.environment.clone_from(&config.environment);
         let mut process = spawn.start()?;
         let addresses = ready(&mut process, &data.join("addresses.json")).await?;
         Ok(Self {
@@ -288,7 +295,9 @@ impl EdgeNode {
         let mut spawn = Spawn::new(&place.name, &program, dir)
             .arg("--config")
             .arg(&file);
+        spawn.environment.clone_from(&config.environment);
         spawn.cpu = config.edge_cpu;
+        spawn.survives_limits = config.survive_limits;
         let mut process = spawn.start()?;
         let addresses = serving(&mut process, &data.join("addresses.json")).await?;
         Ok(Self {

@@ -29,6 +29,8 @@ pub struct Spawn {
     pub logs: PathBuf,
     /// The only CPU that it may use, where `taskset` is installed.
     pub cpu: Option<usize>,
+    /// A file that may grow no more ([`Process::limit_files`]) is an error to it, not its death.
+    pub survives_limits: bool,
 }
 
 impl Spawn {
@@ -42,6 +44,7 @@ impl Spawn {
             environment: Vec::new(),
             logs: logs.to_owned(),
             cpu: None,
+            survives_limits: false,
         }
     }
 
@@ -77,6 +80,9 @@ impl Spawn {
         if let Some(cpu) = self.cpu.filter(|_| Path::new("/usr/bin/taskset").is_file()) {
             let cpu = cpu.to_string();
             words.extend(["/usr/bin/taskset", "-c", cpu.as_str()].map(OsString::from));
+        }
+        if self.survives_limits {
+            words.extend(["/usr/bin/env", "--ignore-signal=XFSZ"].map(OsString::from));
         }
         words.push(self.program.clone().into_os_string());
         words.extend(self.arguments.iter().cloned());
@@ -143,6 +149,27 @@ impl Process {
         let _ = Command::new("kill")
             .args([&format!("-{signal}"), &pid])
             .status();
+    }
+
+    /// Lets none of its files grow beyond so many bytes: a full disk, for it alone. None lifts it.
+    ///
+    /// # Errors
+    /// `prlimit` is not installed or fails.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<(), ClusterError> {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string()])
+            .arg(format!("--fsize={limit}:unlimited"))
+            .status()
+            .and_then(|status| {
+                let failed = || std::io::Error::other(format!("{status}"));
+                if status.success() {
+                    Ok(())
+                } else {
+                    Err(failed())
+                }
+            });
+        done.map_err(ClusterError::system("prlimit"))
     }
 
     /// Sends TERM and waits for the end; none when it did not end in time.

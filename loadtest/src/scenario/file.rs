@@ -1,5 +1,6 @@
 //! What a scenario file says: fleet, load, providers, the fault, and what must come out.
 
+use super::money::Money;
 use crate::cluster::ClusterError;
 use crate::provider::Rule;
 use serde::Deserialize;
@@ -69,6 +70,15 @@ pub struct Fault {
     pub rule: Rule,
 }
 
+/// A scenario file of either kind.
+#[derive(Clone, Debug)]
+pub enum AnyScenario {
+    /// Faults of providers.
+    Faults(Box<Scenario>),
+    /// `kind = "money"`: kills, and three books.
+    Money(Box<Money>),
+}
+
 /// Bounds; what is absent is not judged.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +116,39 @@ pub enum ScenarioError {
     /// A process of the fleet.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The ledger's database.
+    #[error("the ledger's database: {0}")]
+    Books(String),
+}
+
+impl AnyScenario {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It can't be read, or it is no scenario.
+    pub fn read(file: &Path) -> Result<Self, ScenarioError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ScenarioError::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        let content = |what: String| ScenarioError::Content {
+            file: file.to_owned(),
+            what,
+        };
+        let mut table: toml::Table =
+            toml::from_str(&text).map_err(|error| content(error.to_string()))?;
+        match table.remove("kind") {
+            None => Ok(Self::Faults(Box::new(Scenario::read(file)?))),
+            Some(kind) if kind.as_str() == Some("money") => {
+                let money: Money = table
+                    .try_into()
+                    .map_err(|error: toml::de::Error| content(error.to_string()))?;
+                money.check().map_err(content)?;
+                Ok(Self::Money(Box::new(money)))
+            }
+            Some(kind) => Err(content(format!("kind = {kind}: there is only \"money\""))),
+        }
+    }
 }
 
 impl Scenario {
@@ -180,7 +223,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
         let mut seen = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
-            Scenario::read(&entry.unwrap().path()).unwrap();
+            AnyScenario::read(&entry.unwrap().path()).unwrap();
             seen += 1;
         }
         assert!(seen >= 4, "{seen}");
