@@ -17,7 +17,6 @@ use ::metrics::{counter, gauge};
 use bytes::Bytes;
 use futures::FutureExt;
 use learn::Speed;
-use shared::byok;
 use shared::catalog::Endpoint;
 use shared::routing::View;
 use shared::usage::{Cost, Usage, cost};
@@ -206,11 +205,10 @@ impl Relay<'_> {
         hold.receipt.upstream_id.clone_from(upstream_id);
     }
 
-    /// What it costs; with an own key, of which only the fee is charged.
+    /// What it costs.
     fn cost(&self, usage: &Usage) -> Cost {
         let mut lines = cost(usage, &self.billed().pricing);
-        let own = self.reply.candidate.own.is_some();
-        lines.own_key_fee = own.then(|| byok::fee(lines.total()));
+        lines.own_key = self.reply.candidate.own.is_some();
         lines
     }
 

@@ -5,21 +5,11 @@
 pub mod seal;
 
 use crate::id::{ModelId, ProviderSlug};
-use crate::money::Amount;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Most keys that come with one look-up, in their order; more are left out.
 pub const CREDENTIALS_MAX: usize = 64;
-
-/// What the platform takes of an own key's list price, in millionths, beyond the allowance.
-pub const FEE_PPM: u32 = 50_000;
-
-/// The fee on a request at this list price: rounded once, half to even.
-#[must_use]
-pub fn fee(list: Amount) -> Amount {
-    list.millionths(FEE_PPM)
-}
 
 /// One key, sealed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

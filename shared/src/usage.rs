@@ -54,8 +54,8 @@ pub struct Cost {
     pub completion: Amount,
     /// The fixed price of a request and of server tools.
     pub request: Amount,
-    /// The provider bills an own key of the organisation; charged is this fee only.
-    pub own_key_fee: Option<Amount>,
+    /// The provider bills an own key of the organisation: nothing is charged here.
+    pub own_key: bool,
 }
 
 impl Cost {
@@ -68,13 +68,10 @@ impl Cost {
     /// What the organisation is charged.
     #[must_use]
     pub fn charged(&self) -> Amount {
-        self.own_key_fee.unwrap_or_else(|| self.total())
-    }
-
-    /// True when the provider bills an own key of the organisation.
-    #[must_use]
-    pub fn is_own_key(&self) -> bool {
-        self.own_key_fee.is_some()
+        if self.own_key {
+            return Amount::ZERO;
+        }
+        self.total()
     }
 }
 
@@ -139,7 +136,7 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
         prompt,
         completion,
         request: price.request.unwrap_or_default().cost(units) + searches,
-        own_key_fee: None,
+        own_key: false,
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a request may cost at most, and what to ask of a provider when less is at hand. Pure.
 
 use crate::ingress::Call;
-use shared::byok;
 use shared::catalog::{Endpoint, Pricing};
 use shared::money::Amount;
 use shared::routing::{Demand, Plan};
@@ -58,20 +57,16 @@ impl Quote {
             ceiling: Amount::ZERO,
             least: Amount::ZERO,
         };
-        for candidate in &plan.candidates {
+        // What goes to an own key is billed to the organisation by its provider.
+        for candidate in plan.candidates.iter().filter(|it| it.own.is_none()) {
             let endpoint = &candidate.endpoint;
             let prompt = prompt_cost(&endpoint.pricing, demand, extent);
             let choices = u64::from(extent.choices.max(1));
             let most = most_completion(endpoint, demand).saturating_mul(choices);
             let completion = |tokens| dearest_completion(&endpoint.pricing, demand, tokens);
-            // Of an own key's requests only the fee is ours to charge.
-            let charged = |list: Amount| match candidate.own {
-                Some(_) => byok::fee(list),
-                None => list,
-            };
             let (worst, start) = (completion(most), completion(most.min(LEAST_COMPLETION)));
-            quote.ceiling = quote.ceiling.max(charged(prompt + worst));
-            quote.least = quote.least.max(charged(prompt + start));
+            quote.ceiling = quote.ceiling.max(prompt + worst);
+            quote.least = quote.least.max(prompt + start);
         }
         quote
     }

@@ -61,7 +61,7 @@ pub(crate) fn cost(bill: &Bill<'_>) -> String {
             "\"upstream_inference_output_cost\":{}}}",
         ),
         cost.charged(),
-        cost.is_own_key(),
+        cost.own_key,
         cost.total(),
         cost.prompt,
         cost.completion,
