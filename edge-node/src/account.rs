@@ -380,4 +380,6 @@ async fn sweep(accounts: Arc<Accounts>) {
 }
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tests;
