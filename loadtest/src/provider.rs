@@ -23,10 +23,12 @@ use crate::server::Server;
 use bill::Book;
 use fault::Faults;
 use shared::clock::Clock;
+use shared::task::lock;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -36,6 +38,8 @@ use tokio_rustls::rustls::ServerConfig;
 pub const BODY_BYTES_MAX: usize = 40 << 20;
 /// Most requests in flight; more get the dialect's overload error, status 503.
 pub const IN_FLIGHT_MAX: usize = 20_000;
+/// Keys that are told apart; requests with further ones count as those of `other`.
+pub const KEYS_SEEN_MAX: usize = 64;
 
 /// How a simulated provider behaves.
 #[derive(Clone)]
@@ -90,6 +94,8 @@ struct Desk {
     counter: AtomicU64,
     /// Requests that were understood, whatever fault struck them.
     requests: AtomicU64,
+    /// Requests by the key that they carried.
+    keys: Mutex<BTreeMap<String, u64>>,
 }
 
 /// A simulated provider that runs in this process.
@@ -114,6 +120,7 @@ impl Provider {
             started_s: Clock::system().unix_s(),
             counter: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            keys: Mutex::default(),
         });
         let server = Server::start(listen, tls, Arc::clone(&desk)).await?;
         Ok(Running { desk, server })
@@ -151,6 +158,13 @@ impl Running {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.desk.requests.load(Ordering::Relaxed)
+    }
+
+    /// How often each key came, in the dialect's header, whatever became of the request; none at
+    /// all is the empty one.
+    #[must_use]
+    pub fn keys(&self) -> BTreeMap<String, u64> {
+        lock(&self.desk.keys).clone()
     }
 
     /// Replaces the faults in force.

@@ -28,6 +28,10 @@ pub struct ProviderSpec {
     pub total_ms: u64,
     /// Named deviations.
     pub quirks: Vec<String>,
+    /// It trains on prompts.
+    pub training: bool,
+    /// How long it keeps them.
+    pub retention_days: u64,
 }
 
 /// One model row.
@@ -121,6 +125,8 @@ impl CatalogSpec {
             stall_ms: 1_000,
             total_ms: 60_000,
             quirks: Vec::new(),
+            training: false,
+            retention_days: 0,
         };
         change(&mut provider);
         self.providers.push(provider);
@@ -231,8 +237,8 @@ fn provider_row(provider: &ProviderSpec) -> Table {
     let quirks = provider.quirks.iter().map(|quirk| text(quirk)).collect();
     row.insert("quirks".into(), Value::Array(quirks));
     let mut policy = Table::new();
-    policy.insert("training".into(), Value::Boolean(false));
-    policy.insert("retention_days".into(), Value::Integer(0));
+    policy.insert("training".into(), Value::Boolean(provider.training));
+    policy.insert("retention_days".into(), number(provider.retention_days));
     row.insert("data_policy".into(), Value::Table(policy));
     row
 }

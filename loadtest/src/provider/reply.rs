@@ -7,7 +7,7 @@ use super::dialect::{Dialect, Head, Place, Refusal, Script, Wire};
 use super::fault::{Kind, Rule, read_rules};
 use super::stream::{Body, Ending, How, Mishap, Paced, Plan};
 use super::vectors::{Answered, Form};
-use super::{BODY_BYTES_MAX, Desk};
+use super::{BODY_BYTES_MAX, Desk, KEYS_SEEN_MAX};
 use crate::server::{self, Cut};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use serde_json::{Value, json};
+use shared::task::lock;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -185,19 +186,31 @@ impl Desk {
     }
 
     fn check_head(&self, wire: &dyn Wire, headers: &HeaderMap) -> Result<(), Refusal> {
-        if let Some(key) = &self.config.api_key {
-            let given = wire.key_headers().iter().find_map(|name| {
-                let value = headers.get(*name)?.to_str().ok()?;
-                if *name == "authorization" {
-                    return value.strip_prefix("Bearer ");
-                }
-                Some(value)
-            });
-            if given != Some(key) {
-                return Err(wire.bad_key());
+        let given = wire.key_headers().iter().find_map(|name| {
+            let value = headers.get(*name)?.to_str().ok()?;
+            if *name == "authorization" {
+                return value.strip_prefix("Bearer ");
             }
+            Some(value)
+        });
+        self.saw(given.unwrap_or_default());
+        if let Some(key) = &self.config.api_key
+            && given != Some(key)
+        {
+            return Err(wire.bad_key());
         }
         wire.check_head(headers)
+    }
+
+    fn saw(&self, key: &str) {
+        let mut keys = lock(&self.keys);
+        if let Some(count) = keys.get_mut(key) {
+            *count += 1;
+            return;
+        }
+        let room = keys.len() < KEYS_SEEN_MAX;
+        let name = if room { key } else { "other" };
+        *keys.entry(name.to_owned()).or_default() += 1;
     }
 
     /// The caller's own id where it gives one, so that both sides' books can be joined.
