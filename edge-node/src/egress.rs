@@ -9,6 +9,8 @@ pub(crate) mod seal;
 pub(crate) mod usage;
 pub(crate) mod vectors;
 
+pub(crate) use chat::annotation;
+
 use crate::dialect::{Bill, Target};
 use crate::failure::Failure;
 use crate::ingress::{Api, Call, Surface};

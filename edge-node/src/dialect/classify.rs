@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 mod aws;
+mod hosts;
 #[cfg(test)]
 mod tests;
 
@@ -63,6 +64,30 @@ pub(crate) fn in_band(provider: &str, body: &str) -> Failure {
     failure
 }
 
+/// As [`in_band`], for a text without an answer in it and without a member `error`: some say in
+/// other members what went wrong, with status 200. None where nothing is said.
+pub(crate) fn bare(provider: &str, text: &str) -> Option<Failure> {
+    // Most such texts are the usage that ends a stream.
+    if !BARE_WORDS
+        .iter()
+        .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some())
+    {
+        return None;
+    }
+    let said = read(text.as_bytes());
+    (!said.message.is_empty() || said.status.is_some()).then(|| in_band(provider, text))
+}
+
+/// Names of members that tell of an error.
+const BARE_WORDS: [&str; 6] = [
+    "\"message\"",
+    "\"detail\"",
+    "\"msg\"",
+    "\"base_resp\"",
+    "\"error_msg\"",
+    "\"errors\"",
+];
+
 /// As [`in_band`], where the framing names the error.
 pub(crate) fn in_frame(provider: &str, name: &str, body: &str) -> Failure {
     let mut said = read(body.as_bytes());
@@ -109,55 +134,58 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let is_request_error = matches!(status, 400 | 413 | 422);
 
-    let failure =
-        if named(&["context_length_exceeded"]) || (is_request_error && says(&CONTEXT_WORDS)) {
-            caller(400, ErrorType::ContextLengthExceeded, "context_length")
-        } else if status == 402
-            || named(&[
-                "insufficient_quota",
-                "billing_error",
-                "insufficient_balance",
-            ])
-            || says(&["credit balance is too low", "insufficient balance"])
-        {
-            key("provider_quota", format!("{provider} wants to be paid"))
-        } else if named(&[
-            "content_filter",
-            "content_policy_violation",
-            "image_content_policy_violation",
-            "moderation_blocked",
-        ]) {
-            caller(400, ErrorType::ContentPolicyViolation, "content_policy")
-        } else if matches!(status, 401 | 403)
-            || named(&["invalid_api_key"])
-            || (status == 400 && says(&["api key not valid", "invalid api key", "api key expired"]))
-        {
-            key(
-                "provider_auth",
-                format!("{provider} refused our credentials"),
-            )
-        } else if matches!(status, 404 | 410)
-            || named(&["model_not_found", "not_found_error"])
-            || (status == 400 && says(&aws::GONE_WORDS))
-        {
-            let mut failure = Failure::provider(404, "model_gone", "");
-            failure.error_type = ErrorType::NotFound;
-            failure.availability = Some("model_unavailable_upstream");
-            failure
-        } else if status == 400 && says(&["user location is not supported"]) {
-            // Where our node stands, not what the caller asked.
-            Failure::provider(502, "location", "")
-        } else if named(&["tool_use_failed"]) {
-            // The model's own tool call broke the schema.
-            Failure::provider(502, "tool_use_failed", "")
-        } else {
-            by_status(status)
-        };
+    let failure = if named(&["context_length_exceeded", "exceed_context_size_error"])
+        || (is_request_error && says(&CONTEXT_WORDS))
+    {
+        caller(400, ErrorType::ContextLengthExceeded, "context_length")
+    } else if is_request_error && says(&LIMIT_WORDS) {
+        caller(400, ErrorType::MaxTokensExceeded, "max_tokens")
+    } else if status == 402
+        || named(&[
+            "insufficient_quota",
+            "billing_error",
+            "insufficient_balance",
+        ])
+        || says(&["credit balance is too low", "insufficient balance"])
+    {
+        key("provider_quota", format!("{provider} wants to be paid"))
+    } else if named(&[
+        "content_filter",
+        "content_policy_violation",
+        "image_content_policy_violation",
+        "moderation_blocked",
+    ]) {
+        caller(400, ErrorType::ContentPolicyViolation, "content_policy")
+    } else if matches!(status, 401 | 403)
+        || named(&["invalid_api_key"])
+        || (status == 400 && says(&["api key not valid", "invalid api key", "api key expired"]))
+    {
+        key(
+            "provider_auth",
+            format!("{provider} refused our credentials"),
+        )
+    } else if matches!(status, 404 | 410)
+        || named(&["model_not_found", "not_found_error"])
+        || (status == 400 && says(&aws::GONE_WORDS))
+    {
+        let mut failure = Failure::provider(404, "model_gone", "");
+        failure.error_type = ErrorType::NotFound;
+        failure.availability = Some("model_unavailable_upstream");
+        failure
+    } else if status == 400 && says(&["user location is not supported"]) {
+        // Where our node stands, not what the caller asked.
+        Failure::provider(502, "location", "")
+    } else if named(&["tool_use_failed"]) {
+        // The model's own tool call broke the schema.
+        Failure::provider(502, "tool_use_failed", "")
+    } else {
+        by_status(status)
+    };
     finish(provider, status, said, failure)
 }
 
 /// Words for a prompt that is too long, where there is no code for it.
-const CONTEXT_WORDS: [&str; 9] = [
+const CONTEXT_WORDS: [&str; 21] = [
     "maximum context length",
     "context length exceeded",
     "context_length_exceeded",
@@ -167,6 +195,30 @@ const CONTEXT_WORDS: [&str; 9] = [
     "input is too long",
     "exceeds the maximum number of tokens",
     "input tokens exceeded",
+    // xAI, Cohere, Together and TGI, llama.cpp, LM Studio.
+    "maximum prompt length",
+    "too many tokens",
+    "`inputs` tokens + `max_new_tokens`",
+    "exceeds the available context size",
+    "context the overflows",
+    // Moonshot, Z.ai, Alibaba, BytePlus, Databricks, Groq and Cerebras.
+    "exceeded model token limit",
+    "prompt exceeds max length",
+    "range of input length should be",
+    "exceed max message tokens",
+    "maximum allowed content length",
+    "reduce the length of the messages",
+    "longer than the model's context length",
+];
+
+/// Words for an answer that is longer than the model's longest.
+const LIMIT_WORDS: [&str; 6] = [
+    "max_tokens is too large",
+    "max_completion_tokens is too large",
+    "maximum allowed number of output tokens",
+    "completion tokens, whereas you provided",
+    "`max_tokens` must be less than or equal to",
+    "`max_completion_tokens` must be less than or equal to",
 ];
 
 fn by_status(status: u16) -> Failure {
@@ -282,7 +334,7 @@ impl Said {
                 }
             }
             Value::Object(object) => {
-                for inner in ["error", "errors", "detail"] {
+                for inner in ["error", "errors", "detail", "base_resp"] {
                     match object.get(inner) {
                         Some(Value::String(text)) if self.message.is_empty() => {
                             self.message.clone_from(text);
@@ -305,12 +357,20 @@ impl Said {
                 text.clone_into(place);
             }
         };
-        let message = text("message").or_else(|| text("msg"));
-        fill(&mut self.message, message.or_else(|| text("Message")));
+        let hosts_code = hosts::code(object);
+        let message = ["message", "msg", "Message", "error_msg", "error_message"]
+            .into_iter()
+            .find_map(text);
+        fill(&mut self.message, message);
+        if let Some((status, message)) = hosts_code {
+            self.status.get_or_insert(status);
+            fill(&mut self.message, Some(message));
+        }
         fill(&mut self.code, text("__type").map(aws::bare));
+        let code = text("code").or_else(|| text("error_code"));
         fill(
             &mut self.code,
-            text("code").filter(|code| code.parse::<u16>().is_err()),
+            code.filter(|code| code.parse::<u64>().is_err()),
         );
         // Google's word for it, beside a `code` that is a number.
         let is_word = |text: &&str| text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');

@@ -15,6 +15,8 @@ pub(crate) fn finish(word: &str) -> Option<Finish> {
         | "model_length"
         | "max_output_tokens"
         | "MAX_TOKENS"
+        | "max_length"
+        | "context_length"
         | "model_context_window_exceeded" => Finish::Length,
         "tool_calls" | "tool_use" | "tool_call" | "TOOL_CALL" => Finish::ToolCalls,
         "function_call" => Finish::FunctionCall,
@@ -50,9 +52,20 @@ pub(crate) fn finish(word: &str) -> Option<Finish> {
         | "malformed_model_output"
         | "malformed_tool_use"
         | "cancelled"
+        | "failed"
         | "TIMEOUT" => Finish::Error,
-        _ => return None,
+        _ => return qualified(word),
     })
+}
+
+/// Google's OpenAI-like hosts say which filter, behind a colon.
+fn qualified(word: &str) -> Option<Finish> {
+    let (filter, _) = word.split_once(':')?;
+    match filter.trim() {
+        "content_filter" => Some(Finish::ContentFilter),
+        "function_call_filter" => Some(Finish::Error),
+        _ => None,
+    }
 }
 
 /// As [`finish`]; an unknown word means that the answer is there, or, without output, that it is

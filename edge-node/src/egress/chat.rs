@@ -65,7 +65,7 @@ fn detail(detail: &Detail<'_>, members: &[(&str, &str)], out: &mut BytesMut) {
 
 /// Appends the annotation of a citation. Places that nobody knows are 0, because clients demand
 /// numbers; a source without an address is called by its name, because they demand that, too.
-pub(super) fn annotation(event: &Event<'_>, out: &mut BytesMut) {
+pub(crate) fn annotation(event: &Event<'_>, out: &mut BytesMut) {
     let Event::Citation {
         url,
         name,

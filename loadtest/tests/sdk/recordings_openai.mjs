@@ -45,8 +45,7 @@ async function ask(question, how) {
 
 async function byChat(question) {
   const [parts, body] = await chat(question.body);
-  const beside = parts.some((part) => part.citations) ? ["citations"] : [];
-  const wrong = differences(question, readChat(parts, body), beside);
+  const wrong = differences(question, readChat(parts, body));
   if (question.stream) {
     const final = await client.chat.completions.stream(question.body).finalChatCompletion();
     const want = question.expected.choices[0];

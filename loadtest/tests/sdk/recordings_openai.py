@@ -60,10 +60,7 @@ def ask(question, how):
 
 def by_chat(question):
     parts, body = chat(question["body"])
-    said = read_chat(parts, body)
-    # Some hosts list sources beside the choices.
-    beside = {"citations"} if any("citations" in part for part in parts) else set()
-    return differences(question, said, beside)
+    return differences(question, read_chat(parts, body))
 
 
 def by_responses(question):

@@ -11,6 +11,9 @@ const CLOSE: &str = "</think>";
 pub(crate) struct Flat {
     pub(crate) text: String,
     pub(crate) reasoning: String,
+    pub(crate) refusal: String,
+    /// Links to pictures.
+    pub(crate) images: Vec<String>,
 }
 
 /// Consumes an array of parts, or an object, which becomes its own text.
@@ -37,13 +40,15 @@ pub(crate) fn flatten(scanner: &mut Scanner<'_>) -> Result<Flat, SyntaxError> {
 }
 
 /// `{type:text,text}`, `{type:thinking,thinking:[{type:text,text}]}`,
-/// `{type:reasoning,summary:[{text}]}`.
+/// `{type:reasoning,summary:[{text}]}`, `{type:refusal,refusal}`, `{type:image_url,image_url:{url}}`.
 fn part(scanner: &mut Scanner<'_>, flat: &mut Flat) -> Result<(), SyntaxError> {
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
         match (&*name, scanner.kind()?) {
             ("text", Kind::String) => flat.text.push_str(scanner.string()?.inner()),
+            ("refusal", Kind::String) => flat.refusal.push_str(scanner.string()?.inner()),
+            ("image_url", Kind::String | Kind::Object) => flat.images.extend(link(scanner)?),
             ("thinking" | "summary" | "reasoning", _) => {
                 let inner = texts(scanner)?;
                 flat.reasoning.push_str(&inner);
@@ -54,6 +59,23 @@ fn part(scanner: &mut Scanner<'_>, flat: &mut Flat) -> Result<(), SyntaxError> {
         }
     }
     Ok(())
+}
+
+/// A link, or an object with one.
+fn link(scanner: &mut Scanner<'_>) -> Result<Option<String>, SyntaxError> {
+    if scanner.kind()? == Kind::String {
+        return Ok(Some(scanner.string()?.inner().to_owned()));
+    }
+    let mut found = None;
+    scanner.begin_object()?;
+    while let Some(key) = scanner.key()? {
+        if key.name.inner() == "url" && scanner.kind()? == Kind::String {
+            found = Some(scanner.string()?.inner().to_owned());
+        } else {
+            scanner.value()?;
+        }
+    }
+    Ok(found)
 }
 
 /// A string, or the texts of a list of parts.
@@ -205,6 +227,11 @@ mod tests {
         );
         check(r#"{"a": 1}"#, r#"{\"a\": 1}"#, "");
         check("[]", "", "");
+        let parts = r#"[{"type":"image_url","image_url":{"url":"data:a"}},
+            {"type":"image_url","image_url":"https://b"},{"type":"refusal","refusal":"no"}]"#;
+        let flat = flatten(&mut Scanner::new(parts)).unwrap();
+        assert_eq!(flat.images, ["data:a", "https://b"]);
+        assert_eq!(flat.refusal, "no");
     }
 
     proptest! {

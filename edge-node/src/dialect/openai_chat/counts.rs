@@ -9,6 +9,9 @@ use shared::usage::Usage;
 pub(crate) struct Counts {
     prompt: Option<u64>,
     completion: Option<u64>,
+    /// The names of newer APIs, which some hosts use, and others set to 0 beside the right ones.
+    input: Option<u64>,
+    output: Option<u64>,
     total: Option<u64>,
     cached: Option<u64>,
     cache_write: Option<u64>,
@@ -28,11 +31,11 @@ impl Counts {
     /// What was reported; none while both totals are missing. `outside` tells that reasoning is
     /// never inside `completion_tokens`.
     pub(crate) fn usage(&self, outside: bool) -> Option<Usage> {
-        if self.prompt.is_none() && self.completion.is_none() {
+        let (prompt, reported) = (self.prompt.or(self.input), self.completion.or(self.output));
+        if prompt.is_none() && reported.is_none() {
             return None;
         }
-        let prompt = self.prompt.unwrap_or(0);
-        let reported = self.completion.unwrap_or(0);
+        let (prompt, reported) = (prompt.unwrap_or(0), reported.unwrap_or(0));
         let reasoning = self.reasoning.unwrap_or(0);
         // xAI: the total says that reasoning stands beside the completion (165 + 2 + 125 = 292).
         let sum = prompt.saturating_add(reported).saturating_add(reasoning);
@@ -72,7 +75,9 @@ impl Counts {
                     let span = scanner.value()?;
                     let count = json::count(scanner.raw(span));
                     if let (Some(count), Some(field)) = (count, self.field(outer, &name)) {
-                        *field = Some(count);
+                        // Classes have several names, and hosts say 0 under those they don't mean.
+                        let known = field.filter(|_| !is_whole(outer, &name));
+                        *field = Some(count.max(known.unwrap_or(0)));
                     }
                 }
                 _ => {
@@ -84,31 +89,60 @@ impl Counts {
     }
 
     fn field(&mut self, outer: &str, name: &str) -> Option<&mut Option<u64>> {
+        let outer = match outer {
+            // Mistral says it both ways.
+            "prompt_tokens_details" | "prompt_token_details" | "input_tokens_details" => "prompt",
+            "completion_tokens_details" | "output_tokens_details" => "completion",
+            other => other,
+        };
         let field = match (outer, name) {
             ("", "prompt_tokens") => &mut self.prompt,
             ("", "completion_tokens") => &mut self.completion,
+            ("", "input_tokens") => &mut self.input,
+            ("", "output_tokens") => &mut self.output,
             ("", "total_tokens") => &mut self.total,
-            // DeepSeek, Together, older Mistral.
-            ("", "prompt_cache_hit_tokens" | "cached_tokens" | "num_cached_tokens")
-            | ("prompt_tokens_details", "cached_tokens") => &mut self.cached,
+            // DeepSeek, Together and Moonshot, older Mistral, Databricks.
+            (
+                "",
+                "prompt_cache_hit_tokens"
+                | "cached_tokens"
+                | "num_cached_tokens"
+                | "cache_read_input_tokens",
+            )
+            | ("prompt", "cached_tokens" | "cache_read_tokens" | "cache_read_input_tokens") => {
+                &mut self.cached
+            }
             ("", "cache_write_tokens" | "cache_creation_input_tokens")
             | (
-                "prompt_tokens_details",
+                "prompt",
                 "cache_write_tokens" | "cache_creation_tokens" | "cache_creation_input_tokens",
             ) => &mut self.cache_write,
-            ("prompt_tokens_details", "audio_tokens") => &mut self.prompt_audio,
-            ("", "reasoning_tokens") | ("completion_tokens_details", "reasoning_tokens") => {
-                &mut self.reasoning
-            }
-            ("completion_tokens_details", "audio_tokens") => &mut self.completion_audio,
-            ("completion_tokens_details", "image_tokens") => &mut self.completion_image,
-            ("server_tool_use" | "server_tool_use_details", "web_search_requests") => {
+            ("prompt", "audio_tokens") => &mut self.prompt_audio,
+            ("", "reasoning_tokens" | "thinking_tokens")
+            | ("completion", "reasoning_tokens" | "thinking_tokens") => &mut self.reasoning,
+            ("completion", "audio_tokens") => &mut self.completion_audio,
+            ("completion", "image_tokens") => &mut self.completion_image,
+            // Perplexity.
+            ("", "num_search_queries")
+            | ("server_tool_use" | "server_tool_use_details", "web_search_requests") => {
                 &mut self.searches
             }
             _ => return None,
         };
         Some(field)
     }
+}
+
+/// The totals, which later chunks replace; their parts only grow.
+fn is_whole(outer: &str, name: &str) -> bool {
+    let parts = [
+        "prompt_tokens",
+        "completion_tokens",
+        "input_tokens",
+        "output_tokens",
+        "total_tokens",
+    ];
+    outer.is_empty() && parts.contains(&name)
 }
 
 #[cfg(test)]
@@ -192,6 +226,27 @@ mod tests {
                 r#"{"completion_tokens":3,"prompt_tokens":null}"#,
             ],
             usage(8, 0, 3, 0),
+        );
+    }
+
+    #[test]
+    fn classes_have_many_names() {
+        let check = |text: &str, expected| assert_eq!(read(&[text]), expected, "{text}");
+        // Databricks, New API: zeros under the names that are not meant.
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"cache_read_input_tokens":6,
+            "input_tokens":0,"output_tokens":0,"prompt_tokens_details":{"cached_tokens":0}}"#,
+            usage(10, 6, 5, 0),
+        );
+        check(
+            r#"{"input_tokens":10,"output_tokens":5,"input_tokens_details":{"cached_tokens":4},
+            "output_tokens_details":{"reasoning_tokens":3}}"#,
+            usage(10, 4, 5, 3),
+        );
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_token_details":{"cached_tokens":4},
+            "num_cached_tokens":4}"#,
+            usage(10, 4, 5, 0),
         );
     }
 }

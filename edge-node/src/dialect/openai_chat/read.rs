@@ -5,6 +5,8 @@
 mod choice;
 mod fields;
 mod parts;
+pub(super) mod probabilities;
+pub(super) mod sources;
 
 #[cfg(test)]
 mod tests;
@@ -14,14 +16,12 @@ use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{Target, classify};
 use crate::failure::Failure;
 use crate::ingress::peek::CHOICES_MAX;
-use crate::message::{Escaped, Event, Served};
-use crate::wire::json::{Kind, Scanner, Str, SyntaxError};
+use crate::message::{Event, Served};
+use crate::wire::json::{Scanner, SyntaxError};
 use choice::{Choice, Spot};
-use fields::{ChoiceFields, Outline, Small};
+pub(super) use fields::REASONING;
+use fields::{ChoiceFields, Outline};
 use shared::catalog::Quirk;
-
-/// How many sources of one answer are given.
-const SOURCES_MAX: usize = 256;
 
 /// State over one answer.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Answer {
     sources: String,
     /// Length of the list that was told last.
     told: usize,
+    /// The links that were told.
+    cited: sources::Told,
     /// What ids of calls are made of that come without.
     generation: String,
     reasoning_outside: bool,
@@ -54,6 +56,7 @@ impl Answer {
             current: 0,
             sources: String::new(),
             told: 0,
+            cited: sources::Told::default(),
             generation: generation.trim_start_matches("gen-").to_owned(),
             reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
             think_tags: has(Quirk::ThinkTags),
@@ -143,7 +146,7 @@ impl Answer {
             self.cite_sources(sink);
         }
         let Some(start) = outline.choices else {
-            return Ok(0);
+            return classify::bare(&self.notes.name, text).map_or(Ok(0), Err);
         };
         let mut scanner = Scanner::starting(text, start);
         let mut count = 0;
@@ -202,48 +205,15 @@ impl Answer {
         classify::garbage(&self.notes.name, error.reason)
     }
 
-    /// The sources beside the choices: `[{title, url, snippet}]` or `["https://…"]`.
+    /// The sources beside the choices that the text's own annotations don't name.
     fn cite_sources(&mut self, sink: &mut dyn Sink) {
-        let sources = std::mem::take(&mut self.sources);
-        if !sources.is_empty() {
-            self.told = sources.len();
+        let list = std::mem::take(&mut self.sources);
+        if !list.is_empty() {
+            self.told = list.len();
+            let notes = &mut self.notes;
+            let give = |event: Event<'_>| notes.give(event, sink);
             // The text was checked when it came in.
-            let _ = self.cite(&sources, sink);
-        }
-    }
-
-    fn cite(&mut self, sources: &str, sink: &mut dyn Sink) -> Result<(), SyntaxError> {
-        let mut scanner = Scanner::new(sources);
-        let mut left = SOURCES_MAX;
-        scanner.begin_array()?;
-        while left > 0 && scanner.element()? {
-            left -= 1;
-            let small = if scanner.kind()? == Kind::String {
-                Small {
-                    url: Some(scanner.string()?),
-                    ..Small::default()
-                }
-            } else {
-                Small::read(&mut scanner)?
-            };
-            self.citation(&small, sink);
-        }
-        Ok(())
-    }
-
-    fn citation<'a>(&mut self, small: &Small<'a>, sink: &mut dyn Sink) {
-        let of = |text: Option<Str<'a>>| text.map(Escaped::from).unwrap_or_default();
-        let place = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
-        if let Some(url) = small.url {
-            let event = Event::Citation {
-                url: url.into(),
-                name: Escaped(""),
-                title: of(small.title),
-                content: of(small.text),
-                start: place(small.start),
-                end: place(small.end),
-            };
-            self.notes.give(event, sink);
+            let _ = sources::each(&list, &mut self.cited, give);
         }
     }
 }

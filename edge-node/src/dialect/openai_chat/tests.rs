@@ -12,6 +12,7 @@ const DELTA: &str = r#"{"id":"c1","object":"chat.completion.chunk","created":5,"
 const STOP: &str = r#"{"id":"c1","object":"chat.completion.chunk","created":5,"model":"theirs","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const USAGE: &str = r#"{"id":"c1","object":"chat.completion.chunk","created":5,"model":"theirs","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}}"#;
 
+mod hosts;
 mod oddities;
 mod requests;
 mod whole;

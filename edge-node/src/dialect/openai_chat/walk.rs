@@ -7,15 +7,17 @@ use crate::egress::Envelope;
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::{Progress, Served};
-use crate::wire::json::{self, Kind, Scanner, SyntaxError};
+use crate::wire::json::{self, Kind, Scanner, Span, SyntaxError};
 use crate::wire::splice::{Members, Splices, Tail};
 use shared::catalog::Quirk;
 
 mod body;
 mod call;
 mod choice;
+mod sources;
 
 use choice::Choice;
+use sources::Sources;
 
 /// The tiers that the API has words for; other words are names of a provider's ordinary one.
 const TIERS: [&str; 6] = ["auto", "default", "fast", "flex", "priority", "scale"];
@@ -38,6 +40,10 @@ pub(crate) struct Seen {
     pub(crate) news: bool,
     /// Where members may be added.
     pub(crate) tail: Tail,
+    /// Where members may be added to the first choice's delta or message.
+    body: Option<Tail>,
+    /// The first choice's own annotations.
+    annotations: Option<Span>,
     has: Has,
 }
 
@@ -70,8 +76,7 @@ pub(crate) struct Walker {
     form: Form,
     counts: Counts,
     choices: Vec<Choice>,
-    /// Lengths of the lists of sources that came last.
-    sources: (usize, usize),
+    sources: Sources,
     reasoning_outside: bool,
     think_tags: bool,
     /// What is wrong with the answer although it is JSON.
@@ -96,7 +101,7 @@ impl Walker {
             names_tier: false,
             counts: Counts::default(),
             choices: Vec::new(),
-            sources: (0, 0),
+            sources: Sources::default(),
             reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
             think_tags: has(Quirk::ThinkTags),
             fault: None,
@@ -116,6 +121,11 @@ impl Walker {
         scanner
             .end()
             .map_err(|error| classify::garbage(&self.name, error.reason))?;
+        if seen.choices == 0
+            && let Some(failure) = classify::bare(&self.name, text)
+        {
+            return Err(failure);
+        }
         self.progress.usage = self.counts.usage(self.reasoning_outside);
         Ok(seen)
     }
@@ -149,6 +159,7 @@ impl Walker {
             }
         }
         seen.tail = members.finish(&mut self.splices);
+        self.annotate(text, &mut seen);
         self.complete(&mut seen);
         Ok(seen)
     }
@@ -184,16 +195,9 @@ impl Walker {
                 return Ok(false);
             }
             "x_groq" if kind == Kind::Object => self.x_groq(scanner)?,
-            // Most repeat them in each chunk.
             "citations" | "search_results" if kind == Kind::Array => {
                 let span = scanner.value()?;
-                let length = scanner.raw(span).len();
-                let known = match name {
-                    "citations" => &mut self.sources.0,
-                    _ => &mut self.sources.1,
-                };
-                seen.news |= length > 2 && length != *known;
-                *known = length;
+                seen.news |= self.sources.note(name, scanner.raw(span));
             }
             // Random padding.
             "obfuscation" => {

@@ -4,6 +4,7 @@
 use super::Answer;
 use super::fields::{Body, ChoiceFields, Small};
 use super::parts::{Fault, each, escaped};
+use super::sources;
 use crate::dialect::calls::Calls;
 use crate::dialect::openai_chat::content::{self, Thoughts};
 use crate::dialect::reader::Sink;
@@ -113,7 +114,10 @@ impl Answer {
         }
         if let Some(start) = body.annotations {
             each(starting(start), |small| {
-                self.citation(&small, sink);
+                self.cited.is_news(small.url);
+                if let Some(event) = sources::citation(&small) {
+                    self.notes.give(event, sink);
+                }
                 Ok(())
             })?;
         }
@@ -148,6 +152,14 @@ impl Answer {
                 self.think(Escaped(&flat.reasoning), sink);
             }
             self.say(Escaped(&flat.text), sink);
+            if !flat.refusal.is_empty() {
+                self.notes
+                    .give(Event::Refusal(Escaped(&flat.refusal)), sink);
+            }
+            for url in &flat.images {
+                let url = Escaped(url);
+                self.notes.give(Event::Image { url }, sink);
+            }
             return Ok(());
         }
         if !self.think_tags {

@@ -132,6 +132,10 @@ fn filled<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Str<'a>>, SyntaxError>
     Ok(Some(scanner.string()?).filter(|text| !text.is_empty()))
 }
 
+/// What else providers call reasoning that is a string.
+pub(in crate::dialect::openai_chat) const REASONING: [&str; 3] =
+    ["reasoning_content", "reasoning_text", "thinking"];
+
 /// A delta or a message. Lists and objects are noted by their starts.
 #[derive(Debug, Default)]
 pub(super) struct Body<'a> {
@@ -152,7 +156,7 @@ pub(super) struct Body<'a> {
 impl<'a> Body<'a> {
     fn read(scanner: &mut Scanner<'a>) -> Result<Self, SyntaxError> {
         let mut body = Self::default();
-        let mut reasoning_content = None;
+        let mut alias = None;
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {
             let kind = scanner.kind()?;
@@ -160,7 +164,9 @@ impl<'a> Body<'a> {
             match (&*key.name.decode(), kind) {
                 ("content", Kind::String) => body.content = filled(scanner)?,
                 ("reasoning", Kind::String) => body.reasoning = filled(scanner)?,
-                ("reasoning_content", Kind::String) => reasoning_content = filled(scanner)?,
+                (name, Kind::String) if REASONING.contains(&name) => {
+                    alias = filled(scanner)?.or(alias);
+                }
                 ("refusal", Kind::String) => body.refusal = filled(scanner)?,
                 (name, _) => {
                     scanner.value()?;
@@ -177,7 +183,7 @@ impl<'a> Body<'a> {
                 }
             }
         }
-        body.reasoning = body.reasoning.or(reasoning_content);
+        body.reasoning = body.reasoning.or(alias);
         Ok(body)
     }
 }

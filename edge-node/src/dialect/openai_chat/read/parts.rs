@@ -4,6 +4,7 @@
 use super::Answer;
 use super::choice::Spot;
 use super::fields::Small;
+use super::probabilities;
 use crate::dialect::reader::Sink;
 use crate::message::{Detail, DetailKind, Escaped, Event, Spoken};
 use crate::wire::json::{self, Kind, Scanner, Str, SyntaxError};
@@ -129,6 +130,12 @@ impl Answer {
             return Ok(());
         };
         let mut scanner = Scanner::starting(text, start);
+        let span = scanner.clone().value()?;
+        if let Some(tokens) = probabilities::entries(scanner.raw(span)) {
+            let (of, tokens) = (Spoken::Content, tokens.as_str());
+            self.notes.give(Event::Logprobs { of, tokens }, sink);
+            return Ok(());
+        }
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {
             let kind = scanner.kind()?;

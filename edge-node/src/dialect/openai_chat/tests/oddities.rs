@@ -149,7 +149,9 @@ fn a_full_context_ends_an_answer_that_has_begun() {
 fn sources_that_come_after_the_end_pass() {
     let late = r#"{"id":"c1","choices":[],"search_results":[{"url":"https://a"}]}"#;
     let out = played(&[DELTA, STOP, late, late, USAGE, "[DONE]"]).out;
-    assert_eq!(out.matches("https://a").count(), 1, "{out}");
+    // In the list, and once as an annotation.
+    assert_eq!(out.matches("https://a").count(), 2, "{out}");
+    assert_eq!(out.matches("url_citation\":").count(), 1, "{out}");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use super::choice::Part;
 use super::{Form, Walker};
 use crate::dialect::openai_chat::content;
-use crate::wire::json::{self, Key, Kind, Scanner, Span, SyntaxError};
+use crate::dialect::openai_chat::read::REASONING;
+use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 use crate::wire::splice::Members;
 
 impl Walker {
@@ -29,8 +30,19 @@ impl Walker {
                     self.content(scanner, part)?;
                     true
                 }
-                "reasoning" | "reasoning_content" => {
-                    self.reasoning(scanner, &name, &key, part)?;
+                "reasoning" => {
+                    let start = scanner.at();
+                    let length = said(scanner)?.map_or(0, |text| text.inner().len());
+                    let end = scanner.at();
+                    part.named = Some((Span { start, end }, length));
+                    !self.envelope.hides_reasoning
+                }
+                alias if REASONING.contains(&alias) => {
+                    if let Some(text) = said(scanner)?
+                        && part.alias.is_none_or(|(_, known)| known.is_empty())
+                    {
+                        part.alias = Some((key.span(), text));
+                    }
                     !self.envelope.hides_reasoning
                 }
                 _ => self.body_member(scanner, &name, part)?,
@@ -85,31 +97,15 @@ impl Walker {
                 part.bytes += (flat.text.len() + flat.reasoning.len()) as u64;
                 let text = format!("\"{}\"", flat.text);
                 self.splices.replace(Span { start, end }, text);
+                part.output |= !flat.images.is_empty();
+                part.bytes += flat.refusal.len() as u64;
                 part.reasoning = flat.reasoning;
+                part.images = flat.images;
+                part.refusal = flat.refusal;
             }
             Kind::Null | Kind::Number | Kind::Bool => {
                 scanner.value()?;
             }
-        }
-        Ok(())
-    }
-
-    fn reasoning(
-        &mut self,
-        scanner: &mut Scanner<'_>,
-        name: &str,
-        key: &Key<'_>,
-        part: &mut Part<'_>,
-    ) -> Result<(), SyntaxError> {
-        if name == "reasoning" {
-            part.has_reasoning = true;
-        } else {
-            part.reasoning_content = Some(key.span());
-        }
-        if scanner.kind()? == Kind::String {
-            part.bytes += scanner.string()?.inner().len() as u64;
-        } else {
-            scanner.value()?;
         }
         Ok(())
     }
@@ -125,6 +121,9 @@ impl Walker {
         let at = scanner.at();
         let span = scanner.value()?;
         let is_empty = scanner.raw(span).len() <= 2;
+        if name == "annotations" {
+            part.annotations = Some(span);
+        }
         match (name, kind) {
             ("tool_calls", Kind::Array) => part.calls_at = Some(at),
             ("refusal", Kind::String) => part.bytes += (span.end - span.start - 2) as u64,
@@ -134,9 +133,13 @@ impl Walker {
                 part.output |= !is_empty;
                 return Ok(!self.envelope.hides_reasoning);
             }
-            ("audio", Kind::Object) | ("images" | "annotations", Kind::Array) => {
+            ("annotations", Kind::Array) => {
                 part.output |= !is_empty;
+                if !is_empty {
+                    self.sources.told.note(scanner.raw(span))?;
+                }
             }
+            ("audio", Kind::Object) | ("images", Kind::Array) => part.output |= !is_empty,
             _ => {}
         }
         Ok(true)
@@ -147,18 +150,45 @@ impl Walker {
         if self.think_tags {
             self.split_thoughts(part);
         }
+        self.settle_parts(part);
+        let length = part.named.map_or(0, |(_, length)| length);
+        let alias = part.alias.map_or(0, |(_, text)| text.inner().len());
+        part.bytes += length.max(alias) as u64;
         if self.envelope.hides_reasoning {
             return;
         }
-        let named = part.has_reasoning || part.reasoning_content.is_some();
-        if !part.reasoning.is_empty() && !named {
-            let member = format!("\"reasoning\":\"{}\"", part.reasoning);
-            part.body_tail.add(&mut self.splices, member);
-        } else if let Some(key) = part.reasoning_content
-            && !part.has_reasoning
-        {
-            self.splices.replace(key, "\"reasoning\"");
+        match (part.named, part.alias) {
+            // Some give it under both names, the one that clients read empty.
+            (Some((span, 0)), Some((_, text))) if !text.is_empty() => {
+                self.splices.replace(span, text.raw());
+            }
+            (None, Some((key, _))) => self.splices.replace(key, "\"reasoning\""),
+            (None, None) if !part.reasoning.is_empty() => {
+                let member = format!("\"reasoning\":\"{}\"", part.reasoning);
+                part.body_tail.add(&mut self.splices, member);
+            }
+            _ => {}
         }
+    }
+
+    /// What stood among the parts of the content gets members of its own.
+    fn settle_parts(&mut self, part: &mut Part<'_>) {
+        if !part.refusal.is_empty() {
+            let member = format!("\"refusal\":\"{}\"", part.refusal);
+            part.body_tail.add(&mut self.splices, member);
+        }
+        if part.images.is_empty() {
+            return;
+        }
+        part.body_tail.add_with(&mut self.splices, |out| {
+            out.extend_from_slice(b"\"images\":[");
+            for (place, url) in part.images.iter().enumerate() {
+                let comma = if place > 0 { "," } else { "" };
+                let head = "{\"type\":\"image_url\",\"image_url\":{\"url\":\"";
+                out.extend_from_slice([comma, head, url, "\"}}"].concat().as_bytes());
+            }
+            out.extend_from_slice(b"]");
+        });
     }
 
     /// Moves what stands between `<think>` tags from the content to the reasoning.
@@ -187,4 +217,13 @@ impl Walker {
             }),
         }
     }
+}
+
+/// Consumes a value; its text, if it is one.
+fn said<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Str<'a>>, SyntaxError> {
+    if scanner.kind()? == Kind::String {
+        return scanner.string().map(Some);
+    }
+    scanner.value()?;
+    Ok(None)
 }

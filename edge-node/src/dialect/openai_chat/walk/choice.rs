@@ -4,6 +4,7 @@
 use super::{Form, Seen, Walker};
 use crate::dialect::calls::Calls;
 use crate::dialect::openai_chat::content;
+use crate::dialect::openai_chat::read::probabilities;
 use crate::dialect::{classify, finish};
 use crate::egress::quoted;
 use crate::failure::Failure;
@@ -36,9 +37,16 @@ pub(super) struct Part<'a> {
     pub(super) content: Option<(Span, Str<'a>)>,
     /// Reasoning that stood inside the content, as the inside of a JSON string.
     pub(super) reasoning: String,
-    pub(super) has_reasoning: bool,
-    pub(super) reasoning_content: Option<Span>,
+    /// Pictures that stood inside the content, as the insides of JSON strings.
+    pub(super) images: Vec<String>,
+    /// A refusal that stood inside the content.
+    pub(super) refusal: String,
+    /// Where `reasoning` stands, and how much it says.
+    pub(super) named: Option<(Span, usize)>,
+    /// The name and the value of reasoning under another name.
+    pub(super) alias: Option<(Span, Str<'a>)>,
     pub(super) body_tail: Tail,
+    pub(super) annotations: Option<Span>,
     /// Bytes of output.
     pub(super) bytes: u64,
     /// Output that has no bytes of text.
@@ -90,6 +98,10 @@ impl Walker {
         }
         part.at = index;
         self.settle_text(&mut part);
+        if index == 0 && part.has_body {
+            seen.body = Some(part.body_tail);
+            seen.annotations = part.annotations;
+        }
         if let Some(at) = part.calls_at {
             part.output |= self.calls(&mut Scanner::starting(text, at), &part)?;
         }
@@ -148,8 +160,11 @@ impl Walker {
         Ok(true)
     }
 
-    /// Probabilities of reasoning alone are no reason to leave out the list of the text's.
+    /// Probabilities of reasoning alone are no reason to leave out the list of the text's, nor are
+    /// those in an older form.
     fn logprobs(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
+        let span = scanner.clone().value()?;
+        let older = probabilities::entries(scanner.raw(span));
         let mut has_content = false;
         scanner.begin_object()?;
         let mut members = Members::new(scanner.at());
@@ -160,7 +175,8 @@ impl Walker {
         }
         let mut tail = members.finish(&mut self.splices);
         if !has_content {
-            tail.add(&mut self.splices, "\"content\":null");
+            let list = older.map_or_else(|| "null".to_owned(), |list| format!("[{list}]"));
+            tail.add(&mut self.splices, format!("\"content\":{list}"));
         }
         Ok(())
     }
