@@ -158,13 +158,23 @@ impl<'a> Client<'a> {
         model: &str,
         created: u64,
     ) -> Result<(), Failure> {
-        if let Some(api) = self.api {
+        if self.events == 0
+            && let Some(cut) = self.cut(failure, (model, created))
+        {
+            self.send(cut).await?;
+        } else if let Some(api) = self.api {
             let generation = &self.generation;
             let event =
                 egress::error_event(api, failure, generation, (model, created), self.events);
             self.send(event).await?;
         }
         self.end().await
+    }
+
+    /// An answer in place of the failure, where the API has one.
+    fn cut(&self, failure: &Failure, marks: (&str, u64)) -> Option<Bytes> {
+        let how = (marks, self.streaming);
+        egress::cut(self.api, failure, &self.generation, how)
     }
 
     /// Ends a stream.
@@ -185,6 +195,7 @@ impl<'a> Client<'a> {
     }
 
     /// Answers a failure that came before the answer had begun; `told` stands beside the error.
+    /// `marks` are the model and when it was asked, in seconds since 1970.
     ///
     /// # Errors
     /// The client has gone.
@@ -192,7 +203,15 @@ impl<'a> Client<'a> {
         &mut self,
         failure: &Failure,
         told: Map<String, Value>,
+        marks: (&str, u64),
     ) -> Result<(), Failure> {
+        if let Some(cut) = self.cut(failure, marks) {
+            if self.streaming {
+                self.send(cut).await?;
+                return self.end().await;
+            }
+            return self.answer(200, cut).await;
+        }
         let mut headers = self.headers("application/json");
         if let Some(after) = failure.retry_after {
             headers.push((header::RETRY_AFTER, HeaderValue::from(seconds_up(after))));

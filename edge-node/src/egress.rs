@@ -60,6 +60,26 @@ pub fn error_body(api: Option<Api>, failure: &Failure, generation: &GenerationId
     }
 }
 
+/// What a client of this API gets where the provider had no room for an answer and the API calls
+/// that an answer, too: the whole of it, or all its events. None where it is an error.
+#[must_use]
+pub fn cut(
+    api: Option<Api>,
+    failure: &Failure,
+    generation: &GenerationId,
+    (marks, is_stream): ((&str, u64), bool),
+) -> Option<Bytes> {
+    let is_theirs = failure.provider_code.is_some() && failure.is_full();
+    if api != Some(Api::Responses) || !is_theirs {
+        return None;
+    }
+    if is_stream {
+        return Some(responses::cut_events(failure, generation, marks));
+    }
+    let body = responses::cut_body(failure, generation, marks);
+    serde_json::to_vec(&body).ok().map(Bytes::from)
+}
+
 /// The error event that ends a stream which has begun; nothing follows it. `events` went before it.
 #[must_use]
 pub fn error_event(

@@ -225,6 +225,15 @@ impl Failure {
         )
     }
 
+    /// True when the provider says that there is no room for an answer, or for more of it.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(
+            self.error_type,
+            ErrorType::ContextLengthExceeded | ErrorType::MaxTokensExceeded
+        )
+    }
+
     /// The same failure with another retry verdict.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {

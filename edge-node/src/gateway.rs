@@ -198,7 +198,10 @@ fn planned(
 /// after.
 async fn tell(client: &mut Client<'_>, failure: &Failure, story: &Story) -> Result<(), Failure> {
     if !client.begun() {
-        return client.refuse(failure, story.tell_failure(failure)).await;
+        let marks = (story.model(), story.started_unix_ms / 1000);
+        return client
+            .refuse(failure, story.tell_failure(failure), marks)
+            .await;
     }
     if !story.is_stream() {
         return Ok(());

@@ -96,15 +96,6 @@ pub(crate) fn in_frame(provider: &str, name: &str, body: &str) -> Failure {
     verdict(provider, status, &said)
 }
 
-/// True when the provider says, in the middle of an answer, that there is no room for more of it:
-/// what it has said so far is the answer, cut to length.
-pub(crate) const fn is_full(failure: &Failure) -> bool {
-    matches!(
-        failure.error_type,
-        ErrorType::ContextLengthExceeded | ErrorType::MaxTokensExceeded
-    )
-}
-
 /// Something came that is no answer in the provider's dialect.
 pub(crate) fn garbage(provider: &str, what: &str) -> Failure {
     let message = format!("{provider} sent something that is not an answer: {what}");

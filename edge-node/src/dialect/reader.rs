@@ -11,6 +11,13 @@ pub(crate) trait Sink {
     fn take(&mut self, event: Event<'_>);
 }
 
+/// Nobody listens: the client gets the provider's bytes.
+pub(crate) struct Mute;
+
+impl Sink for Mute {
+    fn take(&mut self, _event: Event<'_>) {}
+}
+
 /// What every reader keeps of its answer.
 #[derive(Debug)]
 pub(crate) struct Notes {

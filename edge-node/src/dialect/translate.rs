@@ -131,14 +131,14 @@ impl<F: Framing, R: Reader> Translator for Stream<F, R> {
 }
 
 /// A context that is full ends an answer that has begun; any other failure stands.
-fn cut_to_length(
+pub(super) fn cut_to_length(
     reader: &mut impl Reader,
     failure: Failure,
-    sink: &mut Out<'_>,
+    sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
     let notes = reader.notes_mut();
     let progress = &notes.progress;
-    if !classify::is_full(&failure) || !progress.owed || progress.finish_reason.is_some() {
+    if !failure.is_full() || !progress.owed || progress.finish_reason.is_some() {
         return Err(failure);
     }
     let native = failure.provider_code.unwrap_or_default();

@@ -13,7 +13,7 @@ pub(crate) mod usage;
 mod tests;
 
 pub(crate) use answer::Response;
-pub(crate) use error::{error_body, error_event};
+pub(crate) use error::{cut_body, cut_events, error_body, error_event};
 
 use bytes::BytesMut;
 

@@ -38,10 +38,13 @@ pub(super) struct Fields<'a> {
     pub(super) citations: Vec<Citation>,
 }
 
-/// A source on the web; the insides of JSON strings.
-#[derive(Debug)]
+/// A source; the insides of JSON strings.
+#[derive(Debug, Default)]
 pub(super) struct Citation {
+    /// Of a page.
     pub(super) url: String,
+    /// Of what the client itself gave: a document, or a result of its own search.
+    pub(super) name: String,
     pub(super) title: String,
     pub(super) content: String,
 }
@@ -154,19 +157,25 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Sources with a URL; places in the client's own documents have no word in the client's API.
+    /// A source: a page has a URL, a document a title or only a number.
     fn citation(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
         if scanner.kind()? != Kind::Object {
             scanner.value()?;
             return Ok(());
         }
-        let (mut url, mut title, mut content) = (String::new(), String::new(), String::new());
+        let (mut found, mut number) = (Citation::default(), None);
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {
             let place = match (&*key.name.decode(), scanner.kind()?) {
-                ("url", Kind::String) => &mut url,
-                ("title", Kind::String) => &mut title,
-                ("cited_text", Kind::String) => &mut content,
+                ("url", Kind::String) => &mut found.url,
+                ("source" | "document_title", Kind::String) => &mut found.name,
+                ("title", Kind::String) => &mut found.title,
+                ("cited_text", Kind::String) => &mut found.content,
+                ("document_index", Kind::Number) => {
+                    let span = scanner.value()?;
+                    number = Some(scanner.raw(span));
+                    continue;
+                }
                 _ => {
                     scanner.value()?;
                     continue;
@@ -174,12 +183,21 @@ impl<'a> Fields<'a> {
             };
             scanner.string()?.inner().clone_into(place);
         }
-        if !url.is_empty() && self.citations.len() < CITATIONS_MAX {
-            self.citations.push(Citation {
-                url,
-                title,
-                content,
-            });
+        if found.url.is_empty()
+            && found.name.is_empty()
+            && let Some(number) = number
+        {
+            found.name = format!("document {number}");
+        }
+        if found.url.is_empty() && found.name.starts_with("http") {
+            found.url = std::mem::take(&mut found.name);
+        }
+        if found.title.is_empty() {
+            found.title.clone_from(&found.name);
+        }
+        let is_named = !found.url.is_empty() || !found.name.is_empty();
+        if is_named && self.citations.len() < CITATIONS_MAX {
+            self.citations.push(found);
         }
         Ok(())
     }

@@ -9,15 +9,15 @@ mod whole;
 pub(super) use whole::Whole;
 
 use crate::dialect::anthropic_messages::reader::Answer;
-use crate::dialect::reader::{Frame, Reader, Sink};
+use crate::dialect::reader::{Frame, Mute, Reader};
 use crate::dialect::shape::{Shape, Stop};
-use crate::dialect::translate::Out;
+use crate::dialect::translate::{Out, cut_to_length};
 use crate::dialect::{Bill, Target, Translator, classify};
 use crate::egress::messages::{end, used};
 use crate::egress::{self, Envelope, Writer, usage};
 use crate::failure::Failure;
 use crate::ingress::Call;
-use crate::message::{Event, Finish, Progress};
+use crate::message::{Finish, Progress};
 use crate::wire::json::{Kind, Scanner, Span, SyntaxError};
 use crate::wire::splice::Splices;
 use crate::wire::sse;
@@ -39,13 +39,6 @@ struct Body {
     writer: Box<dyn Writer>,
     /// True once there was such an answer.
     is_whole: bool,
-}
-
-/// What the reader gives is known already.
-struct Mute;
-
-impl Sink for Mute {
-    fn take(&mut self, _event: Event<'_>) {}
 }
 
 impl Stream {
@@ -71,7 +64,7 @@ impl Translator for Stream {
             return Ok(());
         }
         let fed = self.parser.feed(chunk, |event| body.event(event, out));
-        fed.map_err(|Stop(failure)| *failure)
+        fed.or_else(|Stop(failure)| body.cut(*failure, out))
     }
 
     fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
@@ -175,11 +168,27 @@ impl Body {
         }
     }
 
+    /// A context that is full ends an answer that has begun; any other failure stands.
+    fn cut(&mut self, failure: Failure, out: &mut BytesMut) -> Result<(), Failure> {
+        let open = self.reader.open_blocks();
+        cut_to_length(&mut self.reader, failure, &mut Mute)?;
+        for index in open {
+            let stop = format!("{{\"type\":\"content_block_stop\",\"index\":{index}}}");
+            let give = |out: &mut BytesMut| out.extend_from_slice(stop.as_bytes());
+            write("content_block_stop", give, out);
+        }
+        self.held.clear();
+        Ok(())
+    }
+
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         if self.held.is_empty() {
-            // The provider stopped without a reason.
-            let calls = self.reader.notes().progress.finish_reason == Some(Finish::ToolCalls);
-            let reason = if calls { "tool_use" } else { "end_turn" };
+            // The provider stopped without a reason, or there was no room for more.
+            let reason = match self.reader.notes().progress.finish_reason {
+                Some(Finish::ToolCalls) => "tool_use",
+                Some(Finish::Length) => "max_tokens",
+                _ => "end_turn",
+            };
             self.held = format!(
                 concat!(
                     "{{\"type\":\"message_delta\",\"delta\":",

@@ -61,6 +61,15 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The blocks that have begun and not ended, by their index.
+    pub(super) fn open_blocks(&self) -> Vec<u64> {
+        let mut open: Vec<u64> = self.blocks.iter().map(|(index, _)| *index).collect();
+        open.sort_unstable();
+        open
+    }
+}
+
 impl Reader for Answer {
     fn frame(&mut self, frame: Frame<'_>, sink: &mut dyn Sink) -> Result<(), Failure> {
         let data = frame.data;
@@ -363,7 +372,7 @@ impl Answer {
                 for citation in &citations {
                     let event = Event::Citation {
                         url: Escaped(&citation.url),
-                        name: Escaped(""),
+                        name: Escaped(&citation.name),
                         title: Escaped(&citation.title),
                         content: Escaped(&citation.content),
                         start: Some(start),

@@ -537,3 +537,40 @@ fn a_whole_answer_is_written_as_one() {
     let call = anthropic().play(WHOLE, br#"{"type":"message"}"#, 99);
     assert_eq!(call.failure.unwrap().fault, Fault::Provider);
 }
+
+#[test]
+fn sources_that_the_client_gave_have_names() {
+    let answer = json!({"type": "message", "id": "m", "stop_reason": "end_turn",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+    "content": [{"type": "text", "text": "x", "citations": [
+        {"type": "char_location", "cited_text": "c", "document_index": 0,
+            "document_title": "facts.txt", "start_char_index": 0, "end_char_index": 1},
+        {"type": "page_location", "cited_text": "c", "document_index": 3,
+            "document_title": null, "start_page_number": 1, "end_page_number": 2},
+        {"type": "search_result_location", "cited_text": "c", "source": "https://s",
+            "title": "S", "search_result_index": 0},
+        {"type": "search_result_location", "cited_text": "c", "source": "kb-1",
+            "title": "K", "search_result_index": 0},
+    ]}]});
+    let said = anthropic()
+        .play(WHOLE, answer.to_string().as_bytes(), 50)
+        .answer();
+    let list = said["choices"][0]["message"]["annotations"].clone();
+    let told: Vec<(&str, &str)> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["url_citation"])
+        .map(|it| (it["url"].as_str().unwrap(), it["title"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("facts.txt", "facts.txt"),
+            ("document 3", "document 3"),
+            ("https://s", "S"),
+            ("kb-1", "K"),
+        ]
+    );
+    assert_eq!(list[0]["url_citation"]["content"], "c");
+}

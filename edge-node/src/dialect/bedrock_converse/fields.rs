@@ -14,6 +14,8 @@ pub(super) struct Fields<'a> {
     pub(super) redacted: Option<Str<'a>>,
     pub(super) call: Call<'a>,
     pub(super) citation: Citation<'a>,
+    /// A picture's format, and its base64.
+    pub(super) image: (Option<Str<'a>>, Option<Str<'a>>),
     /// Where the lists of a block of cited text start.
     pub(super) cited: (Option<usize>, Option<usize>),
     pub(super) stop_reason: Option<Str<'a>>,
@@ -42,6 +44,13 @@ pub(super) struct Citation<'a> {
     pub(super) content: Option<Str<'a>>,
 }
 
+impl Citation<'_> {
+    /// True when it says whence.
+    pub(super) const fn is_there(&self) -> bool {
+        self.url.is_some() || self.source.is_some() || self.title.is_some()
+    }
+}
+
 /// Which object is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Within {
@@ -50,6 +59,7 @@ enum Within {
     Thought,
     Citation,
     Cited,
+    Image,
 }
 
 impl<'a> Fields<'a> {
@@ -151,6 +161,8 @@ impl<'a> Fields<'a> {
             (Within::Citation, "url") => &mut self.citation.url,
             (Within::Citation, "title") => &mut self.citation.title,
             (Within::Citation, "source") => &mut self.citation.source,
+            (Within::Image, "format") => &mut self.image.0,
+            (Within::Image, "bytes") => &mut self.image.1,
             _ => return None,
         })
     }
@@ -175,6 +187,7 @@ fn inner(within: Within, name: &str) -> Option<Within> {
             "start" | "delta" | "output" | "message" | "additionalModelResponseFields",
         ) => Within::Top,
         (Within::Top, "toolUse") => Within::Call,
+        (Within::Top, "image") | (Within::Image, "source") => Within::Image,
         (Within::Top, "reasoningContent") | (Within::Thought, "reasoningText") => Within::Thought,
         (Within::Top, "citation") | (Within::Citation, "location" | "web") => Within::Citation,
         (Within::Top, "citationsContent") => Within::Cited,

@@ -24,6 +24,8 @@ pub(super) struct Answer {
     blocks: Vec<(u64, Block)>,
     /// Details of reasoning so far.
     thoughts: usize,
+    /// The format of the picture that was announced last.
+    picture: String,
     /// The form of reasoning.
     format: Escaped<'static>,
 }
@@ -48,6 +50,7 @@ impl Answer {
             counts: Counts::default(),
             blocks: Vec::new(),
             thoughts: 0,
+            picture: "png".to_owned(),
             format: if Family::of(target) == Family::Claude {
                 CLAUDE
             } else {
@@ -156,12 +159,13 @@ impl Answer {
             if let Block::Thought(thought) = block {
                 self.think(thought, fields, sink);
             }
-        } else if (fields.text.is_some() || fields.citation.url.is_some())
+        } else if (fields.text.is_some() || fields.citation.is_there())
             && !matches!(known, Some(Block::Text(_) | Block::Other))
         {
             self.set(index, Block::Text(self.single.characters))?;
         }
         self.redacted(fields.redacted, sink);
+        self.picture(fields.image, sink);
         match self.block(index) {
             Some(Block::Call(call)) => self.argue(call, fields, sink),
             Some(Block::Text(start)) => {
@@ -241,9 +245,22 @@ impl Answer {
         }
     }
 
+    /// A picture, whole. In a stream its format stands in the block's start.
+    fn picture(&mut self, image: (Option<Str<'_>>, Option<Str<'_>>), sink: &mut dyn Sink) {
+        if let Some(format) = image.0 {
+            format.inner().clone_into(&mut self.picture);
+        }
+        if let Some(data) = image.1.filter(|data| !data.is_empty()) {
+            let url = format!("data:image/{};base64,{}", self.picture, data.inner());
+            let event = Event::Image { url: Escaped(&url) };
+            self.single.notes.give(event, sink);
+        }
+    }
+
     /// A source with an address or a name, for the text since `start`.
     fn cite(&mut self, citation: &Citation<'_>, start: usize, sink: &mut dyn Sink) {
-        let name = citation.source.filter(|_| citation.url.is_none());
+        let name = citation.source.or(citation.title);
+        let name = name.filter(|_| citation.url.is_none());
         if citation.url.is_some() || name.is_some() {
             let event = Event::Citation {
                 url: escaped(citation.url),

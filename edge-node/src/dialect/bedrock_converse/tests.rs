@@ -191,7 +191,7 @@ fn a_whole_answer_says_the_same() {
         {"text":"Hé"},
         {"citationsContent":{"content":[{"text":"llo"}],"citations":[
             {"title":"T","location":{"web":{"url":"https://x/","domain":"x"}},"sourceContent":[{"text":"S"}]},
-            {"title":"no address"}]}},
+            {"location":{"documentPage":{"documentIndex":0}}}]}},
         {"toolUse":{"toolUseId":"a","name":"f","input":{"n": 12345678901234567890123}}},
         {"toolUse":{"toolUseId":"b","name":"g","input":{}}}]}},
         "stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"},
@@ -428,5 +428,49 @@ fn the_endpoint_says_what_it_knows() {
     assert_eq!(
         body,
         json!({"messages": [{"role": "user", "content": [{"text": "q"}]}]})
+    );
+}
+
+#[test]
+fn pictures_come_out() {
+    let whole = json!({"output": {"message": {"role": "assistant", "content": [
+        {"text": "a"}, {"image": {"format": "jpeg", "source": {"bytes": "QQ=="}}}]}},
+        "stopReason": "end_turn", "usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}});
+    let said = claude()
+        .play(WHOLE, whole.to_string().as_bytes(), 50)
+        .answer();
+    let url = |message: &Value| message["images"][0]["image_url"]["url"].clone();
+    let expected = "data:image/jpeg;base64,QQ==";
+    assert_eq!(url(&said["choices"][0]["message"]), expected);
+    let got = played(&[
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":0,"start":{"image":{"format":"jpeg"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"image":{"source":{"bytes":"QQ=="}}}}"#,
+        ),
+        ("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+        ("messageStop", r#"{"stopReason":"end_turn"}"#),
+        USAGE,
+    ]);
+    assert_eq!(url(&deltas(&got)[0]), expected);
+}
+
+#[test]
+fn a_document_is_cited_by_its_title() {
+    let whole = json!({"output": {"message": {"role": "assistant", "content": [
+        {"citationsContent": {"content": [{"text": "a"}], "citations": [
+            {"title": "Doc", "sourceContent": [{"text": "c"}],
+                "location": {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}}]}}]}},
+        "stopReason": "end_turn", "usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}});
+    let said = claude()
+        .play(WHOLE, whole.to_string().as_bytes(), 50)
+        .answer();
+    let cited = &said["choices"][0]["message"]["annotations"][0]["url_citation"];
+    assert_eq!(
+        (&cited["url"], &cited["content"]),
+        (&json!("Doc"), &json!("c"))
     );
 }

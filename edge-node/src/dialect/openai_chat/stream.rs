@@ -125,7 +125,7 @@ impl Body {
     /// A context that is full ends an answer that has begun; any other failure stands.
     fn cut_to_length(&mut self, failure: Failure) -> Result<(), Failure> {
         let progress = &mut self.walker.progress;
-        if !classify::is_full(&failure) || !progress.owed || progress.finish_reason.is_some() {
+        if !failure.is_full() || !progress.owed || progress.finish_reason.is_some() {
             return Err(failure);
         }
         progress.finish_reason = Some(Finish::Length);

@@ -23,6 +23,11 @@ impl Counts {
         self.object(scanner, "")
     }
 
+    /// So many searches were seen, which the provider may not have counted itself.
+    pub(super) fn searched(&mut self, searches: u64) {
+        self.searches = self.searches.max(searches);
+    }
+
     /// What was used; none while nothing was reported.
     pub(super) fn usage(&self) -> Option<Usage> {
         if self.input.is_none() && self.output.is_none() {
@@ -77,7 +82,9 @@ impl Counts {
             ("input_tokens_details", "audio_tokens") => self.audio_in = count,
             ("output_tokens_details", "reasoning_tokens") => self.reasoning = count,
             ("output_tokens_details", "audio_tokens") => self.audio_out = count,
-            ("web_search", "num_requests") => self.searches = count,
+            ("web_search", "num_requests")
+            // xAI.
+            | ("server_side_tool_usage_details", "web_search_calls") => self.searches = count,
             _ => {}
         }
     }

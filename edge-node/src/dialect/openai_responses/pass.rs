@@ -2,6 +2,7 @@
 //! and what it cost. The reader follows silently, so that what is metered and how an answer fails
 //! are the same for every client.
 
+mod cut;
 mod mark;
 
 #[cfg(test)]
@@ -10,13 +11,13 @@ mod tests;
 use crate::dialect::openai_responses::fields::Fields;
 use crate::dialect::openai_responses::maker;
 use crate::dialect::openai_responses::reader::Answer;
-use crate::dialect::reader::{Frame, Reader, Sink};
+use crate::dialect::reader::{Frame, Mute, Reader};
 use crate::dialect::shape::{Shape, Stop};
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
 use crate::egress::Envelope;
 use crate::failure::Failure;
 use crate::ingress::Call;
-use crate::message::{Event, Progress};
+use crate::message::Progress;
 use crate::wire::json::Span;
 use crate::wire::splice::Splices;
 use crate::wire::sse;
@@ -35,6 +36,7 @@ pub(super) fn translator(call: &Call, target: &Target<'_>) -> Box<dyn Translator
         calls: Vec::new(),
         number: 0,
         last: String::new(),
+        kept: cut::Kept::default(),
     };
     if call.stream {
         Box::new(Stream {
@@ -46,13 +48,6 @@ pub(super) fn translator(call: &Call, target: &Target<'_>) -> Box<dyn Translator
         let collected = Vec::new();
         Box::new(Whole { body, collected })
     }
-}
-
-/// Nobody listens.
-struct Silence;
-
-impl Sink for Silence {
-    fn take(&mut self, _event: Event<'_>) {}
 }
 
 /// What passes, without its framing.
@@ -68,6 +63,8 @@ struct Body {
     number: u64,
     /// The last event or the whole answer: it waits for its cost.
     last: String,
+    /// What has passed, should there be no room for more.
+    kept: cut::Kept,
 }
 
 /// A streamed answer.
@@ -84,7 +81,7 @@ impl Translator for Stream {
             return Ok(());
         }
         let fed = self.parser.feed(chunk, |event| body.event(event, out));
-        fed.map_err(|Stop(failure)| *failure)
+        fed.or_else(|Stop(failure)| body.cut(*failure))
     }
 
     fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
@@ -166,7 +163,7 @@ impl Body {
             data,
             ..Frame::from(event)
         };
-        self.reader.frame(frame, &mut Silence)?;
+        self.reader.frame(frame, &mut self.kept)?;
         if self.reader.notes().progress.done {
             data.clone_into(&mut self.last);
             return Ok(());
@@ -187,7 +184,7 @@ impl Body {
         }
         let text = std::str::from_utf8(body)
             .map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
-        self.reader.whole(text, &mut Silence)?;
+        self.reader.whole(text, &mut Mute)?;
         text.clone_into(&mut self.last);
         Ok(())
     }

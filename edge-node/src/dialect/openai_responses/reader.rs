@@ -180,6 +180,9 @@ impl Answer {
             let mut scanner = Scanner::starting(text, span.start);
             self.counts.read(&mut scanner)?;
         }
+        if answer.tool_usage.is_none() {
+            self.counts.searched(searches(text, answer.output)?);
+        }
         self.notes.progress.usage = self.counts.usage();
         let served = answer
             .service_tier
@@ -224,4 +227,20 @@ impl Answer {
         self.notes.give(event, sink);
         Ok(())
     }
+}
+
+/// How many searches of the web stand in a list of items; pages that were only opened are none.
+fn searches(text: &str, output: Option<Span>) -> Result<u64, SyntaxError> {
+    let mut count = 0;
+    each(text, output, |_, item| {
+        if item.kind.map(Str::inner) == Some("web_search_call") {
+            let action = match item.action {
+                Some(span) => Fields::at(text, span)?.kind,
+                None => None,
+            };
+            count += u64::from(action.is_none_or(|kind| kind.inner() == "search"));
+        }
+        Ok(())
+    })?;
+    Ok(count)
 }

@@ -379,3 +379,22 @@ mod answers {
         }
     }
 }
+
+#[test]
+fn files_are_cited_and_searches_counted() {
+    let answer = json!({"id": "r", "status": "completed",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+    "output": [
+        {"type": "web_search_call", "id": "w1", "status": "completed", "action": {"type": "search", "query": "q"}},
+        {"type": "web_search_call", "id": "w2", "status": "completed", "action": {"type": "open_page", "url": "u"}},
+        {"type": "file_search_call", "id": "f1", "status": "completed", "queries": ["q"], "results": null},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "x",
+            "annotations": [{"type": "file_citation", "file_id": "file-1", "filename": "a.pdf", "index": 1}]}]},
+    ]});
+    let played = responses().play(WHOLE, answer.to_string().as_bytes(), 50);
+    assert_eq!(played.usage.unwrap().web_searches, 1);
+    let said = played.answer();
+    let cited = &said["choices"][0]["message"]["annotations"][0]["url_citation"];
+    assert_eq!(cited["url"], "file-1");
+    assert_eq!(cited["title"], "a.pdf");
+}

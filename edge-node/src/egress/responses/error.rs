@@ -32,34 +32,90 @@ pub(crate) fn error_event(
         members.insert("message".into(), failure.message.as_str().into());
         members.insert("param".into(), failure.param.as_deref().into());
     }
+    let mut response = object("failed", generation, (model, created));
+    if let Some(members) = response.as_object_mut() {
+        let why = json!({ "code": code, "message": failure.message });
+        members.insert("error".into(), why);
+        members.insert("error_type".into(), failure.error_type.as_str().into());
+    }
     let failed = json!({
         "type": "response.failed",
         "sequence_number": number + 1,
-        "response": {
-            "id": generation.as_str(),
-            "object": "response",
-            "created_at": created,
-            "model": model,
-            "status": "failed",
-            "background": false,
-            "completed_at": null,
-            "error": { "code": code, "message": failure.message },
-            "error_type": failure.error_type.as_str(),
-            "incomplete_details": null,
-            "instructions": null,
-            "metadata": {},
-            "output": [],
-            "parallel_tool_calls": true,
-            "temperature": null,
-            "tool_choice": "auto",
-            "tools": [],
-            "top_p": null,
-            "usage": null,
-        },
+        "response": response,
     });
     Bytes::from(format!(
         "event: error\ndata: {error}\n\nevent: response.failed\ndata: {failed}\n\n"
     ))
+}
+
+/// What stands in place of an error where the provider had no room for an answer: a response that
+/// is cut to nothing, and says why. OpenRouter does so.
+pub(crate) fn cut_body(failure: &Failure, generation: &GenerationId, marks: (&str, u64)) -> Value {
+    let mut response = object("incomplete", generation, marks);
+    if let Some(members) = response.as_object_mut() {
+        let reason = json!({ "reason": "max_output_tokens" });
+        members.insert("incomplete_details".into(), reason);
+        members.insert(
+            "usage".into(),
+            json!({
+                "input_tokens": 0,
+                "input_tokens_details": { "cached_tokens": 0 },
+                "output_tokens": 0,
+                "output_tokens_details": { "reasoning_tokens": 0 },
+                "total_tokens": 0,
+            }),
+        );
+        members.insert("error_type".into(), failure.error_type.as_str().into());
+        members.insert("error_message".into(), failure.message.as_str().into());
+    }
+    response
+}
+
+/// As [`cut_body`], the events of a stream.
+pub(crate) fn cut_events(
+    failure: &Failure,
+    generation: &GenerationId,
+    marks: (&str, u64),
+) -> Bytes {
+    let begun = object("in_progress", generation, marks);
+    let cut = cut_body(failure, generation, marks);
+    let steps = [
+        ("created", &begun),
+        ("in_progress", &begun),
+        ("incomplete", &cut),
+    ];
+    let events = steps.iter().enumerate().map(|(number, (name, response))| {
+        let kind = format!("response.{name}");
+        let event = json!({ "type": kind, "sequence_number": number, "response": response });
+        format!("event: {kind}\ndata: {event}\n\n")
+    });
+    Bytes::from(events.collect::<String>())
+}
+
+/// A response without an output.
+fn object(status: &str, generation: &GenerationId, (model, created): (&str, u64)) -> Value {
+    json!({
+        "id": generation.as_str(),
+        "object": "response",
+        "created_at": created,
+        "model": model,
+        "status": status,
+        "background": false,
+        "completed_at": null,
+        "error": null,
+        "incomplete_details": null,
+        "instructions": null,
+        "metadata": {},
+        "output": [],
+        "parallel_tool_calls": true,
+        "temperature": null,
+        "frequency_penalty": null,
+        "presence_penalty": null,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": null,
+        "usage": null,
+    })
 }
 
 /// OpenRouter's choice among OpenAI's codes.

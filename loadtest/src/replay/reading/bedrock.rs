@@ -24,6 +24,7 @@ pub(super) fn json(body: &Value) -> Reading {
             let proof = string(block.pointer(path));
             choice.proofs.push(proof.to_owned());
         }
+        choice.images += usize::from(block.get("image").is_some());
         if let Some(call) = block.get("toolUse") {
             let mut call = opened(call, choice.calls.len() as u64);
             let input = block.pointer("/toolUse/input").map(Value::to_string);
@@ -68,6 +69,8 @@ pub(super) fn stream(body: &[u8]) -> Reading {
                     let proof = string(event.pointer(path));
                     choice.proofs.push(proof.to_owned());
                 }
+                let pictured = event.pointer("/delta/image/source/bytes").is_some();
+                choice.images += usize::from(pictured);
                 let piece = string(event.pointer("/delta/toolUse/input"));
                 if let Some(call) = choice.calls.iter_mut().find(|call| call.index == place) {
                     call.arguments.push_str(piece);

@@ -104,9 +104,9 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
     reading
 }
 
-/// A source on the web, or one that the client named itself.
+/// A source on the web, or a document or result that the client gave.
 fn cite(citation: &Value, into: &mut Choice) {
-    for name in ["url", "source"] {
+    for name in ["url", "source", "document_title"] {
         into.citations.push(string(citation.get(name)).to_owned());
     }
 }

@@ -201,3 +201,36 @@ proptest! {
         prop_assert_eq!(played.out, expected);
     }
 }
+
+#[test]
+fn no_room_for_more_ends_an_answer_that_has_begun() {
+    let full = event(
+        "error",
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 > 8"}}"#,
+    );
+    let begun = event(
+        "content_block_start",
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+    ) + &event(
+        "content_block_delta",
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}"#,
+    );
+    let all = [start(), begun, full.clone()].concat();
+    let played = fixture().play(STREAM, all.as_bytes(), 7);
+    assert!(played.failure.is_none(), "{:?}", played.failure);
+    let told = played.events();
+    let kinds: Vec<&str> = told
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds[kinds.len() - 3..],
+        ["content_block_stop", "message_delta", "message_stop"]
+    );
+    let delta = &told[told.len() - 2];
+    assert_eq!(delta["delta"]["stop_reason"], "max_tokens");
+    assert_eq!(delta["usage"]["input_tokens"], 5);
+    // Before anything was said it is a failure.
+    let played = fixture().play(STREAM, (start() + &full).as_bytes(), 7);
+    assert!(played.failure.unwrap().is_full());
+}

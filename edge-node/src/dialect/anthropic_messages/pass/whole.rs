@@ -1,8 +1,8 @@
 //! A whole message: collected, read, and spliced when its cost is known.
 
-use super::{Mute, Spots};
+use super::Spots;
 use crate::dialect::anthropic_messages::reader::Answer;
-use crate::dialect::reader::Reader;
+use crate::dialect::reader::{Mute, Reader};
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
 use crate::egress::Envelope;
 use crate::failure::Failure;

@@ -124,24 +124,25 @@ impl Answer {
         Ok(())
     }
 
-    /// Sources with a URL; places in the client's own files have no word in the other APIs.
+    /// A source: a page has a URL, a file of the client's an id.
     fn cite(&mut self, place: (u64, u64), source: &Fields<'_>, sink: &mut dyn Sink) {
         let mut before = 0;
         if let Some(part) = self.items.part(place.0, place.1) {
             part.citations += 1;
             before = part.start;
         }
-        let Some(url) = source.url else {
+        if source.url.is_none() && source.file_id.is_none() {
             return;
-        };
+        }
+        let title = source.title.or(source.filename);
         let shifted = |at: Option<u64>| {
             let at = usize::try_from(at?).ok()?;
             Some(before.saturating_add(at))
         };
         let event = Event::Citation {
-            url: url.into(),
-            name: Escaped(""),
-            title: source.title.map(Escaped::from).unwrap_or_default(),
+            url: source.url.map(Escaped::from).unwrap_or_default(),
+            name: source.file_id.map(Escaped::from).unwrap_or_default(),
+            title: title.map(Escaped::from).unwrap_or_default(),
             content: Escaped(""),
             start: shifted(source.start),
             end: shifted(source.end),

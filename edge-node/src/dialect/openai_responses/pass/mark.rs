@@ -43,6 +43,7 @@ impl Body {
                 self.mark_item(&mut Scanner::starting(data, item.start))?;
             }
             self.follow_call(data, &event)?;
+            self.kept.note(data, &event);
             if let Some(response) = event.response {
                 self.mark_response(data, response, bill)?;
             }

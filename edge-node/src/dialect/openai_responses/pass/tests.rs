@@ -115,3 +115,38 @@ fn a_search_says_for_what() {
     assert_eq!(events[1]["item"]["action"]["query"], "q");
     assert_eq!(events[2]["item"]["action"].get("query"), None);
 }
+
+#[test]
+fn no_room_for_more_ends_an_answer_that_has_begun() {
+    let full = r#"{"type":"error","code":"context_length_exceeded","message":"full","param":null}"#;
+    let delta = |text: &str| {
+        format!(
+            r#"{{"type":"response.output_text.delta","output_index":1,"content_index":0,"delta":"{text}"}}"#
+        )
+    };
+    let item = r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"e"}"#;
+    let events = [
+        r#"{"type":"response.created","response":{"id":"resp_1","object":"response","created_at":5,"status":"in_progress","model":"theirs","output":[],"usage":null}}"#.to_owned(),
+        format!(r#"{{"type":"response.output_item.done","output_index":0,"item":{item}}}"#),
+        delta("a\\n"),
+        delta("b"),
+        full.to_owned(),
+    ];
+    let played = streamed(&events);
+    let told = played.events();
+    let last = told.last().unwrap();
+    assert_eq!(last["type"], "response.incomplete");
+    assert_eq!(last["sequence_number"], 4);
+    let response = &last["response"];
+    assert_eq!(response["id"], "gen-1");
+    assert_eq!(
+        response["incomplete_details"]["reason"],
+        "max_output_tokens"
+    );
+    assert_eq!(response["output"][0]["encrypted_content"], "e");
+    assert_eq!(response["output"][1]["content"][0]["text"], "a\nb");
+    assert!(response["usage"]["input_tokens"].is_u64(), "{response}");
+    // Before anything was said it is a failure, which another endpoint may not have.
+    let played = responses().play(STREAM, format!("data: {full}\n\n").as_bytes(), 9);
+    assert!(played.failure.unwrap().is_full());
+}
