@@ -248,7 +248,7 @@ async fn reads_all(program: &Path, script: &str, apis: &[Api]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openai_python_reads_every_recording() {
-    let apis = [Api::Chat, Api::Responses];
+    let apis = [Api::Chat, Api::Responses, Api::Completions];
     reads_all(&python(), "recordings_openai.py", &apis).await;
 }
 
@@ -259,7 +259,7 @@ async fn anthropic_python_reads_every_recording() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openai_node_reads_every_recording() {
-    let apis = [Api::Chat, Api::Responses];
+    let apis = [Api::Chat, Api::Responses, Api::Completions];
     reads_all(Path::new("node"), "recordings_openai.mjs", &apis).await;
 }
 

@@ -47,6 +47,42 @@ export class Stage {
 // True when the recording is of a failure.
 export const fails = (question) => question.status >= 400 || question.expected.error;
 
+// Each feature that a request may have, to each kind of host that has a word for it: the answer is
+// as recorded, and the host got what `features.json` says. `ask` gives the differences.
+export async function checkFeatures(stage, api, sdk, ask) {
+  const listed = fs.readFileSync(new URL("features.json", import.meta.url), "utf8");
+  for (const { feature, api: of, without, body: members, hosts } of JSON.parse(listed)) {
+    if (of !== api || without?.includes(sdk)) continue;
+    for (const [host, wanted] of Object.entries(hosts)) {
+      const question = first(stage.questions(api), host);
+      const body = { ...question.plain, ...members };
+      const wrong = await ask({ ...question, body, plain: body });
+      const upstream = await stage.asked(question);
+      const lost = wanted.filter((want) => !upstream.includes(want));
+      wrong.push(...lost.map((want) => `${want} did not arrive: ${upstream.slice(0, 600)}`));
+      stage.check(question, wrong.map((it) => `${feature}: ${it}`));
+    }
+  }
+}
+
+// The text API's chunks, or its one answer.
+export function readCompletion(parts) {
+  const [said, counts] = [newChoice(), {}];
+  for (const { usage, choices } of parts) {
+    const found = [
+      usage?.prompt_tokens, usage?.completion_tokens,
+      usage?.prompt_tokens_details?.cached_tokens, usage?.completion_tokens_details?.reasoning_tokens,
+    ];
+    COUNTS.forEach((name, place) => { counts[name] = found[place] ?? counts[name]; });
+    for (const choice of choices ?? []) {
+      said.text += choice.text ?? "";
+      said.finish = choice.finish_reason ?? said.finish;
+      said.logprobs += choice.logprobs?.tokens?.length ?? 0;
+    }
+  }
+  return [{ 0: said }, counts];
+}
+
 // camelCase to snake_case, in every member but those of free form.
 export function snake(value) {
   if (Array.isArray(value)) return value.map(snake);

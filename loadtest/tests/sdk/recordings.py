@@ -6,6 +6,7 @@ of `loadtest`. Readers take the SDK's objects as plain dicts in the API's own wo
 
 import base64
 import json
+import pathlib
 import sys
 import urllib.request
 
@@ -158,7 +159,8 @@ def read_message(message):
         if kind == "text":
             said["text"] += block["text"]
             for citation in block.get("citations") or []:
-                said["citations"].add(citation.get("url") or citation.get("source"))
+                named = citation.get("source") or citation.get("document_title")
+                said["citations"].add(citation.get("url") or named)
         elif kind == "thinking":
             said["reasoning"] += block["thinking"]
             said["proofs"].add(block.get("signature"))
@@ -228,6 +230,41 @@ def differences(question, said, without=()):
         if want is not None and counts.get(name) != want:
             wrong.append(f"{name} tokens {counts.get(name)} instead of {want}")
     return wrong
+
+
+def check_features(stage, api, sdk, ask):
+    """Each feature that a request may have, to each kind of host that has a word for it: the answer
+    is as recorded, and the host got what `features.json` says. `ask` gives the differences."""
+    listed = pathlib.Path(__file__).with_name("features.json").read_text(encoding="utf-8")
+    for feature in json.loads(listed):
+        if feature["api"] != api or sdk in feature.get("without", []):
+            continue
+        for host, wanted in feature["hosts"].items():
+            question = first(stage.questions(api), host)
+            body = {**question["plain"], **feature["body"]}
+            wrong = ask({**question, "body": body, "plain": body})
+            upstream = stage.asked(question)
+            wrong += [f"{want} did not arrive: {upstream[:600]}" for want in wanted if want not in upstream]
+            stage.check(question, [f"{feature['feature']}: {it}" for it in wrong])
+
+
+def read_completion(parts):
+    """The text API's chunks, or its one answer."""
+    said, counts = new_choice(), {}
+    for part in parts:
+        usage = part.get("usage") or {}
+        prompt = usage.get("prompt_tokens_details") or {}
+        completion = usage.get("completion_tokens_details") or {}
+        found = (
+            usage.get("prompt_tokens"), usage.get("completion_tokens"),
+            prompt.get("cached_tokens"), completion.get("reasoning_tokens"),
+        )  # fmt: skip
+        counts.update({name: count for name, count in zip(COUNTS, found) if count is not None})
+        for choice in part.get("choices") or []:
+            said["text"] += choice.get("text") or ""
+            said["finish"] = choice.get("finish_reason") or said["finish"]
+            said["logprobs"] += len((choice.get("logprobs") or {}).get("tokens") or [])
+    return {"0": said}, counts
 
 
 def lost_on_the_way_back(stage, question):

@@ -6,7 +6,7 @@ usage: recordings_anthropic.py STAGE_JSON
 import sys
 
 from anthropic import Anthropic, APIError, APIResponseValidationError
-from recordings import PDF, PIXEL, Stage, differences, fails, first, goes_back, told
+from recordings import PDF, PIXEL, Stage, check_features, differences, fails, first, goes_back, told
 from recordings import lost_on_the_way_back, read_message
 
 stage = Stage(sys.argv[1])
@@ -84,4 +84,5 @@ for asked in stage.questions("messages"):
     if goes_back(asked):
         stage.check(asked, ask(asked, again))
 contents()
+check_features(stage, "messages", "anthropic_python", lambda asked: ask(asked, by_messages))
 stage.end()

@@ -5,8 +5,8 @@
 
 import OpenAI from "openai";
 import {
-  PDF, PIXEL, Stage, differences, fails, first, goesBack, joined, lostOnTheWayBack, readChat,
-  readResponse,
+  PDF, PIXEL, Stage, checkFeatures, differences, fails, first, goesBack, joined, lostOnTheWayBack,
+  readChat, readCompletion, readResponse,
 } from "./recordings.mjs";
 
 const stage = new Stage(process.argv[2]);
@@ -60,6 +60,13 @@ async function byResponses(question) {
   return differences(question, readResponse(await response(question.body)));
 }
 
+async function byCompletions(question) {
+  const answer = await client.completions.create(question.body);
+  const parts = question.stream ? [] : [answer];
+  if (question.stream) for await (const chunk of answer) parts.push(chunk);
+  return differences(question, readCompletion(parts));
+}
+
 async function againByChat(question) {
   const [parts, kind] = await chat(question.plain);
   const message = kind === "delta" ? joined(parts) : parts[0].choices[0].message;
@@ -98,5 +105,10 @@ for (const question of stage.questions("responses")) {
   stage.check(question, await ask(question, byResponses));
   if (goesBack(question)) stage.check(question, await ask(question, againByResponses));
 }
+for (const question of stage.questions("completions")) {
+  stage.check(question, await ask(question, byCompletions));
+}
 await contents();
+await checkFeatures(stage, "chat", "openai_node", (question) => ask(question, byChat));
+await checkFeatures(stage, "responses", "openai_node", (question) => ask(question, byResponses));
 stage.end();

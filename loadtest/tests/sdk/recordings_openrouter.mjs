@@ -6,8 +6,8 @@
 import { OpenRouter } from "@openrouter/sdk";
 import * as errors from "@openrouter/sdk/models/errors";
 import {
-  PDF, PIXEL, Stage, WAV, camel, differences, fails, first, goesBack, joined, lostOnTheWayBack,
-  readChat, readResponse, snake, unknown,
+  PDF, PIXEL, Stage, WAV, camel, checkFeatures, differences, fails, first, goesBack, joined,
+  lostOnTheWayBack, readChat, readResponse, snake, unknown,
 } from "./recordings.mjs";
 
 const stage = new Stage(process.argv[2]);
@@ -143,4 +143,6 @@ for (const question of stage.questions("responses")) {
   if (goesBack(question)) stage.check(question, await ask(question, againByResponses));
 }
 await contents();
+await checkFeatures(stage, "chat", "openrouter_node", (question) => ask(question, byChat));
+await checkFeatures(stage, "responses", "openrouter_node", (question) => ask(question, byResponses));
 stage.end();

@@ -9,8 +9,8 @@ import sys
 from openrouter import OpenRouter
 from openrouter.errors import OpenRouterError, ResponseValidationError
 from openrouter.utils import RetryConfig
-from recordings import PDF, PIXEL, WAV, Stage, differences, fails, first, goes_back, told
-from recordings import lost_on_the_way_back, read_chat, read_response, unknown
+from recordings import PDF, PIXEL, WAV, Stage, check_features, differences, fails, first, goes_back
+from recordings import lost_on_the_way_back, read_chat, read_response, told, unknown
 
 stage = Stage(sys.argv[1])
 never = RetryConfig("none", None, False)
@@ -153,4 +153,6 @@ for asked in stage.questions("responses"):
     if goes_back(asked):
         stage.check(asked, ask(asked, again_by_responses))
 contents()
+check_features(stage, "chat", "openrouter_python", lambda asked: ask(asked, by_chat))
+check_features(stage, "responses", "openrouter_python", lambda asked: ask(asked, by_responses))
 stage.end()
