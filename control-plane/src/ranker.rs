@@ -21,7 +21,7 @@ use shared::ranking::{RankingDelta, RankingTable, absurdity, drastic};
 use shared::task::{Stop, lock};
 use shared::window::Report;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -57,9 +57,48 @@ pub struct Rankings {
     /// What edges are sent of each table.
     pub encoded: BTreeMap<Region, Arc<Encoded<Version>>>,
     /// Each node's part of the demand.
-    pub portions: BTreeMap<NodeId, Arc<Portion>>,
+    pub portions: Arc<BTreeMap<NodeId, Arc<Portion>>>,
     /// When the evidence behind them was looked at: what a push's duration is measured from.
     pub since: Moment,
+}
+
+/// How much a tick looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scope {
+    All,
+    /// What something alarming came of, and of that only what can't wait.
+    Alarmed,
+}
+
+/// Tables that are news, by region.
+type News<'a> = BTreeMap<&'a Region, &'a Arc<RankingTable>>;
+
+impl Rankings {
+    /// Was that region's table published before?
+    fn has(&self, region: &Region, table: &Arc<RankingTable>) -> bool {
+        self.tables
+            .get(region)
+            .is_some_and(|known| Arc::ptr_eq(known, table))
+    }
+
+    /// What leads from these to the news.
+    fn changes_to(&self, news: &News<'_>) -> BTreeMap<Region, Arc<RankingDelta>> {
+        let changes = news.iter().filter_map(|(region, table)| {
+            let delta = table.diff(self.tables.get(*region)?);
+            Some(((*region).clone(), Arc::new(delta)))
+        });
+        changes.collect()
+    }
+
+    /// What was encoded of the others stays; the news are still to be.
+    fn encoded_besides(&self, news: &News<'_>) -> BTreeMap<Region, Arc<Encoded<Version>>> {
+        let mut encoded = self.encoded.clone();
+        encoded.extend(
+            news.keys()
+                .map(|region| ((*region).clone(), Arc::default())),
+        );
+        encoded
+    }
 }
 
 /// The fleet's memory and what was last made of it.
@@ -76,7 +115,10 @@ pub struct Ranker {
     history: Mutex<History>,
     /// One wish is written at a time.
     wishing: tokio::sync::Mutex<()>,
+    /// Something can't wait for the next tick.
     alarm: Notify,
+    /// And it concerns more than what has alarmed.
+    whole: AtomicBool,
     epoch: Epoch,
     ticks: AtomicU64,
     pace: Pace,
@@ -111,6 +153,7 @@ impl Ranker {
             history: Mutex::default(),
             wishing: tokio::sync::Mutex::default(),
             alarm: Notify::new(),
+            whole: AtomicBool::new(false),
             epoch,
             ticks: AtomicU64::new(0),
             pace,
@@ -134,7 +177,7 @@ impl Ranker {
         let place = (pop.clone(), region.clone());
         lock(&self.present).insert(node.clone(), place);
         if !self.rankings.borrow().tables.contains_key(region) {
-            self.alarm.notify_one();
+            self.rank_all();
         }
     }
 
@@ -158,7 +201,7 @@ impl Ranker {
         }
         wishes::save(self.store.as_ref(), self.epoch, &wishes).await?;
         self.fleet.lock().await.wish(endpoint, wish);
-        self.alarm.notify_one();
+        self.rank_all();
         Ok(wish)
     }
 
@@ -199,14 +242,14 @@ impl Ranker {
 
     /// Is this edge to say which ranking it took?
     #[must_use]
-    pub fn is_canary(&self, node: &NodeId) -> bool {
-        lock(&self.canaries).enlist(node)
+    pub fn is_canary(&self, node: &NodeId, region: &Region) -> bool {
+        lock(&self.canaries).enlist(node, region)
     }
 
     /// A canary took a ranking.
     pub fn taken(&self, version: Version) {
         if lock(&self.canaries).took(version) {
-            self.alarm.notify_one();
+            self.rank_all();
         }
     }
 
@@ -214,7 +257,7 @@ impl Ranker {
     pub fn gone(&self, node: &NodeId) {
         lock(&self.present).remove(node);
         if lock(&self.canaries).dismiss(node) {
-            self.alarm.notify_one();
+            self.rank_all();
         }
     }
 
@@ -224,26 +267,32 @@ impl Ranker {
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last: Option<Instant> = None;
         loop {
-            tokio::select! {
+            let due = tokio::select! {
                 () = stop.wait() => return,
-                _ = every.tick() => {}
-                () = self.alarm.notified() => {}
-            }
+                _ = every.tick() => true,
+                () = self.alarm.notified() => false,
+            };
             if let Some(last) = last {
                 tokio::time::sleep_until(last + self.pace.gap).await;
             }
             last = Some(Instant::now());
+            let whole = self.whole.swap(false, Ordering::Relaxed) || due;
+            let scope = if whole { Scope::All } else { Scope::Alarmed };
             let ranker = Arc::clone(&self);
             // A large fleet takes milliseconds: not on a thread that serves streams.
-            if let Err(panicked) = tokio::task::spawn_blocking(move || ranker.tick()).await {
+            if let Err(panicked) = tokio::task::spawn_blocking(move || ranker.tick(scope)).await {
                 tracing::error!(error = %panicked, "a ranking failed; the last one stays");
             }
         }
     }
 
-    /// Ranks all regions now and publishes the tables, if they may go out. Not for a thread that
-    /// serves streams.
-    pub fn tick(&self) {
+    fn rank_all(&self) {
+        self.whole.store(true, Ordering::Relaxed);
+        self.alarm.notify_one();
+    }
+
+    /// Ranks now and publishes the tables, if they may go out. Not for a thread that serves streams.
+    fn tick(&self, scope: Scope) {
         let number = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
         let epoch = self.epoch.0;
         let version = Version { epoch, number };
@@ -256,27 +305,43 @@ impl Ranker {
             fleet.node_heard(node, pop, region, since);
         }
         metrics::unmerged(fleet.shed());
-        let tables = fleet.tick(&served.snapshot, since, unix_ms, version);
-        let portions = fleet.portions();
+        let before = self.current();
+        let snapshot = &served.snapshot;
+        let (tables, portions) = match scope {
+            Scope::All => {
+                let tables = fleet.tick(snapshot, since, unix_ms, version);
+                (tables, Arc::new(fleet.portions()))
+            }
+            Scope::Alarmed => {
+                let tables = fleet.tick_alarmed(snapshot, since, unix_ms, version);
+                (tables, Arc::clone(&before.portions))
+            }
+        };
         drop(fleet);
         metrics::ranked_within(self.clock.now().since(since));
-        let before = self.current();
-        if !self.may_go_out(&before, &tables) {
+        let news: News<'_> = tables
+            .iter()
+            .filter(|(region, table)| !before.has(region, table))
+            .collect();
+        // A tick tells at least that it was; an alarm may turn out to change nothing.
+        if (news.is_empty() && scope == Scope::Alarmed) || !self.may_go_out(&before, &news) {
             return;
         }
-        let changes = changes(&before, &tables);
-        let fresh = |region: &Region| (region.clone(), Arc::default());
-        let rankings = Arc::new(Rankings {
+        let rankings = Rankings {
             version: Some(version),
-            encoded: tables.keys().map(fresh).collect(),
+            encoded: before.encoded_besides(&news),
+            changes: before.changes_to(&news),
             tables,
-            changes,
             portions,
             since,
-        });
+        };
+        self.publish(&before, Arc::new(rankings));
+    }
+
+    fn publish(&self, before: &Rankings, rankings: Arc<Rankings>) {
         let published = self.rankings.send_if_modified(|newest| {
             // Two ticks at one time publish in the order of their numbers.
-            let newer = newest.version < Some(version) && newest.version == before.version;
+            let newer = newest.version < rankings.version && newest.version == before.version;
             if newer {
                 *newest = Arc::clone(&rankings);
             }
@@ -291,40 +356,30 @@ impl Ranker {
     }
 
     /// What is absurd never goes out; what takes away much weight at once waits for a canary.
-    fn may_go_out(&self, before: &Rankings, tables: &BTreeMap<Region, Arc<RankingTable>>) -> bool {
-        for (region, table) in tables {
+    fn may_go_out(&self, before: &Rankings, news: &News<'_>) -> bool {
+        for (region, table) in news {
             if let Some(reason) = absurdity(table) {
                 metrics::held_ranking("absurd");
                 tracing::error!(%region, reason, "a ranking is refused; the last one stays");
                 return false;
             }
         }
-        let is_drastic = |(region, table): (&Region, &Arc<RankingTable>)| {
-            let was = before.tables.get(region);
+        let is_drastic = |(region, table): (&&Region, &&Arc<RankingTable>)| {
+            let was = before.tables.get(*region);
             was.is_some_and(|was| drastic(was, table))
         };
-        if !tables.iter().any(is_drastic) {
+        if !news.iter().any(is_drastic) {
             return true;
         }
         metrics::drastic_ranking();
-        let consent = lock(&self.canaries).consent(before.version);
+        let published = |region: &Region| before.tables.get(region).map(|table| table.version);
+        let consent = lock(&self.canaries).consent(published);
         if !consent {
             metrics::held_ranking("canary");
         }
         tracing::warn!(consent, "a ranking takes away much weight");
         consent
     }
-}
-
-fn changes(
-    before: &Rankings,
-    tables: &BTreeMap<Region, Arc<RankingTable>>,
-) -> BTreeMap<Region, Arc<RankingDelta>> {
-    let changes = tables.iter().filter_map(|(region, table)| {
-        let delta = table.diff(before.tables.get(region)?);
-        Some((region.clone(), Arc::new(delta)))
-    });
-    changes.collect()
 }
 
 #[cfg(test)]

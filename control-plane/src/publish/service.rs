@@ -399,7 +399,7 @@ impl Line {
         let encoded = rankings.encoded.get(&self.region)?;
         let portion = rankings.portions.get(&self.node);
         let portion = portion.cloned().unwrap_or_default();
-        let canary = self.sources.ranker.is_canary(&self.node);
+        let canary = self.sources.ranker.is_canary(&self.node, &self.region);
         let update = self.session.ranking((table, encoded), &portion, canary)?;
         metrics::pushed(Class::Fast, update.full);
         let took = self.session.took(rankings.since, self.sources.clock.now());

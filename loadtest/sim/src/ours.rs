@@ -177,15 +177,17 @@ impl Ours {
         self.agenda.push(at, Item::Arrives(Box::new(report)));
     }
 
-    fn rank(&mut self, now: f64) {
+    fn rank(&mut self, whole: bool, now: f64) {
         self.last_rank = now;
-        self.control.rank(now);
+        self.control.rank(whole, now);
         if self.scenario.is_cut(now) {
             return;
         }
         for (at, edge) in self.edges.iter().enumerate() {
             let delta = self.control.delta(at, &edge.who.node, &edge.who.region);
-            self.agenda.push(now + PUSH_TAKES, Item::Table(at, delta));
+            if let Some(delta) = delta {
+                self.agenda.push(now + PUSH_TAKES, Item::Table(at, delta));
+            }
         }
     }
 }
@@ -302,12 +304,12 @@ impl Policy for Ours {
                 }
             }
             Some(Item::Rank) => {
-                self.rank(now);
+                self.rank(true, now);
                 if now < self.scenario.end {
                     self.agenda.push(now + RANK_EVERY, Item::Rank);
                 }
             }
-            Some(Item::RankNow) => self.rank(now),
+            Some(Item::RankNow) => self.rank(false, now),
             Some(Item::Table(edge, delta)) => self.edges[edge].apply(delta, now),
             None => {}
         }

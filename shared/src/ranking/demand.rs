@@ -6,6 +6,7 @@ use super::evidence::{Evidence, real};
 use super::portion::millionths;
 use super::roster::{NodeIx, RegionIx, Roster};
 use super::{Portion, Tuning};
+use crate::clock::Moment;
 use crate::health::half_life;
 use crate::id::ModelId;
 use std::collections::BTreeMap;
@@ -20,11 +21,14 @@ const NOTHING: f64 = 1e-4;
 pub(super) struct Demand {
     /// Requests per second by region.
     regions: Vec<f64>,
-    /// By node: requests, forgotten by half-life.
-    nodes: BTreeMap<NodeIx, f64>,
-    brought: BTreeMap<NodeIx, u64>,
+    /// By node, ascending: requests, forgotten by half-life.
+    nodes: Vec<(NodeIx, f64)>,
+    /// Since the last fold, in any order.
+    brought: Vec<(NodeIx, u32)>,
     /// The parts that were told, by node; empty when the usual ones hold.
     told: BTreeMap<NodeIx, u32>,
+    folded: Option<Moment>,
+    elapsed: Duration,
 }
 
 impl Demand {
@@ -32,27 +36,44 @@ impl Demand {
     pub(super) fn gather(&mut self, evidence: &Evidence) {
         for observer in &evidence.observers {
             if observer.brought.requests > 0 {
-                let brought = self.brought.entry(observer.node).or_default();
-                *brought += u64::from(observer.brought.requests);
+                self.brought
+                    .push((observer.node, observer.brought.requests));
             }
         }
     }
 
-    /// What was gathered counts from now on.
-    pub(super) fn fold(&mut self, roster: &Roster, elapsed: Duration, tuning: &Tuning) {
+    /// What was gathered counts from now on; the first time, it is of the time `first`.
+    pub(super) fn fold(
+        &mut self,
+        roster: &Roster,
+        (first, now): (Duration, Moment),
+        tuning: &Tuning,
+    ) {
+        let elapsed = self.folded.map_or(first, |before| now.since(before));
+        (self.folded, self.elapsed) = (Some(now), elapsed);
         let kept = half_life(elapsed, tuning.portion_half_life);
-        for requests in self.nodes.values_mut() {
+        for (_, requests) in &mut self.nodes {
             *requests *= kept;
         }
         let mut regions = vec![0.0; roster.regions().len()];
-        for (node, requests) in std::mem::take(&mut self.brought) {
-            *self.nodes.entry(node).or_default() += real(requests);
-            let region = roster.node(node).map(|node| node.region.at());
+        for (node, requests) in &self.brought {
+            let region = roster.node(*node).map(|node| node.region.at());
             if let Some(sum) = region.and_then(|at| regions.get_mut(at)) {
-                *sum += real(requests);
+                *sum += f64::from(*requests);
             }
         }
-        self.nodes.retain(|_, requests| *requests > NOTHING);
+        let brought = std::mem::take(&mut self.brought);
+        let brought = brought.into_iter().map(|(node, it)| (node, f64::from(it)));
+        self.nodes.extend(brought);
+        self.nodes.sort_by_key(|(node, _)| *node);
+        self.nodes.dedup_by(|more, sum| {
+            let same = more.0 == sum.0;
+            if same {
+                sum.1 += more.1;
+            }
+            same
+        });
+        self.nodes.retain(|(_, requests)| *requests > NOTHING);
         let kept = half_life(elapsed, tuning.demand_half_life);
         let seconds = elapsed.as_secs_f64().max(1e-3);
         self.regions.resize(regions.len(), 0.0);
@@ -61,14 +82,25 @@ impl Demand {
         }
     }
 
+    /// The time that the last fold covered.
+    pub(super) const fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
     /// Requests per second in a region.
     pub(super) fn rate(&self, region: RegionIx) -> f64 {
         self.regions.get(region.at()).copied().unwrap_or_default()
     }
 
+    fn requests(&self, node: NodeIx) -> Option<f64> {
+        let at = self.nodes.binary_search_by_key(&node, |(node, _)| *node);
+        let known = at.ok().and_then(|at| self.nodes.get(at));
+        known.map(|(_, requests)| *requests)
+    }
+
     /// Does this node ask for the model of late?
     pub(super) fn asks(&self, node: NodeIx) -> bool {
-        self.nodes.contains_key(&node)
+        self.requests(node).is_some()
     }
 
     pub(super) fn is_blank(&self) -> bool {
@@ -100,11 +132,17 @@ impl Portions {
         models: impl Iterator<Item = (&'a ModelId, &'a mut Demand, bool)>,
         tuning: &Tuning,
     ) {
-        let mut requests: BTreeMap<NodeIx, f64> = BTreeMap::new();
+        // By the node's place.
+        let mut requests: Vec<f64> = Vec::new();
         let mut capped = Vec::new();
         for (model, demand, has_cap) in models {
             for (node, count) in &demand.nodes {
-                *requests.entry(*node).or_default() += count;
+                if requests.len() <= node.at() {
+                    requests.resize(node.at() + 1, 0.0);
+                }
+                if let Some(sum) = requests.get_mut(node.at()) {
+                    *sum += count;
+                }
             }
             if has_cap || !demand.told.is_empty() {
                 capped.push((model, demand, has_cap));
@@ -112,7 +150,7 @@ impl Portions {
         }
         self.by_node
             .retain(|node, _| live.binary_search(node).is_ok());
-        let usual = parts(live, |node| requests.get(&node).copied(), None, tuning);
+        let usual = parts(live, |node| requests.get(node.at()).copied(), None, tuning);
         if moved(&self.told, &usual, tuning) {
             for (node, part) in &usual {
                 self.change(*node, |portion| portion.usual = *part);
@@ -121,7 +159,7 @@ impl Portions {
         }
         for (model, demand, has_cap) in capped {
             let now = if has_cap {
-                let count = |node| demand.nodes.get(&node).copied();
+                let count = |node| demand.requests(node);
                 parts(live, count, Some(&self.told), tuning)
             } else {
                 BTreeMap::new()

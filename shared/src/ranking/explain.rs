@@ -1,5 +1,6 @@
 //! Why an endpoint has the place that it has, in words for operators.
 
+use super::evidence::Span;
 use super::fleet::memory::{Memory, Standing};
 use super::roster::{RegionIx, Roster};
 use super::score::Terms;
@@ -45,7 +46,7 @@ pub(super) fn explain(subject: &Subject<'_>, now: Moment) -> Explanation {
     let _ = write_wish(&mut text, subject);
     let mut samples = 0.0;
     if let Some(memory) = memory {
-        samples = memory.evidence.pool(|it| &it.lately, |_| true).seen;
+        samples = memory.evidence.pool(Span::Lately, None).seen;
         let _ = write_comparison(&mut text, subject, memory);
         let _ = write_cap(&mut text, memory, now);
         let _ = write_states(&mut text, memory, subject, now);
@@ -244,5 +245,11 @@ fn write_observers(
         ));
     }
     lines.sort_unstable();
+    for (region, crowd) in memory.evidence.crowd() {
+        if let Some(region) = subject.roster.regions().get(region.at()) {
+            let seen = crowd.lately.seen;
+            lines.push(format!("all others in {region}: {seen:.1} attempts"));
+        }
+    }
     lines.iter().try_for_each(|line| writeln!(text, "{line}"))
 }

@@ -1,22 +1,22 @@
 //! The control plane's memory of all endpoints: merges reports exactly once, and makes of them,
-//! at each tick, one table per region and each node's portion. Merging is commutative; a tick is a
-//! function of what was merged, the catalogue, the operators' wishes and the time.
+//! at each tick, one table per region and each node's portion; on an alarm, only the tables in
+//! which that changes whom to send to. Merging is commutative; a tick is a function of what was
+//! merged, the catalogue, the operators' wishes and the time.
 
 pub(super) mod memory;
 mod news;
 mod rows;
 
 use super::demand::{Demand, Portions};
-use super::evidence::Fading;
 use super::explain::{self, Explanation};
-use super::roster::{NodeIx, PopIx, Roster};
+use super::roster::{NodeIx, Roster};
 use super::tally::Scratch;
 use super::wish::OperatorWish;
 use super::{Portion, RankingTable, State, Tuning};
 use crate::clock::Moment;
 use crate::id::{EndpointId, ModelId, NodeId, Pop, Region, Version};
 use crate::snapshot::Snapshot;
-use crate::window::{OTHER, Report};
+use crate::window::{OTHER, Report, Window};
 use memory::{Memory, Step};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,18 +27,39 @@ const ENDPOINTS_MAX: usize = super::ROWS_MAX;
 /// What the first tick takes for the time since the one before.
 const FIRST_TICK: Duration = Duration::from_secs(1);
 
+type Memories = HashMap<EndpointId, Memory>;
+
 /// All that is known of the fleet's endpoints.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     tuning: Tuning,
     roster: Roster,
-    memories: HashMap<EndpointId, Memory>,
+    memories: Memories,
     demands: BTreeMap<ModelId, Demand>,
     portions: Portions,
     wishes: BTreeMap<EndpointId, OperatorWish>,
     tables: BTreeMap<Region, Arc<RankingTable>>,
     ticked: Option<Moment>,
+    /// Of which endpoints something alarming came since the last tick.
+    alarmed: BTreeSet<EndpointId>,
     shed: u64,
+}
+
+/// What a tick looks at.
+enum Scope {
+    /// Everything.
+    All,
+    /// These models, and only what can't wait is told of them.
+    Urgent(BTreeSet<ModelId>),
+}
+
+impl Scope {
+    fn has(&self, model: &ModelId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Urgent(models) => models.contains(model),
+        }
+    }
 }
 
 /// What became of a report.
@@ -82,12 +103,11 @@ impl Fleet {
             return nothing;
         }
         let from = (ix, node.pop, node.region);
-        let mut alarming = report.alarming;
+        let alarming = self.take_alarms(report);
         for (endpoint, window) in &report.windows {
             if endpoint.as_str() == OTHER {
                 continue;
             }
-            alarming |= window.failures() >= 3 && window.answered == 0;
             if let Some(memory) = self.memories.get_mut(endpoint) {
                 memory.add(from, window, &self.tuning, now);
             } else if self.memories.len() < ENDPOINTS_MAX {
@@ -101,6 +121,23 @@ impl Fleet {
             fresh: true,
             alarming,
         }
+    }
+
+    /// Notes which endpoints a report is alarming about; true if it is.
+    fn take_alarms(&mut self, report: &Report) -> bool {
+        let is_cause = |(_, window): &&(EndpointId, Window)| {
+            window.openings > 0 || (window.failures() >= 3 && window.answered == 0)
+        };
+        let causes = report.windows.iter().filter(is_cause);
+        let causes: Vec<EndpointId> = causes.map(|(id, _)| id.clone()).collect();
+        let any = report.alarming || !causes.is_empty();
+        if report.alarming && causes.is_empty() {
+            // A recovery, or something that a newer edge knows of.
+            let all = report.windows.iter().map(|(id, _)| id.clone());
+            self.alarmed.extend(all);
+        }
+        self.alarmed.extend(causes);
+        any
     }
 
     /// Takes an endpoint out of service, or (with none) back in. Only [`State::Draining`] and
@@ -135,10 +172,11 @@ impl Fleet {
         unix_ms: u64,
         version: Version,
     ) -> BTreeMap<Region, Arc<RankingTable>> {
-        let elapsed = self.ticked.map_or(FIRST_TICK, |before| now.since(before));
+        let elapsed = self.elapsed(now);
         self.ticked = Some(now);
+        self.alarmed.clear();
         self.step(snapshot, elapsed, now);
-        let rows = rows::rank(self, snapshot, elapsed, now);
+        let rows = rows::rank(self, (snapshot, &Scope::All), elapsed, now);
         let live = self.live(now);
         let models = self.demands.iter_mut().map(|(model, demand)| {
             let capped = rows.capped.contains(model);
@@ -158,6 +196,39 @@ impl Fleet {
                 (region.clone(), Arc::new(table))
             })
             .collect();
+        self.tables.clone()
+    }
+
+    /// The same, but only of models of which something alarming has come since the last tick; a
+    /// table changes only where that changes a state or a probe, or takes away much of a share.
+    /// Everything else waits for the next [`Fleet::tick`].
+    pub fn tick_alarmed(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Moment,
+        unix_ms: u64,
+        version: Version,
+    ) -> BTreeMap<Region, Arc<RankingTable>> {
+        let is_new = |region: &Region| !self.tables.contains_key(region);
+        if self.roster.regions().iter().any(is_new) {
+            return self.tick(snapshot, now, unix_ms, version);
+        }
+        let alarmed = std::mem::take(&mut self.alarmed);
+        let models = alarmed.iter().filter_map(|endpoint| {
+            let endpoint = snapshot.endpoint(snapshot.index_of(endpoint)?)?;
+            Some(endpoint.model.clone())
+        });
+        let models: BTreeSet<ModelId> = models.collect();
+        let elapsed = self.elapsed(now);
+        self.step_models(snapshot, &models, elapsed, now);
+        let rows = rows::rank(self, (snapshot, &Scope::Urgent(models)), elapsed, now);
+        for (region, rows) in self.roster.regions().iter().zip(rows.regions) {
+            if let Some(table) = self.tables.get_mut(region).filter(|_| !rows.is_empty()) {
+                let table = Arc::make_mut(table);
+                table.rows.extend(rows);
+                (table.version, table.generated_unix_ms) = (version, unix_ms);
+            }
+        }
         self.tables.clone()
     }
 
@@ -219,21 +290,49 @@ impl Fleet {
 
     /// Endpoints move on; those that the catalogue no longer has are forgotten.
     fn step(&mut self, snapshot: &Snapshot, elapsed: Duration, now: Moment) {
-        let live = self.roster.live(self.tuning.node_silence, now);
-        let pops: BTreeSet<PopIx> = live.iter().map(|(_, node)| node.pop).collect();
-        let step = Step {
-            roster: &self.roster,
-            pops: &pops,
-            tuning: &self.tuning,
-            fading: Fading::over(elapsed, &self.tuning.verdict),
-            elapsed,
-            now,
-        };
-        let mut scratch = Scratch::for_roster(&self.roster);
-        self.memories.retain(|id, memory| {
+        let (memories, step) = self.walk(elapsed, now);
+        let mut scratch = Scratch::for_roster(step.roster);
+        memories.retain(|id, memory| {
             memory.step(&step, &mut scratch);
             snapshot.index_of(id).is_some()
         });
+    }
+
+    /// The same of some models only.
+    fn step_models(
+        &mut self,
+        snapshot: &Snapshot,
+        models: &BTreeSet<ModelId>,
+        elapsed: Duration,
+        now: Moment,
+    ) {
+        let (memories, step) = self.walk(elapsed, now);
+        let mut scratch = Scratch::for_roster(step.roster);
+        for model in models {
+            let indexes = snapshot.endpoints_of(model.as_str()).iter();
+            for endpoint in indexes.filter_map(|index| snapshot.endpoint(*index)) {
+                if let Some(memory) = memories.get_mut(&endpoint.id) {
+                    memory.step(&step, &mut scratch);
+                }
+            }
+        }
+    }
+
+    fn walk(&mut self, elapsed: Duration, now: Moment) -> (&mut Memories, Step<'_>) {
+        let live = self.roster.live(self.tuning.node_silence, now);
+        let step = Step {
+            roster: &self.roster,
+            pops: live.iter().map(|(_, node)| node.pop).collect(),
+            tuning: &self.tuning,
+            elapsed,
+            now,
+        };
+        (&mut self.memories, step)
+    }
+
+    /// Since the last tick of everything.
+    fn elapsed(&self, now: Moment) -> Duration {
+        self.ticked.map_or(FIRST_TICK, |before| now.since(before))
     }
 
     /// The places of nodes that have been heard lately, ascending.

@@ -72,6 +72,12 @@ impl Tally {
                 *known = None;
             }
         }
+        for (region, crowd) in evidence.crowd() {
+            self.all.add(&crowd.lately, 1.0);
+            if let Some(region) = self.regions.get_mut(region.at()) {
+                region.add(&crowd.lately, 1.0);
+            }
+        }
         self.speaking = self.pops.iter().filter(|part| part.speaks).count();
     }
 

@@ -1,5 +1,6 @@
 //! The fleet's promises: exactly once, in any order; who may condemn; shares that hold together.
 
+mod alarms;
 mod capacity;
 
 use super::*;

@@ -210,6 +210,10 @@ pub struct NewsTuning {
     pub failure: f64,
     /// Of a cap, relative.
     pub cap: f64,
+    /// By how much a measured median moves without a reason, relative, however many samples it has …
+    pub noise: f64,
+    /// … and that of a single sample; of n, by the root of n less.
+    pub noise_of_one: f64,
     /// Of the nodes' parts of a demand: half the sum of all differences.
     pub portion: f64,
 }
@@ -362,11 +366,13 @@ impl Default for SpeedTuning {
 impl Default for NewsTuning {
     fn default() -> Self {
         Self {
-            share: 0.05,
-            share_step: 0.003,
+            share: 0.1,
+            share_step: 0.005,
             speed: 0.08,
             failure: 0.02,
             cap: 0.04,
+            noise: 0.02,
+            noise_of_one: 0.5,
             portion: 0.1,
         }
     }

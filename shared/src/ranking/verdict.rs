@@ -4,7 +4,7 @@
 //! itself. A broken uplink must not poison the world.
 
 use super::VerdictTuning;
-use super::evidence::{Evidence, Observer, Prior};
+use super::evidence::{Evidence, Observer, Prior, Span};
 use super::roster::{PopIx, RegionIx, Roster};
 use crate::clock::Moment;
 use crate::id::Pop;
@@ -35,7 +35,7 @@ pub(super) fn fleet(
         return Verdict::Well;
     }
     let sides = Sides::of(evidence, tuning, now, |_| true);
-    let pooled = evidence.pool(|it| &it.lately, |_| true);
+    let pooled = evidence.pool(Span::Lately, None);
     // The fleet is its own region here: what was seen counts for both.
     let known = 2.0 * pooled.seen > tuning.sick_evidence;
     let failing = pooled.failure_given(pooled.failure(Prior::default())) > tuning.sick;
@@ -43,13 +43,11 @@ pub(super) fn fleet(
         return Verdict::Sick;
     }
     // What one region sees is that region's concern.
-    let regions = |observers: &mut dyn Iterator<Item = &Observer>| {
-        let all: BTreeSet<_> = observers.map(|it| it.region).collect();
-        all.len()
-    };
-    let everywhere = regions(&mut evidence.observers.iter()).min(2);
-    let seers = decline(evidence, tuning, |_| true);
-    if !seers.is_empty() && regions(&mut seers.into_iter()) >= everywhere {
+    let observers = evidence.observers.iter().map(|it| it.region);
+    let crowd = evidence.crowd().map(|(region, _)| region);
+    let everywhere = different(observers.chain(crowd)).min(2);
+    let seers = decline(evidence, tuning, None);
+    if !seers.is_empty() && different(seers.iter().map(|it| it.region)) >= everywhere {
         return Verdict::Declining;
     }
     if known && failing && sides.sick.len() == 1 && sides.well.is_empty() {
@@ -74,32 +72,37 @@ pub(super) fn region(
     if sides.witnesses.len() < 2 {
         return Verdict::Well;
     }
-    let fleet = evidence.pool(|it| &it.lately, |_| true);
-    let pooled = evidence.pool(|it| &it.lately, here);
+    let fleet = evidence.pool(Span::Lately, None);
+    let pooled = evidence.pool(Span::Lately, Some(region));
     let known = pooled.seen + fleet.seen > tuning.sick_evidence;
     if known && pooled.failure_given(fleet.failure(Prior::default())) > tuning.sick {
         return Verdict::Sick;
     }
-    if decline(evidence, tuning, here).is_empty() {
+    if decline(evidence, tuning, Some(region)).is_empty() {
         return Verdict::Well;
     }
     Verdict::Declining
 }
 
-/// Who sees it fail too often for certain, over the last minute; nobody unless they are of two
-/// points of presence.
+fn different(regions: impl Iterator<Item = RegionIx>) -> usize {
+    regions.collect::<BTreeSet<_>>().len()
+}
+
+/// Who of a region, or of all, sees it fail too often for certain, over the last minute; nobody
+/// unless they are of two points of presence.
 fn decline<'a>(
     evidence: &'a Evidence,
     tuning: &VerdictTuning,
-    which: impl Fn(&Observer) -> bool,
+    region: Option<RegionIx>,
 ) -> Vec<&'a Observer> {
-    let pooled = evidence.pool(|it| &it.decline, &which);
+    let pooled = evidence.pool(Span::Decline, region);
     let certain = pooled.seen >= tuning.decline_evidence
         && pooled.failing_at_least(tuning.decline_z) > tuning.decline;
     if !certain {
         return Vec::new();
     }
-    let seers = evidence.observers.iter().filter(|it| which(it));
+    let here = |it: &&Observer| region.is_none_or(|region| it.region == region);
+    let seers = evidence.observers.iter().filter(here);
     let seers: Vec<_> = seers
         .filter(|it| it.decline.bad >= 1.0 && it.decline.failing() > tuning.decline)
         .collect();

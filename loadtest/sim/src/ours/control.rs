@@ -47,14 +47,20 @@ impl Control {
         self.fleet.node_heard(node, pop, region, moment(now));
     }
 
-    pub(super) fn rank(&mut self, now: f64) {
+    /// Ranks everything, or only what is alarming.
+    pub(super) fn rank(&mut self, whole: bool, now: f64) {
         self.ticks += 1;
         let version = Version {
             epoch: 1,
             number: self.ticks,
         };
         let (now, unix_ms) = (moment(now), unix_ms(now));
-        let tables = self.fleet.tick(&self.snapshot, now, unix_ms, version);
+        let tables = if whole {
+            self.fleet.tick(&self.snapshot, now, unix_ms, version)
+        } else {
+            let fleet = &mut self.fleet;
+            fleet.tick_alarmed(&self.snapshot, now, unix_ms, version)
+        };
         for (region, table) in &tables {
             for (endpoint, row) in &table.rows {
                 let shut = row.state == State::Open;
@@ -64,16 +70,22 @@ impl Control {
         }
     }
 
-    /// What an edge has to be told since it was told last.
-    pub(super) fn delta(&mut self, edge: usize, node: &NodeId, region: &Region) -> RankingDelta {
-        let Some(table) = self.fleet.table(region) else {
-            return RankingDelta::default();
-        };
+    /// What an edge has to be told since it was told last, if anything.
+    pub(super) fn delta(
+        &mut self,
+        edge: usize,
+        node: &NodeId,
+        region: &Region,
+    ) -> Option<RankingDelta> {
+        let table = self.fleet.table(region)?;
+        if self.sent[edge].version == table.version {
+            return None;
+        }
         let mut own = RankingTable::clone(table);
         own.portion = self.fleet.portion(node).as_ref().clone();
         let delta = own.diff(&self.sent[edge]);
         self.sent[edge] = own;
-        delta
+        Some(delta)
     }
 }
 

@@ -33,6 +33,7 @@ pub(in crate::ranking) struct Memory {
     pub(in crate::ranking) tally: Tally,
     /// By region.
     pub(in crate::ranking) regions: Vec<Local>,
+    stepped: Option<Moment>,
 }
 
 /// What is known of one endpoint in one region.
@@ -61,9 +62,9 @@ pub(in crate::ranking) struct Standing {
 pub(in crate::ranking) struct Step<'a> {
     pub(in crate::ranking) roster: &'a Roster,
     /// Points of presence with a live node.
-    pub(in crate::ranking) pops: &'a BTreeSet<PopIx>,
+    pub(in crate::ranking) pops: BTreeSet<PopIx>,
     pub(in crate::ranking) tuning: &'a Tuning,
-    pub(in crate::ranking) fading: Fading,
+    /// For an endpoint that has not been stepped before.
     pub(in crate::ranking) elapsed: Duration,
     pub(in crate::ranking) now: Moment,
 }
@@ -108,14 +109,19 @@ impl Memory {
     /// Time passes.
     pub(in crate::ranking) fn step(&mut self, step: &Step<'_>, scratch: &mut Scratch) {
         let Step { tuning, now, .. } = *step;
-        self.evidence.fold(step.fading, &tuning.verdict);
+        let elapsed = self
+            .stepped
+            .map_or(step.elapsed, |before| now.since(before));
+        self.stepped = Some(now);
+        let fading = Fading::over(elapsed, &tuning.verdict);
+        self.evidence.fold(fading, &tuning.verdict);
         let (mut accepted, mut turned_away) = (0_u64, 0_u64);
         for observer in &self.evidence.observers {
             accepted = accepted.saturating_add(u64::from(observer.brought.accepted()));
             turned_away = turned_away.saturating_add(u64::from(observer.brought.turned_away));
         }
         self.cap.step(accepted, turned_away, &tuning.cap, now);
-        self.speeds(step);
+        self.speeds(step, elapsed);
 
         let said = verdict::fleet(&self.evidence, step.roster, &tuning.verdict, now);
         let answers = self.answers_to(&self.machine, step, None);
@@ -150,7 +156,7 @@ impl Memory {
     /// True when there is something to tell of it: its model has rows.
     pub(in crate::ranking) fn is_live(&self, tuning: &Tuning, now: Moment) -> bool {
         let local = |local: &Local| !local.machine.is_blank(tuning, now);
-        !self.evidence.observers.is_empty()
+        !self.evidence.is_empty()
             || !self.ttft.is_empty()
             || !self.throughput.is_empty()
             || !self.cap.is_blank()
@@ -163,7 +169,7 @@ impl Memory {
         self.record.is_blank(tuning.probe.memory, now) && !self.is_live(tuning, now)
     }
 
-    fn speeds(&mut self, step: &Step<'_>) {
+    fn speeds(&mut self, step: &Step<'_>, elapsed: Duration) {
         let (tuning, now) = (&step.tuning.speed, step.now);
         let memory = step.tuning.probe.memory;
         let regime = self.ttft.current_from();
@@ -189,17 +195,15 @@ impl Memory {
         }
         if let Some(speed) = self.throughput.now() {
             self.record.touch(now);
-            self.record
-                .throughput
-                .learn(speed.p50, step.elapsed, memory);
+            self.record.throughput.learn(speed.p50, elapsed, memory);
         }
         if let Some(ttft) = self.ttft.now() {
             self.record.touch(now);
-            self.record.ttft.learn(ttft.p50, step.elapsed, memory);
+            self.record.ttft.learn(ttft.p50, elapsed, memory);
         }
         for local in &mut self.regions {
             if let Some(ttft) = local.ttft.now() {
-                local.record.learn(ttft.p50, step.elapsed, memory);
+                local.record.learn(ttft.p50, elapsed, memory);
             }
         }
     }

@@ -2,7 +2,9 @@
 //! push is as large as what has changed. Shares of one model and mode are told together or not at
 //! all: they go on summing to one.
 
-use crate::ranking::{Mode, Percentiles, ProbeLease, RankingRow, State, Tuning, share_u16};
+use crate::ranking::{
+    Mode, NewsTuning, Percentiles, ProbeLease, RankingRow, State, Tuning, share_u16,
+};
 
 /// What a tick found of an endpoint in a region, exactly.
 #[derive(Clone, Debug)]
@@ -25,8 +27,10 @@ pub(super) struct Finding {
     pub(super) probe: Option<ProbeLease>,
 }
 
-/// By how much a measured median moves without a reason, relative.
-const NOISE: f64 = 0.03;
+/// A share that has doubled or halved is news, however few samples say so.
+const NOISE_MAX: f64 = std::f64::consts::LN_2;
+/// The loss of a share smaller than this is not urgent: 1 %, in 1/65535.
+const LOSS_MIN: u16 = 655;
 
 /// Are the shares of a mode worth telling? `told` are the rows of before.
 pub(super) fn shares_moved(
@@ -35,87 +39,122 @@ pub(super) fn shares_moved(
     (of, found): (impl Fn(&RankingRow) -> u16, impl Fn(&Finding) -> f64),
     (mode, tuning): (Mode, &Tuning),
 ) -> bool {
-    // The sharper a mode follows what is measured, the more of its noise it follows, too.
-    let exponents = tuning.score.of(mode);
-    let follows = exponents.sharpness * (exponents.latency + exponents.throughput);
-    let relative = tuning.news.share.max(NOISE * follows);
+    let news = &tuning.news;
     told.iter().zip(now).any(|(told, now)| {
         let Some(told) = told else { return true };
         let before = f64::from(of(told)) / f64::from(u16::MAX);
         let after = found(now);
-        let tolerated = (relative * before).max(tuning.news.share_step);
-        (before > 0.0) != (after > 0.0)
-            || (after - before).abs() > tolerated
-            || told.state != now.state
+        let changed = (before > 0.0) != (after > 0.0) || told.state != now.state;
+        changed
+            || (after - before).abs() > news.share_step
+                && (after / before).ln().abs() > news.share.max(now.share_noise(mode, tuning))
     })
 }
 
-/// The row to tell: each value as it was told unless it has moved.
+/// The row to tell: as it was told, unless a value of it has moved; then all of it is as it is now,
+/// which costs no more.
 pub(super) fn row(
     told: Option<&RankingRow>,
-    now: Finding,
-    (share, long_run): ([u16; 4], [u16; 4]),
+    now: &Finding,
+    shares: ([u16; 4], [u16; 4]),
     tuning: &Tuning,
 ) -> RankingRow {
-    let unknown = RankingRow::default();
-    let before = told.unwrap_or(&unknown);
-    let news = &tuning.news;
-    let ttft_noise = noise(now.ttft_samples, news.speed);
-    let throughput_noise = noise(now.throughput_samples, news.speed);
-    let percentiles = |before: Percentiles, values: [f64; 4], scale: f64, noise: f64| {
-        let [p50, p75, p90, p99] = values.map(|value| whole(value * scale));
-        Percentiles {
-            p50: steady(before.p50, p50, noise),
-            p75: steady(before.p75, p75, noise),
-            p90: steady(before.p90, p90, 1.5 * noise),
-            p99: steady(before.p99, p99, 3.0 * noise),
-        }
-    };
-    let probability = |before: u16, now: f64| {
-        let moved = (f64::from(before) / f64::from(u16::MAX) - now).abs() > news.failure;
-        if moved || told.is_none() {
-            share_u16(now)
-        } else {
-            before
-        }
-    };
-    RankingRow {
-        share,
-        long_run,
-        state: now.state,
-        ttft_ms: percentiles(before.ttft_ms, now.ttft, 1.0, ttft_noise),
-        ttft_ms_p95: steady(before.ttft_ms_p95, whole(now.ttft_p95), 2.0 * ttft_noise),
-        throughput_tenths: percentiles(
-            before.throughput_tenths,
-            now.throughput,
-            10.0,
-            throughput_noise,
-        ),
-        failure: probability(before.failure, now.failure),
-        tool_failure: probability(before.tool_failure, now.tool_failure),
-        cap: steady(
-            before.cap,
-            now.cap.map_or(0, |cap| whole(cap * 1000.0)),
-            news.cap,
-        ),
-        probe: now.probe,
+    let mut fresh = now.row(shares);
+    if let Some(told) = told
+        && !moved(told.cap, fresh.cap, tuning.news.cap)
+    {
+        // All regions are told the same: leases sum to it.
+        fresh.cap = told.cap;
+    }
+    match told {
+        Some(told) if !now.has_moved(told, &fresh, tuning) => told.clone(),
+        _ => fresh,
     }
 }
 
-/// By how much a quantile of so many samples moves without a reason.
+impl Finding {
+    /// By how much a share moves without a reason, as a logarithm: the sharper a mode follows what
+    /// is measured, and the fewer samples that is, the more. A model has several endpoints, and one
+    /// of them moves sooner than each: twice the noise of one.
+    fn share_noise(&self, mode: Mode, tuning: &Tuning) -> f64 {
+        let exponents = tuning.score.of(mode);
+        let news = &tuning.news;
+        let ttft = exponents.latency * noise(self.ttft_samples, news.noise, news);
+        let throughput = exponents.throughput * noise(self.throughput_samples, news.noise, news);
+        (2.0 * exponents.sharpness * (ttft + throughput)).min(NOISE_MAX)
+    }
+
+    fn row(&self, (share, long_run): ([u16; 4], [u16; 4])) -> RankingRow {
+        RankingRow {
+            share,
+            long_run,
+            state: self.state,
+            ttft_ms: percentiles(self.ttft, 1.0),
+            ttft_ms_p95: whole(self.ttft_p95),
+            throughput_tenths: percentiles(self.throughput, 10.0),
+            failure: share_u16(self.failure),
+            tool_failure: share_u16(self.tool_failure),
+            cap: self.cap.map_or(0, |cap| whole(cap * 1000.0)),
+            probe: self.probe.clone(),
+        }
+    }
+
+    /// Does the row of now differ from what was told by more than noise?
+    fn has_moved(&self, told: &RankingRow, now: &RankingRow, tuning: &Tuning) -> bool {
+        let news = &tuning.news;
+        let speeds = |told: Percentiles, now: Percentiles, noise: f64| {
+            moved(told.p50, now.p50, noise)
+                || moved(told.p75, now.p75, noise)
+                || moved(told.p90, now.p90, 1.5 * noise)
+                || moved(told.p99, now.p99, 3.0 * noise)
+        };
+        let probability = |told: u16, now: u16| {
+            f64::from(told.abs_diff(now)) > news.failure * f64::from(u16::MAX)
+        };
+        let ttft = noise(self.ttft_samples, news.speed, news);
+        let throughput = noise(self.throughput_samples, news.speed, news);
+        told.state != now.state
+            || told.probe != now.probe
+            || told.share != now.share
+            || told.long_run != now.long_run
+            || speeds(told.ttft_ms, now.ttft_ms, ttft)
+            || moved(told.ttft_ms_p95, now.ttft_ms_p95, 2.0 * ttft)
+            || speeds(told.throughput_tenths, now.throughput_tenths, throughput)
+            || probability(told.failure, now.failure)
+            || probability(told.tool_failure, now.tool_failure)
+            || told.cap != now.cap
+    }
+}
+
+fn percentiles(values: [f64; 4], scale: f64) -> Percentiles {
+    let [p50, p75, p90, p99] = values.map(|value| whole(value * scale));
+    Percentiles { p50, p75, p90, p99 }
+}
+
+/// Does it change at once whom requests are sent to? That can't wait for the next tick: another
+/// state, another probe, or who has lost more than half of a share. Who gains can wait.
+pub(super) fn is_urgent(told: Option<&RankingRow>, new: &RankingRow) -> bool {
+    let lost = |(told, new): (&u16, &u16)| *told > LOSS_MIN && *new < *told / 2;
+    let urgent = |told: &RankingRow| {
+        told.state != new.state
+            || told.probe != new.probe
+            || told.share.iter().zip(&new.share).any(lost)
+    };
+    told.is_none_or(urgent)
+}
+
+/// By how much a quantile of so many samples moves without a reason; what is only assumed does not.
 #[expect(clippy::cast_precision_loss, reason = "a number of samples")]
-fn noise(samples: u64, least: f64) -> f64 {
-    (0.5 / (samples.max(1) as f64).sqrt()).max(least)
+fn noise(samples: u64, least: f64, tuning: &NewsTuning) -> f64 {
+    if samples == 0 {
+        return least;
+    }
+    (tuning.noise_of_one / (samples as f64).sqrt()).max(least)
 }
 
-/// What was told, unless it has moved by more than so much of it.
-fn steady(told: u32, now: u32, tolerated: f64) -> u32 {
-    let moved = f64::from(told.abs_diff(now)) > tolerated * f64::from(told);
-    if moved || (told == 0) != (now == 0) {
-        now
-    } else {
-        told
-    }
+/// Has it moved by more than so much of what was told?
+fn moved(told: u32, now: u32, tolerated: f64) -> bool {
+    f64::from(told.abs_diff(now)) > tolerated * f64::from(told) || (told == 0) != (now == 0)
 }
 
 /// Rounded; what is something is at least one.

@@ -5,7 +5,7 @@ mod model;
 mod write;
 
 use super::memory::Memory;
-use super::{Fleet, OperatorWish};
+use super::{Fleet, OperatorWish, Scope};
 use crate::catalog::Endpoint;
 use crate::clock::Moment;
 use crate::id::{EndpointId, ModelId, ProviderSlug};
@@ -38,13 +38,14 @@ struct Place<'a> {
     priors: HashMap<&'a ProviderSlug, Prior>,
     wishes: &'a BTreeMap<EndpointId, OperatorWish>,
     tuning: &'a Tuning,
-    elapsed: Duration,
+    /// Only what can't wait is told.
+    urgent: bool,
     now: Moment,
 }
 
 pub(super) fn rank(
     fleet: &mut Fleet,
-    snapshot: &Snapshot,
+    (snapshot, scope): (&Snapshot, &Scope),
     elapsed: Duration,
     now: Moment,
 ) -> Ranked {
@@ -71,13 +72,13 @@ pub(super) fn rank(
         priors: priors(snapshot, memories, tuning),
         wishes,
         tuning,
-        elapsed,
+        urgent: matches!(scope, Scope::Urgent(_)),
         now,
     };
     let regions = place.nodes.len();
     let mut rows: Vec<Vec<(EndpointId, RankingRow)>> = vec![Vec::new(); regions];
     let mut capped = BTreeSet::new();
-    for model in snapshot.models() {
+    for model in snapshot.models().iter().filter(|it| scope.has(&it.id)) {
         let indexes = snapshot.endpoints_of(model.id.as_str()).iter();
         let endpoints: Vec<&Arc<Endpoint>> = indexes
             .filter_map(|index| snapshot.endpoint(*index))
@@ -94,7 +95,7 @@ pub(super) fn rank(
             memory.configure(provider.map(AsRef::as_ref), place.tuning);
             demand.gather(&memory.evidence);
         }
-        demand.fold(place.roster, elapsed, place.tuning);
+        demand.fold(place.roster, (elapsed, now), place.tuning);
         let known: Vec<&Memory> = endpoints
             .iter()
             .filter_map(|endpoint| memories.get(&endpoint.id))

@@ -12,6 +12,7 @@ use crate::ranking::speed::Quantiles;
 use crate::ranking::state::ramped;
 use crate::ranking::{Mode, State};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is assumed of an endpoint of whose model nothing is known, in milliseconds.
 const TTFT_ASSUMED: f64 = 600.0;
@@ -69,7 +70,7 @@ pub(super) fn look(
             .map(|((region, found), terms)| Wish {
                 weights: weights(*mode, found, terms, place),
                 limits: found.iter().map(|it| it.limit).collect(),
-                ramps: ramps(*mode, region, memories, place),
+                ramps: ramps((*mode, region), memories, demand.elapsed(), place),
                 demand: demand.rate(region),
             })
             .collect();
@@ -160,12 +161,17 @@ fn weights(mode: Mode, found: &[Found], terms: &[Terms], place: &Place<'_>) -> V
 }
 
 /// How far shares may have grown since the last tick.
-fn ramps(mode: Mode, region: RegionIx, memories: &[&Memory], place: &Place<'_>) -> Vec<f64> {
+fn ramps(
+    (mode, region): (Mode, RegionIx),
+    memories: &[&Memory],
+    elapsed: Duration,
+    place: &Place<'_>,
+) -> Vec<f64> {
     let ramp = |memory: &&Memory| {
         let standing = memory.regions.get(region.at())?.standing?;
         let before = standing.shares.get(mode.index())?;
         let before = before.max(place.tuning.share.floor);
-        Some(ramped(before, place.elapsed, &place.tuning.share))
+        Some(ramped(before, elapsed, &place.tuning.share))
     };
     let each = memories.iter().map(|memory| ramp(memory).unwrap_or(1.0));
     each.collect()

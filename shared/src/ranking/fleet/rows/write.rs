@@ -50,11 +50,20 @@ pub(super) fn write(
         });
         let findings: Vec<Finding> = each.collect();
         let shares = shares(&told, &findings, place);
-        let each = endpoints.iter().zip(findings).zip(&told).zip(shares);
-        rows.extend(each.map(|(((endpoint, now), told), (share, long_run))| {
-            let row = news::row(*told, now, (share, long_run), place.tuning);
-            (endpoint.id.clone(), row)
-        }));
+        let each = findings.iter().zip(&told).zip(shares);
+        let new: Vec<RankingRow> = each
+            .map(|((now, told), shares)| news::row(*told, now, shares, place.tuning))
+            .collect();
+        if place.urgent
+            && !told
+                .iter()
+                .zip(&new)
+                .any(|(told, new)| news::is_urgent(*told, new))
+        {
+            continue;
+        }
+        let ids = endpoints.iter().map(|endpoint| endpoint.id.clone());
+        rows.extend(ids.zip(new));
     }
 }
 
@@ -119,9 +128,12 @@ fn remember(
         facts: found.facts,
         limit: found.ramp,
     });
-    local
-        .turn
-        .step(why.as_ref(), crew, place.elapsed, &place.tuning.probe)
+    local.turn.step(
+        why.as_ref(),
+        crew,
+        crew.demand.elapsed(),
+        &place.tuning.probe,
+    )
 }
 
 /// Would it be one of the best, as it usually is?
