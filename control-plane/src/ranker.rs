@@ -335,15 +335,15 @@ impl Ranker {
             portions,
             since,
         };
-        self.publish(&before, Arc::new(rankings));
+        self.publish(&before, &Arc::new(rankings));
     }
 
-    fn publish(&self, before: &Rankings, rankings: Arc<Rankings>) {
+    fn publish(&self, before: &Rankings, rankings: &Arc<Rankings>) {
         let published = self.rankings.send_if_modified(|newest| {
             // Two ticks at one time publish in the order of their numbers.
             let newer = newest.version < rankings.version && newest.version == before.version;
             if newer {
-                *newest = Arc::clone(&rankings);
+                *newest = Arc::clone(rankings);
             }
             newer
         });
