@@ -13,7 +13,7 @@ mod server;
 mod stage;
 
 pub use api::Api;
-pub use corpus::{Case, CorpusError, load};
+pub use corpus::{Case, CorpusError, LeftOut, left_out, load};
 pub use format::Format;
 pub use reading::{Choice, Reading};
 pub use stage::{Question, Stage};
@@ -41,6 +41,8 @@ pub struct Report {
     pub passed: usize,
     /// Cases that did not.
     pub failed: usize,
+    /// What stands in the corpus and was not played.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// What came out of one case.
@@ -63,6 +65,9 @@ pub struct ApiReport {
     pub asked: bool,
     /// What differs; empty when it passed.
     pub why: String,
+    /// The API is for other requests altogether.
+    #[serde(skip)]
+    pub is_other: bool,
 }
 
 /// Why there is no report.
@@ -114,6 +119,7 @@ async fn play(case: &Case, api: Api, client: &Client, stage: &Stage) -> ApiRepor
             pass: true,
             asked: false,
             why: lack.to_owned(),
+            is_other: lack == api::OTHER,
         };
     }
     let body = request::body(case, api, &recorded);
@@ -134,5 +140,6 @@ async fn play(case: &Case, api: Api, client: &Client, stage: &Stage) -> ApiRepor
         pass: why.is_empty(),
         asked: true,
         why: why.join("; "),
+        is_other: false,
     }
 }

@@ -1,7 +1,7 @@
 //! `loadtest replay`: recorded exchanges through a running edge.
 
 use super::{Verdict, say, say_json};
-use crate::replay::{self, Api, Filter, Format, Report};
+use crate::replay::{self, Api, Filter, Format, LeftOut, Report};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -13,7 +13,8 @@ pub(super) struct ReplayArguments {
     /// Only recordings of this dialect, as the corpus names it.
     #[arg(long)]
     dialect: Option<String>,
-    /// Only this client API (chat, messages, responses, completions); may be repeated.
+    /// Only this client API (chat, messages, responses, completions, embeddings, rerank,
+    /// count_tokens); may be repeated.
     #[arg(long)]
     api: Vec<String>,
     /// Only cases whose name contains this.
@@ -45,9 +46,11 @@ pub(super) async fn replay(arguments: ReplayArguments) -> Result<Verdict, String
     if cases.is_empty() {
         return Err("no case fits".to_owned());
     }
-    let report = replay::run(cases, &apis)
+    let mut report = replay::run(cases, &apis)
         .await
         .map_err(|error| error.to_string())?;
+    let left_out = replay::left_out(&arguments.corpus, &filter);
+    report.left_out = left_out.map_err(|error| error.to_string())?;
     if arguments.json {
         let value = serde_json::to_value(&report).map_err(|error| error.to_string())?;
         say_json(&value, false);
@@ -61,31 +64,59 @@ pub(super) async fn replay(arguments: ReplayArguments) -> Result<Verdict, String
     })
 }
 
-/// Each case with what is wrong, then each API's account.
+/// A table of cases and APIs, what can't be said in which API, and what went wrong.
 fn show(report: &Report) {
-    let mut accounts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    let apis = report.cases.first().into_iter();
+    let apis: Vec<&str> = apis.flat_map(|case| case.api.keys().copied()).collect();
+    say(&format!("{:64} {}", "case", apis.join("  ")));
+    let mut accounts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    let mut wordless: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for case in &report.cases {
-        let word = if case.pass { "pass" } else { "FAIL" };
-        say(&format!("{word} {}", case.name));
+        let mut row = format!("{:64}", case.name);
         for (api, outcome) in &case.api {
-            let [passed, failed, lacking] = accounts.entry(api).or_default();
-            match (outcome.asked, outcome.pass) {
-                (false, _) => *lacking += 1,
-                (true, true) => *passed += 1,
-                (true, false) => *failed += 1,
-            }
-            if !outcome.why.is_empty() {
-                say(&format!("     {api}: {}", outcome.why));
-            }
+            let [played, failed] = accounts.entry(api).or_default();
+            let cell = match (outcome.asked, outcome.pass) {
+                (false, _) if outcome.is_other => "",
+                (false, _) => {
+                    let known = wordless.entry((api, &outcome.why)).or_default();
+                    known.push(case.name.split('-').next().unwrap_or(""));
+                    "beyond"
+                }
+                (true, pass) => {
+                    *played += 1;
+                    *failed += usize::from(!pass);
+                    if pass { "same" } else { "FAIL" }
+                }
+            };
+            row.push_str(&format!(" {cell:width$} ", width = api.len()));
+        }
+        say(row.trim_end());
+    }
+    for ((api, why), names) in wordless {
+        say(&format!(
+            "{api} can't say {}, because {why}: {}",
+            names.len(),
+            names.join(" ")
+        ));
+    }
+    for LeftOut { name, why } in &report.left_out {
+        say(&format!("not asked: {name}: {why}"));
+    }
+    for case in report.cases.iter().filter(|case| !case.pass) {
+        for (api, outcome) in case.api.iter().filter(|(_, outcome)| !outcome.pass) {
+            say(&format!("FAIL {} {api}: {}", case.name, outcome.why));
         }
     }
-    for (api, [passed, failed, lacking]) in accounts {
+    for (api, [played, failed]) in accounts {
         say(&format!(
-            "{api}: {passed} as recorded, {failed} not, {lacking} beyond its words"
+            "{api}: {} of {played} as recorded",
+            played - failed
         ));
     }
     say(&format!(
-        "{} cases passed, {} failed",
-        report.passed, report.failed
+        "{} cases passed, {} failed, {} not asked",
+        report.passed,
+        report.failed,
+        report.left_out.len()
     ));
 }

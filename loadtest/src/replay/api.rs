@@ -2,9 +2,13 @@
 //! its answer is read.
 
 use super::corpus::Case;
+use super::format::Format;
 use super::reading::{self, Reading};
 use crate::client::{CallError, Client};
 use serde_json::Value;
+
+/// Why an API is not asked for what it is not for.
+pub(super) const OTHER: &str = "it is for other requests";
 
 /// A client API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,15 +21,24 @@ pub enum Api {
     Responses,
     /// OpenAI's text completions.
     Completions,
+    /// OpenAI's embeddings.
+    Embeddings,
+    /// Cohere's rankings.
+    Rerank,
+    /// Anthropic's count of tokens.
+    CountTokens,
 }
 
 impl Api {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::Chat,
         Self::Messages,
         Self::Responses,
         Self::Completions,
+        Self::Embeddings,
+        Self::Rerank,
+        Self::CountTokens,
     ];
 
     /// How reports and commands write it.
@@ -36,6 +49,29 @@ impl Api {
             Self::Messages => "messages",
             Self::Responses => "responses",
             Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
+            Self::CountTokens => "count_tokens",
+        }
+    }
+
+    /// True where the recording is what this API is for.
+    #[must_use]
+    pub(super) const fn is_for(self, format: Format) -> bool {
+        match self {
+            Self::Embeddings => {
+                matches!(format, Format::Embeddings | Format::CohereEmbeddings)
+            }
+            Self::Rerank => matches!(format, Format::Ranking | Format::CohereRanking),
+            Self::CountTokens => matches!(format, Format::Count),
+            Self::Chat | Self::Messages | Self::Responses | Self::Completions => !matches!(
+                format,
+                Format::Embeddings
+                    | Format::CohereEmbeddings
+                    | Format::Ranking
+                    | Format::CohereRanking
+                    | Format::Count
+            ),
         }
     }
 
@@ -51,20 +87,26 @@ impl Api {
             Self::Messages => "/api/v1/messages",
             Self::Responses => "/api/v1/responses",
             Self::Completions => "/api/v1/completions",
+            Self::Embeddings => "/api/v1/embeddings",
+            Self::Rerank => "/api/v1/rerank",
+            Self::CountTokens => "/api/v1/messages/count_tokens",
         }
     }
 
     /// Why this API has no words for what the recording says; none when it has.
     #[must_use]
     pub(super) fn lacks(self, case: &Case, expected: &Reading) -> Option<&'static str> {
+        if !self.is_for(case.format) {
+            return Some(OTHER);
+        }
         if self == Self::Chat || case.status >= 400 || expected.error {
             return None;
         }
-        if expected.choices.len() > 1 {
+        if expected.choices.len() > 1 && self != Self::Completions {
             return Some("it has one choice");
         }
         let choice = expected.choices.values().next()?;
-        if choice.images > 0 {
+        if choice.images > 0 && self != Self::Responses {
             return Some("it has no pictures in answers");
         }
         let wordless = self == Self::Completions && !choice.calls.is_empty();
@@ -93,6 +135,9 @@ impl Api {
             let bytes = answer.bytes().await?;
             let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
             let mut reading = match self {
+                Self::Embeddings => reading::vectors::embeddings(&json),
+                Self::Rerank => reading::vectors::ranking(&json),
+                Self::CountTokens => reading::vectors::count(&json),
                 Self::Chat => reading::chat::json(&json),
                 Self::Messages => reading::messages::json(&json),
                 Self::Responses => reading::responses::json(&json),
@@ -108,6 +153,7 @@ impl Api {
         let data: Vec<String> = events.into_iter().map(|event| event.data).collect();
         let data = data.iter().map(String::as_str);
         let reading = match self {
+            Self::Embeddings | Self::Rerank | Self::CountTokens => Reading::default(),
             Self::Chat => reading::chat::stream(data),
             Self::Messages => reading::messages::stream(data),
             Self::Responses => reading::responses::stream(data),

@@ -86,9 +86,26 @@ pub(super) fn answers(
         }
     }
     if !expected.error {
-        usage(expected, seen, &mut why);
+        usage(expected, seen, api, &mut why);
+        vectors(expected, seen, &mut why);
     }
     why
+}
+
+/// Numbers, each as recorded.
+fn vectors(expected: &Reading, seen: &Reading, why: &mut Vec<String>) {
+    if expected.vectors != seen.vectors {
+        let sizes =
+            |reading: &Reading| -> Vec<usize> { reading.vectors.iter().map(Vec::len).collect() };
+        let (want, seen) = (sizes(expected), sizes(seen));
+        why.push(format!(
+            "vectors of {seen:?} numbers instead of {want:?}, or others"
+        ));
+    }
+    if expected.ranks != seen.ranks {
+        let (want, seen) = (&expected.ranks, &seen.ranks);
+        why.push(format!("ranking {seen:?} instead of {want:?}"));
+    }
 }
 
 /// What an API has words for: only chat has sound, the others say its words; Anthropic's and the
@@ -194,7 +211,7 @@ fn same_arguments(want: &str, seen: &str) -> bool {
     value(want).is_some() && value(want) == value(seen)
 }
 
-fn usage(expected: &Reading, seen: &Reading, why: &mut Vec<String>) {
+fn usage(expected: &Reading, seen: &Reading, api: Api, why: &mut Vec<String>) {
     let want = expected.usage;
     for (name, want, seen) in [
         ("prompt_tokens", want.prompt, seen.usage.prompt),
@@ -210,7 +227,9 @@ fn usage(expected: &Reading, seen: &Reading, why: &mut Vec<String>) {
             why.push(format!("{name} {seen:?} instead of {want:?}"));
         }
     }
-    if seen.usage.prompt.is_none() || seen.usage.completion.is_none() {
+    let is_conversation = !matches!(api, Api::Embeddings | Api::Rerank | Api::CountTokens);
+    let lacks = seen.usage.prompt.is_none() || seen.usage.completion.is_none();
+    if is_conversation && lacks {
         why.push("no usage".to_owned());
     }
 }

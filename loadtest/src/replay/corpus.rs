@@ -4,9 +4,10 @@
 use super::Filter;
 use super::format::Format;
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One recorded exchange.
 #[derive(Clone, Debug)]
@@ -33,6 +34,61 @@ pub struct Case {
     pub body: Bytes,
 }
 
+impl Case {
+    /// The catalogue's dialect of its provider.
+    #[must_use]
+    pub fn dialect(&self) -> &'static str {
+        match (self.format, self.provider.as_str()) {
+            (Format::Embeddings, "google-ai-studio") => "gemini",
+            (format, _) => format.dialect(),
+        }
+    }
+}
+
+/// A recording that is not played.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOut {
+    /// The folder's name.
+    pub name: String,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// What stands in the folder and is not played: what no client API asks for, or no dialect speaks.
+///
+/// # Errors
+/// As [`load`].
+pub fn left_out(folder: &Path, filter: &Filter) -> Result<Vec<LeftOut>, CorpusError> {
+    let mut found = Vec::new();
+    for (name, path) in folders(folder, filter)? {
+        let meta = json(&path.join("meta.json"))?;
+        let text = |member: &str| meta.get(member).and_then(Value::as_str).unwrap_or("");
+        if let Some(why) = lack(text("dialect"), text("model"))
+            && filter.format.is_none()
+        {
+            found.push(LeftOut { name, why });
+        }
+    }
+    Ok(found)
+}
+
+/// Why no client API can ask for a recording.
+fn lack(dialect: &str, model: &str) -> Option<&'static str> {
+    match dialect {
+        "images" => Some("the API of pictures is not one of the client APIs"),
+        "audio" => Some("the API of speech is not one of the client APIs"),
+        "openai-completions" => {
+            Some("the provider speaks the text API, which is no upstream dialect")
+        }
+        // Through the invoke API each family speaks its own way; we speak Anthropic's.
+        "bedrock-invoke" | "bedrock-invoke-stream" if !model.contains("anthropic") => {
+            Some("the family's own format in Bedrock's invoke API is no upstream dialect")
+        }
+        known if Format::parse(known).is_none() => Some("its dialect is not known"),
+        _ => None,
+    }
+}
+
 /// Why the corpus cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {reason}")]
@@ -41,38 +97,48 @@ pub struct CorpusError {
     reason: String,
 }
 
-/// Reads the conversations that fit the filter, by name: the folders in `cases/`, or in the folder
-/// itself when it has none.
+/// Reads the recordings that fit the filter and that a client API can ask for, by name: the folders
+/// in `cases/`, or in the folder itself when it has none.
 ///
 /// # Errors
 /// A file is missing or is not what it should be.
 pub fn load(folder: &Path, filter: &Filter) -> Result<Vec<Case>, CorpusError> {
-    let mut cases = folder.join("cases");
-    if !cases.is_dir() {
-        folder.clone_into(&mut cases);
-    }
-    let entries = fs::read_dir(&cases).map_err(|error| wrong(&cases, &error.to_string()))?;
     let mut found = Vec::new();
-    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // What else stands there is no recording.
-        if !entry.path().join("meta.json").is_file() {
-            continue;
-        }
-        if filter
-            .name
-            .as_ref()
-            .is_some_and(|part| !name.contains(part.as_str()))
-        {
-            continue;
-        }
-        if let Some(case) = read(&entry.path(), name)?
+    for (name, path) in folders(folder, filter)? {
+        if let Some(case) = read(&path, name)?
             && filter.format.is_none_or(|only| only == case.format)
         {
             found.push(case);
         }
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// The folders of recordings, with their names, by name.
+fn folders(folder: &Path, filter: &Filter) -> Result<Vec<(String, PathBuf)>, CorpusError> {
+    let mut cases = folder.join("cases");
+    if !cases.is_dir() {
+        folder.clone_into(&mut cases);
+    }
+    let mut found = Vec::new();
+    // Some corpora keep the recordings that are no conversations apart.
+    for place in [&cases, &cases.join("vectors")] {
+        if place != &cases && !place.is_dir() {
+            continue;
+        }
+        let entries = fs::read_dir(place).map_err(|error| wrong(place, &error.to_string()))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_wanted = |part: &String| name.contains(part.as_str());
+            // What else stands there is no recording.
+            if entry.path().join("meta.json").is_file()
+                && filter.name.as_ref().is_none_or(is_wanted)
+            {
+                found.push((name, entry.path()));
+            }
+        }
+    }
+    found.sort();
     Ok(found)
 }
 
@@ -84,14 +150,10 @@ fn read(folder: &Path, name: String) -> Result<Option<Case>, CorpusError> {
             .unwrap_or("")
             .to_owned()
     };
-    let Some(format) = Format::parse(&text("dialect")) else {
+    let known = Format::parse(&text("dialect"));
+    let Some(format) = known.filter(|_| lack(&text("dialect"), &text("model")).is_none()) else {
         return Ok(None);
     };
-    // Through the invoke API each family speaks its own way; we speak Anthropic's.
-    let invokes = matches!(format, Format::Invoke | Format::InvokeStream);
-    if invokes && !text("model").contains("anthropic") {
-        return Ok(None);
-    }
     let request = json(&folder.join("request.json"))?;
     let headers = json(&folder.join("response.headers.json"))?;
     let body_file = folder.join("response.body");

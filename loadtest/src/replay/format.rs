@@ -33,10 +33,20 @@ pub enum Format {
     Cohere,
     /// Ollama's own chat.
     Ollama,
+    /// Embeddings, of OpenAI, Gemini or Voyage.
+    Embeddings,
+    /// Cohere's embeddings.
+    CohereEmbeddings,
+    /// A ranking of Voyage or Jina.
+    Ranking,
+    /// Cohere's ranking.
+    CohereRanking,
+    /// How many tokens an Anthropic message has.
+    Count,
 }
 
 /// The corpus' name, the format, the catalogue's dialect.
-const ALL: [(&str, Format, &str); 15] = [
+const ALL: [(&str, Format, &str); 20] = [
     ("openai-chat", Format::Chat, "openai-chat"),
     ("azure-openai-chat", Format::Azure, "azure-openai"),
     ("mistral-chat", Format::Mistral, "mistral-chat"),
@@ -68,15 +78,34 @@ const ALL: [(&str, Format, &str); 15] = [
     ),
     ("cohere-v2-chat", Format::Cohere, "cohere-v2"),
     ("ollama-native", Format::Ollama, "ollama"),
+    ("embeddings", Format::Embeddings, "openai-chat"),
+    ("cohere-v2-embed", Format::CohereEmbeddings, "cohere-v2"),
+    ("rerank", Format::Ranking, "openai-chat"),
+    ("cohere-v2-rerank", Format::CohereRanking, "cohere-v2"),
+    (
+        "anthropic-count-tokens",
+        Format::Count,
+        "anthropic-messages",
+    ),
 ];
 
 impl Format {
-    /// By the corpus' name; none for what is no conversation.
+    /// By the corpus' name; none for what no client API of the edge asks for.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let mut all = ALL.iter();
         all.find(|(known, ..)| *known == name)
             .map(|(_, format, _)| *format)
+    }
+
+    /// What its models give, as the catalogue names it.
+    #[must_use]
+    pub const fn gives(self) -> &'static str {
+        match self {
+            Self::Embeddings | Self::CohereEmbeddings => "embeddings",
+            Self::Ranking | Self::CohereRanking => "rerank",
+            _ => "text",
+        }
     }
 
     /// The catalogue's dialect of a provider that answers in it.

@@ -10,6 +10,7 @@ mod gemini;
 pub(super) mod messages;
 mod ollama;
 pub(super) mod responses;
+pub(super) mod vectors;
 
 use super::corpus::Case;
 use super::format::Format;
@@ -32,6 +33,10 @@ pub struct Reading {
     pub terminal: bool,
     /// Data lines that are no JSON.
     pub garbage: usize,
+    /// Embeddings, in order.
+    pub vectors: Vec<Vec<f32>>,
+    /// A ranking: which document, and how well it fits.
+    pub ranks: Vec<(u64, f64)>,
 }
 
 /// One choice of an answer.
@@ -106,6 +111,9 @@ pub(super) fn recorded(case: &Case) -> Reading {
         (Format::Cohere, false) => cohere::json(&parse(&text)),
         (Format::Cohere, true) => cohere::stream(data()),
         (Format::Ollama, _) => ollama::lines(&text),
+        (Format::Embeddings | Format::CohereEmbeddings, _) => vectors::embeddings(&parse(&text)),
+        (Format::Ranking | Format::CohereRanking, _) => vectors::ranking(&parse(&text)),
+        (Format::Count, _) => vectors::count(&parse(&text)),
     };
     reading.error |= case.status >= 400;
     for choice in reading.choices.values_mut() {

@@ -43,6 +43,7 @@ pub(super) fn quirks(case: &Case) -> Vec<String> {
         "xai" => &["reasoning-outside-completion"],
         "perplexity" => &["no-done"],
         "openrouter" => &["reasoning-details", "cache-control"],
+        "voyage" => &["voyage"],
         _ => &[],
     };
     quirks.iter().map(|quirk| (*quirk).to_owned()).collect()
@@ -58,9 +59,10 @@ pub(super) fn body(case: &Case, api: Api, expected: &Reading) -> Value {
             Format::Messages | Format::VertexMessages | Format::Invoke | Format::InvokeStream,
             Some(recorded),
         ) => from_messages(recorded),
-        (Api::Messages, Format::Messages | Format::VertexMessages, Some(recorded)) => {
-            recorded.clone()
-        }
+        (Api::Messages, Format::Messages | Format::VertexMessages, Some(recorded))
+        | (Api::CountTokens, _, Some(recorded)) => recorded.clone(),
+        (Api::Embeddings, _, recorded) => inputs(recorded.as_ref(), expected),
+        (Api::Rerank, _, recorded) => documents(recorded.as_ref(), expected),
         (Api::Responses, Format::Responses | Format::AzureResponses, Some(recorded))
             if is_stateless(recorded) =>
         {
@@ -117,9 +119,7 @@ fn plain(api: Api, expected: &Reading) -> Value {
     let tool = |name: &&str| match api {
         Api::Messages => json!({"name": name, "input_schema": schema}),
         Api::Responses => json!({"type": "function", "name": name, "parameters": schema}),
-        Api::Chat | Api::Completions => {
-            json!({"type": "function", "function": {"name": name, "parameters": schema}})
-        }
+        _ => json!({"type": "function", "function": {"name": name, "parameters": schema}}),
     };
     let tools: Vec<Value> = names.iter().map(tool).collect();
     let turn = json!([{"role": "user", "content": "Hello."}]);
@@ -128,6 +128,9 @@ fn plain(api: Api, expected: &Reading) -> Value {
         Api::Messages => json!({"messages": turn, "max_tokens": 1024}),
         Api::Responses => json!({"input": "Hello."}),
         Api::Completions => json!({"prompt": "Hello."}),
+        Api::Embeddings => inputs(None, expected),
+        Api::Rerank => documents(None, expected),
+        Api::CountTokens => json!({"messages": turn}),
     };
     if let Some(members) = body.as_object_mut()
         && !tools.is_empty()
@@ -135,6 +138,50 @@ fn plain(api: Api, expected: &Reading) -> Value {
         members.insert("tools".into(), tools.into());
     }
     body
+}
+
+/// The texts and pictures that were embedded, or as many as there are vectors.
+fn inputs(recorded: Option<&Value>, expected: &Reading) -> Value {
+    let member = |name: &str| recorded.and_then(|body| body.get(name)).cloned();
+    let asked = member("requests").map(|requests| {
+        let list = requests.as_array().into_iter().flatten();
+        list.map(gemini_input).collect::<Value>()
+    });
+    let input = asked
+        .or_else(|| member("input"))
+        .or_else(|| member("texts"));
+    let is_told = |input: &Value| input.as_str() != Some("");
+    let input = input.filter(is_told).unwrap_or_else(|| {
+        let count = expected.vectors.len();
+        (0..count).map(|place| format!("text {place}")).collect()
+    });
+    json!({"input": input})
+}
+
+/// The parts of one of Gemini's requests, as the embeddings API takes them.
+fn gemini_input(request: &Value) -> Value {
+    let parts = request.pointer("/content/parts").and_then(Value::as_array);
+    let part = |part: &Value| match part.get("inline_data") {
+        Some(inline) => {
+            let (kind, data) = (text(inline, "mime_type"), text(inline, "data"));
+            let url = format!("data:{kind};base64,{data}");
+            json!({"type": "image_url", "image_url": {"url": url}})
+        }
+        None => json!({"type": "text", "text": text(part, "text")}),
+    };
+    json!({"content": parts.into_iter().flatten().map(part).collect::<Value>()})
+}
+
+/// What was ranked, or as much as the ranking names.
+fn documents(recorded: Option<&Value>, expected: &Reading) -> Value {
+    let member = |name: &str| recorded.and_then(|body| body.get(name)).cloned();
+    let last = expected.ranks.iter().map(|(index, _)| *index).max();
+    let made_up = || (0..=last.unwrap_or(0)).map(|place| format!("text {place}"));
+    json!({
+        "query": member("query").unwrap_or_else(|| "Which?".into()),
+        "documents": member("documents").unwrap_or_else(|| made_up().collect()),
+        "top_n": expected.ranks.len(),
+    })
 }
 
 fn from_messages(recorded: &Value) -> Value {

@@ -118,11 +118,11 @@ fn catalog(cases: &[Case], addr: SocketAddr) -> CatalogSpec {
             provider.stall_ms = 10_000;
             provider.quirks = request::quirks(case);
         };
-        catalog = catalog.provider_of(&case.key, case.format.dialect(), &url, patient);
+        catalog = catalog.provider_of(&case.key, case.dialect(), &url, patient);
         catalog.models.push(ModelSpec {
             id: request::model(case),
             context_length: 1_000_000,
-            gives: "text".to_owned(),
+            gives: case.format.gives().to_owned(),
         });
         catalog.endpoints.push(EndpointSpec {
             model: request::model(case),

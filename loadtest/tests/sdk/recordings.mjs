@@ -67,7 +67,7 @@ export async function checkFeatures(stage, api, sdk, ask) {
 
 // The text API's chunks, or its one answer.
 export function readCompletion(parts) {
-  const [said, counts] = [newChoice(), {}];
+  const [all, counts] = [{}, {}];
   for (const { usage, choices } of parts) {
     const found = [
       usage?.prompt_tokens, usage?.completion_tokens,
@@ -75,12 +75,13 @@ export function readCompletion(parts) {
     ];
     COUNTS.forEach((name, place) => { counts[name] = found[place] ?? counts[name]; });
     for (const choice of choices ?? []) {
+      const said = (all[choice.index] ??= newChoice());
       said.text += choice.text ?? "";
       said.finish = choice.finish_reason ?? said.finish;
       said.logprobs += choice.logprobs?.tokens?.length ?? 0;
     }
   }
-  return [{ 0: said }, counts];
+  return [all, counts];
 }
 
 // camelCase to snake_case, in every member but those of free form.
@@ -171,6 +172,8 @@ export function readResponse(response) {
       said.proofs.add(item.encrypted_content);
       const parts = item.summary?.length ? item.summary : (item.content ?? []);
       said.reasoning += parts.map((part) => part.text).join("");
+    } else if (item.type === "image_generation_call") {
+      said.images += item.result ? 1 : 0;
     } else if (item.type === "function_call") {
       said.calls.set(said.calls.size, { name: item.name, arguments: item.arguments });
     }

@@ -135,6 +135,8 @@ def read_response(response):
             said["proofs"].add(item.get("encrypted_content"))
             parts = item.get("summary") or item.get("content") or []
             said["reasoning"] += "".join(part["text"] for part in parts)
+        elif kind == "image_generation_call":
+            said["images"] += 1 if item.get("result") else 0
         elif kind == "function_call":
             call = {"name": item["name"], "arguments": item["arguments"]}
             said["calls"][len(said["calls"])] = call
@@ -250,7 +252,7 @@ def check_features(stage, api, sdk, ask):
 
 def read_completion(parts):
     """The text API's chunks, or its one answer."""
-    said, counts = new_choice(), {}
+    choices, counts = {}, {}
     for part in parts:
         usage = part.get("usage") or {}
         prompt = usage.get("prompt_tokens_details") or {}
@@ -261,10 +263,11 @@ def read_completion(parts):
         )  # fmt: skip
         counts.update({name: count for name, count in zip(COUNTS, found) if count is not None})
         for choice in part.get("choices") or []:
+            said = choices.setdefault(str(choice["index"]), new_choice())
             said["text"] += choice.get("text") or ""
             said["finish"] = choice.get("finish_reason") or said["finish"]
             said["logprobs"] += len((choice.get("logprobs") or {}).get("tokens") or [])
-    return {"0": said}, counts
+    return choices, counts
 
 
 def lost_on_the_way_back(stage, question):
