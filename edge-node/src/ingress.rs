@@ -201,12 +201,11 @@ pub fn parse(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Call, Failure> {
-    let text = match simdutf8::compat::from_utf8(&body) {
-        Ok(text) => text,
-        Err(error) => {
-            let message = format!("the body is not UTF-8 (byte {})", error.valid_up_to());
-            return Err(Failure::invalid("", message));
-        }
+    let Ok(text) = simdutf8::basic::from_utf8(&body) else {
+        let place =
+            simdutf8::compat::from_utf8(&body).map_or_else(|error| error.valid_up_to(), str::len);
+        let message = format!("the body is not UTF-8 (byte {place})");
+        return Err(Failure::invalid("", message));
     };
     if text.trim_ascii().is_empty() {
         let message = "the body is empty; a JSON object was expected";

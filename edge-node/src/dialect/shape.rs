@@ -40,16 +40,27 @@ impl From<Failure> for Stop {
     }
 }
 
+/// A body's first piece without what means nothing: white space and a byte order mark.
+pub(crate) fn beginning(piece: &[u8]) -> &[u8] {
+    let piece = piece.trim_ascii_start();
+    piece.strip_prefix(b"\xef\xbb\xbf").unwrap_or(piece)
+}
+
 impl Shape {
     /// Takes a piece of the body; true when it belongs to an event stream and is not taken.
     ///
     /// # Errors
     /// Markup, or JSON beyond [`ANSWER_BYTES_MAX`].
     pub(crate) fn take(&mut self, piece: &[u8], provider: &str) -> Result<bool, Failure> {
+        let mut piece = piece;
         if matches!(self, Self::Unknown) {
-            match piece.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            let said = beginning(piece);
+            match said.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 None => {}
-                Some(b'{' | b'[') => *self = Self::Whole(Vec::new()),
+                Some(b'{' | b'[') => {
+                    *self = Self::Whole(Vec::new());
+                    piece = said;
+                }
                 Some(b'<') => return Err(classify::garbage(provider, "markup")),
                 Some(_) => *self = Self::Events,
             }

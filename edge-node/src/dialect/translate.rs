@@ -3,7 +3,7 @@
 //! the writer's; a stream may be read for a client that wants one answer, and the other way round.
 
 use crate::dialect::reader::{Frame, Framing, Reader, Sink};
-use crate::dialect::shape::{Shape, Stop};
+use crate::dialect::shape::{self, Shape, Stop};
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
 use crate::egress::{self, Writer};
 use crate::failure::Failure;
@@ -176,7 +176,7 @@ impl<R: Reader> Translator for Whole<R> {
         }
         // Blank lines keep the connection alive.
         let chunk = if self.body.is_empty() {
-            chunk.trim_ascii_start()
+            shape::beginning(chunk)
         } else {
             chunk
         };

@@ -118,6 +118,10 @@ impl Parser {
             return self.dispatch(give);
         }
         if let Some(value) = field(line, b"data") {
+            if self.has_data && are_two(&self.data, value) {
+                // The blank line between them is missing.
+                self.dispatch(give)?;
+            }
             if self.data.len() + value.len() > EVENT_BYTES_MAX {
                 return Err(Error::TooLong.into());
             }
@@ -149,6 +153,13 @@ impl Parser {
         self.has_data = false;
         outcome
     }
+}
+
+/// True for two JSON objects, or one and the mark of the end: no text has one behind the other.
+fn are_two(data: &[u8], next: &[u8]) -> bool {
+    let (data, next) = (data.trim_ascii(), next.trim_ascii());
+    let is_object = data.first() == Some(&b'{') && data.last() == Some(&b'}');
+    is_object && (next.first() == Some(&b'{') || next == b"[DONE]")
 }
 
 /// The value of the line's field when it has that name.
@@ -212,6 +223,16 @@ mod tests {
         let line = [b"data: ".as_slice(), &long[..EVENT_BYTES_MAX / 2], b"\n"].concat();
         assert_eq!(events(&[&line, &line, &line]), Err(Error::TooLong));
         assert_eq!(events(&[b"data: \xff\n\n"]), Err(Error::Utf8));
+    }
+
+    #[test]
+    fn objects_without_a_line_between_them_are_two_events() {
+        let seen =
+            events(&[b"event: x\ndata: {\"a\":1}\ndata: {\"b\":2}\ndata: [DONE]\n\n"]).unwrap();
+        let data: Vec<&str> = seen.iter().map(|(_, data)| data.as_str()).collect();
+        assert_eq!(data, ["{\"a\":1}", "{\"b\":2}", "[DONE]"]);
+        let seen = events(&[b"data: {\ndata: \"a\":[{}\ndata: ,{}]\ndata: }\n\n"]).unwrap();
+        assert_eq!(seen[0].1, "{\n\"a\":[{}\n,{}]\n}");
     }
 
     proptest! {

@@ -3,16 +3,6 @@
 use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 use std::borrow::Cow;
 
-/// A frame: where its pieces are.
-#[derive(Debug, Default)]
-pub(super) struct Outline<'a> {
-    pub(super) id: Option<Str<'a>>,
-    pub(super) candidates: Option<Span>,
-    pub(super) feedback: Option<Span>,
-    pub(super) usage: Option<Span>,
-    pub(super) has_error: bool,
-}
-
 /// One candidate of a frame.
 #[derive(Debug, Default)]
 pub(super) struct Candidate<'a> {
@@ -43,39 +33,6 @@ pub(super) struct FunctionCall<'a> {
     pub(super) name: Option<Str<'a>>,
     /// As written.
     pub(super) arguments: Option<&'a str>,
-}
-
-impl<'a> Outline<'a> {
-    /// Reads the object at a place; at any but the first the text was scanned before.
-    pub(super) fn starting(text: &'a str, at: usize) -> Result<Self, SyntaxError> {
-        let mut scanner = if at == 0 {
-            Scanner::new(text)
-        } else {
-            Scanner::starting(text, at)
-        };
-        let mut outline = Self::default();
-        scanner.begin_object()?;
-        while let Some(key) = scanner.key()? {
-            let kind = scanner.kind()?;
-            let name = key.name.decode();
-            if name == "responseId" && kind == Kind::String {
-                outline.id = Some(scanner.string()?);
-                continue;
-            }
-            let span = Some(scanner.value()?);
-            match (&*name, kind) {
-                ("candidates", Kind::Array) => outline.candidates = span,
-                ("promptFeedback", Kind::Object) => outline.feedback = span,
-                ("usageMetadata", Kind::Object) => outline.usage = span,
-                ("error", kind) => outline.has_error |= kind != Kind::Null,
-                _ => {}
-            }
-        }
-        if at == 0 {
-            scanner.end()?;
-        }
-        Ok(outline)
-    }
 }
 
 impl<'a> Candidate<'a> {

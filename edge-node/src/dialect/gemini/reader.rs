@@ -2,7 +2,7 @@
 //! end of a choice is told at the end of the body, because older models say STOP on every frame.
 
 use crate::dialect::gemini::counts::Counts;
-use crate::dialect::gemini::fields::{Candidate, Outline, Piece, each_of};
+use crate::dialect::gemini::fields::{Candidate, Piece, each_of};
 use crate::dialect::gemini::model::Model;
 use crate::dialect::gemini::sources::{self, Grounding};
 use crate::dialect::reader::{Frame, Notes, Reader, Sink};
@@ -116,7 +116,13 @@ impl Reader for Answer {
 impl Answer {
     fn read(&mut self, text: &str, sink: &mut dyn Sink) -> Result<(), Failure> {
         self.responses(text, sink).map_err(|wrong| match wrong {
-            Wrong::Syntax(error) => classify::garbage(&self.notes.name, error.reason),
+            Wrong::Syntax(error) => {
+                // An end that stands in a piece of a frame is none: its usage has not come.
+                for choice in &mut self.choices {
+                    choice.finish = None;
+                }
+                classify::garbage(&self.notes.name, error.reason)
+            }
             Wrong::Failed(failure) => *failure,
         })
     }
@@ -138,41 +144,71 @@ impl Answer {
         Ok(scanner.end()?)
     }
 
+    /// One response, read as it stands: candidates are spoken of before the rest is seen.
     fn response(&mut self, text: &str, at: usize, sink: &mut dyn Sink) -> Result<(), Wrong> {
-        let outline = Outline::starting(text, at)?;
-        if outline.has_error {
-            let mut scanner = Scanner::starting(text, at);
-            let span = scanner.value()?;
-            return Err(classify::in_band(&self.notes.name, scanner.raw(span)).into());
-        }
-        if let Some(id) = outline
-            .id
-            .filter(|_| self.notes.progress.upstream_id.is_empty())
-        {
-            self.notes.progress.upstream_id = id.decode().into_owned();
-        }
-        if !self.notes.has_begun && (outline.candidates.is_some() || outline.feedback.is_some()) {
-            self.notes.give(Event::Start, sink);
-        }
-        if let Some(usage) = outline.usage {
-            self.counts
-                .read(&mut Scanner::starting(text, usage.start))?;
-        }
-        if let Some(candidates) = outline.candidates {
-            let mut scanner = Scanner::starting(text, candidates.start);
-            let mut position = 0;
-            scanner.begin_array()?;
-            while scanner.element()? {
-                let candidate = Candidate::read(&mut scanner)?;
-                self.candidate(text, &candidate, position, sink)?;
-                position += 1;
+        let mut scanner = if at == 0 {
+            Scanner::new(text)
+        } else {
+            // Scanned before, as an element of a list.
+            Scanner::starting(text, at)
+        };
+        scanner.begin_object()?;
+        while let Some(key) = scanner.key()? {
+            let kind = scanner.kind()?;
+            match (&*key.name.decode(), kind) {
+                ("candidates", Kind::Array) => self.candidates(text, &mut scanner, sink)?,
+                ("usageMetadata", Kind::Object) => self.counts.read(&mut scanner)?,
+                ("promptFeedback", Kind::Object) => {
+                    self.begin(sink);
+                    self.feedback(&mut scanner)?;
+                }
+                ("responseId", Kind::String) => {
+                    let id = scanner.string()?;
+                    if self.notes.progress.upstream_id.is_empty() {
+                        self.notes.progress.upstream_id = id.decode().into_owned();
+                    }
+                }
+                ("error", kind) if kind != Kind::Null => return Err(self.failed(text, at)?),
+                _ => {
+                    scanner.value()?;
+                }
             }
         }
-        if let Some(feedback) = outline.feedback {
-            self.feedback(&mut Scanner::starting(text, feedback.start))?;
+        if at == 0 {
+            scanner.end()?;
         }
         let progress = &mut self.notes.progress;
         progress.usage = self.counts.usage(progress.output_bytes);
+        Ok(())
+    }
+
+    /// What an object with an error in it says.
+    fn failed(&self, text: &str, at: usize) -> Result<Wrong, SyntaxError> {
+        let mut scanner = Scanner::new(text.get(at..).unwrap_or(""));
+        let span = scanner.value()?;
+        Ok(classify::in_band(&self.notes.name, scanner.raw(span)).into())
+    }
+
+    fn begin(&mut self, sink: &mut dyn Sink) {
+        if !self.notes.has_begun {
+            self.notes.give(Event::Start, sink);
+        }
+    }
+
+    fn candidates<'a>(
+        &mut self,
+        text: &'a str,
+        scanner: &mut Scanner<'a>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Wrong> {
+        self.begin(sink);
+        let mut position = 0;
+        scanner.begin_array()?;
+        while scanner.element()? {
+            let candidate = Candidate::read(scanner)?;
+            self.candidate(text, &candidate, position, sink)?;
+            position += 1;
+        }
         Ok(())
     }
 

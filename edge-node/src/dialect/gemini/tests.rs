@@ -155,6 +155,24 @@ fn what_a_model_broke_is_the_providers_fault() {
 }
 
 #[test]
+fn an_end_in_a_piece_of_a_frame_is_none() {
+    let last = frame(r#"{"text":"b"}"#, STOP);
+    let cut = last.get(..last.len() - 1).unwrap();
+    let stream = format!("data: {}\n\ndata: {cut}", frame(r#"{"text":"a"}"#, ""));
+    let played = gemini().play(STREAM, stream.as_bytes(), 7);
+    assert_eq!((played.reason(), played.owed), ("truncated", true));
+}
+
+#[test]
+fn a_byte_order_mark_means_nothing() {
+    let answer = format!("\u{feff}{}", frame(r#"{"text":"a"}"#, STOP));
+    let text = &whole(&answer).answer()["choices"][0]["message"]["content"];
+    assert_eq!(text, "a");
+    let played = gemini().play(STREAM, answer.as_bytes(), usize::MAX);
+    assert_eq!(finish(&played), (json!("stop"), json!("STOP")));
+}
+
+#[test]
 fn a_refused_prompt_is_an_answer() {
     let blocked = r#"{"promptFeedback":{"blockReason":"MODEL_ARMOR"},"usageMetadata":{"trafficType":"ON_DEMAND"}}"#;
     let answer = whole(blocked).answer();
@@ -232,7 +250,7 @@ fn pictures_and_speech_come_out_and_code_does_not() {
     let audio = &answer["choices"][0]["message"]["audio"];
     assert_eq!(
         (&audio["id"], &audio["data"]),
-        (&json!("r"), &json!("QQ=="))
+        (&json!("audio_1"), &json!("QQ=="))
     );
 }
 

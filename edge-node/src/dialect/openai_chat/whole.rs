@@ -2,7 +2,7 @@
 //! known.
 
 use crate::dialect::openai_chat::walk::Walker;
-use crate::dialect::{ANSWER_BYTES_MAX, Bill, Translator, classify};
+use crate::dialect::{ANSWER_BYTES_MAX, Bill, Translator, classify, shape};
 use crate::egress::usage;
 use crate::failure::Failure;
 use crate::message::Progress;
@@ -34,7 +34,7 @@ impl Translator for Whole {
         }
         // Blank lines keep the connection alive.
         let chunk = if self.body.is_empty() {
-            chunk.trim_ascii_start()
+            shape::beginning(chunk)
         } else {
             chunk
         };

@@ -12,7 +12,7 @@ use crate::dialect::openai_responses::fields::Fields;
 use crate::dialect::openai_responses::maker;
 use crate::dialect::openai_responses::reader::Answer;
 use crate::dialect::reader::{Frame, Mute, Reader};
-use crate::dialect::shape::{Shape, Stop};
+use crate::dialect::shape::{self, Shape, Stop};
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
 use crate::egress::Envelope;
 use crate::failure::Failure;
@@ -130,6 +130,11 @@ impl Translator for Whole {
             let name = &self.body.reader.notes().name;
             return Err(classify::too_large(name, "64 MiB"));
         }
+        let chunk = if self.collected.is_empty() {
+            shape::beginning(chunk)
+        } else {
+            chunk
+        };
         self.collected.extend_from_slice(chunk);
         Ok(())
     }

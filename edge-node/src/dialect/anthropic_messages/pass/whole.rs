@@ -3,7 +3,7 @@
 use super::Spots;
 use crate::dialect::anthropic_messages::reader::Answer;
 use crate::dialect::reader::{Mute, Reader};
-use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
+use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify, shape};
 use crate::egress::Envelope;
 use crate::failure::Failure;
 use crate::ingress::Call;
@@ -35,7 +35,7 @@ impl Translator for Whole {
         }
         // Blank lines keep the connection alive.
         let chunk = if self.body.is_empty() {
-            chunk.trim_ascii_start()
+            shape::beginning(chunk)
         } else {
             chunk
         };

@@ -51,8 +51,10 @@ impl Answer {
             self.notes.give(Event::Text(text.into()), sink);
         }
         if let Some((media, data)) = piece.inline {
-            let id = self.notes.progress.upstream_id.clone();
-            give_media(media, data, &id, &mut self.notes, sink);
+            // The provider's own id stands behind the speech.
+            let id = self.call_id.replacen("call_", "audio_", 1);
+            let id = id.trim_end_matches('_');
+            give_media(media, data, id, &mut self.notes, sink);
         }
         if let Some((media, url)) = piece.link
             && media.inner().starts_with("image")

@@ -227,7 +227,15 @@ impl Carry {
         let ends = quotes & !escaped;
         // Behind the end a backslash is none of the string's.
         self.any |= backslashes & up_to(ends) != 0;
-        wrong |= escaped & !of_kinds(simd, halves, FINE);
+        // Nearly all are quotes, backslashes or line ends.
+        let mut odd = escaped & !(quotes | backslashes);
+        if odd != 0 {
+            odd &= !equal(simd, halves, b'n');
+        }
+        if odd != 0 {
+            odd &= !of_kinds(simd, halves, FINE);
+        }
+        wrong |= odd;
         // Numbers are rare, and looked for only where something seems wrong without them.
         if (wrong | self.digits) & up_to(ends) != 0 {
             let u = escaped & of_kinds(simd, halves, U);
