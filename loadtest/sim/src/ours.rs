@@ -31,12 +31,14 @@ const REPORT_EVERY: f64 = 1.0;
 const ALARM_GAP: f64 = 0.05;
 /// Seconds between two rankings without alarms.
 const RANK_EVERY: f64 = 1.0;
-/// The least seconds between two rankings.
-const RANK_GAP: f64 = 0.02;
+/// The least seconds between two rankings, and after one because of an alarm.
+const RANK_GAP: (f64, f64) = (0.02, 0.1);
 /// Seconds that a report is on its way.
 const REPORT_TAKES: f64 = 0.1;
 /// Seconds that a table is on its way, made and applied.
 const PUSH_TAKES: f64 = 0.3;
+/// Seconds that gossip is on its way: a datagram within a building.
+const GOSSIP_TAKES: f64 = 0.002;
 /// In the extended world: the part of the reports that is held up, for so many seconds, and holds
 /// up what is behind it; and the part that comes twice.
 const HELD_UP: (f64, f64) = (0.01, 5.0);
@@ -63,7 +65,8 @@ pub struct Ours {
     control: Control,
     agenda: Agenda,
     walks: HashMap<usize, Walk>,
-    last_rank: f64,
+    /// When the next alarm may be ranked.
+    may_rank: f64,
     alarms: u64,
 }
 
@@ -110,7 +113,7 @@ impl Ours {
             control,
             agenda,
             walks: HashMap::new(),
-            last_rank: 0.0,
+            may_rank: 0.0,
             alarms: 0,
         }
     }
@@ -140,14 +143,29 @@ impl Ours {
     fn changed(&mut self, leg: Leg, change: Option<StateChange>, now: f64) {
         let Some(change) = change else { return };
         let edge = &mut self.edges[leg.edge];
-        if matches!(change, StateChange::Paused(_)) {
+        if let StateChange::Paused(until) = change {
             edge.windows.opened(&self.endpoints[leg.offer]);
+            if self.scenario.gossip {
+                let left = until.since(moment(now + GOSSIP_TAKES));
+                let word = Item::Gossip(leg.edge, leg.offer, left);
+                self.agenda.push(now + GOSSIP_TAKES, word);
+            }
         }
         self.alarms += 1;
         if !edge.alarm {
             edge.alarm = true;
             let at = now.max(edge.reported + ALARM_GAP);
             self.agenda.push(at, Item::Alarm(leg.edge));
+        }
+    }
+
+    fn gossip(&mut self, from: usize, offer: usize, left: Duration, now: f64) {
+        let pop = self.edges[from].who.pop.clone();
+        let endpoint = self.handles[offer];
+        for (at, edge) in self.edges.iter_mut().enumerate() {
+            if at != from && edge.who.pop == pop {
+                edge.hear(from, endpoint, left, moment(now));
+            }
         }
     }
 
@@ -178,7 +196,7 @@ impl Ours {
     }
 
     fn rank(&mut self, whole: bool, now: f64) {
-        self.last_rank = now;
+        self.may_rank = now + if whole { RANK_GAP.0 } else { RANK_GAP.1 };
         self.control.rank(whole, now);
         if self.scenario.is_cut(now) {
             return;
@@ -299,7 +317,7 @@ impl Policy for Ours {
             Some(Item::Arrives(report)) => {
                 let urgent = self.control.merge(&report, now);
                 if urgent {
-                    let at = now.max(self.last_rank + RANK_GAP);
+                    let at = now.max(self.may_rank);
                     self.agenda.push_once(at, Item::RankNow);
                 }
             }
@@ -310,6 +328,7 @@ impl Policy for Ours {
                 }
             }
             Some(Item::RankNow) => self.rank(false, now),
+            Some(Item::Gossip(from, offer, left)) => self.gossip(from, offer, left, now),
             Some(Item::Table(edge, delta)) => self.edges[edge].apply(delta, now),
             None => {}
         }

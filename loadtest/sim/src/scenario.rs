@@ -121,6 +121,8 @@ pub struct Scenario {
     pub warm: f64,
     /// Requests per second, all edges together.
     pub rate: f64,
+    /// Edges of one point of presence tell each other when they leave a provider alone.
+    pub gossip: bool,
 }
 
 /// Why there is no such scenario.

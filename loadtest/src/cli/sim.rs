@@ -28,6 +28,9 @@ pub(super) struct SimArguments {
     /// A held-out scenario: other providers fail, elsewhere, more or less badly. 0 is none.
     #[arg(long, default_value_t = 0)]
     shuffle: u32,
+    /// Edges of one point of presence don't tell each other what they leave alone.
+    #[arg(long)]
+    no_gossip: bool,
     /// Runs at a time; by default as many as there are cores.
     #[arg(long)]
     threads: Option<usize>,
@@ -53,7 +56,8 @@ pub(super) fn sim(arguments: &SimArguments) -> Result<Verdict, String> {
         WorldName::Extended => (Kind::Extended, "extended"),
     };
     let scenario = Scenario::new(kind, arguments.edges, arguments.shuffle);
-    let scenario = scenario.map_err(|error| error.to_string())?;
+    let mut scenario = scenario.map_err(|error| error.to_string())?;
+    scenario.gossip &= !arguments.no_gossip;
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.unwrap_or_else(cores);
     let runs = simulation::run_all(&scenario, &policies, &seeds, threads);
@@ -62,6 +66,7 @@ pub(super) fn sim(arguments: &SimArguments) -> Result<Verdict, String> {
             "world": world,
             "edges": arguments.edges,
             "shuffle": arguments.shuffle,
+            "gossip": scenario.gossip,
             "seeds": seeds,
         });
         say_json(&report::json(&runs, &about), true);

@@ -15,7 +15,10 @@ pub struct LocalHealth {
     bad: f64,
     updated: Moment,
     failures_in_a_row: u32,
+    /// Since the last success.
     pauses: u32,
+    /// One of them was this node's own.
+    told: bool,
     paused: Option<Moment>,
     rests: Option<Moment>,
     acceptance: f64,
@@ -47,6 +50,7 @@ impl Default for LocalHealth {
             updated: Moment::default(),
             failures_in_a_row: 0,
             pauses: 0,
+            told: false,
             paused: None,
             rests: None,
             acceptance: 1.0,
@@ -109,7 +113,8 @@ impl LocalHealth {
             };
             self.peak = (peak, self.peak.1.max(now));
         }
-        let recovered = std::mem::take(&mut self.pauses) > 0;
+        self.pauses = 0;
+        let recovered = std::mem::take(&mut self.told);
         recovered.then_some(StateChange::Recovered)
     }
 
@@ -145,9 +150,11 @@ impl LocalHealth {
         self.tokens = tokens.map(told).or(self.tokens);
     }
 
-    /// Another node of this point of presence has just left it alone for so long.
+    /// Another node of this point of presence has just left it alone for so long. However long that
+    /// is, it counts as one pause.
     pub fn heard_paused(&mut self, until: Moment) {
-        self.paused = Some(self.paused.map_or(until, |longer| longer.max(until)));
+        self.pauses = self.pauses.max(1);
+        self.leave_until(until);
     }
 
     /// The share of what was seen lately that failed, 0..1: half of it is forgotten per half-life.
@@ -215,9 +222,22 @@ impl LocalHealth {
         self.rests = Some(self.rests.map_or(until, |longer| longer.max(until)));
     }
 
+    fn leave_until(&mut self, until: Moment) {
+        self.paused = Some(self.paused.map_or(until, |longer| longer.max(until)));
+    }
+
     fn fail(&mut self, tuning: &Tuning, now: Moment, jitter: f64) -> Option<StateChange> {
+        if self.paused.is_some_and(|until| until > now) {
+            // It left before the pause: that it fails, too, is nothing new.
+            return None;
+        }
         self.failures_in_a_row += 1;
-        if self.failures_in_a_row < tuning.failures_to_pause {
+        let needed = if self.pauses > 0 {
+            tuning.failures_after_pause
+        } else {
+            tuning.failures_to_pause
+        };
+        if self.failures_in_a_row < needed {
             return None;
         }
         let doubled = 2_u32.saturating_pow(self.pauses.min(tuning.doublings_max));
@@ -226,7 +246,8 @@ impl LocalHealth {
         self.pauses = self.pauses.saturating_add(1);
         self.failures_in_a_row = 0;
         let until = now.plus(pause);
-        self.heard_paused(until);
+        self.leave_until(until);
+        self.told = true;
         Some(StateChange::Paused(until))
     }
 

@@ -25,24 +25,44 @@ fn local(health: &LocalHealth, now: Moment) -> Local {
 }
 
 #[test]
-fn three_failures_in_a_row_pause_longer_each_time() {
+fn three_failures_in_a_row_pause_and_then_each_one_longer() {
     let (tuning, mut health) = (TUNING(), LocalHealth::default());
     let mut now = at(0.0);
+    for _ in 0..2 {
+        let change = health.observe(&tuning, &Outcome::HardFail, now, 0.0);
+        assert_eq!(change, None);
+    }
     for pause in [1, 2, 4, 8, 16, 16] {
-        for _ in 0..2 {
-            let change = health.observe(&tuning, &Outcome::HardFail, now, 0.0);
-            assert_eq!(change, None);
-        }
         let until = now.plus(Duration::from_secs(pause));
         let change = health.observe(&tuning, &Outcome::Truncated, now, 0.0);
         assert_eq!(change, Some(StateChange::Paused(until)));
         assert!(local(&health, now).paused);
+        // What was under way fails, too.
+        let change = health.observe(&tuning, &Outcome::Timeout, now, 0.0);
+        assert_eq!(change, None);
         now = until;
         assert!(!local(&health, now).paused);
     }
     let change = health.answered(&tuning, None, now);
     assert_eq!(change, Some(StateChange::Recovered));
     assert_eq!(health.answered(&tuning, None, now), None);
+    let change = health.observe(&tuning, &Outcome::HardFail, now, 0.0);
+    assert_eq!(change, None, "it is trusted again");
+}
+
+#[test]
+fn after_a_peers_pause_one_failure_is_enough_and_a_success_is_no_news() {
+    let (tuning, mut health) = (TUNING(), LocalHealth::default());
+    health.heard_paused(at(9.0));
+    assert!(local(&health, at(8.0)).paused);
+    let mut other = health;
+    assert_eq!(other.answered(&tuning, None, at(9.0)), None);
+    assert_eq!(
+        other.observe(&tuning, &Outcome::HardFail, at(9.0), 0.0),
+        None
+    );
+    let change = health.observe(&tuning, &Outcome::HardFail, at(9.0), 0.0);
+    assert_eq!(change, Some(StateChange::Paused(at(11.0))));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use shared::ranking::RankingDelta;
 use shared::window::Report;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 pub(super) enum Item {
     /// An edge's next report is due.
@@ -16,6 +17,8 @@ pub(super) enum Item {
     Rank,
     /// There is evidence that can't wait for it.
     RankNow,
+    /// An edge's word of an offer is at its peers: how long it leaves it alone.
+    Gossip(usize, usize, Duration),
     /// A change of its table is at an edge.
     Table(usize, RankingDelta),
 }

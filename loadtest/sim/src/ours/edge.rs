@@ -2,13 +2,16 @@
 
 use super::{Tunings, moment};
 use crate::scenario::{REGIONS, Scenario};
-use shared::health::Board;
+use shared::clock::Moment;
+use shared::gossip::{Hearsay, News};
+use shared::health::{Ask, Board, Evidence, Handle};
 use shared::id::{BootEpoch, NodeId, Pop, Region};
 use shared::ranking::{RankingDelta, RankingTable};
 use shared::routing::View;
 use shared::snapshot::Snapshot;
 use shared::window::{Report, Window, Windows};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Points of presence in a region; edges share them when there are more.
 const POPS: usize = 4;
@@ -29,6 +32,8 @@ pub(super) struct Edge {
     pub(super) alarm: bool,
     /// When it last reported.
     pub(super) reported: f64,
+    /// What its peers' word counts for.
+    pub(super) hearsay: Hearsay,
     /// When its last report arrives.
     pub(super) link_until: f64,
     sequence: u64,
@@ -56,6 +61,7 @@ impl Edge {
             windows: Windows::default(),
             alarm: false,
             reported: 0.0,
+            hearsay: Hearsay::default(),
             link_until: 0.0,
             sequence: 0,
         }
@@ -84,6 +90,19 @@ impl Edge {
             windows,
             alarming: alarming || lies,
         })
+    }
+
+    /// A peer leaves an endpoint alone for so long: what a real edge makes of such a datagram.
+    pub(super) fn hear(&mut self, peer: usize, endpoint: Handle, left: Duration, now: Moment) {
+        let ask = Ask {
+            handle: endpoint,
+            ..Ask::default()
+        };
+        let own = self.board.local(&ask, now).penalty;
+        let news = News { endpoint, left };
+        if let Some(until) = self.hearsay.hear(peer as u64, &news, own, now) {
+            self.board.heard_paused(endpoint, until, now);
+        }
     }
 
     /// Nobody listens: what it saw grows old, and old evidence would be taken for new.

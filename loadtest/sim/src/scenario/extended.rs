@@ -58,6 +58,7 @@ pub(super) fn scenario(edges: usize) -> Scenario {
         end: 3000.0,
         warm: 90.0,
         rate: 100.0,
+        gossip: true,
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn scenario() -> Scenario {
         end: 1800.0,
         warm: 90.0,
         rate: 80.0,
+        gossip: true,
     }
 }
 
