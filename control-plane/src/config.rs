@@ -193,6 +193,7 @@ impl Config {
             pace: Pace {
                 every: every?,
                 gap: gap?,
+                ..Pace::default()
             },
             forget_edges_after: forget_edges_after?,
             drain_deadline: drain_deadline?,

@@ -7,10 +7,12 @@ pub mod edges;
 mod peers;
 mod service;
 mod session;
+mod wire;
 
 pub use edges::{Edge, Edges};
 pub use peers::PopKeys;
 pub use service::{DiscoveryService, Sources};
+pub use wire::DiscoveryWire;
 
 #[cfg(test)]
 mod simulation;

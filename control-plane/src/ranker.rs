@@ -34,6 +34,9 @@ pub struct Pace {
     pub every: Duration,
     /// The least time between two, also with alarms: alarms in between are one.
     pub gap: Duration,
+    /// The same after an alarm: what one provider's outage lets many edges say within a second is
+    /// told to all edges a few times, not once each.
+    pub again: Duration,
 }
 
 impl Default for Pace {
@@ -41,6 +44,7 @@ impl Default for Pace {
         Self {
             every: Duration::from_secs(1),
             gap: Duration::from_millis(20),
+            again: Duration::from_millis(100),
         }
     }
 }
@@ -265,17 +269,16 @@ impl Ranker {
     pub async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut every = tokio::time::interval(self.pace.every);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last: Option<Instant> = None;
+        let mut not_before = Instant::now();
         loop {
             let due = tokio::select! {
                 () = stop.wait() => return,
                 _ = every.tick() => true,
                 () = self.alarm.notified() => false,
             };
-            if let Some(last) = last {
-                tokio::time::sleep_until(last + self.pace.gap).await;
-            }
-            last = Some(Instant::now());
+            tokio::time::sleep_until(not_before).await;
+            let gap = if due { self.pace.gap } else { self.pace.again };
+            not_before = Instant::now() + gap;
             let whole = self.whole.swap(false, Ordering::Relaxed) || due;
             let scope = if whole { Scope::All } else { Scope::Alarmed };
             let ranker = Arc::clone(&self);

@@ -2,6 +2,7 @@
 //! integers and nothing decays, so that merging in any order gives the same. Which unit a value
 //! has is the caller's concern.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// The ratio of two neighbouring buckets' bounds.
@@ -61,9 +62,8 @@ impl Sketch {
         // Both are ascending: one walk through both.
         let mut at = 0;
         for (index, more) in &other.counts {
-            while self.counts.get(at).is_some_and(|(here, _)| here < index) {
-                at += 1;
-            }
+            let rest = self.counts.get(at..).unwrap_or_default();
+            at += rest.partition_point(|(here, _)| here < index);
             match self.counts.get_mut(at) {
                 Some((here, count)) if here == index => {
                     let before = *count;
@@ -239,7 +239,11 @@ fn index_of(value: f64) -> u16 {
 
 /// The middle of a bucket: within 1 % of all that it holds.
 fn value_of(index: u16) -> f64 {
-    VALUE_MIN * GAMMA.powi(i32::from(index)) * 2.0 / (1.0 + GAMMA)
+    static VALUES: LazyLock<Vec<f64>> = LazyLock::new(|| {
+        let middle = |index| VALUE_MIN * GAMMA.powi(i32::from(index)) * 2.0 / (1.0 + GAMMA);
+        (0..=INDEX_MAX).map(middle).collect()
+    });
+    VALUES.get(usize::from(index)).copied().unwrap_or(VALUE_MAX)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::admin::{AdminService, Deps};
 use crate::console_http::Limited;
 use crate::ledger::service::LedgerService;
 use crate::payment::WebhookSecret;
-use crate::publish::{DiscoveryService, Sources};
+use crate::publish::{DiscoveryService, DiscoveryWire, Sources};
 use crate::rest::Rest;
 use crate::security::{AdminToken, Guard, ServerTls, incoming};
 use crate::telemetry::TelemetryService;
@@ -30,8 +30,6 @@ use tonic_health::server::HealthReporter;
 /// noticed within their sum.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_DEADLINE: Duration = Duration::from_secs(10);
-/// The largest catalogue update that is sent, in bytes.
-const UPDATE_BYTES_MAX: usize = 64 << 20;
 /// The largest telemetry report that is read: 2,000 windows with two sketches each.
 const REPORT_BYTES_MAX: usize = 16 << 20;
 /// Connections to the console at one time; more wait to be accepted.
@@ -140,8 +138,7 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         pop_keys: parts.pop_keys.clone(),
         clock: parts.clock.clone(),
     };
-    let discovery = DiscoveryServer::new(DiscoveryService::new(sources, tasks.clone()))
-        .max_encoding_message_size(UPDATE_BYTES_MAX);
+    let discovery = DiscoveryWire::new(DiscoveryService::new(sources, tasks.clone()));
     let telemetry =
         TelemetryServer::new(TelemetryService::new(parts.ranker.clone(), tasks.clone()))
             .max_decoding_message_size(REPORT_BYTES_MAX);

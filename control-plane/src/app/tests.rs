@@ -3,12 +3,12 @@ use crate::accounts::NewKey;
 use crate::ranker::Pace;
 use crate::registry::Author;
 use crate::testing::{self, Bench, catalog};
-use shared::id::{BootEpoch, NodeId, Version};
+use shared::id::{BootEpoch, EndpointId, NodeId, Version};
 use shared::key::KeyHash;
 use shared::manifest::Manifest;
 use shared::policy::KeyKind;
 use shared::proto::discovery as wire;
-use shared::window::Report;
+use shared::window::{Observation, Outcome, Report, Windows};
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -131,6 +131,7 @@ async fn alarming_evidence_is_ranked_and_pushed_at_once() {
     let pace = Pace {
         every: Duration::from_secs(3600),
         gap: Duration::from_millis(1),
+        ..Pace::default()
     };
     let bench = Bench::start_with(&["acme"], |config| config.pace = pace).await;
     let mut edge = bench.edge().await;
@@ -151,7 +152,18 @@ async fn alarming_evidence_is_ranked_and_pushed_at_once() {
     assert_eq!(sequences, [1, 2, 2]);
     let first = line.ranking().await;
     assert_eq!(first.base, None);
-    edge.report(&[report(3, true)]).await;
+    // What tells of no endpoint would change no table.
+    let mut windows = Windows::default();
+    let endpoint = EndpointId::from("lab/one@acme");
+    for _ in 0..3 {
+        windows.record(&endpoint, &Observation::of(Outcome::HardFail));
+    }
+    windows.opened(&endpoint);
+    let outage = Report {
+        windows: windows.take(),
+        ..report(3, true)
+    };
+    edge.report(&[outage]).await;
     let second = line.ranking().await;
     assert_eq!(second.base, first.version);
     assert!(second.version.unwrap().number > first.version.unwrap().number);

@@ -46,7 +46,12 @@ async fn a_report_counts_once() {
 #[tokio::test]
 async fn alarms_are_ranked_at_once_and_those_in_between_are_one() {
     let gap = Duration::from_millis(200);
-    let (ranker, _folder) = ranker(Pace { every: NEVER, gap }).await;
+    let pace = Pace {
+        every: NEVER,
+        gap,
+        again: gap,
+    };
+    let (ranker, _folder) = ranker(pace).await;
     let tasks = Tasks::new();
     let mut rankings = ranker.subscribe();
     tasks.spawn("ranker", Arc::clone(&ranker).run(tasks.stop_signal()));

@@ -156,7 +156,8 @@ impl Measured {
         self.took.sort_unstable();
         let ticks = self.versions.len() as u64;
         let seconds = settings.window.as_secs_f64();
-        let rank = histogram(metrics, "godwit_control_rank_seconds");
+        let rank = histogram(metrics, "godwit_control_rank_seconds", "");
+        let handed = histogram(metrics, "godwit_control_push_seconds", "class=\"fast\"");
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
         Report(json!({
             "edges": settings.edges,
@@ -178,6 +179,7 @@ impl Measured {
                 "per_edge_and_second": self.bytes as f64 / settings.edges.max(1) as f64 / seconds,
             },
             "tick_ms": rank,
+            "push_to_connection_ms": handed,
             "control_plane": {
                 "rss_mb": after.rss as f64 / 1e6,
                 "rss_peak_mb": after.rss_peak as f64 / 1e6,
@@ -221,18 +223,22 @@ fn ratio(whole: u64, parts: u64) -> f64 {
     whole as f64 / parts as f64
 }
 
-/// The mean of a histogram, and the bound below which 99 % of it lie, in milliseconds.
-fn histogram(metrics: &str, name: &str) -> Value {
+/// The mean of a histogram, and the bound below which 99 % of it lie, in milliseconds; of those
+/// with that label, if it is not empty.
+fn histogram(metrics: &str, name: &str, label: &str) -> Value {
     let value = |line: &str| -> Option<f64> { line.rsplit(' ').next()?.parse().ok() };
+    let mine = |line: &&str| line.contains(label);
     let of = |suffix: &str| {
         let start = format!("{name}{suffix}");
-        let line = metrics.lines().find(|line| line.starts_with(&start));
+        let line = metrics.lines().filter(mine);
+        let line = line.into_iter().find(|line| line.starts_with(&start));
         line.and_then(value).unwrap_or_default()
     };
     let (sum, count) = (of("_sum"), of("_count"));
-    let bucket = format!("{name}_bucket{{le=\"");
-    let within = metrics.lines().filter_map(|line| {
-        let (bound, _) = line.strip_prefix(&bucket)?.split_once('"')?;
+    let start = format!("{name}_bucket{{");
+    let within = metrics.lines().filter(mine).filter_map(|line| {
+        let (_, bound) = line.strip_prefix(&start)?.split_once("le=\"")?;
+        let (bound, _) = bound.split_once('"')?;
         Some((bound.parse::<f64>().ok()?, value(line)?))
     });
     let p99 = within
@@ -254,11 +260,17 @@ mod tests {
     fn a_histogram_is_read() {
         let text = "x_bucket{le=\"0.01\"} 90\nx_bucket{le=\"0.05\"} 99\nx_bucket{le=\"+Inf\"} 100\n\
                     x_sum 2\nx_count 100\n";
-        let read = histogram(text, "x");
+        let read = histogram(text, "x", "");
         assert_eq!(
             (&read["mean"], &read["p99_at_most"]),
             (&20.0.into(), &50.0.into())
         );
-        assert_eq!(histogram("", "x")["count"], 0.0);
+        assert_eq!(histogram("", "x", "")["count"], 0.0);
+        let text = "x_bucket{a=\"b\",le=\"0.1\"} 1\nx_sum{a=\"b\"} 3\nx_count{a=\"b\"} 4\n";
+        let read = histogram(text, "x", "a=\"b\"");
+        assert_eq!(
+            (&read["mean"], &read["count"]),
+            (&750.0.into(), &4.0.into())
+        );
     }
 }

@@ -78,7 +78,42 @@ impl ControlMessage {
     }
 }
 
+/// Before each message of a stream: not compressed, and how long it is.
+const FRAME_HEADER: usize = 5;
+/// Shared bytes up to here are copied: one short write costs less than two.
+const COPIED_MAX: usize = 4 * 1024;
+
+impl ControlMessage {
+    /// The message as a gRPC stream has it, in one or two pieces; large shared bytes are not copied.
+    /// None when it is longer than such a stream can say.
+    #[must_use]
+    pub fn into_frame(self) -> Option<(Bytes, Option<Bytes>)> {
+        let len = self.encoded_len();
+        let mut head = Vec::with_capacity(FRAME_HEADER + len.min(COPIED_MAX) + FRAME_HEADER);
+        head.put_u8(0);
+        head.put_u32(u32::try_from(len).ok()?);
+        match self.shared {
+            Some(shared) if shared.bytes.len() > COPIED_MAX => {
+                shared.begin(&mut head);
+                // Fields may stand in any order.
+                head.put_slice(&shared.own);
+                Some((head.into(), Some(shared.bytes)))
+            }
+            _ => {
+                self.encode_raw(&mut head);
+                Some((head.into(), None))
+            }
+        }
+    }
+}
+
 impl Shared {
+    /// What stands before its bytes.
+    fn begin(&self, buf: &mut impl BufMut) {
+        encode_key(self.member as u32, WireType::LengthDelimited, buf);
+        encode_varint(self.len() as u64, buf);
+    }
+
     fn len(&self) -> usize {
         self.bytes.len() + self.own.len()
     }
@@ -87,8 +122,7 @@ impl Shared {
 impl Message for ControlMessage {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         if let Some(shared) = &self.shared {
-            encode_key(shared.member as u32, WireType::LengthDelimited, buf);
-            encode_varint(shared.len() as u64, buf);
+            shared.begin(buf);
             buf.put_slice(&shared.bytes);
             buf.put_slice(&shared.own);
         } else if let Some(body) = &self.body {
@@ -171,6 +205,37 @@ mod tests {
             ControlMessage::decode(read.encode_to_vec().as_slice()).unwrap(),
             read
         );
+    }
+
+    #[test]
+    fn a_frame_is_the_message_with_its_length_and_large_bytes_are_not_copied() {
+        let own = RankingUpdate {
+            acknowledge: true,
+            ..RankingUpdate::default()
+        };
+        for rows in [1, 2000] {
+            let common = RankingUpdate {
+                rows: vec![row("some-model@some-provider"); rows],
+                ..RankingUpdate::default()
+            };
+            let bytes = Bytes::from(common.encode_to_vec());
+            let message = ControlMessage::of_shared(Member::Ranking, bytes.clone(), &own);
+            let (head, rest) = message.into_frame().unwrap();
+            assert_eq!(rest.is_some(), rows > 1);
+            if let Some(rest) = &rest {
+                assert_eq!(rest.as_ptr(), bytes.as_ptr(), "the same bytes");
+            }
+            let frame = [head, rest.unwrap_or_default()].concat();
+            let (header, body) = frame.split_at(FRAME_HEADER);
+            let len = u32::try_from(body.len()).unwrap().to_be_bytes();
+            assert_eq!(header, [&[0], len.as_slice()].concat());
+            let whole = RankingUpdate {
+                acknowledge: true,
+                ..common
+            };
+            let read = ControlMessage::decode(body).unwrap();
+            assert_eq!(read, Body::Ranking(whole).into());
+        }
     }
 
     #[test]
