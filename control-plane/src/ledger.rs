@@ -47,7 +47,7 @@ use std::time::Duration;
 
 pub use bill::{Bill, BillLine, Billed, Reconciled};
 pub use funds::{FEE_PPM_MAX, Movement, Terms};
-pub use lease::{Grant, LeaseRequest, ReleaseRequest};
+pub use lease::{Grant, LeaseRequest, Part, ReleaseRequest};
 pub use read::Totals;
 pub use ship::Batch;
 pub use verify::Verdict;
@@ -214,7 +214,16 @@ impl Ledger {
     }
 
     fn touch(&self, origin: &Origin, now: Moment) {
-        shared::task::lock(&self.contacts).insert(origin.clone(), now);
+        let mut contacts = shared::task::lock(&self.contacts);
+        contacts.insert(origin.clone(), now);
+        // Whoever tells of an earlier run is the newest one, which lives.
+        let run = |epoch| Origin {
+            epoch: shared::id::BootEpoch(epoch),
+            ..origin.clone()
+        };
+        if let Some((_, contact)) = contacts.range_mut(run(0)..=run(u64::MAX)).next_back() {
+            *contact = now;
+        }
     }
 }
 

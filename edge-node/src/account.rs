@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 use wal::log::LogError;
-use wal::{Book, LeaseBook, Log, OpenHold};
+use wal::{Book, LeaseBook, Log, OpenHold, Returning};
 
 /// Where the log is and whose it is.
 #[derive(Clone, Debug)]
@@ -314,7 +314,12 @@ fn open_log(dir: &Path, node: &NodeId, clock: &Clock) -> Result<(File, Found, Lo
     let epoch = BootEpoch(clock.unix_ms().max(found.highest.0.saturating_add(1)));
     let mut book = Book::new(node.clone(), epoch);
     book.inherited.clone_from(&found.inherited);
-    book.returning.clone_from(&found.returning);
+    // What earlier runs had is this run's once the ledger knows that it has taken over.
+    let of_this = |returning: &Returning| Returning {
+        epoch,
+        ..returning.clone()
+    };
+    book.returning = found.returning.iter().map(of_this).collect();
     for (purse, lease) in &found.leases {
         let ttl_ms = u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX);
         let left = lease.left;

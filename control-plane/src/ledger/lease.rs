@@ -8,7 +8,7 @@ use super::{Ledger, LedgerError, check_id, check_positive};
 use crate::sql::{amount, bigint, unsigned};
 use crate::store::Epoch;
 use shared::clock::Moment;
-use shared::id::NodeId;
+use shared::id::{BootEpoch, NodeId, OrgId};
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Origin;
@@ -52,7 +52,16 @@ pub struct ReleaseRequest {
     /// Made by the edge: the same release has the same id.
     pub release_id: String,
     /// How much.
-    pub amount: Amount,
+    pub part: Part,
+}
+
+/// Which part of a lease goes back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// So much, but nothing of what was granted under the lease id.
+    Amount(Amount, Option<String>),
+    /// What was granted under this lease id, which its holder never heard of.
+    Grant(String),
 }
 
 /// Money in a lease.
@@ -111,14 +120,18 @@ impl Ledger {
     }
 
     /// Takes unused lease back, once per release id. More than the lease holds is taken as all
-    /// that it holds: the rest was taken back before.
+    /// that it holds: the rest was taken back before. It counts as told also when that is nothing,
+    /// so that a late copy takes nothing of a later grant.
     ///
     /// # Errors
     /// When a value can't be accepted, this process no longer leads, or the database fails.
     pub async fn release(&self, fence: Epoch, request: &ReleaseRequest) -> Result<(), LedgerError> {
         check_id("organisation", request.purse.org.as_str())?;
         check_id("release id", &request.release_id)?;
-        check_positive("amount", request.amount)?;
+        match &request.part {
+            Part::Amount(amount, _) => check_positive("amount", *amount)?,
+            Part::Grant(lease_id) => check_id("lease id", lease_id)?,
+        }
         self.retried(|| self.release_once(fence, request)).await?;
         self.touch(&request.origin, self.clock.now());
         Ok(())
@@ -135,12 +148,40 @@ impl Ledger {
         if book.has(org, Kind::Release, &reference).await? {
             return Ok(());
         }
+        if let Some(newer) = book.heir(org, &request.origin).await? {
+            // A late copy: the heir tells of this return itself.
+            return Err(LedgerError::Replaced { newer });
+        }
         let mut part = Lease {
             purse: request.purse.clone(),
             origin: request.origin.clone(),
-            holds: request.amount,
+            holds: Amount::ZERO,
         };
-        part.holds = part.holds.min(book.balance(&part.account()).await?);
+        let (meant, apart) = match &request.part {
+            Part::Amount(amount, None) => (*amount, Amount::ZERO),
+            Part::Amount(amount, Some(lease_id)) => {
+                let (_, apart) = book.granted(&part, lease_id).await?;
+                (*amount, apart)
+            }
+            Part::Grant(lease_id) => {
+                let (run, granted) = book.granted(&part, lease_id).await?;
+                book.never_grant(&part, lease_id).await?;
+                // Granted after a later run had taken everything over: it still lies there.
+                let late = Lease {
+                    origin: Origin {
+                        epoch: run,
+                        ..part.origin.clone()
+                    },
+                    ..part.clone()
+                };
+                if book.balance(&late.account()).await? >= granted {
+                    part = late;
+                }
+                (granted, Amount::ZERO)
+            }
+        };
+        let holds = book.balance(&part.account()).await? - apart;
+        part.holds = meant.min(holds.at_least_zero());
         book.give_back(Kind::Release, &reference, &part).await?;
         book.commit().await
     }
@@ -182,7 +223,7 @@ impl Ledger {
                     purse: purse(row.try_get(0)?, &row.try_get::<String, _>(5)?)?,
                     origin: Origin {
                         node: NodeId::from(row.try_get::<String, _>(1)?),
-                        epoch: shared::id::BootEpoch(unsigned(row, 2)?),
+                        epoch: BootEpoch(unsigned(row, 2)?),
                     },
                     holds: amount(row, 3)?,
                 })
@@ -260,20 +301,82 @@ impl Book {
         };
         let same = row.try_get::<String, _>(0)? == request.purse.org.as_str()
             && row.try_get::<String, _>(6)? == window_text(&request.purse)
-            && row.try_get::<String, _>(1)? == request.origin.node.as_str()
-            && unsigned(&row, 2)? == request.origin.epoch.0;
-        if !same {
+            && row.try_get::<String, _>(1)? == request.origin.node.as_str();
+        // Which run said that it never heard of it does not matter.
+        let over = row.try_get::<i64, _>(5)? != 0;
+        if same && over {
+            return Ok(Some(Amount::ZERO));
+        }
+        if !same || unsigned(&row, 2)? != request.origin.epoch.0 {
             return Err(LedgerError::Invalid {
                 what: "lease id",
                 reason: "was used for another lease".to_owned(),
             });
         }
-        let reclaimed = row.try_get::<i64, _>(5)? != 0;
-        Ok(Some(if reclaimed {
-            Amount::ZERO
-        } else {
-            amount(&row, 3)?
-        }))
+        Ok(Some(amount(&row, 3)?))
+    }
+
+    /// What was granted under this id of the purse to the node, and to which of its runs; zero
+    /// when nothing was, or when it was taken back.
+    async fn granted(
+        &mut self,
+        of: &Lease,
+        lease_id: &str,
+    ) -> Result<(BootEpoch, Amount), LedgerError> {
+        let row = sqlx::query(
+            "SELECT epoch, nano, pico_rem FROM lease_grants
+             WHERE id = $1 AND org = $2 AND node = $3 AND limit_window = $4 AND reclaimed = 0",
+        )
+        .bind(lease_id)
+        .bind(of.purse.org.as_str())
+        .bind(of.origin.node.as_str())
+        .bind(window_text(&of.purse))
+        .fetch_optional(&mut **self.sql())
+        .await?;
+        let Some(row) = row else {
+            return Ok((of.origin.epoch, Amount::ZERO));
+        };
+        Ok((BootEpoch(unsigned(&row, 0)?), amount(&row, 1)?))
+    }
+
+    /// The run that has taken over what this one had of the organisation's money; none when none
+    /// has.
+    async fn heir(&mut self, org: &OrgId, of: &Origin) -> Result<Option<u64>, LedgerError> {
+        // A reference is "node/from/to/purse".
+        let from = format!("{}/{}/", of.node, of.epoch.0);
+        let row = sqlx::query(
+            "SELECT reference FROM postings
+             WHERE org = $1 AND kind = $2 AND substr(reference, 1, length($3)) = $3 LIMIT 1",
+        )
+        .bind(org.as_str())
+        .bind(Kind::Inherit.as_str())
+        .bind(from.as_str())
+        .fetch_optional(&mut **self.sql())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let reference: String = row.try_get(0)?;
+        let to = reference.get(from.len()..).unwrap_or_default();
+        let to = to.split('/').next().unwrap_or_default();
+        Ok(Some(to.parse().unwrap_or_default()))
+    }
+
+    /// A question that comes after its answer was given back gets nothing.
+    async fn never_grant(&mut self, of: &Lease, lease_id: &str) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed,
+                 limit_window) VALUES ($1, $2, $3, $4, 0, 0, 1, $5)
+             ON CONFLICT (id) DO UPDATE SET reclaimed = 1
+             WHERE lease_grants.org = excluded.org AND lease_grants.node = excluded.node
+                 AND lease_grants.limit_window = excluded.limit_window",
+        )
+        .bind(lease_id)
+        .bind(of.purse.org.as_str())
+        .bind(of.origin.node.as_str())
+        .bind(bigint(of.origin.epoch.0))
+        .bind(window_text(&of.purse))
+        .execute(&mut **self.sql())
+        .await?;
+        Ok(())
     }
 
     /// `most`: of a window, its limit.

@@ -111,6 +111,15 @@ impl Model {
         self.of(org).available -= amount;
     }
 
+    /// Something was heard of a run, and by that of the node's newest one that was ever heard of.
+    fn touch(&mut self, origin: &Origin, now: Moment) {
+        self.contacts.insert(origin.clone(), now);
+        let known = self.contacts.keys().filter(|run| run.node == origin.node);
+        if let Some(newest) = known.max().cloned() {
+            self.contacts.insert(newest, now);
+        }
+    }
+
     fn newest(&mut self, node: u8) -> Origin {
         self.run(node, 0)
     }
@@ -248,6 +257,9 @@ impl Bench {
         let holder = (org.clone(), request.origin.clone());
         let expected = match self.model.granted.get(&request.lease_id) {
             Some((same, granted)) if *same == holder => *granted,
+            Some(((of, run), Amount::ZERO)) if of == org && run.node == request.origin.node => {
+                Amount::ZERO
+            }
             Some(_) => {
                 assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
                 return;
@@ -270,8 +282,7 @@ impl Bench {
                 granted
             }
         };
-        let now = self.clock.now();
-        self.model.contacts.insert(request.origin, now);
+        self.model.touch(&request.origin, self.clock.now());
         assert_eq!(answer.unwrap().granted, expected);
     }
 
@@ -282,7 +293,7 @@ impl Bench {
             origin: origin.clone(),
             purse: org.clone().into(),
             release_id: id.clone(),
-            amount,
+            part: Part::Amount(amount, None),
         };
         let done = self.ledger.release(FENCE, &request).await;
         if amount == Amount::ZERO {
@@ -290,7 +301,7 @@ impl Bench {
             return;
         }
         done.unwrap();
-        self.model.contacts.insert(origin.clone(), self.clock.now());
+        self.model.touch(&origin, self.clock.now());
         if self.model.released.insert(format!("{org}/{node}/{id}")) {
             let lease = self.model.leases.get(&(org.clone(), origin.clone()));
             let back = amount.min(lease.copied().unwrap_or_default());
@@ -349,7 +360,7 @@ impl Bench {
         for org in [org(0), org(1)] {
             self.model.cover(&org);
         }
-        self.model.contacts.insert(origin.clone(), self.clock.now());
+        self.model.touch(&origin, self.clock.now());
         let sent = self.model.sent.get_mut(&origin).unwrap();
         sent.extend(fresh);
         assert_eq!(answer.unwrap(), u64::try_from(sent.len()).unwrap());

@@ -1,7 +1,7 @@
 //! The ledger on the wire. An edge speaks for its own node only; a control plane that does not
 //! lead sends it elsewhere.
 
-use super::{Batch, LeaseRequest, Ledger, LedgerError, ReleaseRequest};
+use super::{Batch, LeaseRequest, Ledger, LedgerError, Part, ReleaseRequest};
 use crate::security::guard::{EdgeDoor, must_be_own, node_of};
 use crate::sql::DatabaseError;
 use crate::store::Epoch;
@@ -82,7 +82,12 @@ impl wire::ledger_server::Ledger for LedgerService {
             origin: origin(&node, &message.node_id, message.boot_epoch)?,
             purse: purse(message.org, &message.window)?,
             release_id: message.release_id,
-            amount: pico("amount_pico", &message.amount_pico)?,
+            part: if message.lease_id.is_empty() {
+                let apart = Some(message.apart_lease_id).filter(|id| !id.is_empty());
+                Part::Amount(pico("amount_pico", &message.amount_pico)?, apart)
+            } else {
+                Part::Grant(message.lease_id)
+            },
         };
         let released = self.ledger.release(self.fence()?, &request).await;
         released.map_err(|error| status(&error))?;

@@ -174,7 +174,7 @@ async fn a_dollars_life(f: Fixture) {
         origin: run("n", 1),
         purse: f.org.clone().into(),
         release_id: "r1".to_owned(),
-        amount: usd(5),
+        part: Part::Amount(usd(5), None),
     };
     for _ in 0..2 {
         f.ledger.release(FENCE, &release).await.unwrap();
@@ -286,6 +286,45 @@ async fn a_restarted_run_takes_over_or_loses_its_lease(f: Fixture) {
     f.acquire("l4", run("n", 2), 1).await.unwrap();
     let late = f.acquire("l5", run("n", 1), 1).await;
     assert!(matches!(late, Err(LedgerError::Replaced { newer: 2 })));
+    f.sound().await;
+}
+
+async fn what_nobody_heard_of_comes_back_and_takes_nothing_else(f: Fixture) {
+    let release = |epoch, id: &str, part| ReleaseRequest {
+        origin: run("n", epoch),
+        purse: f.org.clone().into(),
+        release_id: id.to_owned(),
+        part,
+    };
+    let of = |id: &str| Part::Grant(id.to_owned());
+    f.acquire("l1", run("n", 1), 10).await.unwrap();
+    f.acquire("l2", run("n", 1), 1).await.unwrap();
+    // What was had before l2, and no more, whatever is claimed.
+    let before = release(1, "r1", Part::Amount(usd(50), Some("l2".to_owned())));
+    f.ledger.release(FENCE, &before).await.unwrap();
+    assert_eq!(f.totals().await.leased, usd(1));
+    let heir = Batch {
+        origin: run("n", 2),
+        inherited: vec![BootEpoch(1)],
+        records: Vec::new(),
+    };
+    f.ledger.ship(FENCE, &heir).await.unwrap();
+    let late = release(1, "r2", Part::Amount(usd(1), None));
+    let late = f.ledger.release(FENCE, &late).await;
+    assert!(matches!(late, Err(LedgerError::Replaced { newer: 2 })));
+    for _ in 0..2 {
+        let unheard = release(2, "r2", of("l2"));
+        f.ledger.release(FENCE, &unheard).await.unwrap();
+        assert_eq!(f.totals().await.available, usd(100));
+    }
+    // Given back before it was asked for: a copy of the question that was under way.
+    let early = release(2, "r3", of("l3"));
+    f.ledger.release(FENCE, &early).await.unwrap();
+    for run in [run("n", 1), run("n", 2)] {
+        let grant = f.acquire("l3", run, 10).await.unwrap();
+        assert_eq!(grant.granted, Amount::ZERO);
+    }
+    assert_eq!(f.totals().await.leased, Amount::ZERO);
     f.sound().await;
 }
 
@@ -446,6 +485,7 @@ on_both! {
     what_a_lease_does_not_cover_is_an_overrun,
     leases_of_many_edges_never_exceed_the_balance,
     a_restarted_run_takes_over_or_loses_its_lease,
+    what_nobody_heard_of_comes_back_and_takes_nothing_else,
     an_abandoned_lease_comes_back_once_and_its_grant_is_void,
     a_leader_that_was_replaced_writes_nothing,
     concurrent_callers_are_one_after_the_other,

@@ -112,7 +112,7 @@ async fn edges_together_lease_no_more_than_the_limit(f: Fixture) {
             window: Some(day.clone()),
         },
         release_id: "r1".to_owned(),
-        amount: usd(9),
+        part: Part::Amount(usd(9), None),
     };
     f.ledger.release(FENCE, &back).await.unwrap();
     f.ledger.release(FENCE, &back).await.unwrap();

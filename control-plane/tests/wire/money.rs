@@ -68,12 +68,12 @@ async fn everything_counts_once() {
     let refused = ledger.ship(ship(vec![broken])).await;
     assert_eq!(code(refused), Code::InvalidArgument);
     let release = wire::ReleaseLeaseRequest {
-        window: String::new(),
         node_id: "edge-1".to_owned(),
         boot_epoch: 1,
         org,
         release_id: "release-1".to_owned(),
         amount_pico: usd(1),
+        ..wire::ReleaseLeaseRequest::default()
     };
     for _ in 0..2 {
         body(ledger.release_lease(release.clone()).await);

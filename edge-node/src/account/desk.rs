@@ -76,6 +76,8 @@ pub(super) struct Ask {
     pub(super) least: Amount,
     /// When this id was first sent: the lease lasts from here.
     pub(super) sent: Moment,
+    /// It was sent before.
+    pub(super) again: bool,
 }
 
 /// What the ledger answered.
@@ -87,6 +89,17 @@ pub(super) struct Granted {
     pub(super) ttl: Duration,
     /// What the purse has outside of leases.
     pub(super) outside: Amount,
+}
+
+/// Money that was taken out of use.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Withdrawn {
+    /// Of what.
+    pub(super) purse: Purse,
+    /// How much; zero when only a question is without an answer.
+    pub(super) amount: Amount,
+    /// The lease id that the ledger was asked under and has not answered.
+    pub(super) asked: Option<String>,
 }
 
 /// The desk.
@@ -197,6 +210,7 @@ impl Leases {
         let target = entry.lease.target(time.now) - available;
         let least = entry.least.take().unwrap_or(Amount(1));
         let wanted = std::mem::take(&mut entry.wanted).max(target).max(least);
+        let again = entry.unanswered.is_some();
         let (lease_id, sent) = entry.unanswered.take().unwrap_or((fresh_id, time.now));
         entry.unanswered = Some((lease_id.clone(), sent));
         Ask {
@@ -204,6 +218,7 @@ impl Leases {
             wanted,
             least,
             sent,
+            again,
         }
     }
 
@@ -280,26 +295,55 @@ impl Leases {
         shown.collect()
     }
 
-    /// Takes out what has expired.
-    pub(super) fn expire(&self, time: Time) -> Vec<(Purse, Amount)> {
-        self.withdraw(|lease| lease.expired(time))
-    }
-
-    /// Takes out what nobody has used since `before`; all when it is none.
-    pub(super) fn withdraw_idle(&self, before: Option<Moment>) -> Vec<(Purse, Amount)> {
-        self.withdraw(|lease| before.is_none_or(|before| lease.idle(before)))
-    }
-
-    fn withdraw(&self, which: impl Fn(&Lease) -> bool) -> Vec<(Purse, Amount)> {
+    /// Takes out what has expired, also while the ledger is asked for more: that answer will not be
+    /// taken, because nobody can tell whether the ledger had taken the rest back before it.
+    pub(super) fn expire(&self, time: Time) -> Vec<Withdrawn> {
         let mut entries = lock(&self.purses);
         let mut taken = Vec::new();
         for (purse, entry) in entries.iter_mut() {
-            if entry.flight.is_some() || !which(&entry.lease) {
+            if !entry.lease.expired(time) {
                 continue;
             }
             let amount = entry.lease.withdraw();
             if amount > Amount::ZERO {
-                taken.push((purse.clone(), amount));
+                taken.push(Withdrawn {
+                    purse: purse.clone(),
+                    amount,
+                    asked: entry.unanswered.take().map(|(id, _)| id),
+                });
+            }
+        }
+        entries.retain(|_, entry| !entry.disposable());
+        taken
+    }
+
+    /// True when the answer to this question may be taken.
+    pub(super) fn expects(&self, purse: &Purse, ask: &Ask) -> bool {
+        let entries = lock(&self.purses);
+        let unanswered = entries
+            .get(purse)
+            .and_then(|entry| entry.unanswered.as_ref());
+        unanswered.is_some_and(|(id, _)| *id == ask.lease_id)
+    }
+
+    /// Takes out what nobody has used since `before`; all when it is none. What the ledger was
+    /// asked for without an answer is not asked for again.
+    pub(super) fn withdraw_idle(&self, before: Option<Moment>) -> Vec<Withdrawn> {
+        let mut entries = lock(&self.purses);
+        let mut taken = Vec::new();
+        for (purse, entry) in entries.iter_mut() {
+            let idle = before.is_none_or(|before| entry.lease.idle(before));
+            if entry.flight.is_some() || !idle {
+                continue;
+            }
+            let amount = entry.lease.withdraw();
+            let asked = entry.unanswered.take().map(|(id, _)| id);
+            if amount > Amount::ZERO || asked.is_some() {
+                taken.push(Withdrawn {
+                    purse: purse.clone(),
+                    amount,
+                    asked,
+                });
             }
         }
         entries.retain(|_, entry| !entry.disposable());

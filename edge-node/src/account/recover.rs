@@ -8,8 +8,8 @@ mod fill;
 use super::aside;
 use super::wal::reader::Records;
 use super::wal::{
-    Book, LeaseBook, MAGIC, Position, RECOVERED, Record, Returning, Scanned, check_magic, encode,
-    scan, segments, sync_dir,
+    Book, LeaseBook, MAGIC, Position, RECOVERED, Record, ReturnedPart, Returning, Scanned,
+    check_magic, encode, scan, segments, sync_dir,
 };
 use crate::metrics;
 use ::metrics::counter;
@@ -94,8 +94,8 @@ pub(super) fn recover(root: &Path, node: &NodeId, unix_ms: u64) -> io::Result<Fo
     for (epoch, left, _) in &books {
         found.inherited.insert(*epoch);
         if !consumed.contains(epoch) {
-            left.carry_into(&mut found.leases, unix_ms);
             found.returning.extend(left.returning.iter().cloned());
+            left.carry_into(&mut found, *epoch, unix_ms);
         }
     }
     Ok(found)
@@ -124,10 +124,22 @@ struct Left {
     contact_unix_ms: u64,
     leases: BTreeMap<Purse, LeaseBook>,
     returning: Vec<Returning>,
+    asked: BTreeMap<String, Purse>,
 }
 
 impl Left {
-    fn carry_into(&self, leases: &mut BTreeMap<Purse, Inherited>, unix_ms: u64) {
+    /// What is good still is the new run's; what is not goes back, as does what the ledger may have
+    /// given without the run's hearing of it.
+    fn carry_into(&self, found: &mut Found, epoch: BootEpoch, unix_ms: u64) {
+        for (lease_id, purse) in &self.asked {
+            found.returning.push(Returning {
+                release_id: super::topup::unheard(lease_id),
+                epoch,
+                purse: purse.clone(),
+                amount: Amount::ZERO,
+                part: ReturnedPart::Unheard(lease_id.clone()),
+            });
+        }
         let age_ms = unix_ms.saturating_sub(self.contact_unix_ms);
         let age = Duration::from_millis(age_ms);
         for (purse, lease) in &self.leases {
@@ -137,10 +149,17 @@ impl Left {
             }
             // A debt (more spent than granted) is carried whatever its age.
             if lease.left > Amount::ZERO && age_ms >= lease.ttl_ms {
+                found.returning.push(Returning {
+                    release_id: format!("expired-{}-{purse}", epoch.0),
+                    epoch,
+                    purse: purse.clone(),
+                    amount: lease.left,
+                    part: ReturnedPart::Any,
+                });
                 continue;
             }
             let ttl = Duration::from_millis(lease.ttl_ms);
-            let sum = leases.entry(purse.clone()).or_insert(Inherited {
+            let sum = found.leases.entry(purse.clone()).or_insert(Inherited {
                 left: Amount::ZERO,
                 ttl,
                 age,
@@ -210,6 +229,7 @@ fn close_epoch(dir: &Path, node: &NodeId, epoch: BootEpoch) -> io::Result<Closed
             contact_unix_ms: book.contact_unix_ms,
             leases: book.leases,
             returning: book.returning,
+            asked: book.asked,
         },
         inherited: book.inherited,
         damage,

@@ -5,7 +5,7 @@
 use super::Accounts;
 use super::desk::{Ask, Desk, Granted, Landed};
 use super::refuse::{self, billing_unavailable};
-use super::wal::{Record, Returning};
+use super::wal::{Book, Record, ReturnedPart, Returning};
 use crate::control::{ControlClient, Unanswered};
 use crate::failure::{Failure, Fault};
 use crate::metrics::shed;
@@ -25,6 +25,8 @@ use tokio::time::Instant;
 const RETURNING_MAX: usize = 10_000;
 /// The longest time to live that is believed.
 const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// No lease is over sooner after a contact: only after longer silence is it looked for.
+const LEASE_LASTS: Duration = Duration::from_secs(1);
 
 impl Accounts {
     /// Sets money aside, asking the ledger when there is too little.
@@ -85,26 +87,59 @@ impl Accounts {
     async fn top_up(&self, purse: &Purse) {
         let ask = self.desk.ask(purse, self.fresh_id("lease"), self.time());
         let answer = match &self.control {
-            Some(control) if self.take_over().await => self.acquire(control, purse, &ask).await,
+            Some(control) if self.may_ask(purse, &ask).await => {
+                self.acquire(control, purse, &ask).await
+            }
             Some(_) | None => Err(false),
         };
         let now = self.clock.now();
         match answer {
             Ok(granted) => {
                 self.contact(ask.sent);
+                if !self.desk.expects(purse, &ask) {
+                    // What was left here expired meanwhile, and all of it goes back.
+                    return self.desk.failed(purse, false, now);
+                }
+                let lease_id = ask.lease_id.clone();
                 if granted.amount > Amount::ZERO {
                     self.log.note(&Record::Grant {
-                        lease_id: ask.lease_id.clone(),
+                        lease_id,
                         purse: purse.clone(),
                         amount: granted.amount,
                         ttl_ms: u64::try_from(granted.ttl.as_millis()).unwrap_or(u64::MAX),
                         unix_ms: self.clock.unix_ms(),
                     });
+                } else if ask.again {
+                    // The question's first copy may still be under way, and get something.
+                    self.give_back_unheard(purse.clone(), Some(lease_id));
+                } else {
+                    self.log.note(&Record::Refused { lease_id });
                 }
                 self.desk.granted(purse, &ask, granted, now);
             }
-            Err(forget) => self.desk.failed(purse, forget, now),
+            Err(forget) => {
+                if forget {
+                    let lease_id = ask.lease_id;
+                    self.log.note(&Record::Refused { lease_id });
+                }
+                self.desk.failed(purse, forget, now);
+            }
         }
+    }
+
+    /// True when the ledger knows what this run has taken over, and all that it returned of this
+    /// purse: else it would take a return out of the new grant. And when the disk knows the
+    /// question: a grant whose answer dies with the node goes back.
+    async fn may_ask(&self, purse: &Purse, ask: &Ask) -> bool {
+        let returns = |book: &Book| book.returning.iter().any(|r| r.purse == *purse);
+        if !self.take_over().await || self.log.with_book(returns) && !self.tell_returns().await {
+            return false;
+        }
+        self.log.note(&Record::Ask {
+            lease_id: ask.lease_id.clone(),
+            purse: purse.clone(),
+        });
+        self.is_on_disk().await
     }
 
     /// The ledger's answer; an error says whether the question itself was refused.
@@ -137,10 +172,7 @@ impl Accounts {
 
     /// Looks for leases that have expired or that nobody uses, and brings returns to the ledger.
     pub(super) async fn sweep(&self) {
-        for (purse, amount) in self.desk.expire(self.time()) {
-            tracing::warn!(%purse, usd = %amount, "lease expired without contact");
-            self.log.note(&Record::Expire { purse, amount });
-        }
+        self.expire();
         if !self.taken_over.load(Ordering::Relaxed) {
             // The ledger would look for the money under this run and not find it.
             return;
@@ -153,29 +185,67 @@ impl Accounts {
         self.tell_returns().await;
     }
 
+    /// Takes expired leases out of use. The ledger has taken them back, or will be told: it may have
+    /// been away itself.
+    fn expire(&self) {
+        for withdrawn in self.desk.expire(self.time()) {
+            let (purse, amount) = (withdrawn.purse, withdrawn.amount);
+            tracing::warn!(%purse, usd = %amount, "lease expired without contact");
+            if self.log.with_book(|book| book.returning.len()) >= RETURNING_MAX {
+                self.log.note(&Record::Expire { purse, amount });
+                continue;
+            }
+            let asked = withdrawn.asked;
+            let part = asked
+                .clone()
+                .map_or(ReturnedPart::Any, ReturnedPart::Before);
+            self.give_back(self.fresh_id("expired"), purse.clone(), amount, part);
+            self.give_back_unheard(purse, asked);
+        }
+    }
+
+    /// What the ledger may have given under this lease id goes back.
+    fn give_back_unheard(&self, purse: Purse, asked: Option<String>) {
+        let Some(asked) = asked else { return };
+        let (id, part) = (unheard(&asked), ReturnedPart::Unheard(asked.clone()));
+        self.give_back(id, purse, Amount::ZERO, part);
+        self.log.note(&Record::Refused { lease_id: asked });
+    }
+
+    fn give_back(&self, release_id: String, purse: Purse, amount: Amount, part: ReturnedPart) {
+        self.log.note(&Record::Return(Returning {
+            release_id,
+            epoch: self.epoch,
+            purse,
+            amount,
+            part,
+        }));
+    }
+
     /// Takes leases out of use: those that nobody has used since `before`, or all.
     pub(super) fn send_back(&self, before: Option<Moment>) {
         if self.control.is_none() || self.log.with_book(|b| b.returning.len()) >= RETURNING_MAX {
             return;
         }
-        for (purse, amount) in self.desk.withdraw_idle(before) {
-            self.log.note(&Record::Return(Returning {
-                release_id: self.fresh_id("return"),
-                epoch: self.epoch,
-                purse,
-                amount,
-            }));
+        for withdrawn in self.desk.withdraw_idle(before) {
+            let (purse, amount) = (withdrawn.purse, withdrawn.amount);
+            if amount > Amount::ZERO {
+                let id = self.fresh_id("return");
+                self.give_back(id, purse.clone(), amount, ReturnedPart::Any);
+            }
+            self.give_back_unheard(purse, withdrawn.asked);
         }
     }
 
-    /// Tells the ledger of all returns that it has not confirmed. True when it knows all.
+    /// Tells the ledger of all returns that it has not confirmed, once it knows that this run has
+    /// taken over what it returns. True when it knows all.
     pub(super) async fn tell_returns(&self) -> bool {
         let Some(control) = &self.control else {
             return true;
         };
         let all = self.log.with_book(|book| book.returning.clone());
         // What the ledger takes back must be gone from here, whatever happens next.
-        if !all.is_empty() && !self.is_on_disk().await {
+        if !all.is_empty() && (!self.take_over().await || !self.is_on_disk().await) {
             return false;
         }
         for returning in all {
@@ -186,13 +256,14 @@ impl Accounts {
                 window: window_text(&returning.purse),
                 release_id: returning.release_id.clone(),
                 amount_pico: returning.amount.0.to_string(),
+                apart_lease_id: returning.part.before().to_owned(),
+                lease_id: returning.part.unheard().to_owned(),
             };
             let sent = self.clock.now();
             let call =
                 |channel| async move { LedgerClient::new(channel).release_lease(request).await };
             match control.ask(self.timers.ledger, call).await {
-                Ok(_) if returning.epoch == self.epoch => self.contact(sent),
-                Ok(_) => {}
+                Ok(_) => self.contact(sent),
                 Err(error @ Unanswered::Refused(_)) => {
                     // It won't be taken later either; the ledger's own expiry takes it back.
                     tracing::error!(purse = %returning.purse, %error, "lease not taken back");
@@ -215,8 +286,13 @@ impl Accounts {
         matches!(synced, Ok(Ok(()))) && !self.log.is_down()
     }
 
-    /// The ledger answered a question that was sent at `sent`: leases last from then.
+    /// The ledger answered a question that was sent at `sent`: leases last from then, but not those
+    /// that are over.
     pub(super) fn contact(&self, sent: Moment) {
+        let before = Moment(self.contact.load(Ordering::Relaxed));
+        if self.clock.now().since(before) >= LEASE_LASTS {
+            self.expire();
+        }
         self.contact.fetch_max(sent.0.max(1), Ordering::Relaxed);
         let every = self.timers.contact_logged.as_nanos();
         let last = self.contact_logged.load(Ordering::Relaxed);
@@ -238,6 +314,11 @@ impl Accounts {
         let random = hex(&fastrand::u128(..).to_be_bytes());
         format!("{what}-{}-{}-{random}", self.node, self.epoch.0)
     }
+}
+
+/// The release id of what may have been granted under a lease id.
+pub(super) fn unheard(lease_id: &str) -> String {
+    format!("unheard-{lease_id}")
 }
 
 /// A purse's window on the wire.

@@ -16,7 +16,7 @@ pub(super) mod log;
 pub(super) mod reader;
 
 pub use book::Asked;
-pub(super) use book::{Book, LeaseBook, OpenHold, Progress, Returning};
+pub(super) use book::{Book, LeaseBook, OpenHold, Progress, ReturnedPart, Returning};
 pub(super) use log::Log;
 pub(super) use reader::{Position, Reader};
 
@@ -59,7 +59,15 @@ pub(super) enum Record {
         ttl_ms: u64,
         unix_ms: u64,
     },
-    /// An expired lease: the ledger takes it back by itself.
+    /// The ledger is asked for money under this id.
+    Ask {
+        lease_id: String,
+        #[serde(rename = "org")]
+        purse: Purse,
+    },
+    /// It gave nothing under it.
+    Refused { lease_id: String },
+    /// An expired lease that there was no room to return: the ledger keeps it for this run.
     Expire {
         #[serde(rename = "org")]
         purse: Purse,

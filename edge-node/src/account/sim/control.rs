@@ -3,8 +3,8 @@
 //! it.
 
 use crate::account::desk::{Ask, Granted};
-use crate::account::wal::Returning;
-use control_plane::ledger::{Batch, LeaseRequest, Ledger, LedgerError, ReleaseRequest};
+use crate::account::wal::{ReturnedPart, Returning};
+use control_plane::ledger::{Batch, LeaseRequest, Ledger, LedgerError, Part, ReleaseRequest};
 use control_plane::sql::{Database, Source};
 use control_plane::store::Epoch;
 use shared::clock::Clock;
@@ -190,7 +190,11 @@ async fn answer(
                 origin: origin(returning.epoch),
                 purse: returning.purse.clone(),
                 release_id: returning.release_id.clone(),
-                amount: returning.amount,
+                part: match &returning.part {
+                    ReturnedPart::Any => Part::Amount(returning.amount, None),
+                    ReturnedPart::Before(id) => Part::Amount(returning.amount, Some(id.clone())),
+                    ReturnedPart::Unheard(id) => Part::Grant(id.clone()),
+                },
             };
             ledger.release(fence, &request).await?;
             Ok(Answer::Released)
@@ -221,6 +225,23 @@ pub(super) async fn postings(database: &Database, org: &OrgId, kind: &str) -> i6
     .await
     .unwrap();
     row.0
+}
+
+/// Every posting's lines, for who traces a failed run.
+pub(super) async fn books(database: &Database) -> String {
+    let rows: Vec<(String, i64, String, String, String, i64)> = sqlx::query_as(
+        "SELECT p.org, p.number, p.kind, p.reference, l.account,
+             CAST(l.nano * 1000 + l.pico_rem AS BIGINT)
+         FROM postings p JOIN posting_lines l ON l.org = p.org AND l.number = p.number
+         ORDER BY p.org, p.number, l.line",
+    )
+    .fetch_all(database.readers())
+    .await
+    .unwrap();
+    let line = |(org, number, kind, reference, account, pico): &_| {
+        format!("{org} {number} {kind} {reference}: {account} {pico}\n")
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Every usage record: generation, outcome, cost, held.

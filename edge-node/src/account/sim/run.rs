@@ -2,11 +2,12 @@
 //! what the tasks of [`super::super::Accounts`] do between them, one step at a time.
 
 use super::control::{Answer, Call};
-use crate::account::desk::{Desk, Leases};
+use crate::account::desk::{Ask, Desk, Leases};
 use crate::account::lease::Time;
 use crate::account::recover::{OldEpoch, remove_epoch};
+use crate::account::topup::unheard;
 use crate::account::wal::reader::{Batch, BatchLimit};
-use crate::account::wal::{Book, Log, OpenHold, Progress, Reader, Record, Returning};
+use crate::account::wal::{Book, Log, OpenHold, Progress, Reader, Record, ReturnedPart, Returning};
 use crate::account::{Receipt, open_log};
 use shared::clock::{Clock, Moment};
 use shared::id::{BootEpoch, NodeId, OrgId, Version};
@@ -169,11 +170,7 @@ impl Run {
 
     /// One look of the sweep: what has expired goes, what is idle goes back.
     pub(super) fn sweep(&mut self, idle: bool, now: Moment) {
-        let mut expired = self.desk.expire(self.time(now));
-        expired.sort();
-        for (purse, amount) in expired {
-            self.log.note(&Record::Expire { purse, amount });
-        }
+        self.expire(now);
         if !self.taken_over {
             return;
         }
@@ -184,26 +181,53 @@ impl Run {
         }
     }
 
+    fn expire(&mut self, now: Moment) {
+        let mut expired = self.desk.expire(self.time(now));
+        expired.sort();
+        for withdrawn in expired {
+            let release_id = self.fresh_id("expired");
+            let (purse, asked) = (withdrawn.purse, withdrawn.asked);
+            let part = asked
+                .clone()
+                .map_or(ReturnedPart::Any, ReturnedPart::Before);
+            self.give_back(release_id, purse.clone(), withdrawn.amount, part);
+            self.give_back_unheard(purse, asked);
+        }
+    }
+
+    fn give_back_unheard(&self, purse: Purse, asked: Option<String>) {
+        let Some(asked) = asked else { return };
+        let part = ReturnedPart::Unheard(asked.clone());
+        self.give_back(unheard(&asked), purse, Amount::ZERO, part);
+        self.log.note(&Record::Refused { lease_id: asked });
+    }
+
+    fn give_back(&self, release_id: String, purse: Purse, amount: Amount, part: ReturnedPart) {
+        self.log.note(&Record::Return(Returning {
+            release_id,
+            epoch: self.epoch,
+            purse,
+            amount,
+            part,
+        }));
+    }
+
     fn send_back(&mut self, before: Option<Moment>) {
         let mut idle = self.desk.withdraw_idle(before);
         idle.sort();
-        for (purse, amount) in idle {
-            let release_id = self.fresh_id("return");
-            self.log.note(&Record::Return(Returning {
-                release_id,
-                epoch: self.epoch,
-                purse,
-                amount,
-            }));
+        for withdrawn in idle {
+            let (purse, amount) = (withdrawn.purse, withdrawn.amount);
+            if amount > Amount::ZERO {
+                let release_id = self.fresh_id("return");
+                self.give_back(release_id, purse.clone(), amount, ReturnedPart::Any);
+            }
+            self.give_back_unheard(purse, withdrawn.asked);
         }
     }
 
     /// What the shipper says next; none when there is nothing.
     pub(super) fn next_ship(&mut self) -> Option<Call> {
         if !self.taken_over {
-            if let Some(first) = self.log.with_book(|book| book.returning.first().cloned()) {
-                return self.is_on_disk().then_some(Call::Release(first));
-            }
             let inherited = self
                 .log
                 .with_book(|book| book.inherited.iter().copied().collect());
@@ -225,6 +249,19 @@ impl Run {
         let batch = self.current.read(self.log.durable(), BATCH).unwrap();
         assert_eq!(batch.gap, None, "a gap in this run");
         (!batch.records.is_empty()).then(|| self.ship(self.epoch, Vec::new(), batch))
+    }
+
+    /// True when nothing keeps the ledger from being asked for more of this purse.
+    pub(super) fn may_ask(&mut self, purse: &Purse, ask: &Ask) -> bool {
+        let returns = |book: &Book| book.returning.iter().any(|r| r.purse == *purse);
+        if !self.taken_over || self.log.with_book(returns) {
+            return false;
+        }
+        self.log.note(&Record::Ask {
+            lease_id: ask.lease_id.clone(),
+            purse: purse.clone(),
+        });
+        self.is_on_disk()
     }
 
     /// What the sweep tells the ledger next.
@@ -261,25 +298,33 @@ impl Run {
         match (call, answer) {
             (Call::Acquire { purse, ask }, Answer::Granted(granted)) => {
                 self.contact(ask.sent, now);
+                if !self.desk.expects(purse, ask) {
+                    return self.desk.failed(purse, false, now.moment);
+                }
+                let lease_id = ask.lease_id.clone();
                 if granted.amount > Amount::ZERO {
                     self.log.note(&Record::Grant {
-                        lease_id: ask.lease_id.clone(),
+                        lease_id,
                         purse: purse.clone(),
                         amount: granted.amount,
                         ttl_ms: u64::try_from(granted.ttl.as_millis()).unwrap(),
                         unix_ms: now.unix_ms,
                     });
+                } else if ask.again {
+                    self.give_back_unheard(purse.clone(), Some(lease_id));
+                } else {
+                    self.log.note(&Record::Refused { lease_id });
                 }
                 self.desk.granted(purse, ask, granted, now.moment);
             }
-            (Call::Acquire { purse, .. }, Answer::Refused) => {
+            (Call::Acquire { purse, ask }, Answer::Refused) => {
+                let lease_id = ask.lease_id.clone();
+                self.log.note(&Record::Refused { lease_id });
                 self.desk.failed(purse, true, now.moment);
             }
             (Call::Acquire { purse, .. }, _) => self.desk.failed(purse, false, now.moment),
             (Call::Release(returning), Answer::Released | Answer::Refused) => {
-                if returning.epoch == self.epoch {
-                    self.contact(sent, now);
-                }
+                self.contact(sent, now);
                 let release_id = returning.release_id.clone();
                 self.log.note(&Record::Returned { release_id });
             }
@@ -304,6 +349,7 @@ impl Run {
     }
 
     fn contact(&mut self, sent: Moment, now: Now) {
+        self.expire(now.moment);
         self.contact = self.contact.max(sent.0.max(1));
         if self.contact_logged == 0 || sent.0.saturating_sub(self.contact_logged) >= CONTACT_LOGGED
         {

@@ -36,6 +36,9 @@ pub(in crate::account) struct Book {
     pub(in crate::account) leases: BTreeMap<Purse, LeaseBook>,
     /// Money on its way back to the ledger.
     pub(in crate::account) returning: Vec<Returning>,
+    /// What the ledger was asked for and may have given: by lease id, of which purse.
+    #[serde(default)]
+    pub(in crate::account) asked: BTreeMap<String, Purse>,
     /// Holds that have not ended.
     pub(in crate::account) open: HashMap<GenerationId, OpenEntry>,
 }
@@ -61,6 +64,40 @@ pub(in crate::account) struct Returning {
     pub(in crate::account) purse: Purse,
     /// How much.
     pub(in crate::account) amount: Amount,
+    /// Which part of the lease, when it is not just any.
+    #[serde(default)]
+    pub(in crate::account) part: ReturnedPart,
+}
+
+/// Which money goes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::account) enum ReturnedPart {
+    /// What the run has.
+    #[default]
+    Any,
+    /// What it had before the ledger was asked under this lease id.
+    Before(String),
+    /// What the ledger gave under this lease id, if it did: nobody heard of it.
+    Unheard(String),
+}
+
+impl ReturnedPart {
+    /// The lease id whose money is not meant; empty when there is none.
+    pub(in crate::account) fn before(&self) -> &str {
+        match self {
+            Self::Before(lease_id) => lease_id,
+            Self::Any | Self::Unheard(_) => "",
+        }
+    }
+
+    /// The lease id whose money alone is meant; empty when there is none.
+    pub(in crate::account) fn unheard(&self) -> &str {
+        match self {
+            Self::Unheard(lease_id) => lease_id,
+            Self::Any | Self::Before(_) => "",
+        }
+    }
 }
 
 /// A hold that has not ended, with the last mark.
@@ -133,6 +170,7 @@ impl Book {
             contact_unix_ms: 0,
             leases: BTreeMap::new(),
             returning: Vec::new(),
+            asked: BTreeMap::new(),
             open: HashMap::new(),
         }
     }
@@ -141,13 +179,20 @@ impl Book {
     pub(in crate::account) fn apply(&mut self, record: &Record) {
         match record {
             Record::Checkpoint(book) => self.clone_from(book),
+            Record::Ask { lease_id, purse } => {
+                self.asked.insert(lease_id.clone(), purse.clone());
+            }
+            Record::Refused { lease_id } => {
+                self.asked.remove(lease_id);
+            }
             Record::Grant {
+                lease_id,
                 purse,
                 amount,
                 ttl_ms,
                 unix_ms,
-                ..
             } => {
+                self.asked.remove(lease_id);
                 let lease = self.leases.entry(purse.clone()).or_default();
                 lease.left += *amount;
                 lease.ttl_ms = *ttl_ms;

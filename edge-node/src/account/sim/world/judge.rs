@@ -1,6 +1,6 @@
 //! What must be true: while it runs, and when all is well again.
 
-use super::super::control::{postings, records};
+use super::super::control::{books, postings, records};
 use super::*;
 
 impl World {
@@ -67,6 +67,16 @@ impl World {
                 break;
             }
         }
+        // Nobody uses any of it: all is back, but for what a run was granted after it was dead.
+        self.control.sweep().await;
+        self.pass(20 * MINUTE).await;
+        self.control.sweep().await;
+        let (_, ledger) = self.control.ledger().await;
+        for (org, has) in ledger.totals().await.unwrap() {
+            if has.leased > Amount::ZERO {
+                self.wrong(format!("{org}'s {} lie with nobody", has.leased.0));
+            }
+        }
         for number in 0..NODES {
             let run = self.nodes[number].run.as_ref();
             if let Some(loud) = run.filter(|run| !run.is_quiet()) {
@@ -75,7 +85,9 @@ impl World {
             }
             self.nodes[number].run = None;
         }
-        // What a dead run was granted and never heard of comes back by itself.
+        // What a dead run was granted and never heard of comes back by itself, also when the ledger's
+        // own process knows of it only from its first sweep on.
+        self.control.sweep().await;
         self.pass(200 * MINUTE).await;
         self.control.sweep().await;
     }
@@ -167,6 +179,10 @@ impl World {
             if has.overrun > self.excused {
                 self.wrong(format!("{org}: {has:?}, excused are {:?}", self.excused));
             }
+        }
+        if self.problem.is_some() {
+            let books = books(&self.control.database).await;
+            self.say(&books);
         }
     }
 }

@@ -29,6 +29,7 @@ impl World {
             return;
         };
         let epoch = run.epoch;
+        let may = self.may_send(number, &call);
         self.ids += 1;
         let id = self.ids;
         let sent = self.time_of(number).moment;
@@ -52,8 +53,6 @@ impl World {
         } else {
             1
         };
-        // A lease is asked for only by who has taken over what was there.
-        let may = line != Line::TopUp || self.has_taken_over(number);
         for _ in 0..copies {
             if !may || self.nodes[number].cut_off || self.is_lost() {
                 continue;
@@ -64,9 +63,12 @@ impl World {
         }
     }
 
-    fn has_taken_over(&self, number: usize) -> bool {
-        let run = self.nodes[number].run.as_ref();
-        run.is_some_and(|run| run.taken_over)
+    /// A lease is asked for only by who has taken over what was there and returned what it must.
+    fn may_send(&mut self, number: usize, call: &Call) -> bool {
+        match (call, &mut self.nodes[number].run) {
+            (Call::Acquire { purse, ask }, Some(run)) => run.may_ask(purse, ask),
+            _ => true,
+        }
     }
 
     pub(super) async fn happens(&mut self, event: Event) {
