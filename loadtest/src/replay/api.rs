@@ -106,7 +106,7 @@ impl Api {
             return Some("it has one choice");
         }
         let choice = expected.choices.values().next()?;
-        if choice.images > 0 && self != Self::Responses {
+        if !choice.images.is_empty() && self != Self::Responses {
             return Some("it has no pictures in answers");
         }
         let wordless = self == Self::Completions && !choice.calls.is_empty();

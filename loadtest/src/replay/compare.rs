@@ -39,6 +39,9 @@ pub(super) fn expected(case: &Case, api: Api, recorded: &Reading) -> Reading {
         // Anthropic's usage does not tell thinking apart.
         want.reasoning = None;
     }
+    if matches!(api, Api::Messages | Api::Responses) {
+        (want.prompt_sound, want.sound, want.pictures) = (None, None, None);
+    }
     if let (Some(cached), Some(prompt)) = (want.cached, want.prompt) {
         want.cached = Some(cached.min(prompt));
     }
@@ -109,12 +112,12 @@ fn vectors(expected: &Reading, seen: &Reading, why: &mut Vec<String>) {
 }
 
 /// What an API has words for: only chat has sound, the others say its words; Anthropic's and the
-/// text API say a refusal as text, the text API has
-/// no reasoning, Responses does not tell "stop" from "tool_calls", and neither Anthropic's nor
+/// text API say a refusal as text, the text API has no reasoning, Responses does not tell "stop" from "tool_calls", and neither Anthropic's nor
 /// Responses has a word for an answer that its provider gave up.
 fn said_in(api: Api, choice: &Choice) -> Choice {
     let mut said = choice.clone();
     if api != Api::Chat {
+        said.sound.clear();
         said.text.push_str(&std::mem::take(&mut said.spoken));
     }
     if matches!(api, Api::Messages | Api::Completions) {
@@ -170,8 +173,16 @@ fn compare_choice(index: u64, want: &Choice, seen: &Choice, cut: bool, why: &mut
         ));
     }
     if want.images != seen.images {
-        let (want, seen) = (want.images, seen.images);
-        why.push(format!("choice {index}: {seen} pictures instead of {want}"));
+        let (want, seen) = (want.images.len(), seen.images.len());
+        why.push(format!(
+            "choice {index}: {seen} pictures instead of {want}, or others"
+        ));
+    }
+    if want.sound != seen.sound {
+        let (want, seen) = (want.sound.len(), seen.sound.len());
+        why.push(format!(
+            "choice {index}: {seen} bytes of sound instead of {want}, or others"
+        ));
     }
     let names = |calls: &[Call]| -> Vec<String> { calls.iter().map(|c| c.name.clone()).collect() };
     if names(&want.calls) != names(&seen.calls) {
@@ -213,6 +224,8 @@ fn same_arguments(want: &str, seen: &str) -> bool {
 
 fn usage(expected: &Reading, seen: &Reading, api: Api, why: &mut Vec<String>) {
     let want = expected.usage;
+    // What is not told is nought.
+    let or_none = |count: Option<u64>| count.or(Some(0));
     for (name, want, seen) in [
         ("prompt_tokens", want.prompt, seen.usage.prompt),
         ("completion_tokens", want.completion, seen.usage.completion),
@@ -221,6 +234,23 @@ fn usage(expected: &Reading, seen: &Reading, api: Api, why: &mut Vec<String>) {
             "reasoning_tokens",
             want.reasoning,
             seen.usage.reasoning.or(Some(0)),
+        ),
+        (
+            "cache_write_tokens",
+            want.written,
+            or_none(seen.usage.written),
+        ),
+        (
+            "prompt audio_tokens",
+            want.prompt_sound,
+            or_none(seen.usage.prompt_sound),
+        ),
+        ("audio_tokens", want.sound, or_none(seen.usage.sound)),
+        ("image_tokens", want.pictures, or_none(seen.usage.pictures)),
+        (
+            "web_search_requests",
+            want.searches,
+            or_none(seen.usage.searches),
         ),
     ] {
         if want.is_some() && want != seen {

@@ -52,8 +52,10 @@ pub struct Choice {
     pub spoken: String,
     /// What proves or hides reasoning, whole: signatures and encrypted blocks, sorted.
     pub proofs: Vec<String>,
-    /// How many pictures.
-    pub images: usize,
+    /// Pictures: where each is, or what of it.
+    pub images: Vec<String>,
+    /// What is heard, in base64.
+    pub sound: String,
     /// Where its sources are, sorted; the name of one that has no address.
     pub citations: Vec<String>,
     /// How many tokens have probabilities.
@@ -86,6 +88,16 @@ pub struct Tokens {
     pub completion: Option<u64>,
     /// Of these: reasoning.
     pub reasoning: Option<u64>,
+    /// Of the prompt: written into a cache.
+    pub written: Option<u64>,
+    /// Of the prompt: sound.
+    pub prompt_sound: Option<u64>,
+    /// Of the answer: sound.
+    pub sound: Option<u64>,
+    /// Of the answer: pictures.
+    pub pictures: Option<u64>,
+    /// Searches of the web by the provider.
+    pub searches: Option<u64>,
 }
 
 /// Reads a recording.
@@ -130,6 +142,26 @@ pub(super) fn settle(choice: &mut Choice) {
         set.sort();
     }
     choice.citations.dedup();
+    choice.images.retain(|picture| !picture.is_empty());
+}
+
+/// Counts that stand beside the totals, where OpenAI and OpenRouter put them.
+fn classes(usage: &Value, into: &mut Tokens) {
+    let at = |path: &str| number(usage.pointer(path));
+    let (prompt, completion) = ("/prompt_tokens_details", "/completion_tokens_details");
+    let of = |list: &str, name: &str| at(&format!("{list}/{name}"));
+    keep(&mut into.written, of(prompt, "cache_write_tokens"));
+    keep(&mut into.prompt_sound, of(prompt, "audio_tokens"));
+    keep(&mut into.sound, of(completion, "audio_tokens"));
+    keep(&mut into.pictures, of(completion, "image_tokens"));
+    let searches = of("/server_tool_use_details", "web_search_requests");
+    keep(&mut into.searches, searches);
+}
+
+/// A picture's base64, or its link.
+fn picture(url: &str) -> String {
+    let inline = url.split_once(";base64,").map(|(_, data)| data);
+    inline.unwrap_or(url).to_owned()
 }
 
 fn parse(text: &str) -> Value {

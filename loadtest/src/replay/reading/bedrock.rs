@@ -24,7 +24,10 @@ pub(super) fn json(body: &Value) -> Reading {
             let proof = string(block.pointer(path));
             choice.proofs.push(proof.to_owned());
         }
-        choice.images += usize::from(block.get("image").is_some());
+        if block.get("image").is_some() {
+            let bytes = string(block.pointer("/image/source/bytes"));
+            choice.images.push(bytes.to_owned());
+        }
         if let Some(call) = block.get("toolUse") {
             let mut call = opened(call, choice.calls.len() as u64);
             let input = block.pointer("/toolUse/input").map(Value::to_string);
@@ -69,8 +72,8 @@ pub(super) fn stream(body: &[u8]) -> Reading {
                     let proof = string(event.pointer(path));
                     choice.proofs.push(proof.to_owned());
                 }
-                let pictured = event.pointer("/delta/image/source/bytes").is_some();
-                choice.images += usize::from(pictured);
+                let picture = string(event.pointer("/delta/image/source/bytes"));
+                choice.images.push(picture.to_owned());
                 let piece = string(event.pointer("/delta/toolUse/input"));
                 if let Some(call) = choice.calls.iter_mut().find(|call| call.index == place) {
                     call.arguments.push_str(piece);
@@ -135,6 +138,7 @@ fn usage(usage: Option<&Value>, into: &mut Tokens) {
     into.prompt = at("inputTokens").map(|input| input + beside);
     into.cached = at("cacheReadInputTokens");
     into.completion = at("outputTokens");
+    into.written = at("cacheWriteInputTokens");
 }
 
 /// One message of the event stream: lengths and checksums before, a checksum behind.

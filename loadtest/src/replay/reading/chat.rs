@@ -1,6 +1,6 @@
 //! Chat answers, whole and in chunks: OpenAI's, and those of the many hosts that look like them.
 
-use super::{Call, Choice, Reading, Tokens, keep, list, number, present, string};
+use super::{Call, Choice, Reading, Tokens, classes, keep, list, number, picture, present, string};
 use serde_json::Value;
 
 /// Reads a `chat.completion`.
@@ -83,7 +83,11 @@ fn part(part: &Value, into: &mut Choice) {
     into.refusal.push_str(string(part.get("refusal")));
     into.spoken
         .push_str(string(part.pointer("/audio/transcript")));
-    into.images += list(part.get("images")).len();
+    into.sound.push_str(string(part.pointer("/audio/data")));
+    for image in list(part.get("images")) {
+        let url = string(image.pointer("/image_url/url"));
+        into.images.push(picture(url));
+    }
     for annotation in list(part.get("annotations")) {
         let url = string(annotation.pointer("/url_citation/url"));
         into.citations.push(url.to_owned());
@@ -150,6 +154,8 @@ fn usage(body: &Value, into: &mut Tokens) {
         &mut into.reasoning,
         at("/completion_tokens_details/reasoning_tokens"),
     );
+    keep(&mut into.searches, at("/num_search_queries"));
+    classes(usage, into);
 }
 
 fn finish(word: Option<&Value>) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Text completions as the edge gives them out, whole and in chunks.
 
-use super::{Reading, keep, list, number, parse, present, string};
+use super::{Reading, classes, keep, list, number, parse, present, string};
 use serde_json::Value;
 
 pub(in crate::replay) fn json(body: &Value) -> Reading {
@@ -49,4 +49,8 @@ fn take(body: &Value, reading: &mut Reading) {
     keep(&mut reading.usage.cached, cached);
     let reasoning = at("/usage/completion_tokens_details/reasoning_tokens");
     keep(&mut reading.usage.reasoning, reasoning);
+    classes(
+        body.get("usage").unwrap_or(&Value::Null),
+        &mut reading.usage,
+    );
 }

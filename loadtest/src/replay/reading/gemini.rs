@@ -62,6 +62,18 @@ fn answer(body: &Value, reading: &mut Reading) {
     tokens.completion = sum(at("candidatesTokenCount"), thoughts).or(tokens.completion);
     tokens.reasoning = thoughts.or(tokens.reasoning);
     tokens.cached = at("cachedContentTokenCount").or(tokens.cached);
+    let of = |list_name: &str, modality: (&str, u64)| {
+        let all = list(usage.get(list_name)).iter();
+        let (word, place) = modality;
+        let mut all = all.filter(|it| {
+            it.get("modality") == Some(&word.into()) || number(it.get("modality")) == Some(place)
+        });
+        all.next().and_then(|it| number(it.get("tokenCount")))
+    };
+    let (sound, pictures) = (("AUDIO", 4), ("IMAGE", 2));
+    tokens.prompt_sound = of("promptTokensDetails", sound).or(tokens.prompt_sound);
+    tokens.sound = of("candidatesTokensDetails", sound).or(tokens.sound);
+    tokens.pictures = of("candidatesTokensDetails", pictures).or(tokens.pictures);
 }
 
 fn take(part: &Value, choice: &mut Choice) {
@@ -74,7 +86,14 @@ fn take(part: &Value, choice: &mut Choice) {
     let signature = string(part.get("thoughtSignature"));
     choice.proofs.push(signature.to_owned());
     let kind = string(part.pointer("/inlineData/mimeType"));
-    choice.images += usize::from(kind.starts_with("image/"));
+    let data = string(part.pointer("/inlineData/data"));
+    if kind.starts_with("audio/") {
+        choice.sound.push_str(data);
+    }
+    // A picture that is a thought is a draft.
+    if kind.starts_with("image/") && part.get("thought") != Some(&true.into()) {
+        choice.images.push(data.to_owned());
+    }
     if let Some(call) = part.get("functionCall") {
         let arguments = call.get("args").map(Value::to_string);
         choice.calls.push(Call {

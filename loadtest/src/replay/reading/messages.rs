@@ -29,6 +29,7 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
                     .proofs
                     .push(string(block.get("signature")).to_owned());
             }
+            "image" => choice.images.push(image(block)),
             "redacted_thinking" => choice.proofs.push(string(block.get("data")).to_owned()),
             "tool_use" => choice.calls.push(Call {
                 index: choice.calls.len() as u64,
@@ -104,6 +105,11 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
     reading
 }
 
+fn image(block: &Value) -> String {
+    let source = |name: &str| block.get("source").and_then(|source| source.get(name));
+    string(source("data").or_else(|| source("url"))).to_owned()
+}
+
 /// A source on the web, or a document or result that the client gave.
 fn cite(citation: &Value, into: &mut Choice) {
     for name in ["url", "source", "document_title"] {
@@ -119,6 +125,7 @@ struct Counts {
     cache_write: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
+    searches: Option<u64>,
 }
 
 impl Counts {
@@ -133,6 +140,10 @@ impl Counts {
             &mut self.thinking,
             at("/output_tokens_details/thinking_tokens"),
         );
+        replace(
+            &mut self.searches,
+            at("/server_tool_use/web_search_requests"),
+        );
     }
 
     fn tokens(&self) -> Tokens {
@@ -142,6 +153,9 @@ impl Counts {
             cached: self.cache_read,
             completion: self.output,
             reasoning: self.thinking,
+            written: self.cache_write,
+            searches: self.searches,
+            ..Tokens::default()
         }
     }
 }

@@ -1,7 +1,7 @@
 //! OpenAI's Responses, whole and as events. A stream is read from its deltas, not from the object
 //! that repeats all at its end.
 
-use super::{Call, Choice, Reading, Tokens, list, number, parse, present, string};
+use super::{Call, Choice, Reading, Tokens, list, number, parse, picture, present, string};
 use serde_json::Value;
 
 /// Reads a response object.
@@ -24,7 +24,7 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
                 }
             }
             "image_generation_call" => {
-                choice.images += usize::from(!string(item.get("result")).is_empty());
+                choice.images.push(picture(string(item.get("result"))));
             }
             "reasoning" => {
                 choice.reasoning.push_str(&thoughts(item));
@@ -84,8 +84,8 @@ pub(in crate::replay) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Read
             "response.output_item.done"
                 if event.pointer("/item/type") == Some(&"image_generation_call".into()) =>
             {
-                let is_made = !string(event.pointer("/item/result")).is_empty();
-                choice.images += usize::from(is_made);
+                let made = string(event.pointer("/item/result"));
+                choice.images.push(picture(made));
             }
             "response.function_call_arguments.delta" => {
                 if let Some(call) = choice.calls.iter_mut().find(|call| call.index == place) {
@@ -131,6 +131,9 @@ fn close(body: &Value, reading: &mut Reading) {
         cached: at("/input_tokens_details/cached_tokens"),
         completion: at("/output_tokens"),
         reasoning: at("/output_tokens_details/reasoning_tokens"),
+        written: at("/input_tokens_details/cache_write_tokens"),
+        searches: at("/server_tool_use_details/web_search_requests"),
+        ..Tokens::default()
     };
     let why = string(body.pointer("/incomplete_details/reason"));
     if let Some(choice) = reading.choices.get_mut(&0) {
