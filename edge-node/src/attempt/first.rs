@@ -48,7 +48,7 @@ pub(super) async fn content(
     })?;
     job.node.allowed(candidate, &answer.headers);
     let left = deadline.saturating_sub(begun.elapsed());
-    let first = tokio::time::timeout(left, read(job, candidate, answer, translator));
+    let first = tokio::time::timeout(left, read(candidate, answer, translator));
     first
         .await
         .unwrap_or_else(|_| Err(verdict::first_token_timeout(deadline)))
@@ -93,7 +93,6 @@ impl Job<'_> {
 
 /// Reads until the first content is there. What comes before it is held back.
 async fn read(
-    job: &Job<'_>,
     candidate: &Candidate,
     answer: Answer,
     mut translator: Box<dyn Translator>,
@@ -112,16 +111,7 @@ async fn read(
             &text,
         ));
     }
-    if job.call.stream
-        && let Some(failure) = verdict::content_type(&headers)
-    {
-        // An error that came as JSON where events were asked for says more than its type does.
-        let text = error_body(&mut *body).await;
-        return Err(
-            verdict::error_in_place_of_events(&candidate.provider, &headers, &text)
-                .unwrap_or(failure),
-        );
-    }
+    // What the body is, its first byte says: types of content lie.
     let mut pending = BytesMut::new();
     let mut ended = false;
     while !translator.progress().owed {

@@ -1,11 +1,8 @@
 //! What an upstream failure means: for the client (status, text), for the walk (retry or not) and
 //! for health (an outcome). Pure.
 
-use crate::dialect;
 use crate::failure::{Failure, Fault, Retry};
 use crate::upstream::{Error, Kind, Phase};
-use http::{HeaderMap, header};
-use shared::catalog::Provider;
 use shared::window::Outcome;
 use std::time::Duration;
 
@@ -40,46 +37,6 @@ pub(super) fn retries_spent() -> Failure {
 
 pub(super) fn empty() -> Failure {
     Failure::provider(502, "empty", "the provider's answer ended without content")
-}
-
-/// Refuses an answer that is not a stream of events where one was asked for.
-pub(super) fn content_type(headers: &HeaderMap) -> Option<Failure> {
-    let value = headers.get(header::CONTENT_TYPE)?;
-    let kind = value
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default();
-    let kind = kind.trim_ascii();
-    // Some hosts send events without a type, or as plain text or bytes; pages and documents are
-    // what proxies send in a provider's place.
-    let wrong = kind.eq_ignore_ascii_case(b"text/html")
-        || kind.eq_ignore_ascii_case(b"application/json")
-        || kind.eq_ignore_ascii_case(b"application/xml");
-    wrong.then(|| {
-        let text = "the provider answered with a document in place of a stream of events";
-        Failure::provider(502, "content_type", text)
-    })
-}
-
-/// Reads an error object out of a 200 answer that should have been a stream.
-pub(super) fn error_in_place_of_events(
-    provider: &Provider,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Option<Failure> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let error = value.get("error")?;
-    let code = error.get("code").and_then(serde_json::Value::as_u64);
-    let status = code
-        .and_then(|code| u16::try_from(code).ok())
-        .filter(|c| (400..600).contains(c));
-    Some(dialect::classify(
-        provider,
-        status.unwrap_or(502),
-        headers,
-        body,
-    ))
 }
 
 /// What health must know of a failure.

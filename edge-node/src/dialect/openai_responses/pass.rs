@@ -11,10 +11,11 @@ mod tests;
 use crate::dialect::openai_responses::fields::Fields;
 use crate::dialect::openai_responses::maker;
 use crate::dialect::openai_responses::reader::Answer;
-use crate::dialect::reader::{Frame, Mute, Reader};
+use crate::dialect::reader::{Frame, Mute, Reader, Sink};
 use crate::dialect::shape::{self, Shape, Stop};
+use crate::dialect::translate::Out;
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
-use crate::egress::Envelope;
+use crate::egress::{self, Envelope, Writer};
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::Progress;
@@ -43,6 +44,7 @@ pub(super) fn translator(call: &Call, target: &Target<'_>) -> Box<dyn Translator
             parser: sse::Parser::default(),
             shape: Shape::Unknown,
             body,
+            writer: egress::writer(call, target),
         })
     } else {
         let collected = Vec::new();
@@ -72,6 +74,8 @@ struct Stream {
     parser: sse::Parser,
     shape: Shape,
     body: Body,
+    /// For an answer that comes whole although a stream was asked for.
+    writer: Box<dyn Writer>,
 }
 
 impl Translator for Stream {
@@ -87,11 +91,8 @@ impl Translator for Stream {
     fn end(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
         let body = &mut self.body;
         if let Shape::Whole(collected) = &self.shape {
-            body.whole(collected)?;
-            let answer = std::mem::take(&mut body.last);
-            let event = "{\"type\":\"response.completed\",\"sequence_number\":0,\"response\":";
-            body.last = format!("{event}{answer}}}");
-            return Ok(());
+            let writer = &mut *self.writer;
+            return body.whole(collected, &mut Out { writer, out });
         }
         let flushed = self.parser.finish(|event| body.event(event, out));
         let notes = body.reader.notes();
@@ -109,6 +110,9 @@ impl Translator for Stream {
     }
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        if matches!(self.shape, Shape::Whole(_)) {
+            return self.writer.close(bill, out);
+        }
         let last = std::mem::take(&mut self.body.last);
         // The text was read before.
         let _ = self.body.mark(&last, Some(bill));
@@ -140,7 +144,8 @@ impl Translator for Whole {
     }
 
     fn end(&mut self, _out: &mut BytesMut) -> Result<(), Failure> {
-        self.body.whole(&std::mem::take(&mut self.collected))
+        self.body
+            .whole(&std::mem::take(&mut self.collected), &mut Mute)
     }
 
     fn progress(&self) -> &Progress {
@@ -181,7 +186,7 @@ impl Body {
     }
 
     /// Keeps a whole answer; a whole error is an error.
-    fn whole(&mut self, collected: &[u8]) -> Result<(), Failure> {
+    fn whole(&mut self, collected: &[u8], sink: &mut dyn Sink) -> Result<(), Failure> {
         let name = &self.reader.notes().name;
         let body = collected.trim_ascii();
         if body.is_empty() {
@@ -189,7 +194,7 @@ impl Body {
         }
         let text = std::str::from_utf8(body)
             .map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
-        self.reader.whole(text, &mut Mute)?;
+        self.reader.whole(text, sink)?;
         text.clone_into(&mut self.last);
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::egress::{Envelope, Writer};
 use crate::ingress;
 use crate::message::{Escaped, Event, Finish, Spoken};
 use bytes::BytesMut;
+use pieces::Waiting;
 
 /// A response that is being put together.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Response {
     characters: usize,
     /// Events of other choices than the first are left out: there is no word for them.
     is_other_choice: bool,
+    /// Seals of the text that is open.
+    waiting: Vec<Waiting>,
     has_begun: bool,
     finish: Option<Finish>,
 }
@@ -53,6 +56,7 @@ impl Response {
             calls: Vec::new(),
             characters: 0,
             is_other_choice: false,
+            waiting: Vec::new(),
             has_begun: false,
             finish: None,
         }
@@ -148,6 +152,17 @@ impl Writer for Response {
             return;
         }
         self.begin(out);
+        let is_of_text = matches!(
+            event,
+            Event::Citation { .. }
+                | Event::Logprobs { .. }
+                | Event::Encrypted { .. }
+                | Event::Signature { .. }
+                | Event::Finish { .. }
+        );
+        if !is_of_text {
+            self.settle(out);
+        }
         match event {
             Event::Start | Event::Choice(_) => {}
             Event::Text(text) => self.say(text.0, false, out),
@@ -182,6 +197,7 @@ impl Writer for Response {
             self.echo.served(served);
         }
         let finish = self.finish.unwrap_or(Finish::Stop);
+        self.settle(out);
         self.end(finish, out);
         let rest = self.rest(finish, bill);
         let (status, reason) = match finish {

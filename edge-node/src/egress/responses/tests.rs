@@ -376,3 +376,26 @@ fn errors_have_this_apis_form() {
     assert_eq!(events[1]["response"]["status"], "failed");
     assert_eq!(events[1]["response"]["error"]["code"], "server_error");
 }
+
+#[test]
+fn sources_behind_what_proves_the_text_are_told_of() {
+    let sealed = json!({"reasoning_details": [
+        {"type": "reasoning.encrypted", "data": "S", "format": "google-gemini-v1", "index": 0},
+    ]});
+    let source = json!({"annotations": [{"type": "url_citation", "url_citation": {
+        "url": "https://a.b", "title": "t", "start_index": 0, "end_index": 2}}]});
+    let deltas = [json!({"content": "ab"}), sealed, source];
+    let played = streamed(&deltas, "stop");
+    let last = checked(&played);
+    let kinds: Vec<&Value> = last["output"].as_array().unwrap().iter().collect();
+    assert_eq!(
+        kinds[0]["content"][0]["annotations"][0]["url"],
+        "https://a.b"
+    );
+    assert_eq!(kinds[1]["type"], "reasoning");
+    let told = played.events().iter().any(|event| {
+        event["type"] == "response.output_text.annotation.added"
+            && event["annotation"]["url"] == "https://a.b"
+    });
+    assert!(told, "{}", played.out);
+}

@@ -150,3 +150,22 @@ fn no_room_for_more_ends_an_answer_that_has_begun() {
     let played = responses().play(STREAM, format!("data: {full}\n\n").as_bytes(), 9);
     assert!(played.failure.unwrap().is_full());
 }
+
+#[test]
+fn an_answer_that_comes_whole_is_told_in_events() {
+    let whole = OLD.replace(
+        r#""output":[]"#,
+        r#""output":[{"id":"m","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hello","annotations":[]}]}]"#,
+    );
+    let played = responses().play(STREAM, whole.as_bytes(), 9);
+    assert!(played.failure.is_none(), "{:?}", played.failure);
+    let events = played.events();
+    let said: String = events
+        .iter()
+        .filter_map(|event| event["delta"].as_str())
+        .collect();
+    assert_eq!(said, "hello");
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "response.completed");
+    assert_eq!(last["response"]["usage"]["input_tokens"], 10);
+}

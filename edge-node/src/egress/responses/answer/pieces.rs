@@ -167,8 +167,38 @@ impl Response {
         }
     }
 
-    /// What proves reasoning or hides it has no event of its own: it comes with the item's end.
+    /// What proves a text waits for what follows it: its item would end the text's, whose sources
+    /// may still come.
     pub(super) fn seal(&mut self, detail: &Detail<'_>, sealed: &str, out: &mut BytesMut) {
+        let item = self.open.and_then(|at| self.items.get(at));
+        if matches!(item, Some(Item::Message { .. })) {
+            self.waiting.push(Waiting {
+                index: detail.index,
+                kind: detail.kind,
+                id: detail.id.0.to_owned(),
+                format: detail.format.0.to_owned(),
+                sealed: sealed.to_owned(),
+            });
+        } else {
+            self.seal_now(detail, sealed, out);
+        }
+    }
+
+    /// Gives what waits.
+    pub(super) fn settle(&mut self, out: &mut BytesMut) {
+        for it in std::mem::take(&mut self.waiting) {
+            let detail = Detail {
+                index: it.index,
+                kind: it.kind,
+                id: Escaped(&it.id),
+                format: Escaped(&it.format),
+            };
+            self.seal_now(&detail, &it.sealed, out);
+        }
+    }
+
+    /// What proves reasoning or hides it has no event of its own: it comes with the item's end.
+    fn seal_now(&mut self, detail: &Detail<'_>, sealed: &str, out: &mut BytesMut) {
         let place = self.reasoning(detail, out);
         if let Some(Item::Reasoning(reasoning)) = self.items.get_mut(place) {
             let field = match detail.kind {
@@ -216,6 +246,16 @@ impl Response {
         self.open = Some(self.push(item, out));
         self.close_open("completed", out);
     }
+}
+
+/// A seal that waits for the end of the text before it.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    index: usize,
+    kind: DetailKind,
+    id: String,
+    format: String,
+    sealed: String,
 }
 
 fn url_citation((url, title, content): (&str, &str, &str), (start, end): (usize, usize)) -> String {
