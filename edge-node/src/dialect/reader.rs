@@ -41,6 +41,13 @@ impl Notes {
     pub(crate) fn give(&mut self, event: Event<'_>, sink: &mut dyn Sink) {
         self.has_begun = true;
         self.progress.note(&event);
+        // The one step that is JSON as its provider wrote it: line ends would end our events.
+        if let Event::Logprobs { of, tokens } = event
+            && tokens.contains(['\n', '\r'])
+        {
+            let tokens = &tokens.replace(['\n', '\r'], " ");
+            return sink.take(Event::Logprobs { of, tokens });
+        }
         sink.take(event);
     }
 }

@@ -26,11 +26,15 @@ pub(crate) fn close(detail: &Detail<'_>, data: Escaped<'_>) -> String {
     if is_own(detail) {
         return data.0.to_owned();
     }
-    let (kind, format) = (detail.kind.as_str(), detail.format.0);
-    let (id, data) = (detail.id.0, data.0);
-    let inner = format!(r#"{{"kind":"{kind}","format":"{format}","id":"{id}","data":"{data}"}}"#);
+    let mut inner = format!(r#"{{"kind":"{}""#, detail.kind.as_str()).into_bytes();
+    // Written anew: the same thought has the same seal however its provider spells it.
+    for (name, text) in [("format", detail.format), ("id", detail.id), ("data", data)] {
+        inner.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        json::write_string(&mut inner, &text.decode());
+    }
+    inner.push(b'}');
     let mut out = MARK.as_bytes().to_vec();
-    json::write_escaped(&mut out, &inner);
+    json::write_escaped(&mut out, std::str::from_utf8(&inner).unwrap_or(""));
     String::from_utf8(out).unwrap_or_default()
 }
 
@@ -88,7 +92,7 @@ fn read<'a>(scanner: &mut Scanner<'a>) -> Result<Sealed<'a>, json::SyntaxError> 
         match &*key.name.decode() {
             "kind" => {
                 let known = [DetailKind::Text, DetailKind::Summary, DetailKind::Encrypted];
-                let named = |kind: &DetailKind| text.is_some_and(|t| t.inner() == kind.as_str());
+                let named = |kind: &DetailKind| text.is_some_and(|t| t.decode() == kind.as_str());
                 sealed.kind = known.into_iter().find(named).unwrap_or(DetailKind::Text);
             }
             "format" => sealed.format = text,

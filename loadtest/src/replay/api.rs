@@ -99,7 +99,7 @@ impl Api {
         if !self.is_for(case.format) {
             return Some(OTHER);
         }
-        if self == Self::Chat || case.status >= 400 || expected.error {
+        if self == Self::Chat || case.status >= 400 {
             return None;
         }
         if expected.choices.len() > 1 && self != Self::Completions {

@@ -3,6 +3,7 @@
 
 use crate::wire::json::{self, Kind, Scanner, SyntaxError};
 use shared::usage::Usage;
+use std::borrow::Cow;
 
 /// Bytes of output per token, where the provider's count has not come.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -110,20 +111,24 @@ impl Modalities {
                 scanner.value()?;
                 continue;
             }
-            let (mut modality, mut count) = ("", 0);
+            let (mut modality, mut count) = (Cow::Borrowed(""), 0);
             scanner.begin_object()?;
             while let Some(key) = scanner.key()? {
-                let name = key.name.decode();
-                let span = scanner.value()?;
-                match &*name {
-                    "modality" => modality = scanner.raw(span),
-                    "tokenCount" => count = json::count(scanner.raw(span)).unwrap_or(0),
-                    _ => {}
+                match (&*key.name.decode(), scanner.kind()?) {
+                    ("modality", Kind::String) => modality = scanner.string()?.decode(),
+                    (name, _) => {
+                        let span = scanner.value()?;
+                        match name {
+                            "modality" => modality = scanner.raw(span).into(),
+                            "tokenCount" => count = json::count(scanner.raw(span)).unwrap_or(0),
+                            _ => {}
+                        }
+                    }
                 }
             }
-            match modality {
-                "\"AUDIO\"" | "4" => all.audio = all.audio.saturating_add(count),
-                "\"IMAGE\"" | "2" => all.image = all.image.saturating_add(count),
+            match &*modality {
+                "AUDIO" | "4" => all.audio = all.audio.saturating_add(count),
+                "IMAGE" | "2" => all.image = all.image.saturating_add(count),
                 _ => {}
             }
         }

@@ -69,7 +69,7 @@ fn link(scanner: &mut Scanner<'_>) -> Result<Option<String>, SyntaxError> {
     let mut found = None;
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
-        if key.name.inner() == "url" && scanner.kind()? == Kind::String {
+        if key.name.decode() == "url" && scanner.kind()? == Kind::String {
             found = Some(scanner.string()?.inner().to_owned());
         } else {
             scanner.value()?;

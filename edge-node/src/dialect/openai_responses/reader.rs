@@ -238,7 +238,7 @@ fn searches(text: &str, output: Option<Span>) -> Result<u64, SyntaxError> {
                 Some(span) => Fields::at(text, span)?.kind,
                 None => None,
             };
-            count += u64::from(action.is_none_or(|kind| kind.inner() == "search"));
+            count += u64::from(action.is_none_or(|kind| kind.decode() == "search"));
         }
         Ok(())
     })?;

@@ -72,6 +72,11 @@ fn probabilities(choice: &Value, into: &mut Choice) {
 }
 
 fn error(body: &Value, into: &mut Reading) {
+    // Mistral's own.
+    if body.get("object") == Some(&"error".into()) {
+        into.error = true;
+        string(body.get("message")).clone_into(&mut into.message);
+    }
     if let Some(error) = present(body.get("error")) {
         into.error = true;
         string(error.get("message")).clone_into(&mut into.message);

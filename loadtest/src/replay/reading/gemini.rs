@@ -15,7 +15,9 @@ pub(super) fn json(body: &Value) -> Reading {
 pub(super) fn stream<'a>(data: impl Iterator<Item = &'a str>) -> Reading {
     let mut reading = Reading::default();
     for data in data {
-        answer(&parse(data), &mut reading);
+        let body = parse(data);
+        // An error may come in a list.
+        answer(body.get(0).unwrap_or(&body), &mut reading);
     }
     close(&mut reading);
     reading

@@ -57,7 +57,7 @@ impl Answer {
             give_media(media, data, id, &mut self.notes, sink);
         }
         if let Some((media, url)) = piece.link
-            && media.inner().starts_with("image")
+            && media.decode().starts_with("image")
         {
             self.notes.give(Event::Image { url: url.into() }, sink);
         }
@@ -161,10 +161,11 @@ const fn detail(index: usize, kind: DetailKind, id: &str) -> Detail<'_> {
 
 /// Pictures and speech; the client's API has no word for anything else.
 fn give_media(media: Str<'_>, data: Str<'_>, id: &str, notes: &mut Notes, sink: &mut dyn Sink) {
-    if media.inner().starts_with("image") {
+    let kind = media.decode();
+    if kind.starts_with("image") {
         let url = format!("data:{};base64,{}", media.inner(), data.inner());
         notes.give(Event::Image { url: Escaped(&url) }, sink);
-    } else if media.inner().starts_with("audio") {
+    } else if kind.starts_with("audio") {
         let event = Event::Audio {
             id: Escaped(id),
             data: data.into(),

@@ -171,7 +171,7 @@ impl Walker {
         while let Some(key) = scanner.key()? {
             scanner.value()?;
             members.keep(&mut self.splices, key.start, scanner.at());
-            has_content |= key.name.inner() == "content";
+            has_content |= key.name.decode() == "content";
         }
         let mut tail = members.finish(&mut self.splices);
         if !has_content {
