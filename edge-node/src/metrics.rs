@@ -24,6 +24,8 @@ pub const TTFT: &str = "godwit_ttft_seconds";
 pub const THROUGHPUT: &str = "godwit_output_tokens_per_second";
 /// Upstream attempts, by provider and outcome.
 pub const ATTEMPTS: &str = "godwit_attempts_total";
+/// Answers whose reported usage can't be and was replaced by an estimate, by provider.
+pub const USAGE_DISBELIEVED: &str = "godwit_usage_disbelieved_total";
 /// Moves to another endpoint, by reason.
 pub const FAILOVERS: &str = "godwit_failovers_total";
 /// Competitors that were called off because another endpoint answered first.
@@ -94,6 +96,7 @@ pub fn describe() {
     );
     describe_histogram!(THROUGHPUT, "completion tokens per second of streams");
     describe_counter!(ATTEMPTS, "upstream attempts");
+    describe_counter!(USAGE_DISBELIEVED, "answers whose reported usage can't be");
     describe_counter!(GUARDRAIL_MATCHES, "matches of content filters");
     describe_counter!(FAILOVERS, "moves to another endpoint");
     describe_counter!(HEDGES_CALLED_OFF, "competitors called off");

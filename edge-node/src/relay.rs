@@ -8,16 +8,16 @@ use crate::attempt::{Job, Reply, deadline::Idle};
 use crate::client::Client;
 use crate::dialect::Bill;
 use crate::failure::{Failure, Fault};
-use crate::ingress::Call;
+use crate::ingress::{Api, Call};
 use crate::message::{Finish, Served};
 use crate::metrics;
 use crate::node::Node;
-use crate::{account::Hold, gateway::explain::Story};
+use crate::{account::Hold, gateway::explain::Story, tokens};
 use ::metrics::{counter, gauge};
 use bytes::Bytes;
 use futures::FutureExt;
 use learn::Speed;
-use shared::catalog::Endpoint;
+use shared::catalog::{Endpoint, Quirk, Timeouts};
 use shared::routing::View;
 use shared::usage::{Cost, Usage, cost};
 use std::time::{Duration, Instant};
@@ -60,6 +60,9 @@ pub async fn run(
     match result {
         Ok(()) => relay.finish(client, hold, story).await,
         Err(failure) => {
+            if failure.fault == Fault::ClientGone && relay.is_billed_to_the_end() {
+                relay.hear_out().await;
+            }
             // What came before the failure, often in the same read, is the client's.
             let due = relay.reply.pending.split().freeze();
             if !due.is_empty() && failure.fault != Fault::ClientGone {
@@ -162,6 +165,30 @@ impl Relay<'_> {
         }
     }
 
+    fn is_billed_to_the_end(&self) -> bool {
+        let quirks = &self.reply.candidate.provider.quirks;
+        quirks.contains(&Quirk::BillsAbandoned)
+    }
+
+    /// Reads on for nobody but the count, as long as it would have been read for the client.
+    async fn hear_out(&mut self) {
+        let Timeouts { stall, total, .. } = self.reply.candidate.provider.timeouts;
+        let left = total.saturating_sub(self.reply.begun.elapsed());
+        let rest = async {
+            while !self.reply.ended && !self.reply.translator.progress().done {
+                self.reply.pending.clear();
+                let chunk = tokio::time::timeout(stall, self.reply.body.chunk()).await;
+                let Ok(Ok(())) = chunk.map(|chunk| self.feed(chunk)) else {
+                    return;
+                };
+            }
+        };
+        if tokio::time::timeout(left, rest).await.is_err() {
+            metrics::shed("abandoned_streams");
+        }
+        self.reply.pending.clear();
+    }
+
     fn feed(
         &mut self,
         chunk: Result<Option<Bytes>, crate::upstream::Error>,
@@ -208,8 +235,34 @@ impl Relay<'_> {
     /// What it costs.
     fn cost(&self, usage: &Usage) -> Cost {
         let mut lines = cost(usage, &self.billed().pricing);
+        if self.is_nothing(usage) {
+            lines = lines.without_tokens();
+        }
         lines.own_key = self.reply.candidate.own.is_some();
         lines
+    }
+
+    /// True when no token is charged: the answer says that it failed, or says nothing and not even
+    /// why.
+    fn is_nothing(&self, usage: &Usage) -> bool {
+        let progress = self.reply.translator.progress();
+        let silent = progress.finish_reason.is_none() || progress.unexplained;
+        let writes = !matches!(self.call.api, Api::Embeddings | Api::Rerank);
+        progress.finish_reason == Some(Finish::Error) || usage.completion == 0 && silent && writes
+    }
+
+    /// Says so when what the provider counted can't be.
+    fn doubt(&self) {
+        let candidate = &self.reply.candidate;
+        let model = candidate.endpoint.model.as_str();
+        let Some(usage) = self.reply.translator.progress().usage else {
+            return;
+        };
+        if !tokens::believed(self.view, model, &usage) {
+            let provider = candidate.provider.slug.as_str().to_owned();
+            counter!(metrics::USAGE_DISBELIEVED, "provider" => provider).increment(1);
+            tracing::warn!(endpoint = %candidate.endpoint.id, ?usage, "usage that can't be; estimated");
+        }
     }
 
     /// Whose price holds: the endpoint's of the tier that served, where the catalogue has one.
@@ -231,6 +284,7 @@ impl Relay<'_> {
         story: &mut Story,
     ) -> Result<(), Failure> {
         self.meter(hold);
+        self.doubt();
         let progress = self.reply.translator.progress();
         let receipt = &mut hold.receipt;
         receipt.finish_reason = progress.finish_reason.map_or("", Finish::as_str).to_owned();
@@ -240,7 +294,8 @@ impl Relay<'_> {
         let served = progress
             .served
             .or_else(|| (tier.is_some() || self.call.urgency.asked).then(|| Served::from(tier)));
-        learn::whole(self.node, self.call, &self.reply, (&usage, lines.total()));
+        let at = (self.node, self.view);
+        learn::whole(at, self.call, &self.reply, (&usage, lines.total()));
         let told = story.tell(&self.reply);
         let bill = Bill {
             usage: &usage,

@@ -31,10 +31,10 @@ impl Tokens {
         estimate(bytes, learned.unwrap_or_else(|| unlearned(view, model)))
     }
 
-    /// What the provider reported so far; what it did not is estimated.
+    /// What the provider reported so far; what it did not, or what can't be, is estimated.
     pub(crate) fn usage(&self, view: &View, model: &str, call: &Call, seen: &Progress) -> Usage {
         let said = || self.answer(view, model, seen.output_bytes);
-        match seen.usage {
+        match seen.usage.filter(|usage| believed(view, model, usage)) {
             None => Usage {
                 prompt: self.prompt(view, model, call),
                 completion: said(),
@@ -67,8 +67,9 @@ impl Tokens {
 
     /// Learns from what a provider counted of a prompt that is only text, and of an answer that was
     /// shown whole.
-    pub(crate) fn learn(&self, model: &str, call: &Call, seen: &Progress) {
-        let Some(usage) = seen.usage.filter(|usage| !usage.estimated) else {
+    pub(crate) fn learn(&self, view: &View, model: &str, call: &Call, seen: &Progress) {
+        let counted = |usage: &Usage| !usage.estimated && believed(view, model, usage);
+        let Some(usage) = seen.usage.filter(counted) else {
             return;
         };
         if call.demand.input.len() <= 1 {
@@ -81,6 +82,12 @@ impl Tokens {
                 .learn(model, seen.output_bytes, usage.completion);
         }
     }
+}
+
+/// False when no answer of this model comes to what was counted.
+pub(crate) fn believed(view: &View, model: &str, usage: &Usage) -> bool {
+    let known = view.snapshot.model(model);
+    usage.is_plausible(known.map_or(0, |model| model.context_length))
 }
 
 fn unlearned(view: &View, model: &str) -> f64 {

@@ -45,6 +45,28 @@ pub struct Usage {
     pub estimated: bool,
 }
 
+/// Beyond so many times the model's context no count is believed. A provider's own tools read the
+/// prompt again at each step, which is counted each time; nothing comes to more than that.
+const CONTEXTS_MAX: u64 = 16;
+/// Where the model's context is not known.
+const CONTEXT_UNKNOWN: u64 = 1_000_000;
+
+impl Usage {
+    /// False for counts that can't be, such as a negative number that was read as a huge one.
+    /// `context`: the model's, in tokens; zero when it is not known.
+    #[must_use]
+    pub fn is_plausible(&self, context: u64) -> bool {
+        let context = if context == 0 {
+            CONTEXT_UNKNOWN
+        } else {
+            context
+        };
+        let most = context.saturating_mul(CONTEXTS_MAX);
+        let things = [self.web_searches, self.search_units, self.images];
+        self.prompt <= most && self.completion <= most && things.iter().all(|it| *it <= most)
+    }
+}
+
 /// What one request costs, by line. The total is the sum of the lines, each rounded once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -63,6 +85,16 @@ impl Cost {
     #[must_use]
     pub fn total(&self) -> Amount {
         self.prompt + self.completion + self.request
+    }
+
+    /// What is left when no token is charged: the fixed price, and the searches that were done.
+    #[must_use]
+    pub const fn without_tokens(self) -> Self {
+        Self {
+            prompt: Amount::ZERO,
+            completion: Amount::ZERO,
+            ..self
+        }
     }
 
     /// What the organisation is charged.

@@ -225,6 +225,8 @@ pub struct Progress {
     pub output_bytes: u64,
     /// Why the answer ended.
     pub finish_reason: Option<Finish>,
+    /// True when the provider did not say why, and the reason is what it must have been.
+    pub unexplained: bool,
     /// The provider's own id of the generation; empty when it gave none.
     pub upstream_id: String,
     /// The service tier, where the provider names it.

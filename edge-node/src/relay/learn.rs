@@ -59,10 +59,15 @@ impl Speed {
 }
 
 /// The answer came whole.
-pub(super) fn whole(node: &Node, call: &Call, reply: &Reply, (usage, charged): (&Usage, Amount)) {
+pub(super) fn whole(
+    (node, view): (&Node, &View),
+    call: &Call,
+    reply: &Reply,
+    (usage, charged): (&Usage, Amount),
+) {
     let progress = reply.translator.progress();
     let model = reply.candidate.endpoint.model.as_str();
-    node.tokens.learn(model, call, progress);
+    node.tokens.learn(view, model, call, progress);
     let streaming = reply.begun.elapsed().saturating_sub(reply.ttft);
     let measurable = call.stream && usage.completion > 1 && !streaming.is_zero();
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]

@@ -42,7 +42,7 @@ fn what_a_provider_does_not_count_is_estimated_by_what_others_counted_of_the_mod
     check(&tokens, (400, &silent), (104, 150, true));
     for _ in 0..3 {
         let whole = seen(Some(counted(1004, 1000)), 3000, true);
-        tokens.learn("a/b", &call(2000), &whole);
+        tokens.learn(&View::default(), "a/b", &call(2000), &whole);
     }
     check(&tokens, (400, &silent), (204, 200, true));
     let got = tokens.usage(&View::default(), "c/d", &call(400), &silent);
@@ -57,7 +57,12 @@ fn an_answer_that_is_not_known_alone_goes_by_the_prompts() {
             reasoning: 900,
             ..counted(1004, 1000)
         };
-        tokens.learn("a/b", &call(2000), &seen(Some(hidden), 3000, true));
+        tokens.learn(
+            &View::default(),
+            "a/b",
+            &call(2000),
+            &seen(Some(hidden), 3000, true),
+        );
     }
     check(&tokens, (0, &seen(None, 600, true)), (4, 300, true));
 }
@@ -85,6 +90,15 @@ fn a_readers_guess_is_replaced() {
     check(&tokens, (400, &cut), (7, 1000, true));
     let cached = seen(Some(guess(0, 9)), 4000, true);
     check(&tokens, (400, &cached), (104, 9, true));
-    tokens.learn("a/b", &call(2000), &cached);
+    tokens.learn(&View::default(), "a/b", &call(2000), &cached);
+    check(&tokens, (400, &seen(None, 600, true)), (104, 150, true));
+}
+
+#[test]
+fn what_can_not_be_is_neither_believed_nor_learned() {
+    let tokens = Tokens::default();
+    let negative = seen(Some(counted(u64::MAX, 9)), 600, true);
+    check(&tokens, (400, &negative), (104, 150, true));
+    tokens.learn(&View::default(), "a/b", &call(400), &negative);
     check(&tokens, (400, &seen(None, 600, true)), (104, 150, true));
 }

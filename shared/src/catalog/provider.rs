@@ -75,7 +75,7 @@ impl Dialect {
 }
 
 text_enum! {
-    /// A named deviation from a dialect, handled in that dialect's file.
+    /// A named deviation, handled in its dialect's file.
     Quirk {
         /// openai-chat: refuses `stream_options`; usage comes unasked.
         NoStreamOptions = "no-stream-options",
@@ -103,6 +103,8 @@ text_enum! {
         CacheControl = "cache-control",
         /// openai-chat: embeds and reranks in Voyage's own form.
         Voyage = "voyage",
+        /// Any dialect: a stream that its reader leaves is made to its end and billed so.
+        BillsAbandoned = "bills-abandoned",
     }
 }
 

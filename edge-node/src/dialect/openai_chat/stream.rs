@@ -176,6 +176,7 @@ impl Body {
             );
             out.extend_from_slice(choice.as_bytes());
             self.walker.progress.finish_reason.get_or_insert(finish);
+            self.walker.progress.unexplained = true;
         }
     }
 }

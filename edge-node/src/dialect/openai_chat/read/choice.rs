@@ -217,6 +217,7 @@ impl Answer {
         } else {
             Finish::Stop
         };
+        self.notes.progress.unexplained = true;
         self.give_finish(at, (finish, Escaped(""), Escaped("")), sink);
     }
 

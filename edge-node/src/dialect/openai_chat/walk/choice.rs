@@ -204,6 +204,7 @@ impl Walker {
             (None, Form::Answer) if choice.calls.is_empty() => "stop".into(),
             (None, Form::Answer) => "tool_calls".into(),
         };
+        self.progress.unexplained |= part.finish.is_none();
         let has_output = output || self.progress.output_bytes > 0 || self.progress.owed;
         let finish = finish::finish_or_guess(&word, has_output);
         if finish == Finish::Error {

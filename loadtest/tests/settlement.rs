@@ -1,0 +1,134 @@
+//! What an answer comes to when it is not just whole: nothing for what is nothing, our own count in
+//! the place of one that can't be, and all of a stream that its provider makes for nobody.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::MapErr};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use loadtest::cluster::{CatalogSpec, StandaloneConfig, eventually};
+use loadtest::provider::{Config, Dialect, Provider};
+use loadtest::server::{Answer, Cut, Server};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const CHAT: &str = "/api/v1/chat/completions";
+const MODEL: &str = "acme/model";
+
+/// Says of each request what its last message tells it to say.
+struct Parrot;
+
+impl Answer for Parrot {
+    type Body = MapErr<Full<Bytes>, fn(Infallible) -> io::Error>;
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Cut) -> Response<Self::Body> {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let text = body["messages"][0]["content"].as_str().unwrap().to_owned();
+        let never: fn(Infallible) -> io::Error = |never| match never {};
+        let mut response = Response::new(Full::new(Bytes::from(text)).map_err(never));
+        let json = "application/json".parse().unwrap();
+        response.headers_mut().insert("content-type", json);
+        response
+    }
+}
+
+fn answer(text: &str, finish: &Value, prompt: &Value) -> String {
+    json!({
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{
+            "index": 0, "finish_reason": finish,
+            "message": { "role": "assistant", "content": text },
+        }],
+        "usage": { "prompt_tokens": prompt, "completion_tokens": text.len(), "total_tokens": 9 },
+    })
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_costs_nothing_and_what_can_not_be_is_estimated() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let parrot = Server::start(any, None, Arc::new(Parrot)).await.unwrap();
+    let url = format!("http://{}/v1", parrot.addr());
+    let catalog = CatalogSpec::default()
+        .provider("acme", Dialect::OpenaiChat, &url)
+        .model(MODEL, &["acme"]);
+    let mut godwit = StandaloneConfig::new(catalog).start().await.unwrap();
+    let client = godwit.client();
+    let ask = async |said: String| {
+        let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": said }] });
+        let reply = client.post(CHAT, &body).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["usage"]["cost"].as_f64().unwrap()
+    };
+    let whole = ask(answer("godwit", &json!("stop"), &json!(40))).await;
+    assert!(whole > 0.0);
+    // It says why it says nothing: that is an answer.
+    assert!(ask(answer("", &json!("stop"), &json!(40))).await > 0.0);
+    assert!(ask(answer("", &Value::Null, &json!(40))).await == 0.0);
+    let absurd = ask(answer(
+        "godwit",
+        &json!("stop"),
+        &json!(9_000_000_000_000_u64),
+    ))
+    .await;
+    assert!(absurd > 0.0 && absurd < 100.0 * whole, "{absurd}, {whole}");
+    godwit.terminate(Duration::from_secs(20)).await;
+    parrot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_left_is_charged_as_its_provider_bills_it() {
+    let paced = Config {
+        dialect: Some(Dialect::OpenaiChat),
+        ttft: Duration::from_millis(10),
+        tokens_per_second: 200.0,
+        ..Config::default()
+    };
+    let provider = Provider::start(paced).await.unwrap();
+    let url = provider.base_url();
+    let catalog = CatalogSpec::default()
+        .provider("stops", Dialect::OpenaiChat, &url)
+        .provider_with("goes-on", Dialect::OpenaiChat, &url, |row| {
+            row.quirks = vec!["bills-abandoned".to_owned()];
+        })
+        .model("acme/stops", &["stops"])
+        .model("acme/goes-on", &["goes-on"]);
+    let mut godwit = StandaloneConfig::new(catalog).start().await.unwrap();
+    let client = godwit.client();
+    for (model, stopped) in [("acme/stops", 1), ("acme/goes-on", 0)] {
+        let before = provider.totals();
+        let body = json!({
+            "model": model, "stream": true, "max_tokens": 4000,
+            "messages": [{ "role": "user", "content": "#tokens=120 godwits" }],
+        });
+        let mut stream = client.stream(CHAT, &body).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        drop(stream);
+        let idle = || async { (provider.totals().open == 0).then_some(()) };
+        assert!(eventually(Duration::from_secs(10), idle).await.is_some());
+        let after = provider.totals();
+        assert_eq!(after.cancelled - before.cancelled, stopped, "{model}");
+    }
+    let entries = provider.bill().requests;
+    let completed = entries.iter().find(|entry| entry.completed).unwrap();
+    let told = || async {
+        let path = format!("/api/v1/generation?id={}", completed.id);
+        let reply = client.get(&path).await.ok()?;
+        let data = reply.json()["data"].clone();
+        data.is_object().then_some(data)
+    };
+    let told = eventually(Duration::from_secs(20), told).await.unwrap();
+    assert_eq!(told["tokens_completion"], completed.output_tokens, "{told}");
+    assert_eq!(told["cancelled"], true, "{told}");
+    godwit.terminate(Duration::from_secs(20)).await;
+}
