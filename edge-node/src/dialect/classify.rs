@@ -316,7 +316,7 @@ fn read(body: &[u8]) -> Said {
 
 impl Said {
     /// Takes what is there, the innermost error object first: `{error:{…}}`, `{error:"…"}`,
-    /// `[{error:{…}}]`, `{errors:[{…}]}`, `{detail:"…"}`, `{detail:[{msg}]}`, `{message}`.
+    /// `[{error:{…}}]`, `{errors:[{…}]}`, `{detail:"…"}`, `{detail:[{msg}]}`, `{delta:{error:"…"}}`, `{message}`.
     fn value(&mut self, value: &Value) {
         match value {
             Value::Array(list) => {
@@ -325,7 +325,7 @@ impl Said {
                 }
             }
             Value::Object(object) => {
-                for inner in ["error", "errors", "detail", "base_resp"] {
+                for inner in ["error", "errors", "detail", "base_resp", "delta"] {
                     match object.get(inner) {
                         Some(Value::String(text)) if self.message.is_empty() => {
                             self.message.clone_from(text);

@@ -70,6 +70,9 @@ pub(crate) trait Reader: Send {
     /// the answer counts as complete.
     fn end(&mut self, _sink: &mut dyn Sink) {}
 
+    /// The stream has broken off: gives what was kept of what was said already.
+    fn broke(&mut self, _sink: &mut dyn Sink) {}
+
     fn notes(&self) -> &Notes;
 
     fn notes_mut(&mut self) -> &mut Notes;

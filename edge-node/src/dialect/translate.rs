@@ -84,7 +84,7 @@ impl<F: Framing, R: Reader> Translator for Stream<F, R> {
         let mut give = |frame: Frame<'_>| read(reader, frame, &mut sink);
         let fed = self.framing.feed(chunk, &mut give);
         fed.or_else(|Stop(failure)| {
-            cut_to_length(reader, *failure, &mut sink)?;
+            cut_to_length(reader, *failure, &mut sink).inspect_err(|_| broke(reader, &mut sink))?;
             self.is_cut = true;
             Ok(())
         })
@@ -107,9 +107,13 @@ impl<F: Framing, R: Reader> Translator for Stream<F, R> {
             && reader.notes().progress.finish_reason.is_none()
             && failure.reason != "garbage"
         {
+            broke(reader, &mut sink);
             return Err(*failure);
         }
         reader.end(&mut sink);
+        if reader.notes().progress.finish_reason.is_none() {
+            broke(reader, &mut sink);
+        }
         let notes = reader.notes_mut();
         if notes.progress.finish_reason.is_some() {
             notes.progress.done = true;
@@ -127,6 +131,13 @@ impl<F: Framing, R: Reader> Translator for Stream<F, R> {
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         self.writer.close(bill, out);
+    }
+}
+
+/// Only what belongs to something that the client has is worth giving.
+fn broke(reader: &mut impl Reader, sink: &mut Out<'_>) {
+    if reader.notes().progress.owed {
+        reader.broke(sink);
     }
 }
 

@@ -132,6 +132,14 @@ impl Reader for Answer {
         Ok(())
     }
 
+    fn broke(&mut self, sink: &mut dyn Sink) {
+        for (_, block) in std::mem::take(&mut self.blocks) {
+            if matches!(block, Block::Text { .. }) {
+                self.shut(block, sink);
+            }
+        }
+    }
+
     fn notes(&self) -> &Notes {
         &self.notes
     }

@@ -1,4 +1,4 @@
-use crate::dialect::fixture::{Fixture, Played};
+use crate::dialect::fixture::{Fixture, Played, data};
 use crate::failure::{Fault, Retry};
 use serde_json::{Value, json};
 use shared::catalog::{Dialect, Parameter};
@@ -573,4 +573,23 @@ fn sources_that_the_client_gave_have_names() {
         ]
     );
     assert_eq!(list[0]["url_citation"]["content"], "c");
+}
+
+#[test]
+fn sources_of_what_was_said_outlive_a_break() {
+    let events = [
+        START,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"type":"web_search_result_location","url":"https://a.b","title":"t","cited_text":"c","encrypted_index":"x"}}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"said"}}"#,
+    ];
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let fixture = Fixture::new(Dialect::AnthropicMessages);
+    for rest in ["", error] {
+        let mut all = events.to_vec();
+        all.extend(Some(rest).filter(|rest| !rest.is_empty()));
+        let played = fixture.play(STREAM, data(&all).as_bytes(), 9);
+        assert!(played.failure.is_some());
+        assert!(played.out.contains("https://a.b"), "{}", played.out);
+    }
 }

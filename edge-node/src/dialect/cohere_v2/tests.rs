@@ -306,6 +306,8 @@ fn ends_are_told_apart() {
     assert_eq!(end("MAX_TOKENS"), "length");
     assert_eq!(end("ERROR"), "finish_error");
     assert_eq!(end("TIMEOUT"), "finish_error");
+    let told = r#"{"type":"message-end","delta":{"error":"boom","finish_reason":"ERROR"}}"#;
+    assert_eq!(played(&[told]).failure.unwrap().message, "Acme AI: boom");
     let cut = played(&[
         r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"a"}}}}"#,
     ]);

@@ -104,6 +104,12 @@ impl Reader for Answer {
         }
     }
 
+    fn broke(&mut self, sink: &mut dyn Sink) {
+        for at in 0..self.choices.len() {
+            self.cite_held(at, sink);
+        }
+    }
+
     fn notes(&self) -> &Notes {
         &self.notes
     }
@@ -305,6 +311,26 @@ impl Answer {
         Ok(())
     }
 
+    /// Gives the sources that waited for their text.
+    fn cite_held(&mut self, at: usize, sink: &mut dyn Sink) {
+        let Some(choice) = self.choices.get_mut(at) else {
+            return;
+        };
+        let held = choice.text.release();
+        if held.is_empty() {
+            return;
+        }
+        let places: Vec<_> = held
+            .iter()
+            .map(|source| choice.text.characters(source.bytes))
+            .collect();
+        self.turn_to(at, sink);
+        for (source, place) in held.iter().zip(places) {
+            let (url, title) = (Escaped(&source.url), Escaped(&source.title));
+            self.notes.give(citation(url, title, place), sink);
+        }
+    }
+
     /// Tells the end of a choice.
     fn finish(&mut self, at: usize, sink: &mut dyn Sink) {
         let Some(choice) = self.choices.get_mut(at) else {
@@ -319,16 +345,8 @@ impl Answer {
             other => other,
         };
         self.notes.progress.tool_error |= has_calls && !choice.calls.are_sound();
-        let held = choice.text.release();
-        let places: Vec<_> = held
-            .iter()
-            .map(|source| choice.text.characters(source.bytes))
-            .collect();
+        self.cite_held(at, sink);
         self.turn_to(at, sink);
-        for (source, place) in held.iter().zip(places) {
-            let (url, title) = (Escaped(&source.url), Escaped(&source.title));
-            self.notes.give(citation(url, title, place), sink);
-        }
         let event = Event::Finish {
             finish,
             native: Escaped(&native),

@@ -106,6 +106,10 @@ impl Reader for Answer {
         }
     }
 
+    fn broke(&mut self, sink: &mut dyn Sink) {
+        self.cite_sources(sink);
+    }
+
     fn notes(&self) -> &Notes {
         &self.notes
     }
