@@ -24,6 +24,9 @@ const GATEWAY_MAY_CHANGE: [&str; 8] = [
 /// What a recording says, as far as an API has words for it.
 pub(super) fn expected(case: &Case, api: Api, recorded: &Reading) -> Reading {
     let mut expected = recorded.clone();
+    // An answer that its provider gave up is an error to its client.
+    let gave_up = |choice: &Choice| choice.finish.as_deref() == Some("error");
+    expected.error |= expected.choices.values().any(gave_up);
     for choice in expected.choices.values_mut() {
         *choice = said_in(api, choice);
     }
