@@ -4,20 +4,21 @@
 
 mod canary;
 mod history;
+mod rankings;
 mod wishes;
 
 pub use history::Past;
+pub use rankings::Rankings;
 
-use crate::encoded::Encoded;
 use crate::metrics;
 use crate::registry::Registry;
 use crate::store::{Epoch, Store, StoreError};
 use canary::Canaries;
 use history::History;
-use shared::clock::{Clock, Moment};
+use rankings::News;
+use shared::clock::Clock;
 use shared::id::{EndpointId, NodeId, Pop, Region, Version};
-use shared::ranking::{Explanation, Fleet, Merged, OperatorWish, Portion};
-use shared::ranking::{RankingDelta, RankingTable, absurdity, drastic};
+use shared::ranking::{Explanation, Fleet, Merged, OperatorWish, RankingTable, absurdity, drastic};
 use shared::task::{Stop, lock};
 use shared::window::Report;
 use std::collections::BTreeMap;
@@ -49,60 +50,12 @@ impl Default for Pace {
     }
 }
 
-/// The rankings of all regions, made by one tick.
-#[derive(Clone, Debug, Default)]
-pub struct Rankings {
-    /// The tick's.
-    pub version: Option<Version>,
-    /// By region.
-    pub tables: BTreeMap<Region, Arc<RankingTable>>,
-    /// What leads to each table from the one that was published before.
-    pub changes: BTreeMap<Region, Arc<RankingDelta>>,
-    /// What edges are sent of each table.
-    pub encoded: BTreeMap<Region, Arc<Encoded<Version>>>,
-    /// Each node's part of the demand.
-    pub portions: Arc<BTreeMap<NodeId, Arc<Portion>>>,
-    /// When the evidence behind them was looked at: what a push's duration is measured from.
-    pub since: Moment,
-}
-
 /// How much a tick looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Scope {
     All,
     /// What something alarming came of, and of that only what can't wait.
     Alarmed,
-}
-
-/// Tables that are news, by region.
-type News<'a> = BTreeMap<&'a Region, &'a Arc<RankingTable>>;
-
-impl Rankings {
-    /// Was that region's table published before?
-    fn has(&self, region: &Region, table: &Arc<RankingTable>) -> bool {
-        self.tables
-            .get(region)
-            .is_some_and(|known| Arc::ptr_eq(known, table))
-    }
-
-    /// What leads from these to the news.
-    fn changes_to(&self, news: &News<'_>) -> BTreeMap<Region, Arc<RankingDelta>> {
-        let changes = news.iter().filter_map(|(region, table)| {
-            let delta = table.diff(self.tables.get(*region)?);
-            Some(((*region).clone(), Arc::new(delta)))
-        });
-        changes.collect()
-    }
-
-    /// What was encoded of the others stays; the news are still to be.
-    fn encoded_besides(&self, news: &News<'_>) -> BTreeMap<Region, Arc<Encoded<Version>>> {
-        let mut encoded = self.encoded.clone();
-        encoded.extend(
-            news.keys()
-                .map(|region| ((*region).clone(), Arc::default())),
-        );
-        encoded
-    }
 }
 
 /// The fleet's memory and what was last made of it.
@@ -247,12 +200,12 @@ impl Ranker {
     /// Is this edge to say which ranking it took?
     #[must_use]
     pub fn is_canary(&self, node: &NodeId, region: &Region) -> bool {
-        lock(&self.canaries).enlist(node, region)
+        lock(&self.canaries).enlist(node, region, self.clock.now())
     }
 
     /// A canary took a ranking.
-    pub fn taken(&self, version: Version) {
-        if lock(&self.canaries).took(version) {
+    pub fn taken(&self, node: &NodeId, version: Version) {
+        if lock(&self.canaries).took(node, version) {
             self.rank_all();
         }
     }
@@ -327,7 +280,13 @@ impl Ranker {
             .filter(|(region, table)| !before.has(region, table))
             .collect();
         // A tick tells at least that it was; an alarm may turn out to change nothing.
-        if (news.is_empty() && scope == Scope::Alarmed) || !self.may_go_out(&before, &news) {
+        if news.is_empty() && scope == Scope::Alarmed {
+            return;
+        }
+        if !self.may_go_out(&before, &news) {
+            if lock(&self.canaries).lacks() {
+                self.publish(&before, &Arc::new(before.again(version, since)));
+            }
             return;
         }
         let rankings = Rankings {
@@ -376,7 +335,7 @@ impl Ranker {
         }
         metrics::drastic_ranking();
         let published = |region: &Region| before.tables.get(region).map(|table| table.version);
-        let consent = lock(&self.canaries).consent(published);
+        let consent = lock(&self.canaries).consent(published, self.clock.now());
         if !consent {
             metrics::held_ranking("canary");
         }

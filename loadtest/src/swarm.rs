@@ -7,13 +7,15 @@ mod certificates;
 mod edge;
 mod glance;
 mod measured;
+mod plan;
 
 use crate::cluster::{CatalogSpec, ClusterError, Fleet, FleetConfig};
 use crate::measure::{Account, account};
 use crate::provider::Dialect;
 use certificates::Issuer;
-use edge::{Plan, SimulatedEdge};
+use edge::SimulatedEdge;
 pub use measured::{Measured, Report};
+use plan::Plan;
 use shared::clock::Clock;
 use shared::task::Tasks;
 use std::fmt;
@@ -38,7 +40,10 @@ pub struct Settings {
     pub endpoints: usize,
     /// Endpoints that an edge reports of in a second.
     pub used: usize,
-    /// How long it is measured, once all edges hold a table.
+    /// How long it runs without outages once all edges hold a table: percentiles of few samples
+    /// move, and are told.
+    pub settle: Duration,
+    /// How long it is measured.
     pub window: Duration,
     /// How often an endpoint breaks, as some of the edges see at once.
     pub outage_every: Duration,
@@ -50,6 +55,7 @@ impl Default for Settings {
             edges: 1000,
             endpoints: 2000,
             used: 20,
+            settle: Duration::from_secs(60),
             window: Duration::from_secs(30),
             outage_every: Duration::from_secs(3),
         }
@@ -93,6 +99,7 @@ pub async fn run(settings: &Settings) -> Result<Report, SwarmError> {
     let tasks = Tasks::new();
     let (told, mut heard) = mpsc::channel(OBSERVATIONS_MAX);
     let plan = Arc::new(Plan::new(settings, models, PROVIDERS));
+    let clock = Clock::system();
     let gate = Arc::new(tokio::sync::Semaphore::new(CONNECTING_MAX));
     for number in 0..settings.edges {
         let edge = SimulatedEdge {
@@ -101,7 +108,7 @@ pub async fn run(settings: &Settings) -> Result<Report, SwarmError> {
             certificate: issuer.edge(number)?,
             ca: issuer.ca().to_owned(),
             address,
-            clock: Clock::system(),
+            clock: clock.clone(),
             told: told.clone(),
             gate: Arc::clone(&gate),
         };
@@ -110,10 +117,11 @@ pub async fn run(settings: &Settings) -> Result<Report, SwarmError> {
     drop(told);
     let mut measured = Measured::new(settings.edges);
     measured.until_all_hold(&mut heard).await?;
-    let before = memory(&mut fleet);
-    plan.begin_outages();
+    measured.let_pass(&mut heard, settings.settle).await?;
+    let before = Accounts::of(&mut fleet);
+    plan.begin_outages(clock.now());
     measured.count(&mut heard, settings.window).await;
-    let after = memory(&mut fleet);
+    let after = Accounts::of(&mut fleet);
     let metrics = fleet.console().get("/metrics").await;
     let metrics = metrics.map_err(|error| SwarmError::of("metrics", &error))?;
     heard.close();
@@ -122,8 +130,21 @@ pub async fn run(settings: &Settings) -> Result<Report, SwarmError> {
     Ok(measured.report(settings, &text, (before, after)))
 }
 
-fn memory(fleet: &mut Fleet) -> Account {
-    account(fleet.control().pid()).unwrap_or_default()
+/// What both sides have used of the machine.
+#[derive(Clone, Copy)]
+struct Accounts {
+    control: Account,
+    /// This process and the control plane, which is its child.
+    both: Account,
+}
+
+impl Accounts {
+    fn of(fleet: &mut Fleet) -> Self {
+        Self {
+            control: account(fleet.control().pid()).unwrap_or_default(),
+            both: account(std::process::id()).unwrap_or_default(),
+        }
+    }
 }
 
 fn catalog(models: usize) -> CatalogSpec {

@@ -12,6 +12,7 @@ async fn every_edge_takes_what_is_pushed_and_a_quiet_change_is_small() {
         edges: 24,
         endpoints: 64,
         used: 8,
+        settle: Duration::ZERO,
         window: Duration::from_secs(6),
         outage_every: Duration::from_secs(2),
     };
@@ -22,6 +23,8 @@ async fn every_edge_takes_what_is_pushed_and_a_quiet_change_is_small() {
     assert!(told["pushes"].as_u64().unwrap() >= 24 * 3, "{told:#}");
     let p50 = told["push_to_applied_ms"]["p50"].as_f64().unwrap();
     assert!(p50 < 2000.0, "{told:#}");
+    let outages = told["evidence_to_applied_ms"]["outages"].as_u64().unwrap();
+    assert!(outages >= 1, "{told:#}");
     let bytes = &told["bytes"];
     let (whole, change) = (&bytes["whole_table"], &bytes["change_with_rows"]);
     let (whole, change) = (whole.as_f64().unwrap(), change.as_f64().unwrap());

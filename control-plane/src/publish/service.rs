@@ -309,7 +309,8 @@ impl Line {
             Some(Body::RankingAck(ack)) => {
                 self.presence.seen();
                 let version = ack.version.map(Version::from);
-                self.sources.ranker.taken(version.unwrap_or_default());
+                let version = version.unwrap_or_default();
+                self.sources.ranker.taken(&self.node, version);
             }
             Some(Body::RankingNack(nack)) => {
                 let version = nack.version.map(Version::from).unwrap_or_default();

@@ -16,6 +16,9 @@ pub(super) struct FleetArguments {
     /// Endpoints that an edge reports of in a second.
     #[arg(long, default_value_t = 20)]
     used: usize,
+    /// Seconds between the first table and the measurement: what is known of the endpoints settles.
+    #[arg(long, default_value_t = 60.0)]
+    settle: f64,
     /// How long it is measured, in seconds.
     #[arg(long, default_value_t = 30.0)]
     seconds: f64,
@@ -33,6 +36,7 @@ pub(super) async fn fleet(arguments: FleetArguments) -> Result<Verdict, String> 
         edges: arguments.edges.max(1),
         endpoints: arguments.endpoints.max(1),
         used: arguments.used,
+        settle: seconds(arguments.settle)?,
         window: seconds(arguments.seconds)?,
         outage_every: seconds(arguments.outage_every)?,
     };

@@ -1,9 +1,10 @@
 //! One simulated edge: its connection, what it takes and what it reports.
 
+use super::SwarmError;
 use super::certificates::{Pair, name};
 use super::glance::{Glance, Push, Ranking};
 use super::measured::Observation;
-use super::{Settings, SwarmError};
+use super::plan::{EDGES_PER_POP, Outage, Plan};
 use fastrand::Rng;
 use http::uri::PathAndQuery;
 use prost::Message;
@@ -17,14 +18,12 @@ use shared::task::Stop;
 use shared::window::{self, Outcome, Windows};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 const REGIONS: usize = 5;
-const EDGES_PER_POP: usize = 4;
 /// Words that may wait for a stream.
 const QUEUE_MAX: usize = 16;
 /// The largest message, bytes.
@@ -34,55 +33,6 @@ const CONTROL_NAME: &str = "godwit-control";
 /// One edge of so many keeps its table and applies each change to it as a real one does; the
 /// others read it and follow its versions: a thousand tables don't fit beside the control plane.
 const KEEPS: usize = 20;
-/// Edges that see an outage.
-const WITNESSES: usize = 20;
-
-/// What all edges do.
-pub(super) struct Plan {
-    endpoints: Vec<EndpointId>,
-    used: usize,
-    outage_every: Duration,
-    begun: AtomicBool,
-    /// Which outage is next, and how many edges have told of it.
-    outage: AtomicUsize,
-}
-
-impl Plan {
-    pub(super) fn new(settings: &Settings, models: usize, providers: usize) -> Self {
-        let of_model = |model: usize| {
-            (0..providers)
-                .map(move |provider| EndpointId::from(format!("lab/model-{model}@p{provider}")))
-        };
-        let mut endpoints: Vec<EndpointId> = (0..models).flat_map(of_model).collect();
-        endpoints.truncate(settings.endpoints);
-        Self {
-            endpoints,
-            used: settings.used,
-            outage_every: settings.outage_every,
-            begun: AtomicBool::new(false),
-            outage: AtomicUsize::new(0),
-        }
-    }
-
-    pub(super) fn begin_outages(&self) {
-        self.begun.store(true, Ordering::SeqCst);
-    }
-
-    /// The endpoint whose outage this edge is to tell of now, after so many seconds.
-    fn broken(&self, number: usize, elapsed: Duration) -> Option<(usize, &EndpointId)> {
-        if !self.begun.load(Ordering::SeqCst) || !number.is_multiple_of(EDGES_PER_POP + 1) {
-            return None;
-        }
-        let every = self.outage_every.as_millis().max(1);
-        let turn = usize::try_from(elapsed.as_millis() / every).ok()?;
-        self.outage.fetch_max(turn, Ordering::SeqCst);
-        let endpoint = self
-            .endpoints
-            .get((turn * 7919) % self.endpoints.len().max(1))?;
-        (number / (EDGES_PER_POP + 1) < WITNESSES).then_some((turn, endpoint))
-    }
-}
-
 /// One edge.
 pub(super) struct SimulatedEdge {
     pub(super) number: usize,
@@ -161,6 +111,7 @@ impl SimulatedEdge {
         words: mpsc::Sender<wire::EdgeMessage>,
     ) -> Result<(), SwarmError> {
         let mut held = RankingTable::default();
+        let (mut known, mut awaited) = (0, Vec::new());
         loop {
             let push = pushes.message().await;
             let push = push.map_err(|status| SwarmError::of("push", &status))?;
@@ -169,7 +120,18 @@ impl SimulatedEdge {
                     let version = update.manifest.and_then(|manifest| manifest.version);
                     Some(Word::Ack(wire::Ack { version }))
                 }
-                Some(Push::Ranking(update)) => self.ranking(update, &mut held).await?,
+                Some(Push::Ranking(update)) => {
+                    let news = self.plan.outages(known);
+                    known += news.len();
+                    awaited.extend(news);
+                    let reacted = awaited.extract_if(.., |it| update.accuses(it.endpoint.as_str()));
+                    let reacted: Vec<Outage> = reacted.collect();
+                    let word = self.ranking(update, &mut held).await?;
+                    for outage in reacted {
+                        self.reacted(&outage).await;
+                    }
+                    word
+                }
                 Some(Push::Account(_) | Push::Peers(_)) => None,
                 None => return Err(SwarmError("the stream has ended".to_owned())),
             };
@@ -177,6 +139,15 @@ impl SimulatedEdge {
                 let _ = words.send(wire::EdgeMessage { body: Some(word) }).await;
             }
         }
+    }
+
+    async fn reacted(&self, outage: &Outage) {
+        let millis = self.clock.unix_ms().saturating_sub(outage.unix_ms);
+        let observation = Observation::Reacted {
+            outage: outage.turn,
+            took: Duration::from_millis(millis),
+        };
+        let _ = self.told.send(observation).await;
     }
 
     async fn ranking(
@@ -224,7 +195,6 @@ impl SimulatedEdge {
         let accepted = accepted.map_err(|status| SwarmError::of("telemetry", &status))?;
         let mut acks = accepted.into_inner();
         let mut random = Rng::with_seed(self.number as u64);
-        let begun = self.clock.now();
         let mut sequence = 0;
         let mut told_of = None;
         loop {
@@ -238,11 +208,15 @@ impl SimulatedEdge {
                 }
             }
             sequence += 1;
-            let elapsed = self.clock.now().since(begun);
-            let broken = self.plan.broken(self.number, elapsed);
-            let broken = broken.filter(|(turn, _)| told_of != Some(*turn));
-            told_of = broken.map(|(turn, _)| turn).or(told_of);
-            let report = self.window(sequence, &mut random, broken.map(|(_, id)| id));
+            let broken = self.plan.broken(self.clock.now());
+            let new = broken.filter(|(turn, _)| told_of != Some(*turn));
+            let new = new.filter(|_| Plan::is_witness(self.number));
+            told_of = new.map(|(turn, _)| turn).or(told_of);
+            if let Some((turn, endpoint)) = new {
+                self.plan.told(turn, endpoint, self.clock.unix_ms());
+            }
+            let broken = broken.map(|(_, endpoint)| endpoint);
+            let report = self.window(sequence, &mut random, broken, new.is_some());
             if reports.send((&report).into()).await.is_err() {
                 return Ok(());
             }
@@ -254,12 +228,17 @@ impl SimulatedEdge {
         sequence: u64,
         random: &mut Rng,
         broken: Option<&EndpointId>,
+        alarming: bool,
     ) -> window::Report {
         let mut windows = Windows::default();
         for _ in 0..self.plan.used {
             let Some(endpoint) = random.choice(&self.plan.endpoints) else {
                 break;
             };
+            if broken == Some(endpoint) {
+                windows.record(endpoint, &window::Observation::of(Outcome::HardFail));
+                continue;
+            }
             windows.record(
                 endpoint,
                 &window::Observation {
@@ -270,7 +249,7 @@ impl SimulatedEdge {
                 },
             );
         }
-        if let Some(endpoint) = broken {
+        if let Some(endpoint) = broken.filter(|_| alarming) {
             for _ in 0..3 {
                 windows.record(endpoint, &window::Observation::of(Outcome::HardFail));
             }
@@ -283,7 +262,7 @@ impl SimulatedEdge {
             epoch: BootEpoch(1),
             sequence,
             windows: windows.take(),
-            alarming: broken.is_some(),
+            alarming,
         }
     }
 }

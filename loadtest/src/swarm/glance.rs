@@ -3,7 +3,8 @@
 //! that no simulated edge looks at.
 
 use prost::bytes::Bytes;
-use shared::proto::discovery::{Manifest, RankingUpdate, Version};
+use shared::proto::discovery::{Manifest, RankingRow, RankingUpdate, Version};
+use shared::ranking::State;
 
 /// A `ControlMessage`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -53,6 +54,18 @@ pub(super) struct Ranking {
 }
 
 impl Ranking {
+    /// Does it tell that an endpoint is no longer as usual?
+    pub(super) fn accuses(&self, endpoint: &str) -> bool {
+        let row = |row: &&Bytes| {
+            // The first field is the endpoint's name: a tag, its length, itself.
+            row.get(2..)
+                .is_some_and(|rest| rest.starts_with(endpoint.as_bytes()))
+        };
+        let row = self.rows.iter().find(row).cloned();
+        let row = row.and_then(|row| <RankingRow as prost::Message>::decode(row).ok());
+        row.is_some_and(|row| row.endpoint == endpoint && row.state != State::Closed.as_str())
+    }
+
     /// Read in full.
     pub(super) fn whole(&self) -> Result<RankingUpdate, prost::DecodeError> {
         let bytes = prost::Message::encode_to_vec(self);
@@ -64,7 +77,7 @@ impl Ranking {
 mod tests {
     use super::*;
     use prost::Message;
-    use shared::proto::discovery::{Portion, RankingRow};
+    use shared::proto::discovery::Portion;
     use shared::proto::pushed::ControlMessage;
     use shared::proto::pushed::control_message::Body;
 
@@ -80,6 +93,7 @@ mod tests {
             generated_unix_ms: 3,
             rows: vec![RankingRow {
                 endpoint: "a@b".to_owned(),
+                state: "open".to_owned(),
                 cap: 7,
                 ..RankingRow::default()
             }],
@@ -93,6 +107,8 @@ mod tests {
             panic!("not a ranking");
         };
         assert_eq!(ranking.whole().unwrap(), update);
+        assert!(ranking.accuses("a@b"));
+        assert!(!ranking.accuses("a@") && !ranking.accuses("c@d"));
         assert_eq!(ranking.encoded_len(), update.encoded_len());
     }
 }

@@ -1,7 +1,6 @@
 //! What the edges saw of the pushes, and what the control plane says of itself.
 
-use super::{Settings, SwarmError};
-use crate::measure::Account;
+use super::{Accounts, Settings, SwarmError};
 use serde_json::{Value, json};
 use shared::id::Version;
 use std::collections::BTreeSet;
@@ -23,6 +22,8 @@ pub(super) enum Observation {
         bytes: usize,
         full: bool,
     },
+    /// It took the first word of an outage, so long after another edge told of it first.
+    Reacted { outage: usize, took: Duration },
     /// It lost its connection.
     Lost(String),
 }
@@ -32,6 +33,8 @@ pub(super) enum Observation {
 pub struct Measured {
     edges: usize,
     took: Vec<Duration>,
+    reacted: Vec<Duration>,
+    outages: BTreeSet<usize>,
     versions: BTreeSet<Version>,
     changes: u64,
     rows: u64,
@@ -62,6 +65,8 @@ impl Measured {
         Self {
             edges,
             took: Vec::new(),
+            reacted: Vec::new(),
+            outages: BTreeSet::new(),
             versions: BTreeSet::new(),
             changes: 0,
             rows: 0,
@@ -91,6 +96,7 @@ impl Measured {
                             holding.insert(edge);
                         }
                     }
+                    Some(Observation::Reacted { .. }) => {}
                     Some(Observation::Lost(why)) => return Err(SwarmError(why)),
                     None => return Err(SwarmError("every edge has gone".to_owned())),
                 }
@@ -99,6 +105,25 @@ impl Measured {
         };
         let within = tokio::time::timeout(START_DEADLINE, all).await;
         within.map_err(|_| SwarmError("not all edges got a table in time".to_owned()))?
+    }
+
+    /// Hears for so long without counting.
+    pub(super) async fn let_pass(
+        &mut self,
+        heard: &mut mpsc::Receiver<Observation>,
+        time: Duration,
+    ) -> Result<(), SwarmError> {
+        let losses = async {
+            loop {
+                match heard.recv().await {
+                    Some(Observation::Applied { .. } | Observation::Reacted { .. }) => {}
+                    Some(Observation::Lost(why)) => return SwarmError(why),
+                    None => return SwarmError("every edge has gone".to_owned()),
+                }
+            }
+        };
+        // That the time is over is how it should end.
+        tokio::time::timeout(time, losses).await.map_or(Ok(()), Err)
     }
 
     /// Counts for so long.
@@ -141,6 +166,10 @@ impl Measured {
                         bytes,
                     );
                 }
+                Some(Observation::Reacted { outage, took }) => {
+                    self.reacted.push(took);
+                    self.outages.insert(outage);
+                }
                 Some(Observation::Lost(why)) => self.lost.push(why),
                 None => return,
             }
@@ -151,14 +180,19 @@ impl Measured {
         mut self,
         settings: &Settings,
         metrics: &str,
-        (before, after): (Account, Account),
+        (before, after): (Accounts, Accounts),
     ) -> Report {
         self.took.sort_unstable();
+        self.reacted.sort_unstable();
         let ticks = self.versions.len() as u64;
         let seconds = settings.window.as_secs_f64();
         let rank = histogram(metrics, "godwit_control_rank_seconds", "");
         let handed = histogram(metrics, "godwit_control_push_seconds", "class=\"fast\"");
-        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        let used = |which: fn(&Accounts) -> Duration| {
+            which(&after).saturating_sub(which(&before)).as_secs_f64() / seconds
+        };
+        let cpu = used(|accounts| accounts.control.cpu);
+        let swarm = used(|accounts| accounts.both.cpu) - cpu;
         Report(json!({
             "edges": settings.edges,
             "endpoints": settings.endpoints,
@@ -166,9 +200,16 @@ impl Measured {
             "rankings": ticks,
             "pushes": self.took.len(),
             "push_to_applied_ms": {
-                "p50": self.millis(0.5),
-                "p99": self.millis(0.99),
-                "max": self.millis(1.0),
+                "p50": millis(&self.took, 0.5),
+                "p99": millis(&self.took, 0.99),
+                "max": millis(&self.took, 1.0),
+            },
+            "evidence_to_applied_ms": {
+                "outages": self.outages.len(),
+                "edges": self.reacted.len(),
+                "p50": millis(&self.reacted, 0.5),
+                "p99": millis(&self.reacted, 0.99),
+                "max": millis(&self.reacted, 1.0),
             },
             "bytes": {
                 "whole_table": mean(self.full_bytes),
@@ -181,26 +222,28 @@ impl Measured {
             "tick_ms": rank,
             "push_to_connection_ms": handed,
             "control_plane": {
-                "rss_mb": after.rss as f64 / 1e6,
-                "rss_peak_mb": after.rss_peak as f64 / 1e6,
-                "cpu_cores": cpu / seconds,
+                "rss_mb": after.control.rss as f64 / 1e6,
+                "rss_peak_mb": after.control.rss_peak as f64 / 1e6,
+                "cpu_cores": cpu,
             },
+            "swarm": { "cpu_cores": swarm },
             "edges_lost": self.lost.len(),
             "first_loss": self.lost.first(),
         }))
     }
+}
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a place in the list"
-    )]
-    fn millis(&self, share: f64) -> f64 {
-        let last = self.took.len().saturating_sub(1);
-        let at = (share * last as f64).round() as usize;
-        let took = self.took.get(at).copied().unwrap_or_default();
-        took.as_secs_f64() * 1000.0
-    }
+/// The value below which that share of an ascending list lies.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place in the list"
+)]
+fn millis(ascending: &[Duration], share: f64) -> f64 {
+    let last = ascending.len().saturating_sub(1);
+    let at = (share * last as f64).round() as usize;
+    let took = ascending.get(at).copied().unwrap_or_default();
+    took.as_secs_f64() * 1000.0
 }
 
 fn add(sum: &mut (u64, u64), bytes: usize) {
