@@ -3,146 +3,29 @@
 //! secret and nothing else of it.
 
 mod rotate;
+mod seal;
+mod terms;
 #[cfg(test)]
 mod tests;
 
-use super::{
-    Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, orgs, random_id,
-};
+use super::{Accounts, AccountsError, Change, LIST_MAX, audit, check_id, events, orgs, random_id};
 use crate::security::vault::{Sealed, Vault, VaultError};
 use crate::sql::{DatabaseError, bigint, unsigned};
-use serde::{Deserialize, Serialize};
-use shared::byok::{CREDENTIALS_MAX, SealedCredential, binding, seal};
-use shared::id::{ModelId, OrgId, WorkspaceId};
-use shared::key::{KeyHash, hex};
+use shared::byok::binding;
+use shared::id::{OrgId, WorkspaceId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
-use std::fmt;
 use std::sync::Arc;
+use terms::check_terms;
 
 pub use rotate::Rotated;
-
-/// Longest secret, in bytes.
-pub const SECRET_MAX: usize = 16 << 10;
-/// Most entries of one filter.
-pub const FILTER_MAX: usize = 100;
-/// Shortest secret whose ends are shown.
-const LABELLED_MIN: usize = 20;
+pub use terms::{
+    CredentialRow, CredentialTerms, FILTER_MAX, Filters, NewCredential, ProviderSecret, SECRET_MAX,
+    origin_of_provider,
+};
 
 const COLUMNS: &str = "id, org, workspace, provider, origin, name, label, is_fallback, is_required,
     disabled, sort_order, filters, secret, data_key, master_key, created_unix_ms, updated_unix_ms";
-
-/// A provider's secret in clear, on its way into the vault. Never printed.
-pub struct ProviderSecret(String);
-
-impl ProviderSecret {
-    /// Without white space around it.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
-    }
-
-    fn check(&self) -> Result<(), AccountsError> {
-        let visible = self.0.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-        if self.0.is_empty() || self.0.len() > SECRET_MAX || !visible {
-            let reason = format!("1 to {SECRET_MAX} visible characters on one line are expected");
-            return Err(AccountsError::invalid("key", reason));
-        }
-        Ok(())
-    }
-
-    /// The ends of it.
-    fn label(&self) -> String {
-        let part = |range: std::ops::Range<usize>| self.0.get(range).unwrap_or_default();
-        let length = self.0.len();
-        if length < LABELLED_MIN {
-            return "...".to_owned();
-        }
-        format!("{}...{}", part(0..3), part(length - 4..length))
-    }
-}
-
-impl fmt::Debug for ProviderSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ProviderSecret(…)")
-    }
-}
-
-/// Who may use a credential, and for what; none is everybody and everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Filters {
-    /// Only for these models.
-    pub allowed_models: Option<Vec<String>>,
-    /// Only with these API keys, by their ids.
-    pub allowed_api_key_hashes: Option<Vec<String>>,
-    /// Only with API keys that these people have made.
-    pub allowed_user_ids: Option<Vec<String>>,
-}
-
-/// What can be said of a credential beside its secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CredentialTerms {
-    /// As its owner calls it.
-    pub name: String,
-    /// Only after the shared endpoints have failed.
-    pub is_fallback: bool,
-    /// Never the platform's own key at this provider.
-    pub is_required: bool,
-    /// Kept, but not used.
-    pub disabled: bool,
-    /// Lower first.
-    pub sort_order: i64,
-    /// Who may use it, and for what.
-    pub filters: Filters,
-}
-
-/// A credential to be made.
-#[derive(Debug)]
-pub struct NewCredential {
-    /// Whose; none is the first organisation.
-    pub org: Option<OrgId>,
-    /// Only for keys of this workspace; none is any.
-    pub workspace: Option<WorkspaceId>,
-    /// The provider's slug.
-    pub provider: String,
-    /// Where the provider is: scheme, host and port.
-    pub origin: String,
-    /// The secret.
-    pub secret: ProviderSecret,
-    /// The rest.
-    pub terms: CredentialTerms,
-}
-
-/// A credential as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialRow {
-    /// `byok_…`.
-    pub id: String,
-    /// Whose.
-    pub org: OrgId,
-    /// Only for keys of this workspace; none is any.
-    pub workspace: Option<WorkspaceId>,
-    /// The only provider that is shown it.
-    pub provider: String,
-    /// The only scheme, host and port that is shown it.
-    pub origin: String,
-    /// The ends of the secret.
-    pub label: String,
-    /// The rest.
-    pub terms: CredentialTerms,
-    /// Milliseconds since 1970.
-    pub created_unix_ms: u64,
-    /// Milliseconds since 1970; none: never changed.
-    pub updated_unix_ms: Option<u64>,
-    sealed: Sealed,
-}
-
-impl CredentialRow {
-    fn binding(&self) -> Vec<u8> {
-        binding(&self.id, &self.provider, &self.origin)
-    }
-}
 
 impl From<VaultError> for AccountsError {
     fn from(error: VaultError) -> Self {
@@ -300,101 +183,6 @@ impl Accounts {
         self.announce(sequence);
         Ok(())
     }
-
-    /// What a key may use, in its order, each sealed to the node of this public key.
-    ///
-    /// # Errors
-    /// When the vault or the database fails: without an answer nobody is taken for somebody
-    /// without credentials, whose requests would cost credits.
-    pub async fn sealed_credentials(
-        &self,
-        key: KeyHash,
-        node_key: &[u8],
-    ) -> Result<Vec<Arc<SealedCredential>>, AccountsError> {
-        let columns = COLUMNS.replace("    ", " ");
-        let columns: Vec<_> = columns
-            .split(',')
-            .map(|it| format!("c.{}", it.trim()))
-            .collect();
-        let sql = format!(
-            "SELECT {}, k.created_by FROM api_keys k JOIN provider_credentials c ON c.org = k.org
-             WHERE k.id = $1 AND c.disabled = 0 AND (c.workspace = '' OR c.workspace = k.workspace)
-             ORDER BY c.is_fallback, c.sort_order, c.created_unix_ms, c.id LIMIT $2",
-            columns.join(", ")
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(key.to_string())
-            .bind(LIST_MAX)
-            .fetch_all(self.database.readers())
-            .await?;
-        let mut all = Vec::new();
-        for row in &rows {
-            let (row, creator) = (row_of(row)?, row.try_get::<String, _>(17)?);
-            if row.terms.filters.admit(key, &creator) && all.len() < CREDENTIALS_MAX {
-                all.push(Arc::new(self.sealed_to(&row, node_key)?));
-            }
-        }
-        Ok(all)
-    }
-
-    fn sealed_to(
-        &self,
-        row: &CredentialRow,
-        node_key: &[u8],
-    ) -> Result<SealedCredential, AccountsError> {
-        let bound_to = row.binding();
-        let secret = self.vault()?.open_secret(&row.sealed, &bound_to)?;
-        let sealed = seal::seal(node_key, &secret, &bound_to);
-        let sealed = sealed.map_err(|error| AccountsError::Vault(error.to_string()))?;
-        let models = row.terms.filters.allowed_models.as_ref().map(|all| {
-            let mut ids: Vec<ModelId> = all.iter().map(|id| id.as_str().into()).collect();
-            ids.sort_unstable();
-            ids
-        });
-        Ok(SealedCredential {
-            id: row.id.clone(),
-            provider: row.provider.as_str().into(),
-            origin: row.origin.clone(),
-            fallback: row.terms.is_fallback,
-            required: row.terms.is_required,
-            allowed_models: models,
-            sealed: hex(&sealed),
-        })
-    }
-}
-
-impl Filters {
-    fn admit(&self, key: KeyHash, creator: &str) -> bool {
-        let key = key.to_string();
-        let keys = self.allowed_api_key_hashes.as_ref();
-        let users = self.allowed_user_ids.as_ref();
-        keys.is_none_or(|all| all.contains(&key))
-            && users.is_none_or(|all| all.iter().any(|user| user == creator))
-    }
-}
-
-fn check_terms(terms: &CredentialTerms) -> Result<(), AccountsError> {
-    check_name("name", &terms.name)?;
-    let filters = [
-        ("allowed_models", &terms.filters.allowed_models),
-        (
-            "allowed_api_key_hashes",
-            &terms.filters.allowed_api_key_hashes,
-        ),
-        ("allowed_user_ids", &terms.filters.allowed_user_ids),
-    ];
-    for (name, filter) in filters {
-        let all = filter.as_deref().unwrap_or_default();
-        let plain = |text: &String| {
-            let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-            visible && !text.is_empty() && text.len() <= super::NAME_MAX
-        };
-        if all.len() > FILTER_MAX || !all.iter().all(plain) {
-            let reason = format!("at most {FILTER_MAX} ids are expected");
-            return Err(AccountsError::invalid(name, reason));
-        }
-    }
-    Ok(())
 }
 
 async fn insert(connection: &mut AnyConnection, row: &CredentialRow) -> Result<(), AccountsError> {

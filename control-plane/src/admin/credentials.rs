@@ -2,10 +2,8 @@
 
 use super::{Answer, Deps, accounts_status};
 use crate::accounts::credentials::{
-    CredentialRow, CredentialTerms, Filters, NewCredential, ProviderSecret,
+    CredentialRow, CredentialTerms, Filters, NewCredential, ProviderSecret, origin_of_provider,
 };
-use shared::byok::origin_of;
-use shared::catalog::Auth;
 use shared::id::{OrgId, WorkspaceId};
 use shared::proto::admin as wire;
 use tonic::{Response, Status};
@@ -99,24 +97,10 @@ pub(super) async fn rotate(deps: &Deps, actor: &str) -> Answer<wire::RotateMaste
     }))
 }
 
-/// Where the provider is now: the secret is bound to that for good.
 fn origin(deps: &Deps, provider: &str) -> Result<String, Status> {
     let served = deps.registry.current();
-    let found = served.snapshot.provider(provider);
-    let found = found.ok_or_else(|| {
-        Status::not_found(format!(
-            "there is no provider {provider:?} in the catalogue"
-        ))
-    })?;
-    if found.auth == Auth::None {
-        return Err(Status::invalid_argument("the provider takes no key"));
-    }
-    if found.base_url.contains("/projects/PROJECT/") {
-        let text = "the provider's address holds an account of its own; that is not done yet";
-        return Err(Status::invalid_argument(text));
-    }
-    origin_of(&found.base_url)
-        .ok_or_else(|| Status::invalid_argument("the provider's address is no URL of a server"))
+    let found = served.snapshot.provider(provider).map(|it| &**it);
+    origin_of_provider(provider, found).map_err(|error| accounts_status(&error))
 }
 
 fn filters_of(json: &str) -> Result<Filters, Status> {

@@ -6,8 +6,10 @@ use crate::security::vault::MASTER_KEY_FILE;
 use crate::sql::Engine;
 use crate::testing::{TestDatabase, on_both};
 use shared::byok::seal::NodeKey;
+use shared::byok::{CREDENTIALS_MAX, SealedCredential};
 use shared::clock::Clock;
 use shared::key::unhex;
+use shared::key::{KeyHash, hex};
 use shared::policy::KeyKind;
 
 const SECRET: &str = "sk-marked-0123456789-secret";

@@ -14,6 +14,26 @@ use sqlx::{AnyConnection, Row};
 /// Most subjects that one call assigns.
 pub const SUBJECTS_MAX: usize = 1000;
 
+/// In place of the one that held.
+const HOLD: &str = "INSERT INTO guardrail_assignments
+        (org, kind, subject, guardrail, assigned_by, created_unix_ms)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (org, kind, subject) DO UPDATE SET guardrail = excluded.guardrail,
+        assigned_by = excluded.assigned_by, created_unix_ms = excluded.created_unix_ms
+    WHERE guardrail_assignments.guardrail <> excluded.guardrail";
+const LET_GO: &str = "DELETE FROM guardrail_assignments
+    WHERE org = $1 AND kind = $2 AND subject = $3 AND guardrail = $4";
+
+/// A change of whom a guardrail holds for.
+#[derive(Clone, Copy)]
+struct Assign<'a> {
+    id: &'a str,
+    actor: &'a str,
+    subjects: &'a [Subject],
+    /// From now on; else no longer.
+    holds: bool,
+}
+
 /// Whom a guardrail holds for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -104,40 +124,13 @@ impl Accounts {
         id: &str,
         subjects: &[Subject],
     ) -> Result<u64, AccountsError> {
-        let row = self.guardrail(org, id).await?;
-        check_count(subjects)?;
-        let now = self.clock.unix_ms();
-        let (mut changed, mut sequence) = (0, 0);
-        let mut transaction = self.database.write().await?;
-        for told in changes_of(subjects, &row.org) {
-            sequence = events::append(&mut transaction, now, &told).await?;
-        }
-        for subject in subjects {
-            check_subject(&mut transaction, &row, subject).await?;
-            let done = sqlx::query(
-                "INSERT INTO guardrail_assignments
-                     (org, kind, subject, guardrail, assigned_by, created_unix_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6)
-                 ON CONFLICT (org, kind, subject) DO UPDATE SET guardrail = excluded.guardrail,
-                     assigned_by = excluded.assigned_by,
-                     created_unix_ms = excluded.created_unix_ms
-                 WHERE guardrail_assignments.guardrail <> excluded.guardrail",
-            )
-            .bind(row.org.as_str())
-            .bind(subject.kind())
-            .bind(subject.id(&row.org))
-            .bind(id)
-            .bind(actor)
-            .bind(bigint(now))
-            .execute(&mut *transaction)
-            .await?;
-            changed += done.rows_affected();
-        }
-        let object = format!("{id} {}", told(subjects, &row.org));
-        audit::append(&mut transaction, now, actor, "guardrail.assign", &object).await?;
-        transaction.commit().await?;
-        self.announce(sequence);
-        Ok(changed)
+        let assign = Assign {
+            id,
+            actor,
+            subjects,
+            holds: true,
+        };
+        self.change_assignments(org, &assign).await
     }
 
     /// The guardrail holds for these no longer. Gives for how many it did.
@@ -151,6 +144,26 @@ impl Accounts {
         id: &str,
         subjects: &[Subject],
     ) -> Result<u64, AccountsError> {
+        let unassign = Assign {
+            id,
+            actor,
+            subjects,
+            holds: false,
+        };
+        self.change_assignments(org, &unassign).await
+    }
+
+    async fn change_assignments(
+        &self,
+        org: Option<&OrgId>,
+        change: &Assign<'_>,
+    ) -> Result<u64, AccountsError> {
+        let Assign {
+            id,
+            actor,
+            subjects,
+            holds,
+        } = *change;
         let row = self.guardrail(org, id).await?;
         check_count(subjects)?;
         let now = self.clock.unix_ms();
@@ -160,20 +173,28 @@ impl Accounts {
             sequence = events::append(&mut transaction, now, &told).await?;
         }
         for subject in subjects {
-            let done = sqlx::query(
-                "DELETE FROM guardrail_assignments
-                 WHERE org = $1 AND kind = $2 AND subject = $3 AND guardrail = $4",
-            )
-            .bind(row.org.as_str())
-            .bind(subject.kind())
-            .bind(subject.id(&row.org))
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-            changed += done.rows_affected();
+            if holds {
+                check_subject(&mut transaction, &row, subject).await?;
+            }
+            let query = sqlx::query(if holds { HOLD } else { LET_GO })
+                .bind(row.org.as_str())
+                .bind(subject.kind())
+                .bind(subject.id(&row.org))
+                .bind(id);
+            let query = if holds {
+                query.bind(actor).bind(bigint(now))
+            } else {
+                query
+            };
+            changed += query.execute(&mut *transaction).await?.rows_affected();
         }
         let object = format!("{id} {}", told(subjects, &row.org));
-        audit::append(&mut transaction, now, actor, "guardrail.unassign", &object).await?;
+        let action = if holds {
+            "guardrail.assign"
+        } else {
+            "guardrail.unassign"
+        };
+        audit::append(&mut transaction, now, actor, action, &object).await?;
         transaction.commit().await?;
         self.announce(sequence);
         Ok(changed)
