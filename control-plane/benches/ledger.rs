@@ -148,6 +148,8 @@ fn record(sequence: u64) -> UsageRecord {
         upstream_id: format!("chatcmpl-{sequence:024}"),
         windows: Vec::new(),
         fee_ppm: 0,
+        own_key: false,
+        flags: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod account;
 pub mod activity;
 pub mod balance;
 mod bill;
+mod byok;
 mod funds;
 pub mod journal;
 mod lease;
@@ -46,6 +47,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 pub use bill::{Bill, BillLine, Billed, Reconciled};
+pub use byok::Allowance;
 pub use funds::{FEE_PPM_MAX, Movement, Terms};
 pub use lease::{Grant, LeaseRequest, Part, ReleaseRequest};
 pub use read::Totals;

@@ -13,6 +13,7 @@ mod show;
 mod tell;
 mod topup;
 mod wal;
+mod want;
 
 pub use hold::{Hold, Intent, Receipt, Trail};
 pub use wal::Asked;
@@ -26,7 +27,6 @@ use lease::Time;
 use recover::{Found, recover};
 use shared::clock::{Clock, Moment};
 use shared::id::{BootEpoch, NodeId};
-use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::task::Tasks;
@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 use wal::log::LogError;
 use wal::{Book, LeaseBook, Log, OpenHold, Returning};
+use want::{Wants, Worst};
 
 /// Where the log is and whose it is.
 #[derive(Clone, Debug)]
@@ -151,35 +152,36 @@ impl Accounts {
             let text = "billing is not available on this node; try another";
             return Err(refuse::billing_unavailable(Fault::Gateway, text));
         }
-        let ppm = principal.policy.spend_fee_ppm;
-        let ceiling = intent.ceiling.at_least_zero();
-        let least = intent.least.max(Amount(1)).min(ceiling);
-        let purses = Purses::of(principal, intent.started_unix_ms / 1000);
-        let gross = |amount: Amount| amount + amount.millionths(ppm);
-        let held = self
-            .reserve(principal, purses.all(), (gross(ceiling), gross(least)))
-            .await?;
-        let net = if held >= gross(ceiling) {
-            ceiling
-        } else {
-            without_fee(held, ppm)
+        let policy = &principal.policy;
+        let worst = Worst {
+            shared: intent.shared.map(Amount::at_least_zero),
+            own: intent.own.at_least_zero(),
+            fee_ppm: policy.spend_fee_ppm,
+            own_fee_ppm: policy.byok_fee_ppm,
         };
+        let ceiling = worst.shared.unwrap_or_default().max(worst.own);
+        let least = intent.least.max(Amount(1)).min(ceiling);
+        let wants = Wants::of(principal, worst, intent.started_unix_ms / 1000);
+        let amount = self.reserve(principal, &wants, (ceiling, least)).await?;
         let open = Arc::new(OpenHold {
             generation: intent.generation,
             org: principal.org.clone(),
             key: principal.key,
-            held,
+            held: wants.held(amount),
             api: intent.api.to_owned(),
             requested_model: intent.requested_model,
             price_version: intent.price_version,
             streamed: intent.streamed,
             started_unix_ms: intent.started_unix_ms,
-            windows: purses.windows(),
-            fee_ppm: ppm,
+            windows: wants.windows(),
+            own_windows: wants.own_windows(),
+            fee_ppm: worst.fee_ppm,
+            own_fee_ppm: worst.own_fee_ppm,
+            flags: intent.flags,
             first: intent.first,
         });
         if let Err(error) = self.log.intent(&open) {
-            self.desk.undo(purses.all(), held, self.clock.now());
+            self.desk.undo(wants.all(), amount, self.clock.now());
             let text = match error {
                 LogError::Down => "billing is not available on this node now; try again",
                 LogError::Full => {
@@ -189,7 +191,7 @@ impl Accounts {
             };
             return Err(refuse::billing_unavailable(Fault::Gateway, text));
         }
-        Ok(Hold::new(Arc::clone(self), open, net))
+        Ok(Hold::new(Arc::clone(self), open, (wants, amount)))
     }
 
     /// What is left of all leases for new holds.
@@ -234,50 +236,6 @@ impl std::fmt::Debug for Accounts {
             .field("node", &self.node)
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
-    }
-}
-
-/// What of `held` is left for a cost, when the fee on that cost comes out of it, too.
-fn without_fee(held: Amount, ppm: u32) -> Amount {
-    const MILLION: i128 = 1_000_000;
-    Amount(held.0.saturating_mul(MILLION) / (MILLION + i128::from(ppm)))
-}
-
-/// The purses that a request spends from. Without limits that is the balance, and nothing is
-/// allocated.
-enum Purses {
-    Balance([Purse; 1]),
-    More(Vec<Purse>),
-}
-
-impl Purses {
-    fn of(principal: &Principal, unix_s: u64) -> Self {
-        let org = &principal.org;
-        let balance = Purse::from(org.clone());
-        let mut windows = principal
-            .policy
-            .limits_of(principal.key)
-            .map(|limit| Purse {
-                org: org.clone(),
-                window: Some(limit.window(unix_s)),
-            })
-            .peekable();
-        if windows.peek().is_none() {
-            return Self::Balance([balance]);
-        }
-        Self::More(std::iter::once(balance).chain(windows).collect())
-    }
-
-    fn all(&self) -> &[Purse] {
-        match self {
-            Self::Balance(balance) => balance,
-            Self::More(purses) => purses,
-        }
-    }
-
-    fn windows(&self) -> Vec<Window> {
-        let windows = self.all().iter().filter_map(|purse| purse.window.as_ref());
-        windows.cloned().collect()
     }
 }
 

@@ -12,7 +12,7 @@ pub mod route;
 pub(crate) mod router;
 pub mod told;
 
-use crate::account::{Asked, Intent};
+use crate::account::{Asked, Hold, Intent};
 use crate::admission::body;
 use crate::attempt::{self, Job};
 use crate::catalogue;
@@ -99,20 +99,7 @@ async fn steps(
     router::estimate(node, &view, &mut call);
     let thread = node.recall(&principal, &view, &mut call);
     let plan = planned(node, &view, &principal, &call, story)?;
-    let quote = Quote::of(&plan, &call.demand, Extent::of(&call));
-    let intent = Intent {
-        generation: client.generation().clone(),
-        api: api.as_str(),
-        requested_model: story.model().to_owned(),
-        price_version: plan.snapshot_version,
-        ceiling: quote.ceiling,
-        least: quote.least,
-        streamed: call.stream,
-        started_unix_ms: story.started_unix_ms,
-        first: plan.candidates.first().map(asked),
-    };
-    let hold = node.accounts.hold(&principal, intent);
-    let mut hold = client.wait_for(hold).await?;
+    let (mut hold, quote, plan) = held(node, client, &principal, (plan, &call), story).await?;
     if call.stream {
         client.expect_stream();
     }
@@ -123,12 +110,8 @@ async fn steps(
         call: &call,
         generation: &client.generation().clone(),
         created: story.started_unix_ms / 1000,
-        clamp: &|candidate| match candidate.own {
-            // Held is only the fee, which bounds no answer.
-            Some(_) => None,
-            None => quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
-        },
-        may_hedge: held >= quote.ceiling,
+        clamp: &|candidate| quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
+        may_hedge: held >= quote.ceiling(),
         asks: &|candidate| trail.asks(&asked(candidate)),
     };
     story.sent_upstream();
@@ -164,11 +147,64 @@ fn screened(
     }
 }
 
+/// Sets money aside. What can't pay for shared endpoints may do for own provider keys, of which the
+/// fee alone is charged and which few limits count: then the plan is theirs alone.
+async fn held(
+    node: &Node,
+    client: &mut Client<'_>,
+    principal: &Principal,
+    (mut plan, call): (Plan, &Call),
+    story: &Story,
+) -> Result<(Hold, Quote, Plan), Failure> {
+    let quote = Quote::of(&plan, &call.demand, Extent::of(call));
+    let intent = intent(client, call, (&plan, &quote), story);
+    let hold = node.accounts.hold(principal, intent);
+    let refused = match client.wait_for(hold).await {
+        Ok(hold) => return Ok((hold, quote, plan)),
+        Err(failure) => failure,
+    };
+    let with_own = plan.candidates.iter().any(|it| it.own.is_some());
+    if refused.fault != Fault::Account || quote.shared.is_none() || !with_own {
+        return Err(refused);
+    }
+    plan.candidates.retain(|candidate| candidate.own.is_some());
+    let quote = Quote::of(&plan, &call.demand, Extent::of(call));
+    let intent = self::intent(client, call, (&plan, &quote), story);
+    let hold = node.accounts.hold(principal, intent);
+    match client.wait_for(hold).await {
+        Ok(hold) => Ok((hold, quote, plan)),
+        Err(failure) if failure.fault == Fault::Account => Err(refused),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn intent(
+    client: &Client<'_>,
+    call: &Call,
+    (plan, quote): (&Plan, &Quote),
+    story: &Story,
+) -> Intent {
+    Intent {
+        generation: client.generation().clone(),
+        api: call.api.as_str(),
+        requested_model: story.model().to_owned(),
+        price_version: plan.snapshot_version,
+        shared: quote.shared,
+        own: quote.own,
+        least: quote.least,
+        flags: story.found().flags(),
+        streamed: call.stream,
+        started_unix_ms: story.started_unix_ms,
+        first: plan.candidates.first().map(asked),
+    }
+}
+
 fn asked(candidate: &Candidate) -> Asked {
     Asked {
         endpoint: candidate.endpoint.id.clone(),
         model: candidate.endpoint.model.clone(),
         provider: candidate.provider.slug.clone(),
+        own_key: candidate.own.is_some(),
     }
 }
 

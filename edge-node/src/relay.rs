@@ -99,6 +99,7 @@ impl Relay<'_> {
         receipt.endpoint = Some(candidate.endpoint.id.clone());
         receipt.model = Some(candidate.endpoint.model.clone());
         receipt.provider = Some(candidate.provider.slug.clone());
+        receipt.own_key = candidate.own.is_some();
         receipt.ttft = Some(self.reply.ttft);
         receipt.attempts = u32::try_from(self.reply.failed.len() + 1).unwrap_or(u32::MAX);
     }
@@ -227,7 +228,7 @@ impl Relay<'_> {
         );
         let usage = self.node.tokens.usage(self.view, model, self.call, seen);
         hold.receipt.usage = usage;
-        hold.receipt.cost = self.cost(&usage).charged();
+        hold.receipt.cost = self.cost(&usage).total();
         let upstream_id = &self.reply.translator.progress().upstream_id;
         hold.receipt.upstream_id.clone_from(upstream_id);
     }

@@ -58,6 +58,14 @@ impl Found {
         self.flagged.is_empty() && self.redacted.is_empty()
     }
 
+    /// As the usage record has it.
+    #[must_use]
+    pub fn flags(&self) -> Vec<String> {
+        let flagged = self.flagged.iter().map(|name| format!("flag:{name}"));
+        let redacted = self.redacted.iter().map(|name| format!("redact:{name}"));
+        flagged.chain(redacted).collect()
+    }
+
     /// As the client is told.
     #[must_use]
     pub fn tell(&self) -> Value {

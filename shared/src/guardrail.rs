@@ -11,6 +11,8 @@ mod tests;
 
 use crate::catalog::DataRegion;
 use crate::id::ModelId;
+use crate::key::KeyHash;
+use crate::limit::{self, Limit};
 use crate::money::Amount;
 use crate::policy::ResetInterval;
 use serde::{Deserialize, Serialize};
@@ -323,6 +325,24 @@ pub struct Budget {
     pub reset: Option<ResetInterval>,
     /// Requests with the organisation's own provider keys count, too.
     pub include_byok: bool,
+}
+
+impl Budget {
+    /// What it allows a key and whoever has made it. One that was assigned to a key or to a member
+    /// is theirs alone; any other is each key's and each member's, and pooled by nobody.
+    pub fn limits(&self, key: KeyHash, member: &str) -> impl Iterator<Item = Limit> {
+        let of = |kind: &str, id: &str| Limit {
+            scope: limit::Scope::Guardrail,
+            id: format!("{}/{kind}/{id}", self.guardrail).into(),
+            interval: self.reset.into(),
+            amount: self.limit,
+            include_byok: self.include_byok,
+        };
+        let a_key = (self.assigned != "member").then(|| of("key", &key.to_string()));
+        let has_member = self.assigned != "key" && !member.is_empty();
+        let a_member = has_member.then(|| of("member", member));
+        a_key.into_iter().chain(a_member)
+    }
 }
 
 impl Rules {

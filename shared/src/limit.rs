@@ -29,17 +29,27 @@ pub enum Scope {
     Free,
     /// What one organisation may use on credit while the ledger is out of reach, by its id.
     Outage,
+    /// A guardrail's budget of one key or one member: `ID/key/HASH` or `ID/member/USER`.
+    Guardrail,
+    /// What one organisation's own provider keys have served, at list prices, by its id: counted
+    /// by the ledger alone, for the fee on it.
+    Byok,
+    /// The same in requests.
+    ByokRequests,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Key,
         Self::Member,
         Self::Workspace,
         Self::Org,
         Self::Free,
         Self::Outage,
+        Self::Guardrail,
+        Self::Byok,
+        Self::ByokRequests,
     ];
 
     /// The word for it, as it is stored and sent.
@@ -52,6 +62,9 @@ impl Scope {
             Self::Org => "org",
             Self::Free => "free",
             Self::Outage => "outage",
+            Self::Guardrail => "guardrail",
+            Self::Byok => "byok",
+            Self::ByokRequests => "byok_requests",
         }
     }
 }
@@ -155,6 +168,9 @@ pub struct Limit {
     pub interval: Interval,
     /// The most in one window, in USD; of [`Scope::Free`] in requests.
     pub amount: Amount,
+    /// What own provider keys serve counts, too, at list prices.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_byok: bool,
 }
 
 impl Limit {
@@ -197,7 +213,7 @@ impl Window {
     #[must_use]
     pub fn holds(&self, held: Amount) -> Amount {
         match self.scope {
-            Scope::Free => Self::ONE,
+            Scope::Free | Scope::ByokRequests => Self::ONE,
             _ => held,
         }
     }
@@ -350,6 +366,7 @@ mod tests {
             id: "ws_a:b".into(),
             interval: Interval::Weekly,
             amount: Amount::USD,
+            include_byok: false,
         };
         let window = limit.window(NOW);
         assert_eq!(

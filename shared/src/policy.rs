@@ -69,12 +69,15 @@ pub struct KeyPolicy {
     /// node that asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Arc<SealedCredential>>,
-    /// What else limits the key: budgets of its member, workspace and organisation. Added at the
-    /// look-up.
+    /// What else limits the key: budgets of its member, workspace, organisation and guardrails.
+    /// Added at the look-up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
     /// The platform's fee on what the key spends, in millionths. Added at the look-up.
     pub spend_fee_ppm: u32,
+    /// The platform's fee on the list price of what own provider keys serve, in millionths: what
+    /// the month's allowance makes up for is given back by the ledger. Added at the look-up.
+    pub byok_fee_ppm: u32,
 }
 
 impl KeyPolicy {
@@ -86,6 +89,7 @@ impl KeyPolicy {
                 id: key.to_string().into(),
                 interval: self.limit_reset.into(),
                 amount,
+                include_byok: self.include_byok_in_limit,
             })
         });
         own.into_iter().chain(self.limits.iter().map(Cow::Borrowed))

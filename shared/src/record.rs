@@ -36,7 +36,7 @@ pub struct UsageRecord {
     pub outcome: Outcome,
     /// What was set aside.
     pub held: Amount,
-    /// What is charged; for suspense the lower bound.
+    /// What it costs by the price list; for suspense the lower bound.
     pub cost: Amount,
     /// The client API, e.g. `chat`.
     pub api: String,
@@ -74,6 +74,13 @@ pub struct UsageRecord {
     /// The platform's fee on what it costs, in millionths.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fee_ppm: u32,
+    /// An own key of the organisation has served it: the provider bills the organisation, and here
+    /// the fee alone is charged. Of `windows` there are those only in which such use counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_key: bool,
+    /// What content filters found and let pass, as `flag:NAME` or `redact:NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
 }
 
 impl UsageRecord {
@@ -90,6 +97,7 @@ impl UsageRecord {
     #[must_use]
     pub fn charge(&self) -> Amount {
         match self.outcome {
+            Outcome::Settled if self.own_key => self.fee(),
             Outcome::Settled => self.cost + self.fee(),
             Outcome::Released => Amount::ZERO,
             Outcome::Suspense => self.held,

@@ -76,7 +76,7 @@ pub struct Cost {
     pub completion: Amount,
     /// The fixed price of a request and of server tools.
     pub request: Amount,
-    /// The provider bills an own key of the organisation: nothing is charged here.
+    /// The provider bills an own key of the organisation: here the fee alone is charged.
     pub own_key: bool,
 }
 
@@ -97,7 +97,7 @@ impl Cost {
         }
     }
 
-    /// What the organisation is charged.
+    /// What the organisation is charged, fees apart.
     #[must_use]
     pub fn charged(&self) -> Amount {
         if self.own_key {

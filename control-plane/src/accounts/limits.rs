@@ -2,8 +2,10 @@
 //! look-up. A key's own limit is in its policy. What was used is in the ledger.
 
 use super::{Accounts, AccountsError, Change, audit, events};
-use crate::sql::{DatabaseError, amount};
+use crate::ledger::Terms;
+use crate::sql::{DatabaseError, amount, unsigned};
 use shared::id::{LimitId, OrgId};
+use shared::key::KeyHash;
 use shared::limit::{Interval, Limit, Scope};
 use shared::money::Amount;
 use shared::policy::KeyPolicy;
@@ -11,8 +13,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 impl Accounts {
-    /// Sets what may be used in one window of a limit, or takes the limit away; edges are told.
-    /// Limits of one owner grow with their interval.
+    /// Sets what may be used in one window of a limit, and whether own provider keys count, or takes
+    /// the limit away; edges are told. Limits of one owner grow with their interval.
     ///
     /// # Errors
     /// When the owner is none of the organisation's, the limits don't grow, or the database fails.
@@ -21,7 +23,7 @@ impl Accounts {
         actor: &str,
         org: &OrgId,
         (scope, id, interval): (Scope, &LimitId, Interval),
-        most: Option<Amount>,
+        most: Option<(Amount, bool)>,
     ) -> Result<(), AccountsError> {
         let now = self.clock.unix_ms();
         let mut transaction = self.database.write().await?;
@@ -35,14 +37,14 @@ impl Accounts {
             .bind(interval.as_str())
             .execute(&mut *transaction)
             .await?;
-        if let Some(most) = most {
+        if let Some((most, include_byok)) = most {
             let columns = most.to_nano().filter(|_| most >= Amount::ZERO);
             let (nano, pico_rem) = columns.ok_or_else(|| {
                 AccountsError::invalid("limit", format!("{most} USD can't be kept"))
             })?;
             sqlx::query(
-                "INSERT INTO limits (org, scope, id, period, nano, pico_rem)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO limits (org, scope, id, period, nano, pico_rem, include_byok)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(org.as_str())
             .bind(scope.as_str())
@@ -50,11 +52,12 @@ impl Accounts {
             .bind(interval.as_str())
             .bind(nano)
             .bind(pico_rem)
+            .bind(i16::from(include_byok))
             .execute(&mut *transaction)
             .await?;
         }
         must_grow(&mut transaction, org, scope, id).await?;
-        let most = most.map_or_else(|| "none".to_owned(), |most| format!("USD {most}"));
+        let most = most.map_or_else(|| "none".to_owned(), |(most, _)| format!("USD {most}"));
         let object = format!("{org} {scope} {id} {interval} {most}");
         audit::append(&mut transaction, now, actor, "limit.set", &object).await?;
         transaction.commit().await?;
@@ -68,7 +71,7 @@ impl Accounts {
     /// When the database fails.
     pub async fn limits(&self, org: &OrgId) -> Result<Vec<Limit>, AccountsError> {
         let rows = sqlx::query(
-            "SELECT nano, pico_rem, scope, id, period FROM limits WHERE org = $1
+            "SELECT nano, pico_rem, scope, id, period, include_byok FROM limits WHERE org = $1
              ORDER BY scope, id, period",
         )
         .bind(org.as_str())
@@ -91,6 +94,13 @@ impl Accounts {
         Ok(())
     }
 
+    /// Adds what the budgets of a key's guardrails allow it and its maker.
+    pub(super) fn limit_by_budgets(policy: &mut KeyPolicy, key: KeyHash, member: &str) {
+        let budgets = policy.rules.iter().flat_map(|rules| &rules.budgets);
+        let limits = budgets.flat_map(|budget| budget.limits(key, member));
+        policy.limits.extend(limits);
+    }
+
     /// Adds to a key's policy what limits it besides: read after the key, so that it is never
     /// older than the sequence of the answer.
     pub(super) async fn limit_policy(
@@ -101,7 +111,7 @@ impl Accounts {
         member: &str,
     ) -> Result<(), AccountsError> {
         let rows = sqlx::query(
-            "SELECT nano, pico_rem, scope, id, period FROM limits
+            "SELECT nano, pico_rem, scope, id, period, include_byok FROM limits
              WHERE org = $1 AND ((scope = 'org' AND id = $1)
                  OR (scope = 'workspace' AND id = $2) OR (scope = 'member' AND id = $3))",
         )
@@ -111,12 +121,17 @@ impl Accounts {
         .fetch_all(self.database.readers())
         .await?;
         policy.limits = rows.iter().map(limit_of).collect::<Result<_, _>>()?;
-        let row = sqlx::query("SELECT spend_fee_ppm FROM org_terms WHERE org = $1")
+        let row = sqlx::query("SELECT spend_fee_ppm, byok_fee_ppm FROM org_terms WHERE org = $1")
             .bind(org.as_str())
             .fetch_optional(self.database.readers())
             .await?;
-        let ppm = row.map(|row| row.try_get::<i64, _>(0)).transpose()?;
-        policy.spend_fee_ppm = ppm.and_then(|ppm| u32::try_from(ppm).ok()).unwrap_or(0);
+        let ppm = |column, default| match &row {
+            None => Ok(default),
+            Some(row) => unsigned(row, column).map(|ppm| u32::try_from(ppm).unwrap_or(default)),
+        };
+        let default = Terms::default();
+        policy.spend_fee_ppm = ppm(0, default.spend_fee_ppm)?;
+        policy.byok_fee_ppm = ppm(1, default.byok_fee_ppm)?;
         Ok(())
     }
 }
@@ -132,7 +147,12 @@ async fn must_own(
         Scope::Org => "SELECT 1 FROM orgs WHERE id = $1 AND id = $2",
         Scope::Workspace => "SELECT 1 FROM workspaces WHERE org = $1 AND id = $2",
         Scope::Member => "SELECT 1 FROM members WHERE org = $1 AND user_id = $2",
-        Scope::Key | Scope::Free | Scope::Outage => {
+        Scope::Key
+        | Scope::Free
+        | Scope::Outage
+        | Scope::Guardrail
+        | Scope::Byok
+        | Scope::ByokRequests => {
             let reason = format!("the limit of a {scope} is not set here");
             return Err(AccountsError::invalid("scope", reason));
         }
@@ -154,7 +174,7 @@ async fn must_grow(
     id: &LimitId,
 ) -> Result<(), AccountsError> {
     let rows = sqlx::query(
-        "SELECT nano, pico_rem, scope, id, period FROM limits
+        "SELECT nano, pico_rem, scope, id, period, include_byok FROM limits
          WHERE org = $1 AND scope = $2 AND id = $3",
     )
     .bind(org.as_str())
@@ -192,5 +212,6 @@ fn limit_of(row: &AnyRow) -> Result<Limit, DatabaseError> {
         id: row.try_get::<String, _>(3)?.into(),
         interval,
         amount: amount(row, 0)?,
+        include_byok: unsigned(row, 5)? > 0,
     })
 }

@@ -67,6 +67,7 @@ impl Accounts {
             self.limit_policy(policy, org, &workspace, &member).await?;
             // Read after the sequence: never older than it.
             policy.rules = self.rules_of(key).await?.map(Arc::new);
+            Self::limit_by_budgets(policy, key, &member);
         }
         Ok(LookupAnswer {
             account_sequence: unsigned(&row, 0)?,

@@ -136,7 +136,11 @@ async fn a_key_is_changed_and_edges_are_told(f: Fixture) {
     let open = KeyFilter::default();
     assert_eq!(f.accounts.find_keys(&open).await.unwrap(), []);
     change_by(org.id.clone(), disabled(false)).await.unwrap();
-    assert_eq!(look().await.unwrap().policy, changed.policy);
+    let told = shared::policy::KeyPolicy {
+        byok_fee_ppm: 50_000,
+        ..changed.policy
+    };
+    assert_eq!(look().await.unwrap().policy, told);
     assert_eq!(f.accounts.find_keys(&open).await.unwrap().len(), 1);
 
     let elsewhere = KeyChange {
@@ -317,7 +321,7 @@ async fn limits_reach_the_key_at_its_look_up(f: Fixture) {
     let id = LimitId::from(org.id.as_str());
     let mut wake = f.accounts.subscribe();
     let set = |interval, dollars: Option<i128>| {
-        let most = dollars.map(|dollars| Amount(dollars * Amount::USD.0));
+        let most = dollars.map(|dollars| (Amount(dollars * Amount::USD.0), false));
         let limit = (Scope::Org, &id, interval);
         f.accounts.set_limit("op", &org.id, limit, most)
     };
@@ -333,6 +337,7 @@ async fn limits_reach_the_key_at_its_look_up(f: Fixture) {
     let terms = crate::ledger::Terms {
         purchase_fee_ppm: 0,
         spend_fee_ppm: 50_000,
+        ..crate::ledger::Terms::default()
     };
     let ledger = Ledger::open(f.on.database.clone(), f.clock.clone()).await;
     let agreed = ledger.unwrap().set_terms(Epoch(1), &org.id, terms).await;
@@ -349,6 +354,7 @@ async fn limits_reach_the_key_at_its_look_up(f: Fixture) {
     assert_eq!(amounts.len(), 2);
     assert!(amounts.contains(&(Interval::Monthly, usd(50))));
     assert_eq!(policy.spend_fee_ppm, 50_000);
+    assert_eq!(policy.byok_fee_ppm, 50_000, "unless agreed otherwise");
     set(Interval::Daily, None).await.unwrap();
     assert_eq!(f.accounts.limits(&org.id).await.unwrap().len(), 1);
 }

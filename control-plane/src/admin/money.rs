@@ -1,7 +1,7 @@
 //! The calls about credits, the books and the audit log.
 
 use super::{Answer, Deps, accounts_status, ledger_status};
-use crate::ledger::{Bill, BillLine, Billed, Terms};
+use crate::ledger::{Allowance, Bill, BillLine, Billed, Terms};
 use crate::store::Epoch;
 use shared::id::{LimitId, OrgId, ProviderSlug};
 use shared::limit::{Interval, Scope};
@@ -109,15 +109,30 @@ pub(super) async fn set_terms(
 ) -> Answer<wire::SetTermsResponse> {
     let org = find_org(deps, &message.org).await?;
     let (purchase_fee_ppm, spend_fee_ppm) = (message.purchase_fee_ppm, message.spend_fee_ppm);
+    // What own provider keys cost stays as it is unless something is said of it.
+    let before = deps.ledger.terms_of(&org).await;
+    let before = before.map_err(|error| ledger_status(&error))?;
+    let free = message.byok_free_usd.as_deref();
+    let free = free.map(|text| usd("byok_free_usd", text)).transpose()?;
+    let requests = message.byok_free_requests;
     let terms = Terms {
         purchase_fee_ppm,
         spend_fee_ppm,
+        byok_fee_ppm: message.byok_fee_ppm.unwrap_or(before.byok_fee_ppm),
+        byok_free: Allowance {
+            list: free.unwrap_or(before.byok_free.list),
+            requests: requests.unwrap_or(before.byok_free.requests),
+        },
     };
     let set = deps.ledger.set_terms(fence(deps)?, &org, terms).await;
     set.map_err(|error| ledger_status(&error))?;
     let told = deps.accounts.org_changed(&org).await;
     told.map_err(|error| accounts_status(&error))?;
-    let object = format!("{org} fee on purchases {purchase_fee_ppm} ppm, on spend {spend_fee_ppm}");
+    let object = format!(
+        "{org} fee on purchases {purchase_fee_ppm} ppm, on spend {spend_fee_ppm}, on own keys {} \
+         beyond USD {} and {} requests a month",
+        terms.byok_fee_ppm, terms.byok_free.list, terms.byok_free.requests
+    );
     record(deps, actor, "terms.set", &object).await?;
     Ok(Response::new(wire::SetTermsResponse {}))
 }
@@ -150,6 +165,7 @@ pub(super) async fn set_limit(
             })?),
         };
     let limit = (scope, &LimitId::from(id), interval);
+    let most = most.map(|most| (most, message.include_byok));
     let set = deps.accounts.set_limit(actor, &org, limit, most).await;
     set.map_err(|error| accounts_status(&error))?;
     Ok(Response::new(wire::SetLimitResponse {}))
@@ -167,6 +183,7 @@ pub(super) async fn limits(
         id: limit.id.to_string(),
         interval: limit.interval.to_string(),
         limit_usd: limit.amount.to_string(),
+        include_byok: limit.include_byok,
     });
     Ok(Response::new(wire::ListLimitsResponse {
         limits: limits.collect(),

@@ -10,6 +10,7 @@ use crate::sql::{DatabaseError, amount, unsigned};
 use shared::date::{DAY_S, month_start, week_start};
 use shared::id::{OrgId, UserId, WorkspaceId};
 use shared::key::KeyHash;
+use shared::limit::Window;
 use shared::money::Amount;
 use shared::usage::Usage;
 use sqlx::any::AnyRow;
@@ -30,8 +31,23 @@ pub struct KeyUsage {
     pub weekly: Amount,
     /// Since the first of the month.
     pub monthly: Amount,
+    /// What own provider keys have served, at list prices.
+    pub byok: Used,
     /// When its last request came in, in milliseconds since 1970; none: never.
     pub last_unix_ms: Option<u64>,
+}
+
+/// Something that was used, ever and by now in each interval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Used {
+    /// Ever.
+    pub total: Amount,
+    /// Today, UTC.
+    pub daily: Amount,
+    /// Since Monday.
+    pub weekly: Amount,
+    /// Since the first of the month.
+    pub monthly: Amount,
 }
 
 /// Which activity is meant.
@@ -78,6 +94,8 @@ pub struct ActivityRow {
     pub reasoning: u64,
     /// What was charged.
     pub cost: Amount,
+    /// What own provider keys served, at list prices.
+    pub byok: Amount,
 }
 
 /// One request, as it was settled.
@@ -87,8 +105,12 @@ pub struct Generation {
     pub key: String,
     /// `settled`, `suspense` or `released`.
     pub outcome: String,
-    /// What was charged.
+    /// What was charged; of an own provider key's the fee.
     pub cost: Amount,
+    /// What it would have cost, when an own provider key served it.
+    pub own_key: Option<Amount>,
+    /// What content filters found and let pass, as `flag:NAME` or `redact:NAME`.
+    pub flags: Vec<String>,
     /// Milliseconds since 1970.
     pub started_unix_ms: u64,
     /// The client API.
@@ -129,9 +151,14 @@ impl Ledger {
         let since = |from: &str, column: &str| {
             format!("CAST(SUM(CASE WHEN day >= {from} THEN {column} ELSE 0 END) AS BIGINT)")
         };
-        let sums: Vec<String> = ["0", "$2", "$3", "$4"]
+        let columns = [
+            ("cost_nano", "cost_pico_rem"),
+            ("byok_nano", "byok_pico_rem"),
+        ];
+        let sums: Vec<String> = columns
             .into_iter()
-            .flat_map(|from| [since(from, "cost_nano"), since(from, "cost_pico_rem")])
+            .flat_map(|columns| ["0", "$2", "$3", "$4"].map(|from| (columns, from)))
+            .flat_map(|((nano, rem), from)| [since(from, nano), since(from, rem)])
             .collect();
         let sql = format!(
             "SELECT {}, MAX(last_unix_ms), key_id FROM usage_days WHERE key_id{} GROUP BY key_id",
@@ -147,14 +174,20 @@ impl Ledger {
             .fetch_all(self.database.readers())
             .await?;
         let read = |row: &AnyRow| {
-            let key: String = row.try_get(9)?;
+            let key: String = row.try_get(17)?;
             let key = key.parse().map_err(|_| corrupt("key id", key))?;
             let usage = KeyUsage {
                 total: amount(row, 0)?,
                 daily: amount(row, 2)?,
                 weekly: amount(row, 4)?,
                 monthly: amount(row, 6)?,
-                last_unix_ms: Some(unsigned(row, 8)?),
+                byok: Used {
+                    total: amount(row, 8)?,
+                    daily: amount(row, 10)?,
+                    weekly: amount(row, 12)?,
+                    monthly: amount(row, 14)?,
+                },
+                last_unix_ms: Some(unsigned(row, 16)?),
             };
             Ok((key, usage))
         };
@@ -176,7 +209,8 @@ impl Ledger {
             "SELECT CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(cost_pico_rem) AS BIGINT), day, model,
                  endpoint, provider, {workspace}, CAST(SUM(requests) AS BIGINT),
                  CAST(SUM(prompt_tokens) AS BIGINT), CAST(SUM(cached_tokens) AS BIGINT),
-                 CAST(SUM(completion_tokens) AS BIGINT), CAST(SUM(reasoning_tokens) AS BIGINT)
+                 CAST(SUM(completion_tokens) AS BIGINT), CAST(SUM(reasoning_tokens) AS BIGINT),
+                 CAST(SUM(byok_nano) AS BIGINT), CAST(SUM(byok_pico_rem) AS BIGINT)
              FROM usage_days
              WHERE org = $1 AND day >= $2 AND day < $3 AND ($4 = '' OR key_id = $4)
                AND ($5 = '' OR member = $5) AND ($6 = '' OR workspace = $6)
@@ -208,13 +242,14 @@ impl Ledger {
                 cached: unsigned(row, 9)?,
                 completion: unsigned(row, 10)?,
                 reasoning: unsigned(row, 11)?,
+                byok: amount(row, 12)?,
             })
         };
         rows.iter().map(read).collect()
     }
 
-    /// What was charged since a day: of one organisation, and there of one workspace's keys or one
-    /// member's, when they are named.
+    /// What was charged since a day, and what own provider keys have served, at list prices: of one
+    /// organisation, and there of one workspace's keys or one member's, when they are named.
     ///
     /// # Errors
     /// When the database fails.
@@ -224,10 +259,12 @@ impl Ledger {
         day: u64,
         workspace: Option<&str>,
         member: Option<&str>,
-    ) -> Result<Amount, LedgerError> {
+    ) -> Result<(Amount, Amount), LedgerError> {
         let row = sqlx::query(
             "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(cost_pico_rem), 0) AS BIGINT)
+                    CAST(COALESCE(SUM(cost_pico_rem), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(byok_nano), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(byok_pico_rem), 0) AS BIGINT)
              FROM usage_days WHERE org = $1 AND day >= $2 AND ($3 = '' OR workspace = $3)
                AND ($4 = '' OR member = $4)",
         )
@@ -237,7 +274,23 @@ impl Ledger {
         .bind(member.unwrap_or_default())
         .fetch_one(self.database.readers())
         .await?;
-        Ok(amount(&row, 0)?)
+        Ok((amount(&row, 0)?, amount(&row, 2)?))
+    }
+
+    /// What was used of a window of a limit, by now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn used_of(&self, org: &OrgId, window: &Window) -> Result<Amount, LedgerError> {
+        let account = Account::WindowUsed(org.clone(), window.clone());
+        let row = sqlx::query("SELECT nano, pico_rem FROM balances WHERE account = $1")
+            .bind(account.to_string())
+            .fetch_optional(self.database.readers())
+            .await?;
+        Ok(row
+            .map(|row| amount(&row, 0))
+            .transpose()?
+            .unwrap_or_default())
     }
 
     /// What an organisation has paid as fees of its purchases, those on what it spends left out.
@@ -269,13 +322,13 @@ impl Ledger {
         id: &str,
     ) -> Result<Option<Generation>, LedgerError> {
         let row = sqlx::query(
-            "SELECT COALESCE(r.charged_nano,
-                        CASE WHEN u.outcome = 'settled' THEN u.cost_nano ELSE 0 END),
-                    COALESCE(r.charged_pico_rem,
-                        CASE WHEN u.outcome = 'settled' THEN u.cost_pico_rem ELSE 0 END),
+            "SELECT COALESCE(r.charged_nano, CASE WHEN u.own_key = 1 THEN u.fee_nano
+                        WHEN u.outcome = 'settled' THEN u.cost_nano ELSE 0 END),
+                    CAST(COALESCE(r.charged_pico_rem, CASE WHEN u.own_key = 1 THEN u.fee_pico_rem
+                        WHEN u.outcome = 'settled' THEN u.cost_pico_rem ELSE 0 END) AS BIGINT),
                     u.key_id, u.outcome, u.started_unix_ms, u.api, u.requested_model, u.model,
                     u.provider, u.usage_json, u.streamed, u.finish_reason, u.fault, u.duration_ms,
-                    u.ttft_ms, u.upstream_id
+                    u.ttft_ms, u.upstream_id, u.cost_nano, u.cost_pico_rem, u.own_key, u.flags
              FROM usage_records u LEFT JOIN reconciliations r
                  ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
              WHERE u.generation = $1 AND u.org = $2
@@ -287,7 +340,16 @@ impl Ledger {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let usage: String = row.try_get(9)?;
+        let own_key = unsigned(&row, 18)? > 0;
+        let flags: String = row.try_get(19)?;
         Ok(Some(Generation {
+            own_key: own_key.then(|| amount(&row, 16)).transpose()?,
+            flags: match flags.as_str() {
+                "" => Vec::new(),
+                text => {
+                    serde_json::from_str(text).map_err(|_| corrupt("flags", text.to_owned()))?
+                }
+            },
             cost: amount(&row, 0)?,
             key: row.try_get(2)?,
             outcome: row.try_get(3)?,

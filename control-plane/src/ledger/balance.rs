@@ -55,6 +55,8 @@ pub struct Charge {
     pub fee: Amount,
     /// What was used of windows of limits.
     pub windows: BTreeMap<Window, Amount>,
+    /// Own provider keys served something.
+    pub by_own_keys: bool,
 }
 
 impl Charge {
@@ -67,7 +69,9 @@ impl Charge {
     /// True when nothing is charged to anything.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.total() == Amount::ZERO && self.windows.values().all(|used| *used == Amount::ZERO)
+        self.total() == Amount::ZERO
+            && !self.by_own_keys
+            && self.windows.values().all(|used| *used == Amount::ZERO)
     }
 }
 
@@ -82,6 +86,7 @@ pub fn charges(records: &[UsageRecord]) -> BTreeMap<OrgId, Charge> {
             *charge.windows.entry(window.clone()).or_default() += record.charge_of(window);
         }
         match record.outcome {
+            Outcome::Settled if record.own_key => charge.by_own_keys = true,
             Outcome::Settled => {
                 *charge.usage.entry(record.key).or_default() += record.cost;
                 let provider = record.provider.clone().unwrap_or_else(|| "".into());

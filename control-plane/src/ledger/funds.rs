@@ -2,9 +2,10 @@
 //! per reference of its organisation.
 
 use super::account::Account;
-use super::journal::{Book, Kind};
+use super::byok::Allowance;
+use super::journal::{Book, Kind, split};
 use super::{Ledger, LedgerError, check_id, check_positive};
-use crate::sql::unsigned;
+use crate::sql::{amount, bigint, unsigned};
 use crate::store::Epoch;
 use shared::id::OrgId;
 use shared::money::Amount;
@@ -19,14 +20,23 @@ pub struct Terms {
     pub purchase_fee_ppm: u32,
     /// The fee on what requests cost, in millionths of it.
     pub spend_fee_ppm: u32,
+    /// The fee on the list price of what own provider keys serve, in millionths of it.
+    pub byok_fee_ppm: u32,
+    /// What of that is free.
+    pub byok_free: Allowance,
 }
 
 impl Default for Terms {
-    /// Five per cent.
+    /// Five per cent of purchases, and of what own keys serve beyond 25,000 USD a month.
     fn default() -> Self {
         Self {
             purchase_fee_ppm: 50_000,
             spend_fee_ppm: 0,
+            byok_fee_ppm: 50_000,
+            byok_free: Allowance {
+                list: Amount(25_000 * Amount::USD.0),
+                requests: 0,
+            },
         }
     }
 }
@@ -135,11 +145,13 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn terms_of(&self, org: &OrgId) -> Result<Terms, LedgerError> {
-        let row =
-            sqlx::query("SELECT purchase_fee_ppm, spend_fee_ppm FROM org_terms WHERE org = $1")
-                .bind(org.as_str())
-                .fetch_optional(self.database.readers())
-                .await?;
+        let row = sqlx::query(
+            "SELECT purchase_fee_ppm, spend_fee_ppm, byok_fee_ppm, byok_free_nano,
+                 byok_free_pico_rem, byok_free_requests FROM org_terms WHERE org = $1",
+        )
+        .bind(org.as_str())
+        .fetch_optional(self.database.readers())
+        .await?;
         let Some(row) = row else {
             return Ok(self.terms);
         };
@@ -148,6 +160,11 @@ impl Ledger {
         Ok(Terms {
             purchase_fee_ppm: ppm(0)?,
             spend_fee_ppm: ppm(1)?,
+            byok_fee_ppm: ppm(2)?,
+            byok_free: Allowance {
+                list: amount(&row, 3)?,
+                requests: unsigned(&row, 5)?,
+            },
         })
     }
 
@@ -162,7 +179,9 @@ impl Ledger {
         terms: Terms,
     ) -> Result<(), LedgerError> {
         check_id("organisation", org.as_str())?;
-        if terms.purchase_fee_ppm.max(terms.spend_fee_ppm) > FEE_PPM_MAX {
+        let highest = terms.purchase_fee_ppm.max(terms.spend_fee_ppm);
+        let free = split(terms.byok_free.list.at_least_zero())?;
+        if highest.max(terms.byok_fee_ppm) > FEE_PPM_MAX {
             return Err(LedgerError::Invalid {
                 what: "fee",
                 reason: "at most 50 %".to_owned(),
@@ -171,13 +190,23 @@ impl Ledger {
         self.retried(|| async {
             let mut book = self.book_of(fence, org).await?;
             sqlx::query(
-                "INSERT INTO org_terms (org, purchase_fee_ppm, spend_fee_ppm) VALUES ($1, $2, $3)
+                "INSERT INTO org_terms (org, purchase_fee_ppm, spend_fee_ppm, byok_fee_ppm,
+                     byok_free_nano, byok_free_pico_rem, byok_free_requests)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)
                  ON CONFLICT (org) DO UPDATE SET purchase_fee_ppm = excluded.purchase_fee_ppm,
-                     spend_fee_ppm = excluded.spend_fee_ppm",
+                     spend_fee_ppm = excluded.spend_fee_ppm,
+                     byok_fee_ppm = excluded.byok_fee_ppm,
+                     byok_free_nano = excluded.byok_free_nano,
+                     byok_free_pico_rem = excluded.byok_free_pico_rem,
+                     byok_free_requests = excluded.byok_free_requests",
             )
             .bind(org.as_str())
             .bind(i64::from(terms.purchase_fee_ppm))
             .bind(i64::from(terms.spend_fee_ppm))
+            .bind(i64::from(terms.byok_fee_ppm))
+            .bind(free.0)
+            .bind(free.1)
+            .bind(bigint(terms.byok_free.requests))
             .execute(&mut **book.sql())
             .await?;
             book.commit().await

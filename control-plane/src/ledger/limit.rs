@@ -4,6 +4,7 @@
 use super::LedgerError;
 use super::journal::Book;
 use crate::sql::{DatabaseError, amount};
+use shared::guardrail::Guardrail;
 use shared::limit::{Interval, Purse, Scope, Window};
 use shared::money::Amount;
 use shared::policy::KeyPolicy;
@@ -29,6 +30,7 @@ impl Book {
         }
         match window.scope {
             Scope::Key => self.limit_of_key(purse, window).await,
+            Scope::Guardrail => self.limit_of_guardrail(purse, window).await,
             _ => self.limit_of_others(purse, window).await,
         }
     }
@@ -54,6 +56,31 @@ impl Book {
             })?;
         let interval = Interval::from(policy.limit_reset);
         Ok(policy.limit.filter(|_| interval == window.interval))
+    }
+
+    /// The guardrail's budget as it is now. Whether it still holds for the key or the member is not
+    /// asked: who has an old copy of the rules is bound by what it knows besides.
+    async fn limit_of_guardrail(
+        &mut self,
+        purse: &Purse,
+        window: &Window,
+    ) -> Result<Option<Amount>, LedgerError> {
+        let id = window.id.as_str().split('/').next().unwrap_or_default();
+        let row = sqlx::query("SELECT rules FROM guardrails WHERE id = $1 AND org = $2")
+            .bind(id)
+            .bind(purse.org.as_str())
+            .fetch_optional(&mut **self.sql())
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let text: String = row.try_get(0)?;
+        let rules: Guardrail = serde_json::from_str(&text).map_err(|_| DatabaseError::Corrupt {
+            what: "guardrail",
+            value: text,
+        })?;
+        let interval = Interval::from(rules.reset_interval);
+        Ok(rules.limit_usd.filter(|_| interval == window.interval))
     }
 
     async fn limit_of_others(

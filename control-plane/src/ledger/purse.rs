@@ -22,6 +22,7 @@ async fn a_purchase_pays_the_fee_of_its_terms_once(f: Fixture) {
     let terms = Terms {
         purchase_fee_ppm: 10_000,
         spend_fee_ppm: 20_000,
+        ..Terms::default()
     };
     f.ledger.set_terms(FENCE, &f.org, terms).await.unwrap();
     assert_eq!(f.ledger.terms_of(&f.org).await.unwrap(), terms);

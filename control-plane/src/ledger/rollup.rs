@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_MS: u64 = DAY_S * 1000;
 
-const DAYS: Table<16> = Table {
+const DAYS: Table<18> = Table {
     name: "usage_days",
     columns: [
         ("org", Type::Text),
@@ -34,6 +34,8 @@ const DAYS: Table<16> = Table {
         ("reasoning_tokens", Type::Big),
         ("cost_nano", Type::Big),
         ("cost_pico_rem", Type::Big),
+        ("byok_nano", Type::Big),
+        ("byok_pico_rem", Type::Big),
         ("last_unix_ms", Type::Big),
     ],
     conflict: ADDED,
@@ -46,6 +48,8 @@ const ADDED: &str = "ON CONFLICT (org, key_id, day, model, endpoint, provider, w
         completion_tokens = usage_days.completion_tokens + excluded.completion_tokens,
         reasoning_tokens = usage_days.reasoning_tokens + excluded.reasoning_tokens,
         cost_nano = usage_days.cost_nano + excluded.cost_nano,
+        byok_nano = usage_days.byok_nano + excluded.byok_nano,
+        byok_pico_rem = usage_days.byok_pico_rem + excluded.byok_pico_rem,
         cost_pico_rem = usage_days.cost_pico_rem + excluded.cost_pico_rem,
         last_unix_ms = CASE WHEN excluded.last_unix_ms > usage_days.last_unix_ms
             THEN excluded.last_unix_ms ELSE usage_days.last_unix_ms END";
@@ -69,6 +73,7 @@ struct Sum {
     completion: u64,
     reasoning: u64,
     cost: Amount,
+    byok: Amount,
     last_unix_ms: u64,
 }
 
@@ -85,6 +90,7 @@ impl Book {
         for (place, sum) in &sums {
             let (workspace, member) = owners.get(&place.key).unwrap_or(&nobody);
             let (nano, pico_rem) = split(sum.cost)?;
+            let byok = split(sum.byok)?;
             rows.push([
                 Cell::text(place.org),
                 Cell::text(&place.key),
@@ -101,6 +107,8 @@ impl Book {
                 Cell::Int(bigint(sum.reasoning)),
                 Cell::Int(nano),
                 Cell::from(pico_rem),
+                Cell::Int(byok.0),
+                Cell::from(byok.1),
                 Cell::Int(bigint(sum.last_unix_ms)),
             ]);
         }
@@ -122,9 +130,9 @@ impl Book {
         let sql = format!(
             "INSERT INTO usage_days (org, key_id, day, model, endpoint, provider, workspace,
                  member, requests, prompt_tokens, cached_tokens, completion_tokens,
-                 reasoning_tokens, cost_nano, cost_pico_rem, last_unix_ms)
+                 reasoning_tokens, cost_nano, cost_pico_rem, byok_nano, byok_pico_rem, last_unix_ms)
              SELECT u.org, u.key_id, u.started_unix_ms / 86400000, u.model, u.endpoint, u.provider,
-                 COALESCE(k.workspace, ''), COALESCE(k.created_by, ''), 0, 0, 0, 0, 0, $4, $5,
+                 COALESCE(k.workspace, ''), COALESCE(k.created_by, ''), 0, 0, 0, 0, 0, $4, $5, 0, 0,
                  u.started_unix_ms
              FROM usage_records u LEFT JOIN api_keys k ON k.id = u.key_id
              WHERE u.node = $1 AND u.epoch = $2 AND u.sequence = $3 {ADDED}"
@@ -185,8 +193,10 @@ fn sums(records: &[UsageRecord]) -> BTreeMap<Place<'_>, Sum> {
         sum.cached = sum.cached.saturating_add(usage.cache_read);
         sum.completion = sum.completion.saturating_add(usage.completion);
         sum.reasoning = sum.reasoning.saturating_add(usage.reasoning);
-        if record.outcome == Outcome::Settled {
-            sum.cost += record.cost;
+        match record.outcome {
+            Outcome::Settled if record.own_key => sum.byok += record.cost,
+            Outcome::Settled => sum.cost += record.cost,
+            Outcome::Suspense | Outcome::Released => {}
         }
         sum.last_unix_ms = sum.last_unix_ms.max(record.started_unix_ms);
     }
@@ -201,27 +211,30 @@ pub(super) async fn verify(
 ) -> Result<(), LedgerError> {
     let rows = sqlx::query(
         "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico) AS BIGINT), org, key_id, day, endpoint,
-                CAST(SUM(requests) AS BIGINT), CAST(SUM(prompt + completion) AS BIGINT)
+                CAST(SUM(requests) AS BIGINT), CAST(SUM(prompt + completion) AS BIGINT),
+                CAST(SUM(own_nano) AS BIGINT), CAST(SUM(own_pico) AS BIGINT)
          FROM (
              SELECT org, key_id, day, model, endpoint, provider, requests,
                  prompt_tokens AS prompt, completion_tokens AS completion, cost_nano AS nano,
-                 cost_pico_rem AS pico
+                 cost_pico_rem AS pico, byok_nano AS own_nano, byok_pico_rem AS own_pico
              FROM usage_days
              UNION ALL
              SELECT org, key_id, started_unix_ms / 86400000, model, endpoint, provider, -1,
                  -prompt_tokens, -completion_tokens,
-                 CASE WHEN outcome = 'settled' THEN -cost_nano ELSE 0 END,
-                 CASE WHEN outcome = 'settled' THEN -cost_pico_rem ELSE 0 END
+                 CASE WHEN outcome = 'settled' AND own_key = 0 THEN -cost_nano ELSE 0 END,
+                 CASE WHEN outcome = 'settled' AND own_key = 0 THEN -cost_pico_rem ELSE 0 END,
+                 CASE WHEN outcome = 'settled' AND own_key = 1 THEN -cost_nano ELSE 0 END,
+                 CASE WHEN outcome = 'settled' AND own_key = 1 THEN -cost_pico_rem ELSE 0 END
              FROM usage_records WHERE outcome <> 'released'
              UNION ALL
              SELECT u.org, u.key_id, u.started_unix_ms / 86400000, u.model, u.endpoint,
-                 u.provider, 0, 0, 0, -r.charged_nano, -r.charged_pico_rem
+                 u.provider, 0, 0, 0, -r.charged_nano, -r.charged_pico_rem, 0, 0
              FROM reconciliations r JOIN usage_records u
                  ON u.node = r.node AND u.epoch = r.epoch AND u.sequence = r.sequence
          ) AS compared
          GROUP BY org, key_id, day, model, endpoint, provider
          HAVING SUM(requests) <> 0 OR SUM(prompt) <> 0 OR SUM(completion) <> 0
-             OR SUM(nano) * 1000 + SUM(pico) <> 0
+             OR SUM(nano) * 1000 + SUM(pico) <> 0 OR SUM(own_nano) * 1000 + SUM(own_pico) <> 0
          LIMIT 100",
     )
     .fetch_all(sql)
@@ -231,10 +244,11 @@ pub(super) async fn verify(
         let (day, endpoint) = (unsigned(row, 4)?, row.try_get::<String, _>(5)?);
         let (requests, tokens): (i64, i64) = (row.try_get(6)?, row.try_get(7)?);
         verdict.problem(format!(
-            "{org}, key {key}, day {}, {endpoint}: counted {} USD, {requests} requests and \
-             {tokens} tokens more than the records say",
+            "{org}, key {key}, day {}, {endpoint}: counted {} USD, {} USD of own keys, {requests} \
+             requests and {tokens} tokens more than the records say",
             shared::date::date(day),
             amount(row, 0)?,
+            amount(row, 8)?,
         ));
     }
     Ok(())

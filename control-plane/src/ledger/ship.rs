@@ -3,7 +3,7 @@
 
 use super::account::Account;
 use super::journal::{Book, Kind, Line};
-use super::{Ledger, LedgerError, balance, usage, watermark};
+use super::{Ledger, LedgerError, Terms, balance, usage, watermark};
 use crate::metrics;
 use crate::sql::rows::storable;
 use crate::sql::{DatabaseError, amount, bigint, unsigned};
@@ -65,7 +65,7 @@ impl Ledger {
         let mut after = before;
         if let Some(last) = cut.new.last() {
             after = last.sequence;
-            book.apply(origin, before, cut.new).await?;
+            book.apply(origin, before, cut.new, &self.terms).await?;
             book.set_watermark(origin, before, after).await?;
             changed = true;
         }
@@ -229,8 +229,10 @@ impl Book {
         origin: &Origin,
         before: u64,
         records: &[UsageRecord],
+        terms: &Terms,
     ) -> Result<(), LedgerError> {
-        usage::insert(self, origin, records).await?;
+        let mut fees = self.fees(terms, records).await?;
+        usage::insert(self, origin, records, &fees.net).await?;
         self.roll_up(records).await?;
         let charges = balance::charges(records);
         let touched: Vec<Account> = charges
@@ -259,6 +261,9 @@ impl Book {
                 let leases = self.leases_for(&purse, origin);
                 let lines = balance::fee_lines(&org, charge.fee, &leases);
                 self.post(&org, Kind::Fee, &reference, &lines).await?;
+            }
+            if let Some(lines) = fees.orgs.remove(&org) {
+                self.post(&org, Kind::Byok, &reference, &lines).await?;
             }
             self.cover(&org).await?;
         }

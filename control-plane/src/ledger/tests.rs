@@ -51,6 +51,8 @@ pub(super) fn record(
         upstream_id: "up".to_owned(),
         windows: Vec::new(),
         fee_ppm: 0,
+        own_key: false,
+        flags: Vec::new(),
     }
 }
 

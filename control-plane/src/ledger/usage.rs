@@ -6,9 +6,10 @@ use super::journal::{Book, split};
 use crate::sql::rows::{Cell, Table, Type};
 use crate::sql::{DatabaseError, bigint};
 use shared::limit::Window;
+use shared::money::Amount;
 use shared::record::{Origin, Outcome, UsageRecord};
 
-const RECORDS: Table<33> = Table {
+const RECORDS: Table<35> = Table {
     name: "usage_records",
     columns: [
         ("node", Type::Text),
@@ -44,11 +45,13 @@ const RECORDS: Table<33> = Table {
         ("fee_ppm", Type::Big),
         ("fee_nano", Type::Big),
         ("fee_pico_rem", Type::Small),
+        ("own_key", Type::Small),
+        ("flags", Type::Text),
     ],
     conflict: "",
 };
 
-/// Writes the rows of `records`.
+/// Writes the rows of `records`, which are charged these fees.
 ///
 /// # Errors
 /// When the database fails, or an amount is beyond its columns.
@@ -56,8 +59,10 @@ pub(super) async fn insert(
     book: &mut Book,
     origin: &Origin,
     records: &[UsageRecord],
+    fees: &[Amount],
 ) -> Result<(), LedgerError> {
-    let rows = records.iter().map(|record| row(origin, record));
+    let rows = records.iter().zip(fees);
+    let rows = rows.map(|(record, fee)| row(origin, record, *fee));
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
     let engine = book.engine();
     Ok(RECORDS.insert(book.sql(), engine, &rows).await?)
@@ -94,13 +99,22 @@ pub(super) fn windows_of(text: &str) -> Result<Vec<Window>, LedgerError> {
 }
 
 /// In the order of [`RECORDS`].
-fn row<'a>(origin: &'a Origin, record: &'a UsageRecord) -> Result<[Cell<'a>; 33], LedgerError> {
+fn row<'a>(
+    origin: &'a Origin,
+    record: &'a UsageRecord,
+    fee: Amount,
+) -> Result<[Cell<'a>; 35], LedgerError> {
     let (held, cost) = (split(record.held)?, split(record.cost)?);
-    let fee = split(record.fee())?;
-    let usage = serde_json::to_string(&record.usage).map_err(|error| LedgerError::Invalid {
+    let fee = split(fee)?;
+    let unwritable = |error: serde_json::Error| LedgerError::Invalid {
         what: "usage",
         reason: error.to_string(),
-    })?;
+    };
+    let usage = serde_json::to_string(&record.usage).map_err(unwritable)?;
+    let flags = match record.flags.is_empty() {
+        true => String::new(),
+        false => serde_json::to_string(&record.flags).map_err(unwritable)?,
+    };
     let text = |id: Option<&'a str>| Cell::text(id.unwrap_or_default());
     Ok([
         Cell::text(origin.node.as_str()),
@@ -136,5 +150,7 @@ fn row<'a>(origin: &'a Origin, record: &'a UsageRecord) -> Result<[Cell<'a>; 33]
         Cell::Int(i64::from(record.fee_ppm)),
         Cell::Int(fee.0),
         Cell::from(fee.1),
+        Cell::from(i16::from(record.own_key)),
+        Cell::from(flags),
     ])
 }

@@ -2,8 +2,9 @@
 //! one read transaction, and compared with what the ledger believes.
 
 use super::account::{Account, Stored};
-use super::{Ledger, LedgerError, rollup, usage};
+use super::{Ledger, LedgerError, byok, rollup, usage};
 use crate::sql::{amount, unsigned};
+use shared::date::DAY_S;
 use shared::id::{BootEpoch, NodeId, OrgId};
 use shared::money::Amount;
 use shared::record::Origin;
@@ -161,8 +162,8 @@ async fn records(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
     let rows = sqlx::query(
         "SELECT CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(cost_pico_rem) AS BIGINT),
                 CAST(SUM(held_nano) AS BIGINT), CAST(SUM(held_pico_rem) AS BIGINT),
-                org, key_id, outcome, CAST(COUNT(*) AS BIGINT)
-         FROM usage_records GROUP BY org, key_id, outcome",
+                org, key_id, outcome, CAST(COUNT(*) AS BIGINT), own_key
+         FROM usage_records GROUP BY org, key_id, outcome, own_key",
     )
     .fetch_all(&mut *sql)
     .await?;
@@ -171,7 +172,9 @@ async fn records(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
         let org: String = row.try_get(4)?;
         let key: String = row.try_get(5)?;
         let outcome: String = row.try_get(6)?;
+        let own = unsigned(row, 8)? > 0;
         let (account, sum) = match outcome.as_str() {
+            "settled" if own => continue,
             "settled" => (format!("usage:{org}:{key}"), amount(row, 0)?),
             "suspense" => (format!("suspense:{org}"), amount(row, 2)?),
             _ => continue,
@@ -252,6 +255,7 @@ async fn windows(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
             *expected.entry(account.to_string()).or_default() += used;
         }
     }
+    own_keys(sql, &mut expected).await?;
     let rows =
         sqlx::query("SELECT nano, pico_rem, account FROM balances WHERE kind = 'window_used'")
             .fetch_all(sql)
@@ -275,6 +279,32 @@ async fn windows(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
     Ok(())
 }
 
+/// What own provider keys served in each month, in dollars and in requests.
+async fn own_keys(
+    sql: &mut AnyConnection,
+    expected: &mut BTreeMap<String, Amount>,
+) -> Result<(), LedgerError> {
+    let rows = sqlx::query(
+        "SELECT CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(cost_pico_rem) AS BIGINT), org,
+                started_unix_ms / 86400000 AS day, CAST(COUNT(*) AS BIGINT)
+         FROM usage_records WHERE own_key = 1 AND outcome = 'settled'
+         GROUP BY org, started_unix_ms / 86400000",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &rows {
+        let org = OrgId::from(row.try_get::<String, _>(2)?);
+        let count = Amount(i128::from(unsigned(row, 4)?));
+        let unix_ms = unsigned(row, 3)?.saturating_mul(DAY_S * 1000);
+        let counters = byok::months(&org, unix_ms).into_iter();
+        for (window, used) in counters.zip([amount(row, 0)?, count]) {
+            let account = Account::WindowUsed(org.clone(), window);
+            *expected.entry(account.to_string()).or_default() += used;
+        }
+    }
+    Ok(())
+}
+
 /// What was posted as a fee on spending, and on what a bill settled, is the sum of the records'.
 async fn fees(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
     let rows = sqlx::query(
@@ -282,7 +312,7 @@ async fn fees(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), Ledg
              SELECT l.nano AS nano, l.pico_rem AS pico_rem, l.org AS org
              FROM posting_lines l
              JOIN postings p ON p.org = l.org AND p.number = l.number
-             WHERE p.kind IN ('fee', 'reconcile') AND l.account = 'fees:' || l.org
+             WHERE p.kind IN ('fee', 'byok', 'reconcile') AND l.account = 'fees:' || l.org
              UNION ALL
              SELECT -fee_nano, -fee_pico_rem, org FROM usage_records
              UNION ALL

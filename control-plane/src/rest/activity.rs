@@ -70,7 +70,7 @@ fn told(rest: &Rest, row: ActivityRow) -> Told {
         endpoint_id: row.endpoint,
         provider_name: provider_name(rest, row.provider),
         usage: Usd(row.cost),
-        byok_usage_inference: Usd::default(),
+        byok_usage_inference: Usd(row.byok),
         requests: row.requests,
         prompt_tokens: row.prompt,
         cached_tokens: row.cached,

@@ -61,6 +61,8 @@ struct Told {
     service_tier: Option<String>,
     response_cache_source_id: Option<String>,
     provider_responses: Option<Vec<()>>,
+    /// Godwit's own: what content filters found and let pass, `flag:NAME` or `redact:NAME`.
+    guardrail_flags: Vec<String>,
 }
 
 /// Any key may ask about requests of its organisation.
@@ -139,9 +141,10 @@ fn told(rest: &Rest, id: String, found: Generation, workspace_id: Option<String>
         web_search_engine: None,
         total_cost: Usd(found.cost),
         usage: Usd(found.cost),
-        upstream_inference_cost: None,
+        upstream_inference_cost: found.own_key.map(Usd),
         cache_discount: None,
-        is_byok: false,
+        is_byok: found.own_key.is_some(),
+        guardrail_flags: found.flags,
         service_tier: None,
         response_cache_source_id: None,
         provider_responses: None,

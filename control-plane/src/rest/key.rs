@@ -1,6 +1,6 @@
 //! `GET /key`: what a key is told of itself. Any key may ask.
 
-use super::keys::{Figures, reset_text};
+use super::keys::Figures;
 use super::usd::Usd;
 use super::{Answer, Caller, Refused, Rest, data};
 use crate::accounts::KeyRow;
@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 use shared::date::{DAY_S, rfc3339};
 use shared::limit::{Interval, Limit, Scope};
+use shared::money::Amount;
 use shared::policy::KeyKind;
 
 /// Requests to free variants per day, of an organisation that has bought next to nothing, and of
@@ -17,26 +18,12 @@ const FREE_REQUESTS_FROM_USD: i128 = 10;
 
 #[derive(Serialize)]
 struct Told {
-    label: String,
-    limit: Option<Usd>,
-    limit_remaining: Option<Usd>,
-    limit_reset: Option<&'static str>,
-    include_byok_in_limit: bool,
-    usage: Usd,
-    usage_daily: Usd,
-    usage_weekly: Usd,
-    usage_monthly: Usd,
-    byok_usage: Usd,
-    byok_usage_daily: Usd,
-    byok_usage_weekly: Usd,
-    byok_usage_monthly: Usd,
+    #[serde(flatten)]
+    figures: Figures,
     is_free_tier: bool,
     is_management_key: bool,
     is_provisioning_key: bool,
-    creator_user_id: Option<String>,
     organization_id: String,
-    workspace_id: String,
-    expires_at: Option<String>,
     allowed_data_regions: [&'static str; 1],
     budgets: Vec<Budget>,
     effective_budget: Option<Budget>,
@@ -81,7 +68,8 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
     // Between the look-up and now it may have been deleted.
     let row = row.ok_or_else(|| Refused::unauthenticated("this API key has been revoked"))?;
     let usage = rest.ledger.usage_of_keys(&[row.id]).await?;
-    let figures = Figures::of(&row, usage.get(&row.id).copied().unwrap_or_default());
+    let usage = usage.get(&row.id).copied().unwrap_or_default();
+    let figures = Figures::of(&row, usage);
     let bought = rest.ledger.totals_of(&row.org).await?;
     let enough = bought.bought.0 >= FREE_REQUESTS_FROM_USD * shared::money::Amount::USD.0;
     let limit = if enough {
@@ -96,25 +84,11 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
     }
     budgets.extend(own_budget(&row, &figures, rest.clock.unix_s()));
     Ok(data(&Told {
-        limit: figures.limit,
-        limit_remaining: figures.limit_remaining,
-        limit_reset: row.policy.limit_reset.map(reset_text),
-        include_byok_in_limit: row.policy.include_byok_in_limit,
-        usage: figures.usage,
-        usage_daily: figures.usage_daily,
-        usage_weekly: figures.usage_weekly,
-        usage_monthly: figures.usage_monthly,
-        byok_usage: Usd::default(),
-        byok_usage_daily: Usd::default(),
-        byok_usage_weekly: Usd::default(),
-        byok_usage_monthly: Usd::default(),
+        figures,
         is_free_tier: (bought.bought + bought.given).0 == 0,
         is_management_key: row.kind == KeyKind::Management,
         is_provisioning_key: row.kind == KeyKind::Management,
-        creator_user_id: row.created_by.as_ref().map(ToString::to_string),
         organization_id: row.org.to_string(),
-        workspace_id: row.workspace.to_string(),
-        expires_at: row.expires_at.map(rfc3339),
         allowed_data_regions: ["global"],
         effective_budget: budgets.iter().min_by_key(|it| it.remaining_usd.0).cloned(),
         budgets,
@@ -128,34 +102,52 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
             interval: "10s",
             note: "This field is deprecated and safe to ignore.",
         },
-        label: row.label,
     }))
 }
 
 /// What else limits the key, as a budget.
 async fn budget(rest: &Rest, row: &KeyRow, limit: &Limit) -> Result<Budget, Refused> {
-    let (scope, workspace, member) = match limit.scope {
-        Scope::Workspace => ("workspace", Some(limit.id.as_str()), None),
-        Scope::Member => ("member", None, Some(limit.id.as_str())),
-        _ => ("organization", None, None),
-    };
     let now_s = rest.clock.unix_s();
     let start = limit.interval.start(now_s);
-    let spent = rest
-        .ledger
-        .usage_since(&row.org, start / DAY_S, workspace, member)
-        .await?;
+    let used = async |workspace, member| {
+        let used = rest
+            .ledger
+            .usage_since(&row.org, start / DAY_S, workspace, member);
+        let (charged, byok) = used.await?;
+        let byok = if limit.include_byok {
+            byok
+        } else {
+            Amount::ZERO
+        };
+        Ok::<_, Refused>(charged + byok)
+    };
+    let mut guardrail_id = None;
+    let (scope, spent) = match limit.scope {
+        Scope::Workspace => ("workspace", used(Some(limit.id.as_str()), None).await?),
+        Scope::Member => ("member", used(None, Some(limit.id.as_str())).await?),
+        Scope::Guardrail => {
+            let mut parts = limit.id.as_str().split('/');
+            guardrail_id = parts.next().map(str::to_owned);
+            let scope = match parts.next() {
+                Some("member") => "member",
+                _ => "api_key",
+            };
+            let window = limit.window(now_s);
+            (scope, rest.ledger.used_of(&row.org, &window).await?)
+        }
+        _ => ("organization", used(None, None).await?),
+    };
     let end = limit.interval.end(start);
     Ok(Budget {
         budget_id: None,
-        guardrail_id: None,
+        guardrail_id,
         scope,
         limit_usd: Usd(limit.amount),
         spend_usd: Usd(spent),
         remaining_usd: Usd((limit.amount - spent).at_least_zero()),
         reset_interval: end.map(|_| limit.interval.as_str()),
         resets_at: end.map(rfc3339),
-        include_byok: false,
+        include_byok: limit.include_byok,
     })
 }
 
@@ -171,8 +163,8 @@ fn own_budget(row: &KeyRow, figures: &Figures, now_s: u64) -> Option<Budget> {
         limit_usd: limit,
         spend_usd: figures.in_window,
         remaining_usd: remaining,
-        reset_interval: row.policy.limit_reset.map(reset_text),
+        reset_interval: figures.limit_reset,
         resets_at: interval.end(interval.start(now_s)).map(rfc3339),
-        include_byok: row.policy.include_byok_in_limit,
+        include_byok: figures.include_byok_in_limit,
     })
 }

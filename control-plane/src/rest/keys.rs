@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json as literal;
-use shared::date::{parse_rfc3339_utc, rfc3339_ms};
+use shared::date::{parse_rfc3339_utc, rfc3339, rfc3339_ms};
 use shared::id::{UserId, WorkspaceId};
 use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
 
@@ -22,12 +22,31 @@ const PAGE: u64 = 100;
 struct Told {
     hash: String,
     name: String,
-    label: String,
     disabled: bool,
-    limit: Option<Usd>,
-    limit_remaining: Option<Usd>,
-    limit_reset: Option<&'static str>,
-    include_byok_in_limit: bool,
+    #[serde(flatten)]
+    figures: Figures,
+    created_at: String,
+    updated_at: Option<String>,
+    last_used_at: Option<String>,
+    external_user: Option<String>,
+    /// Godwit's own: a management key can't infer.
+    is_management_key: bool,
+}
+
+/// What is told of a key wherever it is told of: whose it is, what it may use and what it has used.
+#[derive(Serialize)]
+pub(super) struct Figures {
+    label: String,
+    workspace_id: String,
+    creator_user_id: Option<String>,
+    expires_at: Option<String>,
+    pub(super) limit: Option<Usd>,
+    pub(super) limit_remaining: Option<Usd>,
+    pub(super) limit_reset: Option<&'static str>,
+    pub(super) include_byok_in_limit: bool,
+    /// Used since the limit last started anew.
+    #[serde(skip)]
+    pub(super) in_window: Usd,
     usage: Usd,
     usage_daily: Usd,
     usage_weekly: Usd,
@@ -36,77 +55,54 @@ struct Told {
     byok_usage_daily: Usd,
     byok_usage_weekly: Usd,
     byok_usage_monthly: Usd,
-    created_at: String,
-    updated_at: Option<String>,
-    last_used_at: Option<String>,
-    expires_at: Option<String>,
-    creator_user_id: Option<String>,
-    external_user: Option<String>,
-    workspace_id: String,
-    /// Godwit's own: a management key can't infer.
-    is_management_key: bool,
-}
-
-/// What a key has used, beside its limit.
-pub(super) struct Figures {
-    pub(super) limit: Option<Usd>,
-    pub(super) limit_remaining: Option<Usd>,
-    /// Used since the limit last started anew.
-    pub(super) in_window: Usd,
-    pub(super) usage: Usd,
-    pub(super) usage_daily: Usd,
-    pub(super) usage_weekly: Usd,
-    pub(super) usage_monthly: Usd,
 }
 
 impl Figures {
     pub(super) fn of(row: &KeyRow, usage: KeyUsage) -> Self {
-        let in_window = match row.policy.limit_reset {
-            None => usage.total,
-            Some(ResetInterval::Daily) => usage.daily,
-            Some(ResetInterval::Weekly) => usage.weekly,
-            Some(ResetInterval::Monthly) => usage.monthly,
+        let (own, byok) = match row.policy.limit_reset {
+            None => (usage.total, usage.byok.total),
+            Some(ResetInterval::Daily) => (usage.daily, usage.byok.daily),
+            Some(ResetInterval::Weekly) => (usage.weekly, usage.byok.weekly),
+            Some(ResetInterval::Monthly) => (usage.monthly, usage.byok.monthly),
+        };
+        let in_window = match row.policy.include_byok_in_limit {
+            true => own + byok,
+            false => own,
         };
         let limit = row.policy.limit;
         Self {
+            label: row.label.clone(),
+            workspace_id: row.workspace.to_string(),
+            creator_user_id: row.created_by.as_ref().map(ToString::to_string),
+            expires_at: row.expires_at.map(rfc3339),
             limit: limit.map(Usd),
             limit_remaining: limit.map(|limit| Usd((limit - in_window).at_least_zero())),
+            limit_reset: row.policy.limit_reset.map(reset_text),
+            include_byok_in_limit: row.policy.include_byok_in_limit,
             in_window: Usd(in_window),
             usage: Usd(usage.total),
             usage_daily: Usd(usage.daily),
             usage_weekly: Usd(usage.weekly),
             usage_monthly: Usd(usage.monthly),
+            byok_usage: Usd(usage.byok.total),
+            byok_usage_daily: Usd(usage.byok.daily),
+            byok_usage_weekly: Usd(usage.byok.weekly),
+            byok_usage_monthly: Usd(usage.byok.monthly),
         }
     }
 }
 
 impl Told {
     fn of(row: KeyRow, usage: KeyUsage) -> Self {
-        let figures = Figures::of(&row, usage);
         Self {
             hash: row.id.to_string(),
+            figures: Figures::of(&row, usage),
             name: row.name,
-            label: row.label,
             disabled: row.disabled,
-            limit: figures.limit,
-            limit_remaining: figures.limit_remaining,
-            limit_reset: row.policy.limit_reset.map(reset_text),
-            include_byok_in_limit: row.policy.include_byok_in_limit,
-            usage: figures.usage,
-            usage_daily: figures.usage_daily,
-            usage_weekly: figures.usage_weekly,
-            usage_monthly: figures.usage_monthly,
-            byok_usage: Usd::default(),
-            byok_usage_daily: Usd::default(),
-            byok_usage_weekly: Usd::default(),
-            byok_usage_monthly: Usd::default(),
             created_at: rfc3339_ms(row.created_unix_ms),
             updated_at: row.updated_unix_ms.map(rfc3339_ms),
             last_used_at: usage.last_unix_ms.map(rfc3339_ms),
-            expires_at: row.expires_at.map(shared::date::rfc3339),
-            creator_user_id: row.created_by.map(|user| user.to_string()),
             external_user: None,
-            workspace_id: row.workspace.to_string(),
             is_management_key: row.kind == KeyKind::Management,
         }
     }
@@ -284,7 +280,7 @@ fn end(text: &str) -> Result<u64, Refused> {
 }
 
 /// The word for an interval.
-pub(super) fn reset_text(reset: ResetInterval) -> &'static str {
+fn reset_text(reset: ResetInterval) -> &'static str {
     match reset {
         ResetInterval::Daily => "daily",
         ResetInterval::Weekly => "weekly",

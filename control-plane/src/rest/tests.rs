@@ -5,6 +5,7 @@ use super::*;
 use crate::accounts::people::{self, NewMember, Role as MemberRole};
 use crate::accounts::{AccountsError, NewKey};
 use crate::ledger::{Batch, LeaseRequest};
+use crate::security::vault::Vault;
 use crate::sql::Engine;
 use crate::store::{Embedded, Store};
 use crate::testing::{TestDatabase, on_both, signer};
@@ -40,14 +41,15 @@ async fn fixture(engine: Engine) -> Fixture {
     let clock = Clock::manual();
     clock.advance(Duration::from_secs(40 * DAY_S));
     let open = Accounts::open(on.database.clone(), clock.clone()).await;
-    let accounts = Arc::new(open.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Vault::open(&folder.path().join("master.key")).unwrap();
+    let accounts = Arc::new(open.unwrap().with_vault(Arc::new(vault)));
     let ledger = Ledger::open(on.database.clone(), clock.clone()).await;
     let (org, _) = accounts.ensure_first_org("op", "Acme").await.unwrap();
     let key = |kind| NewKey::of(kind, "a key");
     let management = accounts.create_key("op", &key(KeyKind::Management)).await;
     let inference = accounts.create_key("op", &key(KeyKind::Inference)).await;
     let (leads, leadership) = watch::channel(Some(Epoch(1)));
-    let folder = tempfile::tempdir().unwrap();
     let store = Embedded::open(&folder.path().join("store.db")).await;
     let store: Arc<dyn Store> = Arc::new(store.unwrap());
     let registry = Registry::open(store, Epoch(1), signer(), clock.clone()).await;
@@ -186,6 +188,8 @@ impl Fixture {
             upstream_id: "up".to_owned(),
             windows: Vec::new(),
             fee_ppm: 0,
+            own_key: false,
+            flags: Vec::new(),
         };
         let batch = Batch {
             origin,
@@ -440,7 +444,7 @@ async fn budgets_are_told(f: Fixture) {
     f.spend(&f.inference, 1, "0.000000000123".parse().unwrap(), 0)
         .await;
     let purse = (Scope::Org, &f.org.as_str().into(), Interval::Monthly);
-    let most = Some("0.000000000250".parse().unwrap());
+    let most = Some(("0.000000000250".parse().unwrap(), false));
     let set = f.rest.accounts.set_limit("op", &f.org, purse, most);
     set.await.unwrap();
     let (_, told) = f.answer(ask("GET", "/api/v1/key").by(&f.inference)).await;

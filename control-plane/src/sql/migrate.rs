@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "usage days", include_str!("0006_usage_days.sql")),
     (7, "limits", include_str!("0007_limits.sql")),
     (8, "policy", include_str!("0008_policy.sql")),
+    (9, "own keys", include_str!("0009_own_keys.sql")),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

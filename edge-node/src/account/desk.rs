@@ -3,6 +3,7 @@
 //! Deliberately not here: the calls to the ledger ([`super::topup`]).
 
 use super::lease::{Lease, Time};
+use super::want::Asks;
 use shared::clock::Moment;
 use shared::limit::Purse;
 use shared::money::Amount;
@@ -29,7 +30,7 @@ pub(super) enum Landed {
 /// What the desk says to a request.
 #[derive(Debug)]
 pub(super) enum Desk {
-    /// This much is set aside. `low`: time to ask for more of something.
+    /// The parts of this much are set aside. `low`: time to ask for more of something.
     Set { amount: Amount, low: bool },
     /// This purse does not carry it.
     Poor(Box<Poor>),
@@ -50,8 +51,10 @@ pub(super) struct Poor {
     pub(super) left: Amount,
     /// what is left of it at the ledger,
     pub(super) outside: Amount,
-    /// and what requests in flight here hold.
+    /// what requests in flight here hold,
     pub(super) held: Amount,
+    /// and what of it the request needs at least.
+    pub(super) needs: Amount,
 }
 
 /// A question to the ledger on its way.
@@ -137,12 +140,12 @@ impl Leases {
         }
     }
 
-    /// Sets aside `ceiling` from each of `purses`; or what the poorest of them has, if it is at
-    /// least `least` (above zero unless the ceiling is zero) and the ledger gives no more, or may
-    /// not be asked; or says what to do.
-    pub(super) fn reserve(
+    /// Sets aside from each of `wants` its part of `ceiling`; or of as much as the poorest of them
+    /// has, if that is at least `least` (above zero unless the ceiling is zero) and the ledger
+    /// gives no more, or may not be asked; or says what to do.
+    pub(super) fn reserve<W: Asks>(
         &self,
-        purses: &[Purse],
+        wants: &[W],
         (ceiling, least): (Amount, Amount),
         may_ask: bool,
         time: Time,
@@ -150,14 +153,15 @@ impl Leases {
         let mut entries = lock(&self.purses);
         let mut amount = ceiling;
         let mut poor: Option<Poor> = None;
-        for purse in purses {
+        for want in wants {
+            let purse = want.purse();
             if !entries.contains_key(purse) && !make_room(&mut entries) {
                 return Desk::Crowded;
             }
             let entry = entries.entry(purse.clone()).or_default();
-            let needs = entry.lease.asked(purse.part(ceiling));
-            let left = entry.lease.available(time);
-            if left >= needs {
+            let wanted = entry.lease.asked(want.part(ceiling));
+            let (left, needs) = (entry.lease.available(time), want.part(least));
+            if left >= wanted {
                 continue;
             }
             let most = if may_ask {
@@ -165,27 +169,37 @@ impl Leases {
                 let Some(Refused { outside, .. }) = entry.refused.filter(fresh) else {
                     continue;
                 };
-                if left + outside < purse.part(least) {
+                if left + outside < needs {
+                    let purse = purse.clone();
                     let held = entry.lease.held();
-                    worst(&mut poor, purse, (left, outside, held));
+                    worst(
+                        &mut poor,
+                        Poor {
+                            purse,
+                            left,
+                            outside,
+                            held,
+                            needs,
+                        },
+                    );
                     continue;
                 }
                 // The ledger did not give the ceiling: what it has must do.
                 left + outside.at_least_zero()
             } else {
-                if left < purse.part(least) || left <= Amount::ZERO {
+                if left < needs || left <= Amount::ZERO {
                     return Desk::Short;
                 }
                 left
             };
-            if purse.part(amount) > most {
-                amount = most;
+            if want.part(amount) > most {
+                amount = want.fit(amount, most);
             }
         }
         if let Some(poor) = poor {
             return Desk::Poor(Box::new(poor));
         }
-        take(&mut entries, purses, amount, time)
+        take(&mut entries, wants, amount, time)
     }
 
     /// Joins or starts a flight in the background, if it is time for one.
@@ -257,9 +271,9 @@ impl Leases {
     }
 
     /// A hold was not begun after all.
-    pub(super) fn undo(&self, purses: &[Purse], held: Amount, now: Moment) {
-        for purse in purses {
-            self.end(purse, purse.part(held), Amount::ZERO, now);
+    pub(super) fn undo<W: Asks>(&self, wants: &[W], amount: Amount, now: Moment) {
+        for want in wants {
+            self.end(want.purse(), want.part(amount), Amount::ZERO, now);
         }
     }
 
@@ -351,17 +365,22 @@ impl Leases {
     }
 }
 
-/// Sets `amount` aside from all purses if all have it; else asks for what is missing.
-fn take(entries: &mut HashMap<Purse, Entry>, purses: &[Purse], amount: Amount, time: Time) -> Desk {
+/// Sets the parts of `amount` aside if all purses have them; else asks for what is missing.
+fn take<W: Asks>(
+    entries: &mut HashMap<Purse, Entry>,
+    wants: &[W],
+    amount: Amount,
+    time: Time,
+) -> Desk {
     let mut flights = Vec::new();
-    for purse in purses {
-        let Some(entry) = entries.get_mut(purse) else {
+    for want in wants {
+        let Some(entry) = entries.get_mut(want.purse()) else {
             continue;
         };
-        let missing = purse.part(amount) - entry.lease.available(time);
+        let missing = want.part(amount) - entry.lease.available(time);
         if missing > Amount::ZERO {
             let (landing, start) = entry.wait(missing);
-            let purse = purse.clone();
+            let purse = want.purse().clone();
             flights.push(Flight {
                 purse,
                 landing,
@@ -373,9 +392,9 @@ fn take(entries: &mut HashMap<Purse, Entry>, purses: &[Purse], amount: Amount, t
         return Desk::Wait(flights);
     }
     let mut low = false;
-    for purse in purses {
-        if let Some(entry) = entries.get_mut(purse) {
-            entry.lease.take(purse.part(amount));
+    for want in wants {
+        if let Some(entry) = entries.get_mut(want.purse()) {
+            entry.lease.take(want.part(amount));
             low |= entry.is_low(time);
         }
     }
@@ -384,16 +403,11 @@ fn take(entries: &mut HashMap<Purse, Entry>, purses: &[Purse], amount: Amount, t
 
 /// Of limits the broadest is told: what helps with a narrower one would not help with it. A limit
 /// comes before the balance, which credits would not make up for.
-fn worst(poor: &mut Option<Poor>, purse: &Purse, (left, outside, held): (Amount, Amount, Amount)) {
+fn worst(worst: &mut Option<Poor>, poor: Poor) {
     let breadth = |purse: &Purse| purse.window.as_ref().map(|window| window.interval);
-    let broader = |other: &Poor| breadth(purse) > breadth(&other.purse);
-    if poor.as_ref().is_none_or(broader) {
-        *poor = Some(Poor {
-            purse: purse.clone(),
-            left,
-            outside,
-            held,
-        });
+    let broader = |other: &Poor| breadth(&poor.purse) > breadth(&other.purse);
+    if worst.as_ref().is_none_or(broader) {
+        *worst = Some(poor);
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::Accounts;
 use super::wal::{Asked, OpenHold, Progress};
+use super::want::{Asks, Wants};
 use crate::failure::Fault;
 use shared::clock::Moment;
 use shared::id::{EndpointId, GenerationId, ModelId, ProviderSlug, Version};
@@ -25,10 +26,14 @@ pub struct Intent {
     pub requested_model: String,
     /// The catalogue version whose prices hold to the end.
     pub price_version: Version,
-    /// The worst case: what the hold should be.
-    pub ceiling: Amount,
+    /// The worst case at shared endpoints; none when it goes to none of them.
+    pub shared: Option<Amount>,
+    /// The worst case with own provider keys, at list prices.
+    pub own: Amount,
     /// Enough to start with a clamped `max_tokens`.
     pub least: Amount,
+    /// What content filters found and let pass, as `flag:NAME` or `redact:NAME`.
+    pub flags: Vec<String>,
     /// Is it a stream.
     pub streamed: bool,
     /// When it came in.
@@ -62,6 +67,8 @@ pub struct Receipt {
     pub duration: Duration,
     /// The provider's own id of the generation.
     pub upstream_id: String,
+    /// An own key of the organisation serves it: `cost` is the list price.
+    pub own_key: bool,
 }
 
 /// Where it is logged who else is asked.
@@ -87,26 +94,32 @@ pub struct Hold {
     pub receipt: Receipt,
     accounts: Arc<Accounts>,
     open: Arc<OpenHold>,
-    net: Amount,
+    wants: Wants,
+    amount: Amount,
     marked: Option<Moment>,
 }
 
 impl Hold {
-    pub(super) fn new(accounts: Arc<Accounts>, open: Arc<OpenHold>, net: Amount) -> Self {
+    pub(super) fn new(
+        accounts: Arc<Accounts>,
+        open: Arc<OpenHold>,
+        (wants, amount): (Wants, Amount),
+    ) -> Self {
         Self {
             receipt: Receipt::default(),
             accounts,
             open,
-            net,
+            wants,
+            amount,
             marked: None,
         }
     }
 
-    /// How much is set aside for what the request costs, the fee apart: the ceiling or less, never
-    /// less than the least.
+    /// What the request may cost at list prices, the fee apart: the ceiling or less, never less
+    /// than the least.
     #[must_use]
     pub fn amount(&self) -> Amount {
-        self.net
+        self.amount
     }
 
     /// Where further attempts are logged.
@@ -147,17 +160,13 @@ impl Drop for Hold {
             Outcome::Released
         };
         let end = self.open.end(progress, outcome);
-        let (charged, used) = (end.charge(), end.used());
+        let charges: Vec<(Purse, Amount)> = end.charges().collect();
         self.accounts.log.end(end);
         let (desk, now) = (&self.accounts.desk, self.accounts.clock.now());
-        let Self { open, .. } = self;
-        desk.end(&Purse::from(open.org.clone()), open.held, charged, now);
-        for window in &open.windows {
-            let purse = Purse {
-                org: open.org.clone(),
-                window: Some(window.clone()),
-            };
-            desk.end(&purse, window.holds(open.held), window.charges(used), now);
+        for want in self.wants.all() {
+            let charged = charges.iter().find(|(purse, _)| purse == want.purse());
+            let charged = charged.map_or(Amount::ZERO, |(_, charged)| *charged);
+            desk.end(want.purse(), want.part(self.amount), charged, now);
         }
     }
 }

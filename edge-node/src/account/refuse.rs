@@ -13,14 +13,15 @@ use std::time::Duration;
 /// A 503 for want of billing, and a 402 for want of what others hold, say to come back after this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The request needs at least `least` of a purse that does not have it.
-pub(super) fn poor(principal: &Principal, poor: &Poor, least: Amount, unix_s: u64) -> Failure {
+/// The request needs more of a purse than it has.
+pub(super) fn poor(principal: &Principal, poor: &Poor, unix_s: u64) -> Failure {
+    let least = poor.needs;
     let have = poor.left + poor.outside.at_least_zero();
     let mut failure = match &poor.purse.window {
         None => no_credits(least, have),
         Some(window) => exceeded(principal, window, least, unix_s),
     };
-    let in_flight = have + poor.held >= poor.purse.part(least);
+    let in_flight = have + poor.held >= least;
     let metadata = &mut failure.metadata;
     if failure.status != 429 {
         metadata.insert("needed_usd".into(), least.to_string().into());
@@ -67,8 +68,9 @@ fn exceeded(principal: &Principal, window: &Window, least: Amount, unix_s: u64) 
     let mut failure = match window.scope {
         Scope::Key => of_key(window, most, least),
         Scope::Member | Scope::Workspace | Scope::Org => of_budget(window, most),
+        Scope::Guardrail => of_guardrail(window, most),
         Scope::Free => of_free(most),
-        Scope::Outage => {
+        Scope::Outage | Scope::Byok | Scope::ByokRequests => {
             let text = "the credit balance can't be checked now; try again";
             billing_unavailable(Fault::ControlPlane, text)
         }
@@ -134,6 +136,27 @@ fn of_budget(window: &Window, most: Amount) -> Failure {
     failure
 }
 
+/// Whose budget it is, a key's or a member's, is in the limit's id.
+fn of_guardrail(window: &Window, most: Amount) -> Failure {
+    let mut parts = window.id.as_str().splitn(3, '/');
+    let (guardrail, whose) = (parts.next(), parts.next());
+    let message = format!(
+        "Guardrail {} budget of ${} per {} exceeded. Contact your org admin.",
+        word(window),
+        dollars(most),
+        whose.unwrap_or("key")
+    );
+    let kind = ErrorType::PermissionDenied;
+    let mut failure = Failure::new(Fault::Account, 403, kind, "budget_exceeded", message);
+    let hint = "ask an admin to raise the guardrail's limit_usd";
+    told(&mut failure, "guardrail_budget", hint);
+    let guardrail = guardrail.unwrap_or_default();
+    failure
+        .metadata
+        .insert("guardrail_id".into(), guardrail.into());
+    failure
+}
+
 fn of_free(most: Amount) -> Failure {
     let message = format!(
         "Rate limit exceeded: free-models-per-day: {} requests to free models a day. Add credits \
@@ -183,6 +206,7 @@ mod tests {
             id: "x_1".into(),
             interval,
             amount: Amount(Amount::USD.0 * 500),
+            include_byok: false,
         };
         let mut principal = Principal {
             org: "org_1".into(),
@@ -209,8 +233,9 @@ mod tests {
             left: Amount::ZERO,
             outside: Amount::ZERO,
             held: Amount(held),
+            needs: Amount(5),
         };
-        let failure = poor(&principal, &short, Amount(5), 100_000);
+        let failure = poor(&principal, &short, 100_000);
         let body = failure.error_object();
         (failure.status, failure.message, body["metadata"].clone())
     }
@@ -235,6 +260,13 @@ mod tests {
         assert_eq!(told["limit"]["resets_at_unix_s"], 2 * 86_400);
         let (_, _, told) = told_of(Scope::Key, Interval::Daily, 5);
         assert_eq!(told["reason"], "in_flight_budget_exhausted");
+
+        let (status, text, told) = told_of(Scope::Guardrail, Interval::Weekly, 0);
+        assert_eq!(status, 403);
+        let words = "Guardrail weekly budget of $500.00 per key exceeded. Contact your org admin.";
+        assert_eq!(text, words);
+        assert_eq!(told["guardrail_id"], "x_1");
+        assert_eq!(told["limit_source"], "guardrail_budget");
 
         let (status, text, told) = told_of(Scope::Free, Interval::Daily, 0);
         assert_eq!(status, 429);

@@ -5,6 +5,7 @@ use super::*;
 use crate::control::fake::{Fake, eventually};
 use shared::id::{GenerationId, OrgId, Version};
 use shared::key::KeyHash;
+use shared::limit::Purse;
 use shared::policy::{KeyKind, KeyPolicy};
 use shared::proto::ledger::ReleaseLeaseRequest;
 use shared::proto::ledger::ledger_client::LedgerClient;
@@ -154,8 +155,10 @@ fn intent(n: u64, ceiling: i128, least: i128) -> Intent {
         api: "chat",
         requested_model: "a/b".into(),
         price_version: Version::default(),
-        ceiling: Amount(ceiling),
+        shared: Some(Amount(ceiling)),
+        own: Amount::ZERO,
         least: Amount(least),
+        flags: Vec::new(),
         streamed: false,
         started_unix_ms: n,
         first: None,

@@ -6,6 +6,7 @@ use super::Accounts;
 use super::desk::{Ask, Desk, Granted, Landed};
 use super::refuse::{self, billing_unavailable};
 use super::wal::{Book, Record, ReturnedPart, Returning};
+use super::want::{Asks, Wants};
 use crate::control::{ControlClient, Unanswered};
 use crate::failure::{Failure, Fault};
 use crate::metrics::shed;
@@ -33,16 +34,17 @@ impl Accounts {
     pub(super) async fn reserve(
         self: &Arc<Self>,
         principal: &Principal,
-        purses: &[Purse],
+        wants: &Wants,
         (ceiling, least): (Amount, Amount),
     ) -> Result<Amount, Failure> {
+        let wants = wants.all();
         let deadline = Instant::now() + self.timers.topup;
         let mut may_ask = true;
         loop {
             let time = self.time();
-            match self.desk.reserve(purses, (ceiling, least), may_ask, time) {
+            match self.desk.reserve(wants, (ceiling, least), may_ask, time) {
                 Desk::Set { amount, low } => {
-                    let low = purses.iter().filter(|_| low);
+                    let low = wants.iter().filter(|_| low).map(Asks::purse);
                     for purse in low.filter(|purse| self.desk.refill(purse, time)) {
                         self.fly(purse);
                     }
@@ -50,7 +52,7 @@ impl Accounts {
                 }
                 Desk::Poor(poor) => {
                     let now = self.clock.unix_s();
-                    return Err(refuse::poor(principal, &poor, least, now));
+                    return Err(refuse::poor(principal, &poor, now));
                 }
                 Desk::Crowded => {
                     shed("lease_purses");

@@ -13,6 +13,7 @@ use crate::screen::Found;
 use ::metrics::{counter, histogram};
 use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
+use shared::money::Amount;
 use shared::routing::auto::Choice;
 use shared::routing::{Plan, Record};
 use std::future::Future;
@@ -214,7 +215,12 @@ fn count_usage(node: &Node, receipt: &Receipt) {
         return;
     };
     let meters = node.meters.of(id, model.as_str(), provider.as_str());
-    meters.count(&receipt.usage, receipt.cost);
+    let cost = if receipt.own_key {
+        Amount::ZERO
+    } else {
+        receipt.cost
+    };
+    meters.count(&receipt.usage, cost);
 }
 
 /// A plan as people read it.

@@ -41,8 +41,10 @@ impl Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
     extent: Extent,
-    /// The worst case.
-    pub ceiling: Amount,
+    /// The worst case at shared endpoints; none when there are none.
+    pub shared: Option<Amount>,
+    /// The worst case with own provider keys, at list prices.
+    pub own: Amount,
     /// With less than this the request is refused.
     pub least: Amount,
 }
@@ -54,28 +56,39 @@ impl Quote {
     pub fn of(plan: &Plan, demand: &Demand, extent: Extent) -> Self {
         let mut quote = Self {
             extent,
-            ceiling: Amount::ZERO,
+            shared: None,
+            own: Amount::ZERO,
             least: Amount::ZERO,
         };
-        // What goes to an own key is billed to the organisation by its provider.
-        for candidate in plan.candidates.iter().filter(|it| it.own.is_none()) {
+        for candidate in &plan.candidates {
             let endpoint = &candidate.endpoint;
             let prompt = prompt_cost(&endpoint.pricing, demand, extent);
             let choices = u64::from(extent.choices.max(1));
             let most = most_completion(endpoint, demand).saturating_mul(choices);
             let completion = |tokens| dearest_completion(&endpoint.pricing, demand, tokens);
             let (worst, start) = (completion(most), completion(most.min(LEAST_COMPLETION)));
-            quote.ceiling = quote.ceiling.max(prompt + worst);
+            let worst = prompt + worst;
+            if candidate.own.is_some() {
+                quote.own = quote.own.max(worst);
+            } else {
+                quote.shared = Some(quote.shared.unwrap_or_default().max(worst));
+            }
             quote.least = quote.least.max(prompt + start);
         }
         quote
+    }
+
+    /// The worst case of all.
+    #[must_use]
+    pub fn ceiling(&self) -> Amount {
+        self.shared.unwrap_or_default().max(self.own)
     }
 
     /// The bound on completion tokens to send to an endpoint when `held` is less than the worst
     /// case; none when the client's own bound (or none) may stand.
     #[must_use]
     pub fn clamp(&self, pricing: &Pricing, demand: &Demand, held: Amount) -> Option<u64> {
-        if held >= self.ceiling {
+        if held >= self.ceiling() {
             return None;
         }
         let left = (held - prompt_cost(pricing, demand, self.extent)).at_least_zero();
@@ -153,7 +166,8 @@ mod tests {
         };
         let quote = Quote {
             extent: Extent::default(),
-            ceiling: Amount::USD,
+            shared: Some(Amount::USD),
+            own: Amount::ZERO,
             least: Amount::ZERO,
         };
         // 0.011 USD: 0.001 for the prompt's bound, 0.01 for 1,000 tokens.

@@ -94,6 +94,8 @@ impl From<&UsageRecord> for ledger::UsageRecord {
             images: usage.images,
             windows: record.windows.iter().map(ToString::to_string).collect(),
             fee_ppm: record.fee_ppm,
+            own_key: record.own_key,
+            flags: record.flags.clone(),
         }
     }
 }
@@ -130,6 +132,8 @@ impl TryFrom<ledger::UsageRecord> for UsageRecord {
             upstream_id: record.upstream_id,
             windows: windows("windows", &record.windows)?,
             fee_ppm: record.fee_ppm,
+            own_key: record.own_key,
+            flags: record.flags,
         })
     }
 }

@@ -150,6 +150,8 @@ fn a_usage_record_round_trips() {
         upstream_id: "x".to_owned(),
         windows: vec!["key:ab:daily:86400".parse().unwrap()],
         fee_ppm: 16,
+        own_key: true,
+        flags: vec!["flag:email".to_owned(), "redact:PROJECT".to_owned()],
     };
     let wire = ledger::UsageRecord::from(&record);
     assert_eq!(UsageRecord::try_from(wire.clone()), Ok(record));

@@ -181,3 +181,31 @@ fn a_tag_is_narrower_than_its_provider() {
     let none = rules(&[allow(&["a"]), allow(&["b"])]);
     assert_eq!(none.allowed_providers.unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn a_budget_is_each_keys_and_each_members() {
+    let budget = |assigned: &str| Budget {
+        guardrail: "gr_1".to_owned(),
+        assigned: assigned.to_owned(),
+        limit: Amount::USD,
+        reset: Some(ResetInterval::Weekly),
+        include_byok: true,
+    };
+    let key = KeyHash([1; 32]);
+    let ids = |assigned: &str, member: &str| -> Vec<String> {
+        let budget = budget(assigned);
+        let limits = budget.limits(key, member);
+        limits.map(|limit| limit.window(0).to_string()).collect()
+    };
+    let of_key = format!("guardrail:gr_1/key/{key}:weekly:0");
+    let of_member = "guardrail:gr_1/member/usr_1:weekly:0".to_owned();
+    assert_eq!(ids("key", "usr_1"), std::slice::from_ref(&of_key));
+    assert_eq!(ids("member", "usr_1"), std::slice::from_ref(&of_member));
+    assert_eq!(ids("workspace", "usr_1"), [of_key.clone(), of_member]);
+    assert_eq!(ids("organization", ""), [of_key]);
+    assert!(
+        budget("key")
+            .limits(key, "")
+            .all(|limit| limit.include_byok)
+    );
+}

@@ -17,7 +17,7 @@ const COLUMNS: &str = "u.held_nano, u.held_pico_rem, u.cost_nano, u.cost_pico_re
     u.sequence, u.org, u.key_id, u.endpoint,
     CASE WHEN r.sequence IS NOT NULL THEN 'done' ELSE u.outcome END, u.upstream_id, u.generation,
     u.provider, u.usage_json, u.outcome, COALESCE(r.billed_nano, 0),
-    CAST(COALESCE(r.billed_pico_rem, 0) AS BIGINT), u.limit_windows, u.fee_ppm";
+    CAST(COALESCE(r.billed_pico_rem, 0) AS BIGINT), u.limit_windows, u.fee_ppm, u.own_key";
 const FROM: &str = "usage_records u LEFT JOIN reconciliations r
     ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence";
 
@@ -31,7 +31,7 @@ pub(super) struct Known {
     upstream_id: String,
     generation: String,
     pub(super) in_suspense: bool,
-    /// Nothing was charged, and nothing will be.
+    /// No bill of the platform's own changes what was charged: nothing was, or an own key served it.
     released: bool,
     /// Settled by our own count.
     pub(super) estimated: bool,
@@ -209,7 +209,7 @@ fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
         upstream_id: row.try_get(11)?,
         generation: row.try_get(12)?,
         in_suspense: state == "suspense",
-        released: outcome == "released",
+        released: outcome == "released" || unsigned(row, 20)? > 0,
         estimated: outcome == "settled" && usage.estimated,
         held: amount(row, 0)?,
         cost: amount(row, 2)?,

@@ -23,6 +23,8 @@ pub enum Kind {
     Usage,
     /// Leases to the fee on what was spent.
     Fee,
+    /// What own provider keys served is counted, and the fee on what is free given back.
+    Byok,
     /// Available to an overrun.
     Cover,
 }
@@ -42,6 +44,7 @@ impl Kind {
             Self::Inherit => "inherit",
             Self::Usage => "usage",
             Self::Fee => "fee",
+            Self::Byok => "byok",
             Self::Cover => "cover",
         }
     }

@@ -22,6 +22,9 @@ pub(super) enum LimitsCommand {
         /// Whose; default: the first organisation.
         #[arg(long, default_value = "")]
         org: String,
+        /// What own provider keys serve counts, too, at list prices.
+        #[arg(long)]
+        include_byok: bool,
     },
     /// Every limit but those of keys.
     List {
@@ -39,6 +42,7 @@ pub(super) async fn limits(to: &Target, command: LimitsCommand) -> Result<Report
             limit,
             id,
             org,
+            include_byok,
         } => {
             let request = wire::SetLimitRequest {
                 org,
@@ -46,6 +50,7 @@ pub(super) async fn limits(to: &Target, command: LimitsCommand) -> Result<Report
                 id,
                 interval,
                 limit_usd: limit.unwrap_or_default(),
+                include_byok,
             };
             connect::client(to).await?.set_limit(request).await?;
             Ok(Report::new(json!({ "set": true })).line("set; edges are told"))
@@ -60,6 +65,7 @@ pub(super) async fn limits(to: &Target, command: LimitsCommand) -> Result<Report
                     "id": limit.id,
                     "interval": limit.interval,
                     "limit_usd": limit.limit_usd,
+                    "include_byok": limit.include_byok,
                 })
             });
             let mut report = Report::new(json!({ "limits": rows.collect::<Vec<_>>() }));
@@ -69,6 +75,7 @@ pub(super) async fn limits(to: &Target, command: LimitsCommand) -> Result<Report
                     id,
                     interval,
                     limit_usd,
+                    ..
                 } = limit;
                 report = report.line(format!("{scope} {id} {interval} ${limit_usd}"));
             }

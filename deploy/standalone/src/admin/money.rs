@@ -51,6 +51,15 @@ pub(super) enum CreditsCommand {
         /// In millionths of what requests cost.
         #[arg(long, default_value_t = 0)]
         spend_fee_ppm: u32,
+        /// In millionths of the list price of what own provider keys serve; not given: as it is.
+        #[arg(long)]
+        byok_fee_ppm: Option<u32>,
+        /// So much of that list price is free each month, in USD; not given: as it is.
+        #[arg(long, value_name = "USD")]
+        byok_free_usd: Option<String>,
+        /// So many of those requests are free each month; not given: as it is.
+        #[arg(long)]
+        byok_free_requests: Option<u64>,
         /// Whose; default: the first organisation.
         #[arg(long, default_value = "")]
         org: String,
@@ -111,12 +120,18 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
         CreditsCommand::Terms {
             fee_ppm,
             spend_fee_ppm,
+            byok_fee_ppm,
+            byok_free_usd,
+            byok_free_requests,
             org,
         } => {
             let request = wire::SetTermsRequest {
                 org,
                 purchase_fee_ppm: fee_ppm,
                 spend_fee_ppm,
+                byok_fee_ppm,
+                byok_free_usd,
+                byok_free_requests,
             };
             connect::client(to).await?.set_terms(request).await?;
             let report = Report::new(json!({

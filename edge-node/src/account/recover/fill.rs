@@ -122,6 +122,8 @@ fn lost(book: &Book, sequence: u64, like: &UsageRecord) -> UsageRecord {
         upstream_id: String::new(),
         windows: Vec::new(),
         fee_ppm: 0,
+        own_key: false,
+        flags: Vec::new(),
         ..like.clone()
     }
 }

@@ -130,7 +130,10 @@ impl Run {
                     streamed: true,
                     started_unix_ms: now.0 / 1_000_000,
                     windows: Vec::new(),
+                    own_windows: Vec::new(),
                     fee_ppm: 0,
+                    own_fee_ppm: 0,
+                    flags: Vec::new(),
                     first: None,
                 });
                 if self.log.intent(&open).is_err() {

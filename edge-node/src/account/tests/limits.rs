@@ -10,6 +10,7 @@ fn limit(scope: Scope, interval: Interval) -> Limit {
         id: format!("{scope}_1").into(),
         interval,
         amount: Amount(1000),
+        include_byok: false,
     }
 }
 
@@ -137,4 +138,99 @@ async fn a_kill_leaves_the_windows_as_it_leaves_the_balance() {
         let leased: i128 = state.leases.iter().filter_map(leased).sum();
         assert_eq!(state.balance[&purse(&month, 0)] + leased + charged, 1000);
     });
+}
+
+#[tokio::test]
+async fn an_own_key_bears_the_fee_and_counts_where_it_is_to() {
+    let bench = Bench::new(100).await;
+    let (counts, not) = (
+        Limit {
+            include_byok: true,
+            ..limit(Scope::Workspace, Interval::Daily)
+        },
+        limit(Scope::Org, Interval::Lifetime),
+    );
+    bench.set(|state| {
+        state.balance.insert(purse(&counts, 0), 1500);
+        state.balance.insert(purse(&not, 0), 0);
+    });
+    let accounts = bench.open().await;
+    let mut who = limited(&[counts.clone(), not.clone()]);
+    who.policy.byok_fee_ppm = 50_000;
+    let own = |n| Intent {
+        shared: None,
+        own: Amount(1000),
+        flags: vec!["flag:email".to_owned()],
+        ..intent(n, 0, 10)
+    };
+    // The balance carries the fee alone; the limit that is used up counts no own keys.
+    let mut hold = accounts.hold(&who, own(1)).await.unwrap();
+    assert_eq!(hold.amount(), Amount(1000));
+    hold.receipt.own_key = true;
+    hold.receipt.cost = Amount(800);
+    hold.settle();
+    let part = accounts.hold(&who, own(2)).await.unwrap();
+    assert_eq!(part.amount(), Amount(700), "what the limit has left");
+    drop(part);
+    // A request that may go to either holds for both, and is charged for what it was.
+    let both = Intent {
+        shared: Some(Amount(20)),
+        ..own(3)
+    };
+    let refused = accounts.hold(&who, both).await.err().unwrap();
+    assert_eq!(refused.metadata["limit"]["scope"], "org");
+    let mut only = limited(std::slice::from_ref(&counts));
+    only.policy.byok_fee_ppm = 50_000;
+    let both = Intent {
+        shared: Some(Amount(20)),
+        ..own(4)
+    };
+    let mut hold = accounts.hold(&only, both).await.unwrap();
+    hold.receipt.cost = Amount(20);
+    hold.settle();
+    eventually("acknowledged", || accounts.outbox_records() == 0).await;
+    bench.fake.with(|state| {
+        let ends: Vec<_> = state.records.iter().map(|(_, end)| end).collect();
+        let windows: Vec<_> = ends.iter().map(|end| end.windows.len()).collect();
+        assert_eq!(
+            windows,
+            [1, 1, 1],
+            "what own keys do not count in is not touched"
+        );
+        assert_eq!(ends[0].flags, ["flag:email"]);
+        assert_eq!(
+            (ends[0].charge(), ends[2].charge()),
+            (Amount(40), Amount(20))
+        );
+        assert_eq!(ends[0].charge_of(&counts.window(0)), Amount(800));
+    });
+    bench.check_sum(100, accounts.available());
+}
+
+#[tokio::test]
+async fn what_a_kill_cuts_off_at_an_own_key_is_charged_as_far_as_it_came() {
+    let bench = Bench::new(1000).await;
+    let mut who = principal();
+    who.policy.byok_fee_ppm = 100_000;
+    let own = |n| Intent {
+        shared: None,
+        own: Amount(1000),
+        ..intent(n, 0, 10)
+    };
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    let mut lost = first.hold(&who, own(1)).await.unwrap();
+    lost.receipt.own_key = true;
+    lost.receipt.cost = Amount(300);
+    lost.mark();
+    let home = bench.kill(bench.dir.path(), tasks).await;
+    std::mem::forget(lost);
+    bench.set(|state| state.down = false);
+    let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
+    eventually("acknowledged", || second.outbox_records() == 0).await;
+    bench.fake.with(|state| {
+        let end = &state.records[0].1;
+        assert_eq!((end.outcome, end.charge()), (Outcome::Settled, Amount(30)));
+    });
+    bench.check_sum(1000, second.available());
 }

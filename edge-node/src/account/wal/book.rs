@@ -123,8 +123,16 @@ pub(in crate::account) struct OpenHold {
     pub(in crate::account) started_unix_ms: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::account) windows: Vec<Window>,
+    /// Those of the windows in which own provider keys count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::account) own_windows: Vec<Window>,
     #[serde(default)]
     pub(in crate::account) fee_ppm: u32,
+    /// The fee on what an own provider key serves.
+    #[serde(default)]
+    pub(in crate::account) own_fee_ppm: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::account) flags: Vec<String>,
     /// Who is asked first.
     #[serde(default)]
     pub(in crate::account) first: Option<Asked>,
@@ -139,6 +147,9 @@ pub struct Asked {
     pub model: ModelId,
     /// Its provider.
     pub provider: ProviderSlug,
+    /// With an own key of the organisation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_key: bool,
 }
 
 /// A receipt as the log keeps it.
@@ -156,6 +167,8 @@ pub(in crate::account) struct Progress {
     ttft_ms: u64,
     duration_ms: u64,
     upstream_id: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    own_key: bool,
 }
 
 impl Book {
@@ -280,6 +293,19 @@ impl OpenHold {
         if let (None, Some(first), Outcome::Suspense) = (&progress.provider, &self.first, outcome) {
             progress.asked(first);
         }
+        let own_key = progress.own_key;
+        // What an own key was doing is on no bill that would ever settle it here: it is charged as
+        // far as it is known to have come.
+        let outcome = match outcome {
+            Outcome::Suspense if own_key && progress.cost > Amount::ZERO => Outcome::Settled,
+            Outcome::Suspense if own_key => Outcome::Released,
+            outcome => outcome,
+        };
+        let (windows, fee_ppm) = if own_key {
+            (&self.own_windows, self.own_fee_ppm)
+        } else {
+            (&self.windows, self.fee_ppm)
+        };
         UsageRecord {
             sequence: 0,
             generation: self.generation.clone(),
@@ -303,8 +329,10 @@ impl OpenHold {
             ttft_ms: progress.ttft_ms,
             attempts: progress.attempts,
             upstream_id: progress.upstream_id,
-            windows: self.windows.clone(),
-            fee_ppm: self.fee_ppm,
+            windows: windows.clone(),
+            fee_ppm,
+            own_key,
+            flags: self.flags.clone(),
         }
     }
 }
@@ -320,6 +348,7 @@ impl Progress {
         self.endpoint = Some(asked.endpoint.clone());
         self.model = Some(asked.model.clone());
         self.provider = Some(asked.provider.clone());
+        self.own_key = asked.own_key;
     }
 }
 
@@ -337,6 +366,7 @@ impl From<&Receipt> for Progress {
             ttft_ms: receipt.ttft.map_or(0, whole_ms),
             duration_ms: whole_ms(receipt.duration),
             upstream_id: receipt.upstream_id.clone(),
+            own_key: receipt.own_key,
         }
     }
 }

@@ -23,7 +23,10 @@ pub(in crate::account) fn hold(n: u64) -> Arc<OpenHold> {
         streamed: true,
         started_unix_ms: n,
         windows: Vec::new(),
+        own_windows: Vec::new(),
         fee_ppm: 0,
+        own_fee_ppm: 0,
+        flags: Vec::new(),
         first: None,
     })
 }
