@@ -1,13 +1,15 @@
 //! The management API over HTTP, with the paths and shapes of OpenRouter's: keys, credits,
-//! activity, workspaces, members; under `/api/v1` and `/v1`. The same routes answer people's
-//! programs on the console's port, where a log-in's cookie opens them too, and edges that forward
-//! on the control port. A handler reads, calls a domain function and renders. Deliberately not
-//! here: inference, and the catalogue's listings, which edges answer by themselves.
+//! activity, workspaces, members, guardrails, own provider keys; under `/api/v1` and `/v1`. The same
+//! routes answer people's programs on the console's port, where a log-in's cookie opens them too,
+//! and edges that forward on the control port. A handler reads, calls a domain function and renders.
+//! Deliberately not here: inference, and the catalogue's listings, which edges answer by themselves.
 
 mod activity;
+mod byok;
 mod caller;
 mod credits;
 mod generation;
+mod guardrails;
 mod key;
 mod keys;
 mod organization;
@@ -112,6 +114,7 @@ impl Rest {
                 "/workspaces",
                 get(workspaces::list).post(workspaces::create),
             )
+            .merge(policy_routes())
             .route("/workspaces/{id}", workspace)
             .route("/workspaces/{id}/members", get(workspaces::members))
             .route("/workspaces/{id}/members/add", post(workspaces::add))
@@ -134,6 +137,37 @@ impl Rest {
         let leadership = *self.leadership.borrow();
         leadership.ok_or_else(|| Refused::unavailable("this control plane does not lead"))
     }
+}
+
+/// Guardrails, whom they hold for, and own provider keys.
+fn policy_routes() -> Router<Rest> {
+    use guardrails::assign;
+    let one_guardrail = get(guardrails::show)
+        .patch(guardrails::change)
+        .delete(guardrails::delete);
+    let one_key = get(byok::show).patch(byok::change).delete(byok::delete);
+    let of_keys = get(assign::keys).post(assign::add_keys);
+    let of_members = get(assign::members).post(assign::add_members);
+    Router::new()
+        .route("/byok", get(byok::list).post(byok::create))
+        .route("/byok/{id}", one_key)
+        .route(
+            "/guardrails",
+            get(guardrails::list).post(guardrails::create),
+        )
+        .route("/guardrails/{id}", one_guardrail)
+        .route("/guardrails/assignments/keys", get(assign::all_keys))
+        .route("/guardrails/assignments/members", get(assign::all_members))
+        .route("/guardrails/{id}/assignments/keys", of_keys)
+        .route(
+            "/guardrails/{id}/assignments/keys/remove",
+            post(assign::remove_keys),
+        )
+        .route("/guardrails/{id}/assignments/members", of_members)
+        .route(
+            "/guardrails/{id}/assignments/members/remove",
+            post(assign::remove_members),
+        )
 }
 
 fn based(routes: &Router) -> Router {

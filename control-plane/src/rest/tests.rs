@@ -1,6 +1,8 @@
 //! The management API on real databases of both kinds: what each route says, who may call it, and
 //! what browsers must show.
 
+mod policy;
+
 use super::*;
 use crate::accounts::people::{self, NewMember, Role as MemberRole};
 use crate::accounts::{AccountsError, NewKey};

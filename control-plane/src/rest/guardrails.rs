@@ -1,0 +1,195 @@
+//! `/guardrails`: what an organisation forbids its keys, as OpenRouter tells it. Everybody in the
+//! organisation may look, administrators and management keys may change. The rules are kept as
+//! they were given; what they mean together is in [`shared::guardrail`].
+
+pub(super) mod assign;
+
+use super::read::{Body, Query};
+use super::{Answer, Caller, Refused, Rest, data, json};
+use crate::accounts::guardrails::{GuardrailChange, GuardrailRow, NewGuardrail};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Map, Value, json as literal};
+use shared::date::rfc3339_ms;
+use shared::guardrail::Guardrail;
+
+/// Things in a page when none is asked for, and at most.
+const PAGE: (u64, u64) = (50, 100);
+/// What OpenRouter lets an owner permit and we never do: retention for safety monitoring.
+const NEVER: [&str; 2] = [
+    "allow_safety_retention_google",
+    "allow_safety_retention_other",
+];
+
+pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {
+    caller.must_belong()?;
+    let workspace = match query.get("workspace_id") {
+        Some(id) => Some(rest.accounts.workspace(caller.org(), id).await?.id),
+        None => None,
+    };
+    let rows = rest
+        .accounts
+        .guardrails(Some(caller.org()), workspace.as_ref())
+        .await?;
+    page(&query, rows.iter().map(told).collect::<Result<_, _>>()?)
+}
+
+pub(super) async fn create(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Body(given): Body<Map<String, Value>>,
+) -> Answer {
+    caller.must_administer()?;
+    let given = Given::read(given, &Guardrail::default())?;
+    let name = given.name.filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| Refused::invalid("name: a guardrail needs one"))?;
+    let workspace = match given.workspace {
+        Some(id) => Some(rest.accounts.workspace(caller.org(), &id).await?.id),
+        None => None,
+    };
+    let new = NewGuardrail {
+        org: Some(caller.org().clone()),
+        workspace,
+        name,
+        description: given.description.unwrap_or_default(),
+        rules: given.rules,
+    };
+    let made = rest
+        .accounts
+        .create_guardrail(&caller.actor(), &new)
+        .await?;
+    Ok(json(
+        StatusCode::CREATED,
+        &literal!({ "data": told(&made)? }),
+    ))
+}
+
+pub(super) async fn show(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answer {
+    caller.must_belong()?;
+    let found = rest.accounts.guardrail(Some(caller.org()), &id).await?;
+    Ok(data(&told(&found)?))
+}
+
+pub(super) async fn change(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(given): Body<Map<String, Value>>,
+) -> Answer {
+    caller.must_administer()?;
+    let org = Some(caller.org());
+    let found = rest.accounts.guardrail(org, &id).await?;
+    let given = Given::read(given, &found.rules)?;
+    if given.workspace.is_some() {
+        return Err(Refused::invalid("workspace_id: it can't be changed"));
+    }
+    let change = GuardrailChange {
+        name: given.name,
+        description: given.description,
+        rules: Some(given.rules),
+    };
+    let actor = caller.actor();
+    let changed = rest.accounts.change_guardrail(&actor, org, &id, &change);
+    Ok(data(&told(&changed.await?)?))
+}
+
+pub(super) async fn delete(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answer {
+    caller.must_administer()?;
+    let (actor, org) = (caller.actor(), Some(caller.org()));
+    rest.accounts.delete_guardrail(&actor, org, &id).await?;
+    Ok(json(StatusCode::OK, &literal!({ "deleted": true })))
+}
+
+/// What is given of a guardrail, and its rules as they are with that: `null` takes a rule away,
+/// leaving it out leaves it.
+struct Given {
+    name: Option<String>,
+    description: Option<String>,
+    workspace: Option<String>,
+    rules: Guardrail,
+}
+
+impl Given {
+    fn read(mut given: Map<String, Value>, rules: &Guardrail) -> Result<Self, Refused> {
+        let text = |name: &str, value: Option<Value>| match value {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(String::new())),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Refused::invalid(format!("{name}: a text is expected"))),
+        };
+        let name = text("name", given.remove("name"))?;
+        let description = text("description", given.remove("description"))?;
+        let workspace = text("workspace_id", given.remove("workspace_id"))?;
+        for name in NEVER {
+            if given.remove(name) == Some(Value::Bool(true)) {
+                let text = format!("{name}: this is never allowed here");
+                return Err(Refused::invalid(text));
+            }
+        }
+        let mut all = members(rules)?;
+        all.extend(given);
+        let rules = serde_json::from_value(Value::Object(all));
+        Ok(Self {
+            name,
+            description,
+            workspace: workspace.filter(|id| !id.is_empty()),
+            rules: rules.map_err(|error| Refused::invalid(format!("body: {error}")))?,
+        })
+    }
+}
+
+fn members(rules: &Guardrail) -> Result<Map<String, Value>, Refused> {
+    match serde_json::to_value(rules) {
+        Ok(Value::Object(members)) => Ok(members),
+        _ => Err(Refused::internal()),
+    }
+}
+
+/// A guardrail as OpenRouter tells it.
+fn told(row: &GuardrailRow) -> Result<Value, Refused> {
+    let mut told = members(&row.rules)?;
+    let own = row.rules.include_byok_in_budgets.unwrap_or(false);
+    told.insert("include_byok_in_budgets".into(), own.into());
+    let described = (!row.description.is_empty()).then_some(row.description.as_str());
+    let workspace = row.workspace.as_ref().map(|id| id.as_str());
+    told.extend([
+        ("id".to_owned(), row.id.as_str().into()),
+        ("name".to_owned(), row.name.as_str().into()),
+        ("description".to_owned(), described.into()),
+        ("workspace_id".to_owned(), workspace.into()),
+        (
+            "created_at".to_owned(),
+            rfc3339_ms(row.created_unix_ms).into(),
+        ),
+        (
+            "updated_at".to_owned(),
+            row.updated_unix_ms.map(rfc3339_ms).into(),
+        ),
+    ]);
+    told.extend(NEVER.map(|name| (name.to_owned(), Value::Null)));
+    Ok(Value::Object(told))
+}
+
+/// One page of all there are, and how many that is.
+pub(super) fn page<T: Serialize>(query: &Query, all: Vec<T>) -> Answer {
+    #[derive(Serialize)]
+    struct Page<T> {
+        data: Vec<T>,
+        total_count: usize,
+    }
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let limit = number(query.number("limit")?.unwrap_or(PAGE.0).min(PAGE.1));
+    let offset = number(query.number("offset")?.unwrap_or(0));
+    let total_count = all.len();
+    let data = all.into_iter().skip(offset).take(limit).collect();
+    Ok(json(StatusCode::OK, &Page { data, total_count }))
+}

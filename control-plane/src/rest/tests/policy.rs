@@ -1,0 +1,211 @@
+//! Guardrails and own provider keys over the management API, member by member.
+
+use super::*;
+use crate::accounts::credentials::{CredentialTerms, NewCredential, ProviderSecret};
+use crate::testing::on_both;
+
+async fn guardrails_are_managed(f: Fixture) {
+    let by = |ask: Ask| ask.by(&f.management);
+    let rules = json!({
+        "name": "no names", "description": "d", "limit_usd": 0.1, "reset_interval": "daily",
+        "include_byok_in_budgets": true, "allowed_models": ["a/b"], "ignored_models": ["a/c"],
+        "allowed_providers": ["openai"], "ignored_providers": ["x"], "enforce_zdr_openai": true,
+        "enable_paid_model_training": false, "allowed_data_regions": ["europe"],
+        "content_filters": [{"pattern": "x+", "action": "block", "label": "xs"}],
+        "content_filter_builtins": [{"slug": "regex-prompt-injection", "action": "flag",
+            "scan_scope": "all_messages"}],
+    });
+    let path = "/api/v1/guardrails";
+    assert_eq!(
+        f.answer(ask("POST", path).by(&f.inference).of(rules.clone()))
+            .await
+            .0,
+        403
+    );
+    let (status, made) = f.answer(by(ask("POST", path).of(rules.clone()))).await;
+    assert_eq!(status, 201, "{made}");
+    let made = &made["data"];
+    for (name, value) in rules.as_object().unwrap() {
+        assert_eq!(&made[name], value, "{name}");
+    }
+    let absent = [
+        "workspace_id",
+        "enforce_zdr",
+        "updated_at",
+        "enforce_zdr_xai",
+    ];
+    assert!(absent.iter().all(|name| made[*name].is_null()), "{made}");
+    assert!(made["created_at"].as_str().unwrap().ends_with('Z'));
+    let id = made["id"].as_str().unwrap();
+    let one = format!("{path}/{id}");
+    let given = json!({"limit_usd": null, "reset_interval": null, "allowed_models": ["a/d"],
+        "description": null});
+    let (status, told) = f.answer(by(ask("PATCH", &one).of(given))).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["data"]["allowed_models"], json!(["a/d"]));
+    assert_eq!(
+        told["data"]["ignored_models"],
+        json!(["a/c"]),
+        "left as it was"
+    );
+    assert!(told["data"]["limit_usd"].is_null() && told["data"]["description"].is_null());
+    assert_eq!(f.answer(by(ask("GET", &one))).await.1, told);
+    refused(&f, &one).await;
+    let (_, listed) = f.answer(by(ask("GET", &format!("{path}?limit=1")))).await;
+    assert_eq!(
+        (&listed["total_count"], &listed["data"][0]["id"]),
+        (&json!(1), &json!(id))
+    );
+    let (_, none) = f.answer(by(ask("GET", &format!("{path}?offset=1")))).await;
+    assert_eq!(
+        (&none["total_count"], &none["data"]),
+        (&json!(1), &json!([]))
+    );
+    assigned(&f, id).await;
+    let (_, gone) = f.answer(by(ask("DELETE", &one))).await;
+    assert_eq!(gone, json!({ "deleted": true }));
+    assert_eq!(f.answer(by(ask("GET", &one))).await.0, 404);
+}
+
+async fn refused(f: &Fixture, one: &str) {
+    let by = |ask: Ask| ask.by(&f.management);
+    for bad in [
+        json!({"limit_usd": -1}),
+        json!({"allowed_models": []}),
+        json!({"rules": {}}),
+        json!({"content_filters": [{"pattern": "(?=x)", "action": "block"}]}),
+        json!({"allow_safety_retention_other": true}),
+        json!({"name": 5}),
+    ] {
+        let (status, told) = f.answer(by(ask("PATCH", one).of(bad.clone()))).await;
+        assert_eq!(status, 400, "{bad}: {told}");
+    }
+}
+
+async fn assigned(f: &Fixture, id: &str) {
+    let by = |ask: Ask| ask.by(&f.management);
+    let ada = f.member("ada@example.com", MemberRole::Member).await;
+    let key = f.inference.hash().to_string();
+    let paths = |kind: &str| format!("/v1/guardrails/{id}/assignments/{kind}");
+    let keys = json!({ "key_hashes": [key] });
+    let members = json!({ "member_user_ids": [ada.as_str()] });
+    for (kind, given) in [("keys", &keys), ("members", &members)] {
+        for (again, count) in [(false, 1), (true, 0)] {
+            let (status, told) = f
+                .answer(by(ask("POST", &paths(kind)).of(given.clone())))
+                .await;
+            assert_eq!(
+                (status, &told["assigned_count"]),
+                (200, &json!(count)),
+                "{again}"
+            );
+        }
+    }
+    let (_, told) = f.answer(by(ask("GET", &paths("keys")))).await;
+    let one = &told["data"][0];
+    assert_eq!(
+        (&told["total_count"], &one["key_hash"]),
+        (&json!(1), &json!(key))
+    );
+    assert_eq!(
+        (&one["guardrail_id"], &one["key_name"]),
+        (&json!(id), &json!("a key"))
+    );
+    assert!(one["key_label"].as_str().unwrap().starts_with("sk-gw"));
+    let (_, told) = f
+        .answer(by(ask("GET", "/v1/guardrails/assignments/members")))
+        .await;
+    let one = &told["data"][0];
+    assert_eq!(
+        (&one["user_id"], &one["organization_id"]),
+        (&json!(ada.as_str()), &json!(f.org.as_str()))
+    );
+    assert!(one["assigned_by"].is_null(), "a program did it");
+    let unknown = json!({ "key_hashes": ["0".repeat(64)] });
+    assert_eq!(
+        f.answer(by(ask("POST", &paths("keys")).of(unknown)))
+            .await
+            .0,
+        404
+    );
+    for (kind, given) in [("keys", keys), ("members", members)] {
+        let path = format!("{}/remove", paths(kind));
+        let (_, told) = f.answer(by(ask("POST", &path).of(given))).await;
+        assert_eq!(told, json!({ "unassigned_count": 1 }));
+        let (_, told) = f.answer(by(ask("GET", &paths(kind)))).await;
+        assert_eq!(told["total_count"], 0);
+    }
+}
+
+async fn own_keys_are_managed(f: Fixture) {
+    let by = |ask: Ask| ask.by(&f.management);
+    let given = json!({"provider": "nobody", "key": "sk-0123456789-0123456789"});
+    let (status, told) = f.answer(by(ask("POST", "/v1/byok").of(given))).await;
+    assert_eq!(status, 404, "{told}");
+    let new = NewCredential {
+        org: Some(f.org.clone()),
+        workspace: None,
+        provider: "openai".to_owned(),
+        origin: "https://api.openai.com".to_owned(),
+        secret: ProviderSecret::new("sk-marked-own-key-01234"),
+        terms: CredentialTerms::default(),
+    };
+    let made = f.rest.accounts.create_credential("op", &new).await.unwrap();
+    let (status, listed) = f
+        .answer(by(ask("GET", "/api/v1/byok?provider=openai")))
+        .await;
+    assert_eq!(
+        (status, &listed["total_count"]),
+        (200, &json!(1)),
+        "{listed}"
+    );
+    let expect = json!({
+        "id": made.id, "provider": "openai", "name": null, "label": "sk-...1234",
+        "disabled": false, "is_fallback": false, "is_required": false, "is_byok_only": false,
+        "sort_order": 0, "workspace_id": null, "allowed_models": null,
+        "allowed_api_key_hashes": null, "allowed_user_ids": null, "declared_region": null,
+        "declared_zdr": null, "created_at": "2026-02-10T00:00:00.000Z", "updated_at": null,
+        "origin": "https://api.openai.com",
+    });
+    assert_eq!(listed["data"][0], expect);
+    let one = format!("/v1/byok/{}", made.id);
+    let given = json!({"name": "mine", "is_byok_only": true, "allowed_models": ["a/b"],
+        "key": "sk-marked-own-key-56789"});
+    let (status, told) = f.answer(by(ask("PATCH", &one).of(given))).await;
+    assert_eq!(status, 200, "{told}");
+    let told = &told["data"];
+    assert_eq!(
+        (&told["name"], &told["label"]),
+        (&json!("mine"), &json!("sk-...6789"))
+    );
+    assert_eq!(
+        (&told["is_required"], &told["allowed_models"]),
+        (&json!(true), &json!(["a/b"]))
+    );
+    assert!(!told.to_string().contains("marked"));
+    let (_, told) = f
+        .answer(by(ask("PATCH", &one).of(json!({"allowed_models": null}))))
+        .await;
+    assert!(told["data"]["allowed_models"].is_null());
+    assert_eq!(told["data"]["is_required"], true, "left as it was");
+    for bad in [
+        json!({"allowed_models": []}),
+        json!({"declared_zdr": true}),
+        json!({"key": ""}),
+        json!({"origin": "https://evil.example"}),
+    ] {
+        let (status, told) = f.answer(by(ask("PATCH", &one).of(bad.clone()))).await;
+        assert_eq!(status, 400, "{bad}: {told}");
+    }
+    assert_eq!(f.answer(ask("DELETE", &one).by(&f.inference)).await.0, 403);
+    assert_eq!(
+        f.answer(by(ask("DELETE", &one))).await.1,
+        json!({ "deleted": true })
+    );
+    assert_eq!(f.answer(by(ask("GET", &one))).await.0, 404);
+}
+
+on_both! {
+    guardrails_are_managed,
+    own_keys_are_managed,
+}
