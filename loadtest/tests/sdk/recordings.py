@@ -81,18 +81,22 @@ def unknown(value, path="$"):
     return []
 
 
+def read_counts(usage, counts):
+    """Chat's and the text API's counts; what is not there leaves what was there before."""
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    found = (
+        usage.get("prompt_tokens"), usage.get("completion_tokens"),
+        prompt.get("cached_tokens"), completion.get("reasoning_tokens"),
+    )  # fmt: skip
+    counts.update({name: count for name, count in zip(COUNTS, found) if count is not None})
+
+
 def read_chat(parts, body):
     """Chunks (`body` is "delta") or one answer (`body` is "message")."""
     choices, counts = {}, {}
     for part in parts:
-        usage = part.get("usage") or {}
-        prompt = usage.get("prompt_tokens_details") or {}
-        completion = usage.get("completion_tokens_details") or {}
-        found = (
-            usage.get("prompt_tokens"), usage.get("completion_tokens"),
-            prompt.get("cached_tokens"), completion.get("reasoning_tokens"),
-        )  # fmt: skip
-        counts.update({name: count for name, count in zip(COUNTS, found) if count is not None})
+        read_counts(part.get("usage") or {}, counts)
         for choice in part.get("choices") or []:
             said = choices.setdefault(str(choice["index"]), new_choice())
             read_chat_choice(choice, choice.get(body) or {}, said)
@@ -256,14 +260,7 @@ def read_completion(parts):
     """The text API's chunks, or its one answer."""
     choices, counts = {}, {}
     for part in parts:
-        usage = part.get("usage") or {}
-        prompt = usage.get("prompt_tokens_details") or {}
-        completion = usage.get("completion_tokens_details") or {}
-        found = (
-            usage.get("prompt_tokens"), usage.get("completion_tokens"),
-            prompt.get("cached_tokens"), completion.get("reasoning_tokens"),
-        )  # fmt: skip
-        counts.update({name: count for name, count in zip(COUNTS, found) if count is not None})
+        read_counts(part.get("usage") or {}, counts)
         for choice in part.get("choices") or []:
             said = choices.setdefault(str(choice["index"]), new_choice())
             said["text"] += choice.get("text") or ""
