@@ -168,6 +168,18 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn a_small_budget_is_kept_and_read_again() {
+    for written in ["0.000001", "1e-6", "\"0.000001\""] {
+        let text = format!(r#"{{"limit_usd":{written}}}"#);
+        let budget = Guardrail::parse(&text).unwrap();
+        assert_eq!(budget.limit_usd.unwrap().to_string(), "0.000001");
+        let kept = serde_json::to_string(&budget).unwrap();
+        assert_eq!(Guardrail::parse(&kept).unwrap(), budget, "{kept}");
+    }
+    assert!(Guardrail::parse(r#"{"limit_usd":1e40}"#).is_err());
+}
+
+#[test]
 fn a_tag_is_narrower_than_its_provider() {
     let allow = |words: &[&str]| Guardrail {
         allowed_providers: Some(words.iter().map(|it| (*it).to_owned()).collect()),

@@ -100,10 +100,19 @@ pub(super) mod dollars {
         deserializer: D,
     ) -> Result<Option<Amount>, D::Error> {
         let text = match Option::<Written>::deserialize(deserializer)? {
-            Some(Written::Number(number)) => number.to_string(),
+            Some(Written::Number(number)) => plain(&number),
             Some(Written::Text(text)) => text,
             None => return Ok(None),
         };
         text.parse().map(Some).map_err(D::Error::custom)
+    }
+
+    /// Without an exponent, which small numbers have that come through a float: to the pico-dollar.
+    fn plain(number: &serde_json::Number) -> String {
+        let text = number.to_string();
+        match number.as_f64() {
+            Some(float) if text.contains(['e', 'E']) => format!("{float:.12}"),
+            _ => text,
+        }
     }
 }
