@@ -1,18 +1,16 @@
-//! Simulated providers for a part of the catalogue, so that the first request works without
-//! credentials and without a route to any provider. They say `simulated` in every answer, and
-//! exist only in this program.
+//! Simulated providers for all models that give text or vectors, so that the first request works
+//! without credentials and without a route to any provider. They say `simulated` in every answer,
+//! and exist only in this program.
 
 use loadtest::provider::{Config, Dialect, Provider, Running};
 use shared::catalog::{self, Catalog, DataPolicy, Endpoint, Modality, Pricing};
 use shared::id::{EndpointId, ModelId, ProviderSlug};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Models that get simulated endpoints: those that most providers serve.
-pub(crate) const MODELS_MAX: usize = 60;
 /// The name in every simulated answer's `provider`.
 pub(crate) const NAME: &str = "simulated";
 
@@ -26,8 +24,8 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    /// Starts two providers, one of each dialect, and writes a catalogue in which the best-served
-    /// models are theirs to `folder`.
+    /// Starts two providers, one of each dialect, and writes a catalogue in which the models are
+    /// theirs to `folder`.
     ///
     /// # Errors
     /// No port or no disk.
@@ -69,23 +67,23 @@ fn configuration(dialect: Dialect) -> Config {
     }
 }
 
-/// The catalogue with the best-served models, and all that give vectors, moved to the simulated providers at `urls` (first
-/// openai-chat, then anthropic-messages), at the price of their cheapest real endpoint.
+/// The catalogue with its models moved to the simulated providers at `urls` (first openai-chat, then
+/// anthropic-messages), at the price of their cheapest real endpoint; and the model that most
+/// providers serve.
 fn overlay(real: &Catalog, urls: &[String]) -> (Catalog, ModelId) {
     let mut served: BTreeMap<&ModelId, Vec<&Arc<Endpoint>>> = BTreeMap::new();
     for endpoint in &real.endpoints {
         served.entry(&endpoint.model).or_default().push(endpoint);
     }
-    let mut models: Vec<_> = real.models.iter().filter(|model| is_chat(model)).collect();
-    models.sort_by_key(|model| {
-        let count = served.get(&model.id).map_or(0, Vec::len);
-        (std::cmp::Reverse(count), model.id.clone())
-    });
-    models.truncate(MODELS_MAX);
+    let models: Vec<_> = real.models.iter().filter(|it| gives_text(it)).collect();
     let vectors: Vec<_> = real.models.iter().filter(|it| gives_vectors(it)).collect();
+    let example = models.iter().max_by_key(|model| {
+        let count = served.get(&model.id).map_or(0, Vec::len);
+        (count, std::cmp::Reverse(&model.id))
+    });
+    let example = example.map_or_else(|| ModelId::from(""), |model| model.id.clone());
     let mut overlaid = real.clone();
-    let all = models.iter().chain(&vectors);
-    let simulated: Vec<_> = all.map(|model| model.id.clone()).collect();
+    let simulated: HashSet<_> = models.iter().chain(&vectors).map(|it| &it.id).collect();
     overlaid
         .endpoints
         .retain(|endpoint| !simulated.contains(&endpoint.model));
@@ -110,25 +108,19 @@ fn overlay(real: &Catalog, urls: &[String]) -> (Catalog, ModelId) {
                 .push(Arc::new(endpoint(model, slug, real)));
         }
     }
-    // Providers without an endpoint left would be unroutable rows.
     overlaid
         .endpoints
         .sort_by(|a, b| (&a.model, &a.tag).cmp(&(&b.model, &b.tag)));
     overlaid.providers.sort_by(|a, b| a.slug.cmp(&b.slug));
-    let example = simulated
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| ModelId::from(""));
     (overlaid, example)
 }
 
-fn is_chat(model: &catalog::Model) -> bool {
-    model.input_modalities.contains(&Modality::Text)
-        && model.output_modalities == [Modality::Text]
-        && model.expiration_date.is_none()
+/// Not those that give pictures or sound: the simulated answer is text.
+fn gives_text(model: &catalog::Model) -> bool {
+    model.input_modalities.contains(&Modality::Text) && model.output_modalities == [Modality::Text]
 }
 
-/// Embeddings and rankings: of these all are simulated.
+/// Embeddings and rankings.
 fn gives_vectors(model: &catalog::Model) -> bool {
     model.output_modalities == [Modality::Embeddings]
         || model.output_modalities == [Modality::Rerank]
