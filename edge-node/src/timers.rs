@@ -27,7 +27,10 @@ pub struct Timers {
     pub key_negative: Duration,
     /// Between two tries to revalidate one key.
     pub key_retry: Duration,
-    /// Between two writes of the key file; a denial is written at once.
+    /// From a change of what is known of keys to the write of its file, when none was written
+    /// lately; a denial is written at once.
+    pub key_save_soon: Duration,
+    /// Between two writes of the key file, at most: small ones follow each other sooner.
     pub key_save: Duration,
     /// How long a request waits for a lease top-up.
     pub topup: Duration,
@@ -74,6 +77,7 @@ impl Default for Timers {
             key_offline: s(24 * 3600),
             key_negative: s(2),
             key_retry: s(30),
+            key_save_soon: ms(100),
             key_save: s(10),
             topup: s(2),
             topup_refused: s(1),
@@ -102,6 +106,7 @@ impl Timers {
             &mut self.retry_max,
             &mut self.key_negative,
             &mut self.key_retry,
+            &mut self.key_save_soon,
             &mut self.key_save,
             &mut self.lease_idle,
             &mut self.lease_sweep,

@@ -12,8 +12,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// Two writes are at least this many times the first wait apart,
+const SOONS_APART: u32 = 10;
+/// and this many times what the last one took: a large file leaves nine tenths of the time to
+/// others.
+const TIMES_TAKEN: u32 = 9;
 
 /// What the writer has to know.
 #[derive(Default)]
@@ -47,7 +54,8 @@ pub(super) fn load(cache: &mut Cache, file: &Path, clock: &Clock) {
     }
 }
 
-/// Writes the file some time after a change, at once after a denial, and at the end.
+/// Writes the file soon after a change, so that a kill forgets little; at once after a denial, and
+/// at the end.
 pub(super) async fn keep_file(ring: Arc<KeyRing>, file: PathBuf, mut stop: Stop) {
     loop {
         tokio::select! {
@@ -55,20 +63,28 @@ pub(super) async fn keep_file(ring: Arc<KeyRing>, file: PathBuf, mut stop: Stop)
             () = stop.wait() => break,
         }
         tokio::select! {
-            () = tokio::time::sleep(ring.timers.key_save) => {}
+            () = tokio::time::sleep(ring.timers.key_save_soon.min(ring.timers.key_save)) => {}
             () = ring.saving.urgent.notified() => {}
             () = stop.wait() => break,
         }
         let begun = Instant::now();
         save(&ring, &file).await;
-        // A large file and many denials: nine tenths of the time are left to others.
-        let pause = begun.elapsed().saturating_mul(9).min(ring.timers.key_save);
+        let pause = pause(
+            begun.elapsed(),
+            ring.timers.key_save_soon,
+            ring.timers.key_save,
+        );
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.wait() => break,
         }
     }
     save(&ring, &file).await;
+}
+
+fn pause(took: Duration, soon: Duration, most: Duration) -> Duration {
+    let least = soon.saturating_mul(SOONS_APART);
+    took.saturating_mul(TIMES_TAKEN).max(least).min(most)
 }
 
 async fn save(ring: &Arc<KeyRing>, file: &Path) {
@@ -101,4 +117,18 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     opened.sync_all()?;
     std::fs::rename(&new, file)?;
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_costs_more_is_written_more_seldom() {
+        let ms = Duration::from_millis;
+        let pause = |took| pause(ms(took), ms(100), ms(10_000));
+        assert_eq!(pause(1), ms(1000));
+        assert_eq!(pause(300), ms(2700));
+        assert_eq!(pause(5000), ms(10_000));
+    }
 }
