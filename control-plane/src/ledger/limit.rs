@@ -58,19 +58,32 @@ impl Book {
         Ok(policy.limit.filter(|_| interval == window.interval))
     }
 
-    /// The guardrail's budget as it is now. Whether it still holds for the key or the member is not
-    /// asked: who has an old copy of the rules is bound by what it knows besides.
+    /// The guardrail's budget as it is now, while it holds for the key or the member: an edge with
+    /// an old copy of the rules gets nothing more of one that does not.
     async fn limit_of_guardrail(
         &mut self,
         purse: &Purse,
         window: &Window,
     ) -> Result<Option<Amount>, LedgerError> {
-        let id = window.id.as_str().split('/').next().unwrap_or_default();
-        let row = sqlx::query("SELECT rules FROM guardrails WHERE id = $1 AND org = $2")
-            .bind(id)
-            .bind(purse.org.as_str())
-            .fetch_optional(&mut **self.sql())
-            .await?;
+        let mut parts = window.id.as_str().splitn(3, '/');
+        let mut part = || parts.next().unwrap_or_default();
+        let (id, whose, who) = (part(), part(), part());
+        let row = sqlx::query(
+            "SELECT rules FROM guardrails WHERE id = $1 AND org = $2 AND EXISTS (
+                 SELECT 1 FROM guardrail_assignments a JOIN api_keys k ON k.org = a.org AND (
+                     (a.kind = 'key' AND a.subject = k.id)
+                     OR (a.kind = 'member' AND a.subject = k.created_by)
+                     OR (a.kind = 'workspace' AND a.subject = k.workspace)
+                     OR (a.kind = 'organization' AND a.subject = k.org))
+                 WHERE a.guardrail = $1 AND a.org = $2
+                     AND ($3 = 'key' AND k.id = $4 OR $3 = 'member' AND k.created_by = $4))",
+        )
+        .bind(id)
+        .bind(purse.org.as_str())
+        .bind(whose)
+        .bind(who)
+        .fetch_optional(&mut **self.sql())
+        .await?;
         let Some(row) = row else {
             return Ok(None);
         };

@@ -256,6 +256,54 @@ async fn a_fee_on_spend_is_a_posting_of_its_own(f: Fixture) {
     f.sound().await;
 }
 
+async fn a_guardrails_budget_is_lent_while_it_holds(f: Fixture) {
+    with_key(&f, "{}").await;
+    let hash = key(1).to_string();
+    let set = async |statement: &'static str| {
+        let mut sql = f.on.database.write().await.unwrap();
+        let query = sqlx::query(statement).bind(f.org.as_str());
+        let done = query.execute(&mut *sql).await.unwrap();
+        sql.commit().await.unwrap();
+        done.rows_affected()
+    };
+    let rules = "INSERT INTO guardrails
+             (id, org, workspace, name, description, rules, created_unix_ms, updated_unix_ms)
+         VALUES ('g1', $1, '', 'g', '', '{\"limit_usd\": \"9\"}', 0, 0)";
+    assert_eq!(set(rules).await, 1);
+    let life = window(
+        &f,
+        "guardrail",
+        &format!("g1/key/{hash}"),
+        Interval::Lifetime,
+    );
+    let none = lease(&f, "l1", run("a", 1), &life, (4, 4)).await;
+    assert!(
+        matches!(none, Err(LedgerError::NoLimit)),
+        "of nobody: {none:?}"
+    );
+    let assign = "INSERT INTO guardrail_assignments
+             (org, kind, subject, guardrail, assigned_by, created_unix_ms)
+         VALUES ($1, 'organization', $1, 'g1', 'x', 0)";
+    assert_eq!(set(assign).await, 1);
+    let lent = lease(&f, "l2", run("a", 1), &life, (4, 4)).await.unwrap();
+    assert_eq!((lent.granted, lent.available), (usd(4), usd(5)));
+    let other = window(&f, "guardrail", "g1/key/x", Interval::Lifetime);
+    let none = lease(&f, "l3", run("a", 1), &other, (4, 4)).await;
+    assert!(
+        matches!(none, Err(LedgerError::NoLimit)),
+        "no such key: {none:?}"
+    );
+    assert_eq!(
+        set("DELETE FROM guardrail_assignments WHERE org = $1").await,
+        1
+    );
+    let none = lease(&f, "l4", run("a", 1), &life, (4, 4)).await;
+    assert!(
+        matches!(none, Err(LedgerError::NoLimit)),
+        "no longer: {none:?}"
+    );
+}
+
 async fn a_wrong_window_is_found(f: Fixture) {
     with_limit_of_member(&f).await;
     let month = window(&f, "member", "usr_1", Interval::Monthly);
@@ -284,6 +332,7 @@ on_both! {
     a_window_survives_the_death_of_its_holders,
     a_request_that_is_counted_counts_however_it_ends,
     a_fee_on_spend_is_a_posting_of_its_own,
+    a_guardrails_budget_is_lent_while_it_holds,
     a_wrong_window_is_found,
 }
 
