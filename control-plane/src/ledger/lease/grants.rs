@@ -1,0 +1,140 @@
+//! What was granted under which id: once each, to the run that asked, and nothing under an id that
+//! its holder has given back. Deliberately not here: how much ([`super::super::balance`]).
+
+use super::{Lease, LeaseRequest, window_text};
+use crate::ledger::account::Account;
+use crate::ledger::journal::{Book, Kind, split};
+use crate::ledger::{LedgerError, balance};
+use crate::sql::{amount, bigint, unsigned};
+use shared::id::BootEpoch;
+use shared::money::Amount;
+use sqlx::Row;
+
+impl Book {
+    /// What was granted under this id; none when nothing was. A grant that was taken back without
+    /// its holder is worth nothing any more.
+    pub(super) async fn granted_before(
+        &mut self,
+        request: &LeaseRequest,
+    ) -> Result<Option<Amount>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT org, node, epoch, nano, pico_rem, reclaimed, limit_window
+             FROM lease_grants WHERE id = $1",
+        )
+        .bind(request.lease_id.as_str())
+        .fetch_optional(&mut **self.sql())
+        .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let same = row.try_get::<String, _>(0)? == request.purse.org.as_str()
+            && row.try_get::<String, _>(6)? == window_text(&request.purse)
+            && row.try_get::<String, _>(1)? == request.origin.node.as_str();
+        // Which run said that it never heard of it does not matter.
+        let over = row.try_get::<i64, _>(5)? != 0;
+        if same && over {
+            return Ok(Some(Amount::ZERO));
+        }
+        if !same || unsigned(&row, 2)? != request.origin.epoch.0 {
+            return Err(LedgerError::Invalid {
+                what: "lease id",
+                reason: "was used for another lease".to_owned(),
+            });
+        }
+        Ok(Some(amount(&row, 3)?))
+    }
+
+    /// What was granted under this id of the purse to the node, and to which of its runs; zero
+    /// when nothing was, or when it was taken back.
+    pub(super) async fn granted(
+        &mut self,
+        of: &Lease,
+        lease_id: &str,
+    ) -> Result<(BootEpoch, Amount), LedgerError> {
+        let row = sqlx::query(
+            "SELECT epoch, nano, pico_rem FROM lease_grants
+             WHERE id = $1 AND org = $2 AND node = $3 AND limit_window = $4 AND reclaimed = 0",
+        )
+        .bind(lease_id)
+        .bind(of.purse.org.as_str())
+        .bind(of.origin.node.as_str())
+        .bind(window_text(&of.purse))
+        .fetch_optional(&mut **self.sql())
+        .await?;
+        let Some(row) = row else {
+            return Ok((of.origin.epoch, Amount::ZERO));
+        };
+        Ok((BootEpoch(unsigned(&row, 0)?), amount(&row, 1)?))
+    }
+
+    /// A question that comes after its answer was given back gets nothing.
+    pub(super) async fn never_grant(
+        &mut self,
+        of: &Lease,
+        lease_id: &str,
+    ) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed,
+                 limit_window) VALUES ($1, $2, $3, $4, 0, 0, 1, $5)
+             ON CONFLICT (id) DO UPDATE SET reclaimed = 1
+             WHERE lease_grants.org = excluded.org AND lease_grants.node = excluded.node
+                 AND lease_grants.limit_window = excluded.limit_window",
+        )
+        .bind(lease_id)
+        .bind(of.purse.org.as_str())
+        .bind(of.origin.node.as_str())
+        .bind(bigint(of.origin.epoch.0))
+        .bind(window_text(&of.purse))
+        .execute(&mut **self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// `most`: of a window, its limit.
+    pub(super) async fn grant(
+        &mut self,
+        request: &LeaseRequest,
+        most: Amount,
+    ) -> Result<Amount, LedgerError> {
+        let origin = &request.origin;
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(MAX(epoch), 0) AS BIGINT) FROM lease_grants WHERE node = $1",
+        )
+        .bind(origin.node.as_str())
+        .fetch_one(&mut **self.sql())
+        .await?;
+        let newer = unsigned(&row, 0)?;
+        if newer > origin.epoch.0 {
+            // Money for a run that is over would only lie there.
+            return Err(LedgerError::Replaced { newer });
+        }
+        let purse = &request.purse;
+        let available = Account::outside(purse);
+        let lease = Account::lease(purse, origin.clone());
+        self.load([&available, &lease]).await?;
+        let has = most + self.balance(&available).await?;
+        let holds = self.balance(&lease).await?;
+        let granted = balance::grant(has, holds, request.wanted, request.least);
+        if granted == Amount::ZERO {
+            return Ok(granted);
+        }
+        let lines = [(available, -granted), (lease, granted)];
+        self.post(&purse.org, Kind::Grant, &request.lease_id, &lines)
+            .await?;
+        let (nano, pico_rem) = split(granted)?;
+        sqlx::query(
+            "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed,
+                 limit_window) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)",
+        )
+        .bind(request.lease_id.as_str())
+        .bind(purse.org.as_str())
+        .bind(origin.node.as_str())
+        .bind(bigint(origin.epoch.0))
+        .bind(nano)
+        .bind(pico_rem)
+        .bind(window_text(purse))
+        .execute(&mut **self.sql())
+        .await?;
+        Ok(granted)
+    }
+}
