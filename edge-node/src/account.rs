@@ -3,6 +3,7 @@
 //! control plane gets each end exactly once. Deliberately not here: prices, and who may spend.
 
 mod aside;
+mod cashier;
 mod desk;
 mod hold;
 mod lease;
@@ -22,10 +23,10 @@ use crate::control::ControlClient;
 use crate::failure::{Failure, Fault};
 use crate::metrics::shed;
 use crate::timers::Timers;
-use desk::Leases;
-use lease::Time;
+use cashier::{Cashier, Post};
+use lease::Now;
 use recover::{Found, recover};
-use shared::clock::{Clock, Moment};
+use shared::clock::Clock;
 use shared::id::{BootEpoch, NodeId};
 use shared::money::Amount;
 use shared::policy::Principal;
@@ -63,20 +64,12 @@ pub enum OpenError {
 
 /// The organisations' leases on this node, and the log of what was done with them.
 pub struct Accounts {
-    node: NodeId,
-    epoch: BootEpoch,
+    cashier: Cashier,
     clock: Clock,
     timers: Timers,
     control: Option<Arc<ControlClient>>,
     tasks: Tasks,
-    log: Arc<Log>,
-    desk: Leases,
-    /// Nanoseconds of the [`Moment`] of the last contact; 0 is none.
-    contact: AtomicU64,
-    contact_logged: AtomicU64,
     older_records: AtomicU64,
-    /// True when the ledger knows that this run has taken over the leases of earlier ones.
-    taken_over: AtomicBool,
     taking_over: tokio::sync::Mutex<()>,
     /// True when the ledger has other records of this run: two machines are one node, or this one
     /// is a copy.
@@ -106,25 +99,25 @@ impl Accounts {
         let (lock, found, log) = opened
             .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
             .map_err(|error| error.at(&config.dir))?;
-        let accounts = Arc::new(Self {
-            epoch: log.with_book(|book| book.epoch),
+        let post = Post {
             node: config.node,
-            desk: Leases::new(config.timers.topup_refused),
+            refused_for: config.timers.topup_refused,
+            contact_logged: config.timers.contact_logged,
+        };
+        let random = fastrand::Rng::new();
+        let accounts = Arc::new(Self {
+            cashier: Cashier::open(post, log, &found, clock.now(), random),
             timers: config.timers,
             clock,
             control,
             tasks: tasks.clone(),
-            log: Arc::new(log),
-            contact: AtomicU64::new(0),
-            contact_logged: AtomicU64::new(0),
             older_records: AtomicU64::new(0),
-            taken_over: AtomicBool::new(found.inherited.is_empty()),
             taking_over: tokio::sync::Mutex::default(),
             disowned: AtomicBool::new(false),
             finished: watch::channel(false).0,
             _lock: lock,
         });
-        accounts.inherit(&found);
+        tell_found(&found);
         let shipper = ship::Shipper::new(Arc::clone(&accounts), found.epochs);
         tasks.spawn("usage shipping", shipper.run(tasks.stop_signal()));
         tasks.spawn("usage log", keep_log(Arc::clone(&accounts)));
@@ -135,7 +128,7 @@ impl Accounts {
     /// This run's number, larger than any before in the folder.
     #[must_use]
     pub fn epoch(&self) -> BootEpoch {
-        self.epoch
+        self.cashier.epoch()
     }
 
     /// Sets money aside for one request and logs the intent. Waits for the ledger only when the
@@ -180,8 +173,8 @@ impl Accounts {
             flags: intent.flags,
             first: intent.first,
         });
-        if let Err(error) = self.log.intent(&open) {
-            self.desk.undo(wants.all(), amount, self.clock.now());
+        let parts = (wants.all(), amount);
+        if let Err(error) = self.cashier.begin(&open, parts, self.clock.now()) {
             let text = match error {
                 LogError::Down => "billing is not available on this node now; try again",
                 LogError::Full => {
@@ -197,35 +190,21 @@ impl Accounts {
     /// What is left of all leases for new holds.
     #[must_use]
     pub fn available(&self) -> Amount {
-        self.desk.available(self.time())
+        let time = self.cashier.time(self.clock.now());
+        self.cashier.desk.available(time)
     }
 
     /// Usage records that the ledger has not acknowledged.
     #[must_use]
     pub fn outbox_records(&self) -> u64 {
-        let current = self.log.with_book(Book::unacknowledged);
+        let current = self.cashier.log.with_book(Book::unacknowledged);
         current + self.older_records.load(Ordering::Relaxed)
     }
 
-    fn time(&self) -> Time {
-        let contact = self.contact.load(Ordering::Relaxed);
-        Time {
-            now: self.clock.now(),
-            contact: (contact > 0).then_some(Moment(contact)),
-        }
-    }
-
-    fn inherit(&self, found: &Found) {
-        let now = self.clock.now();
-        for (purse, lease) in &found.leases {
-            let until = now.plus(lease.ttl.saturating_sub(lease.age));
-            self.desk.inherit(purse, lease.left, lease.ttl, until);
-        }
-        let suspended: usize = found.epochs.iter().map(|old| old.fills.len()).sum();
-        let (epochs, leases) = (found.epochs.len(), found.leases.len());
-        if epochs > 0 {
-            let damage = found.damage;
-            tracing::info!(epochs, leases, suspended, damage, "took over earlier runs");
+    fn now(&self) -> Now {
+        Now {
+            moment: self.clock.now(),
+            unix_ms: self.clock.unix_ms(),
         }
     }
 }
@@ -233,9 +212,18 @@ impl Accounts {
 impl std::fmt::Debug for Accounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Accounts")
-            .field("node", &self.node)
-            .field("epoch", &self.epoch)
+            .field("node", self.cashier.node())
+            .field("epoch", &self.cashier.epoch())
             .finish_non_exhaustive()
+    }
+}
+
+fn tell_found(found: &Found) {
+    let suspended: usize = found.epochs.iter().map(|old| old.fills.len()).sum();
+    let (epochs, leases) = (found.epochs.len(), found.leases.len());
+    if epochs > 0 {
+        let damage = found.damage;
+        tracing::info!(epochs, leases, suspended, damage, "took over earlier runs");
     }
 }
 
@@ -298,22 +286,22 @@ async fn keep_log(accounts: Arc<Accounts>) {
     let mut finished = accounts.finished.subscribe();
     loop {
         tokio::select! {
-            () = accounts.log.wake.notified() => {}
+            () = accounts.cashier.log.wake.notified() => {}
             _ = finished.wait_for(|finished| *finished) => break,
         }
-        let wait = if accounts.log.is_down() {
+        let wait = if accounts.cashier.log.is_down() {
             accounts.timers.wal_reopen
         } else {
             accounts.timers.wal_sync
         };
         tokio::time::sleep(wait).await;
-        let log = Arc::clone(&accounts);
-        let kept = tokio::task::spawn_blocking(move || keep_once(&log.log)).await;
+        let log = Arc::clone(&accounts.cashier.log);
+        let kept = tokio::task::spawn_blocking(move || keep_once(&log)).await;
         if let Ok(Err(error)) = kept {
             tracing::error!(%error, "usage log is down; no new holds");
         }
-        if accounts.log.is_down() {
-            accounts.log.wake.notify_one();
+        if accounts.cashier.log.is_down() {
+            accounts.cashier.log.wake.notify_one();
         }
     }
 }

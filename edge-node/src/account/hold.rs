@@ -4,13 +4,11 @@
 
 use super::Accounts;
 use super::wal::{Asked, OpenHold, Progress};
-use super::want::{Asks, Wants};
+use super::want::Wants;
 use crate::failure::Fault;
 use shared::clock::Moment;
 use shared::id::{EndpointId, GenerationId, ModelId, ProviderSlug, Version};
-use shared::limit::Purse;
 use shared::money::Amount;
-use shared::record::Outcome;
 use shared::usage::Usage;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +82,10 @@ impl Trail {
     pub fn asks(&self, asked: &Asked) {
         let mut progress = Progress::default();
         progress.asked(asked);
-        self.accounts.log.mark(&self.open.generation, progress);
+        self.accounts
+            .cashier
+            .log
+            .mark(&self.open.generation, progress);
     }
 }
 
@@ -141,7 +142,10 @@ impl Hold {
         }
         self.marked = Some(now);
         let progress = Progress::from(&self.receipt);
-        self.accounts.log.mark(&self.open.generation, progress);
+        self.accounts
+            .cashier
+            .log
+            .mark(&self.open.generation, progress);
     }
 
     /// Ends the hold with what the receipt says; a cost of zero releases it.
@@ -154,19 +158,8 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         let progress = Progress::from(&self.receipt);
-        let outcome = if progress.cost() > Amount::ZERO {
-            Outcome::Settled
-        } else {
-            Outcome::Released
-        };
-        let end = self.open.end(progress, outcome);
-        let charges: Vec<(Purse, Amount)> = end.charges().collect();
-        self.accounts.log.end(end);
-        let (desk, now) = (&self.accounts.desk, self.accounts.clock.now());
-        for want in self.wants.all() {
-            let charged = charges.iter().find(|(purse, _)| purse == want.purse());
-            let charged = charged.map_or(Amount::ZERO, |(_, charged)| *charged);
-            desk.end(want.purse(), want.part(self.amount), charged, now);
-        }
+        let (cashier, now) = (&self.accounts.cashier, self.accounts.clock.now());
+        let parts = (self.wants.all(), self.amount);
+        cashier.end(&self.open, parts, progress, now);
     }
 }

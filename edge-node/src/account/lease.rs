@@ -22,6 +22,15 @@ pub(super) struct Time {
     pub(super) contact: Option<Moment>,
 }
 
+/// Both of a node's clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// The one that only goes on.
+    pub(super) moment: Moment,
+    /// The wall's.
+    pub(super) unix_ms: u64,
+}
+
 /// One organisation's money on this node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lease {

@@ -133,7 +133,7 @@ impl Left {
     fn carry_into(&self, found: &mut Found, epoch: BootEpoch, unix_ms: u64) {
         for (lease_id, purse) in &self.asked {
             found.returning.push(Returning {
-                release_id: super::topup::unheard(lease_id),
+                release_id: super::cashier::unheard(lease_id),
                 epoch,
                 purse: purse.clone(),
                 amount: Amount::ZERO,

@@ -68,7 +68,7 @@ impl Shipper {
             damaged: old.damaged,
             asked: false,
         });
-        let current = Reader::new(accounts.log.dir(), 1, []);
+        let current = Reader::new(accounts.cashier.log.dir(), 1, []);
         let timers = &accounts.timers;
         let shipper = Self {
             older: older.collect(),
@@ -97,7 +97,13 @@ impl Shipper {
                 stop.wait().await;
             })
             .await;
-            if stop.requested() && self.accounts.log.with_book(|book| book.open.is_empty()) {
+            if stop.requested()
+                && self
+                    .accounts
+                    .cashier
+                    .log
+                    .with_book(|book| book.open.is_empty())
+            {
                 break;
             }
         }
@@ -125,7 +131,7 @@ impl Shipper {
 
     async fn sync_now(&self) {
         let accounts = Arc::clone(&self.accounts);
-        let synced = tokio::task::spawn_blocking(move || accounts.log.sync()).await;
+        let synced = tokio::task::spawn_blocking(move || accounts.cashier.log.sync()).await;
         if let Ok(Err(error)) = synced {
             tracing::error!(%error, "usage log not synced");
         }
@@ -230,7 +236,7 @@ impl Shipper {
 
     async fn step_current(&mut self) -> io::Result<Step> {
         let accounts = Arc::clone(&self.accounts);
-        let batch = read(&self.current, accounts.log.durable()).await?;
+        let batch = read(&self.current, accounts.cashier.log.durable()).await?;
         if batch.records.is_empty() {
             if let Some(missing) = batch.gap {
                 tracing::error!(missing, "this run's usage log has a gap");
@@ -238,13 +244,13 @@ impl Shipper {
             }
             return Ok(Step::Idle);
         }
-        let watermark = match self.send(accounts.epoch, &batch).await {
+        let watermark = match self.send(accounts.epoch(), &batch).await {
             Ok(watermark) => watermark,
             Err(told) => {
                 if told == Told::Disowned && !accounts.disowned.swap(true, Ordering::Relaxed) {
                     gauge!(metrics::DISOWNED).set(1.0);
                     tracing::error!(
-                        epoch = accounts.epoch.0,
+                        epoch = accounts.epoch().0,
                         "the ledger has other records of this run: no new holds, restart the node"
                     );
                 }
@@ -252,7 +258,7 @@ impl Shipper {
             }
         };
         Arc::make_mut(&mut self.current).advance(&batch, watermark);
-        tokio::task::spawn_blocking(move || accounts.log.acknowledge(watermark))
+        tokio::task::spawn_blocking(move || accounts.cashier.log.acknowledge(watermark))
             .await
             .unwrap_or(Ok(()))?;
         Ok(Step::Moved)
@@ -280,7 +286,7 @@ impl Shipper {
         let bytes: u64 = self.older.iter().map(|older| older.bytes).sum();
         let accounts = &self.accounts;
         accounts.older_records.store(records, Ordering::Relaxed);
-        accounts.log.set_older_bytes(bytes);
+        accounts.cashier.log.set_older_bytes(bytes);
     }
 }
 

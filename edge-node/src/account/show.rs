@@ -12,7 +12,7 @@ impl Accounts {
     /// Holds in flight, oldest first, and leases; at most 1000 of each, and how many there are.
     #[must_use]
     pub fn shown(&self) -> Value {
-        let (count, held, holds) = self.log.with_book(|book| {
+        let (count, held, holds) = self.cashier.log.with_book(|book| {
             let open = book.open_in_order();
             let held: Amount = open.iter().map(|entry| entry.hold.held).sum();
             let rows = open.iter().take(SHOWN_MAX).map(|entry| {
@@ -32,7 +32,10 @@ impl Accounts {
             });
             (open.len(), held, rows.collect::<Vec<_>>())
         });
-        let leases = self.desk.shown(SHOWN_MAX, self.time());
+        let leases = self
+            .cashier
+            .desk
+            .shown(SHOWN_MAX, self.cashier.time(self.clock.now()));
         let leases = leases.into_iter().map(|(purse, held, available)| {
             json!({
                 "purse": purse.to_string(),

@@ -8,7 +8,6 @@ use crate::control::Unanswered;
 use shared::id::BootEpoch;
 use shared::proto::ledger::ShipRequest;
 use shared::proto::ledger::ledger_client::LedgerClient;
-use std::sync::atomic::Ordering;
 use tonic::Code;
 
 /// Earlier runs whose leases one run tells the ledger that it has taken over; of more, the newest.
@@ -30,28 +29,30 @@ impl Accounts {
     /// is left with a run once it knows a newer one. True when the ledger knows.
     pub(super) async fn take_over(&self) -> bool {
         let _one = self.taking_over.lock().await;
-        if self.taken_over.load(Ordering::Relaxed) {
+        if self.cashier.has_taken_over() {
             return true;
         }
-        let told = self.tell(self.epoch, &Batch::default()).await.is_ok();
-        self.taken_over.store(told, Ordering::Relaxed);
+        let told = self.tell(self.epoch(), &Batch::default()).await.is_ok();
+        if told {
+            self.cashier.took_over();
+        }
         told
     }
 
     /// The ledger's answer to a batch, which may be empty: a sign of life.
     pub(super) async fn tell(&self, epoch: BootEpoch, batch: &Batch) -> Result<u64, Told> {
         let control = self.control.as_ref().ok_or(Told::Later)?;
-        let current = epoch == self.epoch;
+        let current = epoch == self.epoch();
         let mut inherited_epochs = Vec::new();
-        if current && !self.taken_over.load(Ordering::Relaxed) {
+        if current && !self.cashier.has_taken_over() {
             let newest = |book: &Book| {
                 let inherited = book.inherited.iter().rev().take(INHERITED_MAX);
                 inherited.map(|epoch| epoch.0).collect()
             };
-            inherited_epochs = self.log.with_book(newest);
+            inherited_epochs = self.cashier.log.with_book(newest);
         }
         let request = ShipRequest {
-            node_id: self.node.to_string(),
+            node_id: self.cashier.node().to_string(),
             boot_epoch: epoch.0,
             records: batch.records.iter().map(|end| (&**end).into()).collect(),
             inherited_epochs,

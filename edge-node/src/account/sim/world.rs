@@ -5,7 +5,8 @@ mod judge;
 mod network;
 
 use super::control::{Answer, Call, Control};
-use super::run::{Now, Run};
+use super::run::Run;
+use crate::account::lease::Now;
 use crate::account::wal::OpenHold;
 use shared::clock::{Clock, Moment};
 use shared::id::{BootEpoch, NodeId, OrgId};

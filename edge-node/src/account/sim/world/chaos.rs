@@ -100,7 +100,7 @@ impl World {
             return;
         };
         run.end(open, cost, now);
-        let down = run.log.is_down();
+        let down = run.cashier.log.is_down();
         self.say(&format!(
             "n{number} ends {} with {}",
             open.generation, cost.0
@@ -127,7 +127,7 @@ impl World {
         let node = &mut self.nodes[number];
         let Some(run) = &mut node.run else { return };
         if what == 0 {
-            run.log.break_down();
+            run.cashier.log.break_down();
             self.counts.log_failures += 1;
             self.say(&format!("n{number}'s log fails"));
             return;
@@ -202,7 +202,9 @@ impl World {
         let node = &mut self.nodes[number];
         node.boots += 1;
         node.started = self.now;
-        let run = Run::start(&node.name, &node.dir, &wall);
+        let seed = self.random.u64(..);
+        let random = fastrand::Rng::with_seed(seed);
+        let run = Run::start(&node.name, &node.dir, &wall, random);
         let text = format!("n{number} starts: {}", run.describe());
         node.run = Some(run);
         self.say(&text);

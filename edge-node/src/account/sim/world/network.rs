@@ -28,7 +28,7 @@ impl World {
         let Some(run) = &self.nodes[number].run else {
             return;
         };
-        let epoch = run.epoch;
+        let epoch = run.epoch();
         let may = self.may_send(number, &call);
         self.ids += 1;
         let id = self.ids;

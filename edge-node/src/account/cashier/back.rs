@@ -1,0 +1,74 @@
+//! Money that leaves a node: what is over, what nobody uses, and what the ledger may have given
+//! without anybody's hearing of it. Deliberately not here: telling the ledger.
+
+use super::Cashier;
+use crate::account::wal::{Record, ReturnedPart, Returning};
+use shared::clock::Moment;
+use shared::limit::Purse;
+use shared::money::Amount;
+
+/// Returns that wait for the ledger's answer; more leases stay where they are.
+const RETURNING_MAX: usize = 10_000;
+
+impl Cashier {
+    /// Takes expired leases out of use. The ledger has taken them back, or will be told: it may
+    /// have been away itself.
+    pub(in crate::account) fn expire(&self, now: Moment) {
+        for withdrawn in self.desk.expire(self.time(now)) {
+            let (purse, amount) = (withdrawn.purse, withdrawn.amount);
+            tracing::warn!(%purse, usd = %amount, "lease expired without contact");
+            if self.has_no_room() {
+                self.log.note(&Record::Expire { purse, amount });
+                continue;
+            }
+            let asked = withdrawn.asked;
+            let part = asked
+                .clone()
+                .map_or(ReturnedPart::Any, ReturnedPart::Before);
+            self.give_back(self.fresh_id("expired"), purse.clone(), amount, part);
+            self.give_back_unheard(purse, asked);
+        }
+    }
+
+    /// Takes leases out of use: those that nobody has used since `before`, or all.
+    pub(in crate::account) fn send_back(&self, before: Option<Moment>) {
+        if self.has_no_room() {
+            return;
+        }
+        for withdrawn in self.desk.withdraw_idle(before) {
+            let (purse, amount) = (withdrawn.purse, withdrawn.amount);
+            if amount > Amount::ZERO {
+                let id = self.fresh_id("return");
+                self.give_back(id, purse.clone(), amount, ReturnedPart::Any);
+            }
+            self.give_back_unheard(purse, withdrawn.asked);
+        }
+    }
+
+    /// What the ledger may have given under this lease id goes back.
+    pub(super) fn give_back_unheard(&self, purse: Purse, asked: Option<String>) {
+        let Some(asked) = asked else { return };
+        let (id, part) = (unheard(&asked), ReturnedPart::Unheard(asked.clone()));
+        self.give_back(id, purse, Amount::ZERO, part);
+        self.log.note(&Record::Refused { lease_id: asked });
+    }
+
+    fn give_back(&self, release_id: String, purse: Purse, amount: Amount, part: ReturnedPart) {
+        self.log.note(&Record::Return(Returning {
+            release_id,
+            epoch: self.epoch,
+            purse,
+            amount,
+            part,
+        }));
+    }
+
+    fn has_no_room(&self) -> bool {
+        self.log.with_book(|book| book.returning.len()) >= RETURNING_MAX
+    }
+}
+
+/// The release id of what may have been granted under a lease id.
+pub(in crate::account) fn unheard(lease_id: &str) -> String {
+    format!("unheard-{lease_id}")
+}

@@ -1,0 +1,82 @@
+//! A purse's questions to the ledger: what is asked, and what an answer changes. One at a time per
+//! purse. Deliberately not here: the log, and the calls themselves.
+
+use super::entry::Refused;
+use super::{Ask, Granted, Landed, Leases};
+use crate::account::lease::Time;
+use shared::clock::Moment;
+use shared::limit::Purse;
+use shared::money::Amount;
+use shared::task::lock;
+
+impl Leases {
+    /// What the flight that was just started asks for. `fresh_id` is used unless an earlier
+    /// question is unanswered.
+    pub(in crate::account) fn ask(&self, purse: &Purse, fresh_id: String, time: Time) -> Ask {
+        let mut entries = lock(&self.purses);
+        let entry = entries.entry(purse.clone()).or_default();
+        let available = entry.lease.available(time);
+        let target = entry.lease.target(time.now) - available;
+        let least = entry.least.take().unwrap_or(Amount(1));
+        let wanted = std::mem::take(&mut entry.wanted).max(target).max(least);
+        let again = entry.unanswered.is_some();
+        let (lease_id, sent) = entry.unanswered.take().unwrap_or((fresh_id, time.now));
+        entry.unanswered = Some((lease_id.clone(), sent));
+        Ask {
+            lease_id,
+            wanted,
+            least,
+            sent,
+            again,
+        }
+    }
+
+    /// The ledger has answered.
+    pub(in crate::account) fn granted(
+        &self,
+        purse: &Purse,
+        ask: &Ask,
+        granted: Granted,
+        now: Moment,
+    ) {
+        let Granted {
+            amount,
+            ttl,
+            outside,
+        } = granted;
+        let mut entries = lock(&self.purses);
+        let entry = entries.entry(purse.clone()).or_default();
+        entry.unanswered = None;
+        if amount > Amount::ZERO {
+            entry.lease.grant(amount, ttl, ask.sent.plus(ttl));
+        }
+        entry.lease.answered(amount >= ask.wanted);
+        entry.refused = (amount < ask.wanted).then_some(Refused { at: now, outside });
+        if entry.refused.is_some() {
+            entry.quiet_until = now.plus(self.refused_for);
+        }
+        entry.land(Landed::Answered);
+    }
+
+    /// The flight found nobody. `forget`: the question itself was refused, ask anew next time.
+    pub(in crate::account) fn failed(&self, purse: &Purse, forget: bool, now: Moment) {
+        let mut entries = lock(&self.purses);
+        let Some(entry) = entries.get_mut(purse) else {
+            return;
+        };
+        if forget {
+            entry.unanswered = None;
+        }
+        entry.quiet_until = now.plus(self.refused_for);
+        entry.land(Landed::Failed);
+    }
+
+    /// True when the answer to this question may be taken.
+    pub(in crate::account) fn expects(&self, purse: &Purse, ask: &Ask) -> bool {
+        let entries = lock(&self.purses);
+        let unanswered = entries
+            .get(purse)
+            .and_then(|entry| entry.unanswered.as_ref());
+        unanswered.is_some_and(|(id, _)| *id == ask.lease_id)
+    }
+}

@@ -1,0 +1,98 @@
+//! What is said at the desk: what a request is told, what the ledger is asked and answers, what is
+//! taken out of use. Values only.
+
+use shared::clock::Moment;
+use shared::limit::Purse;
+use shared::money::Amount;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How a flight to the ledger ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::account) enum Landed {
+    /// Not yet.
+    Flying,
+    /// The ledger answered: look again.
+    Answered,
+    /// Nobody knows.
+    Failed,
+}
+
+/// What the desk says to a request.
+#[derive(Debug)]
+pub(in crate::account) enum Desk {
+    /// The parts of this much are set aside. Of `refill` there is little left: the caller starts
+    /// these flights, for which nobody waits.
+    Set { amount: Amount, refill: Vec<Purse> },
+    /// This purse does not carry it.
+    Poor(Box<Poor>),
+    /// There is too little, and the ledger was not to be asked.
+    Short,
+    /// Wait for these flights.
+    Wait(Vec<Flight>),
+    /// No room for another purse.
+    Crowded,
+}
+
+/// A purse that does not carry a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::account) struct Poor {
+    /// Which.
+    pub(in crate::account) purse: Purse,
+    /// What is left of it here,
+    pub(in crate::account) left: Amount,
+    /// what is left of it at the ledger,
+    pub(in crate::account) outside: Amount,
+    /// what requests in flight here hold,
+    pub(in crate::account) held: Amount,
+    /// and what of it the request needs at least.
+    pub(in crate::account) needs: Amount,
+}
+
+/// A question to the ledger on its way.
+#[derive(Debug)]
+pub(in crate::account) struct Flight {
+    /// About what.
+    pub(in crate::account) purse: Purse,
+    /// How it ends.
+    pub(in crate::account) landing: watch::Receiver<Landed>,
+    /// It is for the caller to start it.
+    pub(in crate::account) start: bool,
+}
+
+/// What a flight asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::account) struct Ask {
+    /// The same as long as nobody knows whether it was answered.
+    pub(in crate::account) lease_id: String,
+    /// How much would help.
+    pub(in crate::account) wanted: Amount,
+    /// How much is the least that helps.
+    pub(in crate::account) least: Amount,
+    /// When this id was first sent: the lease lasts from here.
+    pub(in crate::account) sent: Moment,
+    /// It was sent before.
+    pub(in crate::account) again: bool,
+}
+
+/// What the ledger answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::account) struct Granted {
+    /// Maybe nothing.
+    pub(in crate::account) amount: Amount,
+    /// How long it lasts without contact.
+    pub(in crate::account) ttl: Duration,
+    /// What the purse has outside of leases.
+    pub(in crate::account) outside: Amount,
+}
+
+/// Money that was taken out of use.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(in crate::account) struct Withdrawn {
+    /// Of what.
+    pub(in crate::account) purse: Purse,
+    /// How much; zero when only a question is without an answer.
+    pub(in crate::account) amount: Amount,
+    /// The lease id that the ledger was asked under and has not answered.
+    pub(in crate::account) asked: Option<String>,
+}
