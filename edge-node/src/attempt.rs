@@ -18,6 +18,7 @@ use ::metrics::counter;
 use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use leg::Failed;
 use shared::id::GenerationId;
 use shared::routing::{Candidate, Plan, View};
 use std::time::{Duration, Instant};
@@ -73,22 +74,22 @@ pub struct Reply {
     pub failed: Vec<FailedAttempt>,
     /// Competitors that were called off because this one answered first.
     pub called_off: Vec<Candidate>,
-    /// Counts it as under way until it is dropped.
-    pub departed: Departed,
+    /// Counts it as under way until it is dropped; none for what an attempt left that failed.
+    pub departed: Option<Departed>,
 }
 
 /// Tries the plan's candidates, each drawn with the health of its moment.
 ///
 /// # Errors
 /// The caller's own failure at once; else, when no candidate is left, what the last one said, with
-/// the attempts made.
+/// the attempts made. Where one of them had said something before it gave up, that is the reply.
 pub async fn run(job: &Job<'_>, plan: Plan) -> Result<Reply, Failure> {
     let mut walk = Walk::new(job, plan);
     let mut running = FuturesUnordered::new();
     loop {
         if running.is_empty() {
             let Some(next) = walk.next() else {
-                return Err(walk.exhausted());
+                return walk.exhausted();
             };
             running.push(leg::run(job, next));
         }
@@ -104,13 +105,18 @@ pub async fn run(job: &Job<'_>, plan: Plan) -> Result<Reply, Failure> {
         };
         match ended {
             Some(Ok(reply)) => return Ok(walk.won(reply)),
-            Some(Err((candidate, failure))) => {
+            Some(Err(failed)) => {
+                let Failed {
+                    candidate,
+                    failure,
+                    remains,
+                } = failed;
                 counter!(metrics::FAILOVERS, "reason" => failure.reason).increment(1);
                 // What no endpoint of this model would mend, another model may.
                 if failure.retry == Retry::Never && !walk.leaves(&candidate.endpoint.model) {
-                    return Err(walk.ends_with(failure));
+                    return walk.ends_with(failure, remains);
                 }
-                walk.failed(&candidate, failure);
+                walk.failed(&candidate, failure, remains);
             }
             None => {}
         }

@@ -155,7 +155,8 @@ pub struct Bill<'a> {
 }
 
 /// One attempt's upstream body on its way to the client. Fed in order, in pieces of any size;
-/// after an `Err` only [`Translator::progress`] may be called.
+/// after an `Err` only [`Translator::progress`] and
+/// [`Translator::concede`] may be called.
 pub trait Translator: Send {
     /// Takes a piece of the body and appends what the client gets for it.
     ///
@@ -171,6 +172,13 @@ pub trait Translator: Send {
 
     /// What was seen so far.
     fn progress(&self) -> &Progress;
+
+    /// [`Translator::end`] has failed: makes of what a whole answer said before that an answer which
+    /// says so. True where it said something; then [`Translator::close`] may be called. A stream
+    /// that has begun ends in an error event instead.
+    fn concede(&mut self, _failure: &Failure) -> bool {
+        false
+    }
 
     /// Appends the answer's last bytes: of a stream the usage chunk and `[DONE]`, else the whole
     /// JSON answer.

@@ -26,6 +26,9 @@ pub trait Writer: Send {
     /// Takes a step.
     fn write(&mut self, event: &Event<'_>, out: &mut BytesMut);
 
+    /// Why the provider gave up; a whole answer says so beside what it has said until then.
+    fn fail(&mut self, _failure: &Failure) {}
+
     /// The answer is complete: appends its last bytes, usage and `[DONE]` among them.
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut);
 }

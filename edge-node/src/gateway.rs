@@ -121,7 +121,8 @@ async fn steps(
     };
     let fault = result.as_ref().err().map(|failure| failure.fault);
     hold.receipt.fault = fault.or(hold.receipt.fault);
-    if let Some(thread) = thread.filter(|_| result.is_ok()) {
+    let is_served = result.is_ok() && hold.receipt.fault.is_none();
+    if let Some(thread) = thread.filter(|_| is_served) {
         node.sessions
             .served(thread, &hold.receipt, &view, node.clock.now());
     }

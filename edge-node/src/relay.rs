@@ -295,8 +295,13 @@ impl Relay<'_> {
         let served = progress
             .served
             .or_else(|| (tier.is_some() || self.call.urgency.asked).then(|| Served::from(tier)));
-        let at = (self.node, self.view);
-        learn::whole(at, self.call, &self.reply, (&usage, lines.total()));
+        if progress.finish_reason == Some(Finish::Error) {
+            // Its failure was noted with the attempt.
+            receipt.fault = Some(Fault::Provider);
+        } else {
+            let at = (self.node, self.view);
+            learn::whole(at, self.call, &self.reply, (&usage, lines.total()));
+        }
         let told = story.tell(&self.reply);
         let bill = Bill {
             usage: &usage,

@@ -87,6 +87,46 @@ async fn nothing_costs_nothing_and_what_can_not_be_is_estimated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn half_an_answer_is_the_last_resort_and_costs_nothing() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let parrot = Server::start(any, None, Arc::new(Parrot)).await.unwrap();
+    let url = format!("http://{}/v1", parrot.addr());
+    let sound = Provider::start(Config::new(Dialect::OpenaiChat))
+        .await
+        .unwrap();
+    let catalog = CatalogSpec::default()
+        .provider("acme", Dialect::OpenaiChat, &url)
+        .provider("beta", Dialect::OpenaiChat, &sound.base_url())
+        .model(MODEL, &["acme"])
+        .model("acme/both", &["acme", "beta"]);
+    let mut godwit = StandaloneConfig::new(catalog).start().await.unwrap();
+    let client = godwit.client();
+    let half = answer("half an answer", &json!("error"), &json!(40));
+    let body = |model: &str| {
+        json!({
+            "model": model, "messages": [{ "role": "user", "content": half }],
+            "provider": { "order": ["acme", "beta"] },
+        })
+    };
+    let reply = client.post(CHAT, &body(MODEL)).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let said = reply.json();
+    let choice = &said["choices"][0];
+    assert_eq!(choice["finish_reason"], "error");
+    assert_eq!(choice["message"]["content"], "half an answer");
+    assert_eq!(choice["error"]["code"], 502);
+    assert_eq!(said["usage"]["cost"], json!(0));
+    assert_eq!(said["usage"]["prompt_tokens"], 40);
+    // Who gives a whole one is heard instead.
+    let reply = client.post(CHAT, &body("acme/both")).await.unwrap();
+    let said = reply.json();
+    assert_eq!(said["choices"][0]["finish_reason"], "stop", "{said}");
+    assert!(said["usage"]["cost"].as_f64().unwrap() > 0.0);
+    godwit.terminate(Duration::from_secs(20)).await;
+    parrot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_left_is_charged_as_its_provider_bills_it() {
     let paced = Config {
         dialect: Some(Dialect::OpenaiChat),

@@ -23,13 +23,30 @@ pub(super) struct First {
     pub(super) ended: bool,
 }
 
+/// An attempt that failed.
+pub(super) struct Broken {
+    pub(super) failure: Box<Failure>,
+    /// What a whole answer had said until then, as an answer that says so: better than none, where
+    /// nobody else gives a better one.
+    pub(super) remains: Option<Box<First>>,
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure: Box::new(failure),
+            remains: None,
+        }
+    }
+}
+
 /// Asks the endpoint and waits for the first content until the deadline.
 pub(super) async fn content(
     job: &Job<'_>,
     candidate: &Candidate,
     begun: Instant,
     deadline: Duration,
-) -> Result<First, Failure> {
+) -> Result<First, Broken> {
     let Candidate {
         endpoint, provider, ..
     } = candidate;
@@ -51,7 +68,7 @@ pub(super) async fn content(
     let first = tokio::time::timeout(left, read(candidate, answer, translator));
     first
         .await
-        .unwrap_or_else(|_| Err(verdict::first_token_timeout(deadline)))
+        .unwrap_or_else(|_| Err(verdict::first_token_timeout(deadline).into()))
 }
 
 impl Job<'_> {
@@ -96,7 +113,7 @@ async fn read(
     candidate: &Candidate,
     answer: Answer,
     mut translator: Box<dyn Translator>,
-) -> Result<First, Failure> {
+) -> Result<First, Broken> {
     let Answer {
         status,
         headers,
@@ -104,12 +121,8 @@ async fn read(
     } = answer;
     if status != 200 {
         let text = error_body(&mut *body).await;
-        return Err(dialect::classify(
-            &candidate.provider,
-            status,
-            &headers,
-            &text,
-        ));
+        let failure = dialect::classify(&candidate.provider, status, &headers, &text);
+        return Err(failure.into());
     }
     // What the body is, its first byte says: types of content lie.
     let mut pending = BytesMut::new();
@@ -119,15 +132,26 @@ async fn read(
             Some(chunk) => translator.feed(&chunk, &mut pending)?,
             None => {
                 ended = true;
-                translator.end(&mut pending)?;
+                if let Err(failure) = translator.end(&mut pending) {
+                    let remains = translator.concede(&failure).then(|| {
+                        Box::new(First {
+                            translator,
+                            body,
+                            pending: BytesMut::new(),
+                            ended,
+                        })
+                    });
+                    let failure = Box::new(failure);
+                    return Err(Broken { failure, remains });
+                }
                 if !translator.progress().owed {
-                    return Err(verdict::empty());
+                    return Err(verdict::empty().into());
                 }
             }
         }
         if pending.len() > HELD_BACK_MAX && !translator.progress().owed {
             metrics::shed("held_back");
-            return Err(verdict::empty());
+            return Err(verdict::empty().into());
         }
     }
     Ok(First {

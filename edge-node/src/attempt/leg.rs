@@ -2,9 +2,11 @@
 //! that it answered or how it failed. Each is noted once, on the board at once and in the next
 //! report.
 
-use super::{Job, Reply, first, verdict};
+use super::first::{self, First};
+use super::{Job, Reply, verdict};
 use crate::failure::{Failure, Fault};
 use crate::metrics;
+use crate::node::Departed;
 use ::metrics::counter;
 use shared::routing::{Candidate, Patience};
 use shared::window::{Observation, Outcome};
@@ -21,7 +23,12 @@ pub(super) struct Leg {
 }
 
 /// Who failed, and how.
-type Failed = (Candidate, Failure);
+pub(super) struct Failed {
+    pub(super) candidate: Candidate,
+    pub(super) failure: Failure,
+    /// What it had said until then.
+    pub(super) remains: Option<Box<Reply>>,
+}
 
 /// From connecting to the first content.
 pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
@@ -35,32 +42,46 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
     let content = Box::pin(first::content(job, &candidate, begun, patience.deadline));
     match marking_silence(job, &candidate, patience, content).await {
         Ok(content) => {
-            let ttft = begun.elapsed();
+            let reply = reply(candidate, content, begun, Some(departed));
+            let (candidate, ttft) = (&reply.candidate, reply.ttft);
             let meters = job.node.meters_of(&candidate.endpoint);
             meters.ttft.record(ttft.as_secs_f64());
             // The time to a whole answer says nothing of the time to a first token.
             job.node
-                .answered(&candidate, job.call.stream.then_some(ttft));
-            Ok(Reply {
-                candidate,
-                translator: content.translator,
-                body: content.body,
-                pending: content.pending,
-                ended: content.ended,
-                begun,
-                ttft,
-                failed: Vec::new(),
-                called_off: Vec::new(),
-                departed,
-            })
+                .answered(candidate, job.call.stream.then_some(ttft));
+            Ok(reply)
         }
-        Err(mut failure) => {
+        Err(first::Broken {
+            mut failure,
+            remains,
+        }) => {
             if candidate.own.is_some() && failure.fault == Fault::ProviderKey {
                 own_key_refused(&candidate, &mut failure);
             }
             note(job, &candidate, &failure);
-            Err((candidate, failure))
+            let remains =
+                remains.map(|said| Box::new(reply(candidate.clone(), *said, begun, None)));
+            Err(Failed {
+                candidate,
+                failure: *failure,
+                remains,
+            })
         }
+    }
+}
+
+fn reply(candidate: Candidate, said: First, begun: Instant, departed: Option<Departed>) -> Reply {
+    Reply {
+        candidate,
+        translator: said.translator,
+        body: said.body,
+        pending: said.pending,
+        ended: said.ended,
+        begun,
+        ttft: begun.elapsed(),
+        failed: Vec::new(),
+        called_off: Vec::new(),
+        departed,
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Walk<'a> {
     overdue: Option<Instant>,
     failed: Vec<FailedAttempt>,
     last: Option<Failure>,
+    /// The longest answer of those that failed, and its place among them.
+    remains: Option<(usize, Box<Reply>)>,
 }
 
 impl<'a> Walk<'a> {
@@ -49,6 +51,7 @@ impl<'a> Walk<'a> {
             overdue: None,
             failed: Vec::new(),
             last: None,
+            remains: None,
         }
     }
 
@@ -73,10 +76,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Resolves when the newest attempt has been silent for so long that it gets a competitor.
-    pub(super) async fn silence(&self) {
-        match self.competitor_due {
-            Some(due) => tokio::time::sleep_until(due).await,
-            None => std::future::pending().await,
+    pub(super) fn silence(&self) -> impl Future<Output = ()> + use<> {
+        let due = self.competitor_due;
+        async move {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -101,8 +107,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes a failure that another endpoint may not have.
-    pub(super) fn failed(&mut self, candidate: &Candidate, failure: Failure) {
+    pub(super) fn failed(
+        &mut self,
+        candidate: &Candidate,
+        failure: Failure,
+        remains: Option<Box<Reply>>,
+    ) {
         self.ended(candidate);
+        self.keep(remains);
         let code = failure.provider_code.clone();
         self.failed.push(FailedAttempt {
             provider: candidate.provider.name.clone(),
@@ -132,34 +144,44 @@ impl<'a> Walk<'a> {
     }
 
     /// A failure that no other endpoint would mend.
-    pub(super) fn ends_with(self, failure: Failure) -> Failure {
-        Failure {
-            attempts: self.failed,
+    pub(super) fn ends_with(
+        mut self,
+        failure: Failure,
+        remains: Option<Box<Reply>>,
+    ) -> Result<Reply, Failure> {
+        self.keep(remains);
+        self.remains().map_err(|failed| Failure {
+            attempts: failed,
             ..failure
+        })
+    }
+
+    /// Nobody is left: what was said at least, or why the request as a whole failed.
+    pub(super) fn exhausted(mut self) -> Result<Reply, Failure> {
+        let last = self.last.take();
+        self.remains().map_err(|failed| exhausted(last, failed))
+    }
+
+    fn keep(&mut self, remains: Option<Box<Reply>>) {
+        let length = |reply: &Reply| reply.translator.progress().output_bytes;
+        let best = self.remains.as_ref().map(|(_, reply)| length(reply));
+        if let Some(reply) = remains
+            && best.is_none_or(|best| length(&reply) > best)
+        {
+            self.remains = Some((self.failed.len(), reply));
         }
     }
 
-    /// Why the request as a whole failed, from what its last attempt said.
-    pub(super) fn exhausted(self) -> Failure {
-        let Some(mut failure) = self.last else {
-            let text = "no endpoint of the model could be tried";
-            return Failure::provider(503, "no_candidate", text)
-                .with_retry_after(Duration::from_secs(1));
+    /// What is better than nothing, with the other attempts; else the attempts.
+    fn remains(mut self) -> Result<Reply, Vec<FailedAttempt>> {
+        let Some((place, mut reply)) = self.remains else {
+            return Err(self.failed);
         };
-        let all_full = self.failed.iter().all(|attempt| attempt.status == 429);
-        if !self.failed.is_empty() && all_full {
-            failure.status = 429;
-            failure.availability = Some("capacity_exhausted");
-        } else if failure.fault == Fault::ProviderKey {
-            // Our key's trouble is not the client's: never let a provider's 401 look like its own.
-            failure.status = 502;
-            failure.error_type = ErrorType::ProviderUnavailable;
+        if place < self.failed.len() {
+            self.failed.remove(place);
         }
-        if let Retry::SameAfter(after) = failure.retry {
-            failure.retry_after = failure.retry_after.or(Some(after));
-        }
-        failure.attempts = self.failed;
-        failure
+        reply.failed = self.failed;
+        Ok(*reply)
     }
 
     /// Draws what is left again and takes the first that may be asked.
@@ -198,6 +220,29 @@ impl<'a> Walk<'a> {
     fn ended(&mut self, candidate: &Candidate) {
         self.running.retain(|it| !it.is_same(candidate));
     }
+}
+
+/// Why the request as a whole failed, from what its last attempt said.
+fn exhausted(last: Option<Failure>, failed: Vec<FailedAttempt>) -> Failure {
+    let Some(mut failure) = last else {
+        let text = "no endpoint of the model could be tried";
+        return Failure::provider(503, "no_candidate", text)
+            .with_retry_after(Duration::from_secs(1));
+    };
+    let all_full = failed.iter().all(|attempt| attempt.status == 429);
+    if !failed.is_empty() && all_full {
+        failure.status = 429;
+        failure.availability = Some("capacity_exhausted");
+    } else if failure.fault == Fault::ProviderKey {
+        // Our key's trouble is not the client's: never let a provider's 401 look like its own.
+        failure.status = 502;
+        failure.error_type = ErrorType::ProviderUnavailable;
+    }
+    if let Retry::SameAfter(after) = failure.retry {
+        failure.retry_after = failure.retry_after.or(Some(after));
+    }
+    failure.attempts = failed;
+    failure
 }
 
 /// A competitor that is called off has read the prompt at least, and its provider may bill that:

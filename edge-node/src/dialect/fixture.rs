@@ -6,6 +6,7 @@ mod offer;
 use crate::dialect::{Bill, Target, Translator, prepare};
 use crate::failure::Failure;
 use crate::ingress::{Api, Call, Surface, parse};
+use crate::message::Finish;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use serde_json::Value;
@@ -115,6 +116,30 @@ impl Fixture {
             tool_error: progress.tool_error,
             owed: progress.owed,
         }
+    }
+
+    /// Plays a whole answer whose provider gave up; gives what is made of it, if anything is.
+    pub(crate) fn concede(&self, request: &str, answer: &str) -> Option<(Value, Failure)> {
+        let mut translator = self.translator(request);
+        let mut out = BytesMut::new();
+        let fed = translator.feed(answer.as_bytes(), &mut out);
+        let failure = fed.and_then(|()| translator.end(&mut out)).unwrap_err();
+        if !translator.concede(&failure) {
+            return None;
+        }
+        let progress = translator.progress();
+        assert_eq!(progress.finish_reason, Some(Finish::Error));
+        let usage = progress.usage.unwrap_or_default();
+        let bill = Bill {
+            usage: &usage,
+            cost: &cost(&usage, &self.endpoint.pricing),
+            served: None,
+            told: "",
+            took: std::time::Duration::from_secs(2),
+        };
+        out.clear();
+        translator.close(&bill, &mut out);
+        Some((serde_json::from_slice(&out).unwrap(), failure))
     }
 
     pub(crate) fn with_target<T>(&self, run: impl FnOnce(&Target<'_>) -> T) -> T {

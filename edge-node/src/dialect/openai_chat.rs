@@ -39,7 +39,8 @@ fn spliced(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {
     if call.stream {
         Box::new(stream::Stream::new(walker))
     } else {
-        Box::new(whole::Whole::new(walker))
+        let spare = translate::Spare::new(read::Answer::new(target), call, target);
+        Box::new(whole::Whole::new(walker, spare))
     }
 }
 

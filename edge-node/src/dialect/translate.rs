@@ -2,10 +2,13 @@
 //! is fed, how it ends, and when it was cut off or empty. What the client's answer looks like is
 //! the writer's; a stream may be read for a client that wants one answer, and the other way round.
 
+#[cfg(test)]
+mod tests;
+
 use crate::dialect::reader::{Frame, Framing, Reader, Sink};
 use crate::dialect::shape::{self, Shape, Stop};
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
-use crate::egress::{self, Writer};
+use crate::egress::{self, Writer, quoted};
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::{Escaped, Event, Finish, Progress};
@@ -207,8 +210,69 @@ impl<R: Reader> Translator for Whole<R> {
         &self.reader.notes().progress
     }
 
+    fn concede(&mut self, failure: &Failure) -> bool {
+        let notes = self.reader.notes_mut();
+        if !notes.progress.said {
+            return false;
+        }
+        // The reader may have said which of several choices failed.
+        if notes.progress.finish_reason != Some(Finish::Error) {
+            let native = failure.provider_code.as_deref().map(quoted);
+            let native = native.as_deref().unwrap_or("\"\"");
+            let event = Event::Finish {
+                finish: Finish::Error,
+                native: Escaped(native.get(1..native.len() - 1).unwrap_or("")),
+                stop: Escaped(""),
+            };
+            notes.progress.note(&event);
+            // A whole answer is written at its end.
+            self.writer.write(&event, &mut BytesMut::new());
+        }
+        self.writer.fail(failure);
+        notes.progress.done = true;
+        true
+    }
+
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         self.writer.close(bill, out);
+    }
+}
+
+/// For answers that pass as they came: what becomes of one whose provider gave up. It is read and
+/// written anew, because it must say so in the client's words.
+pub(crate) struct Spare<R> {
+    whole: Whole<R>,
+    is_used: bool,
+}
+
+impl<R: Reader> Spare<R> {
+    pub(crate) fn new(reader: R, call: &Call, target: &Target<'_>) -> Self {
+        Self {
+            whole: Whole::new(reader, egress::writer(call, target)),
+            is_used: false,
+        }
+    }
+
+    /// As [`Translator::concede`], of this body.
+    pub(crate) fn concede(&mut self, body: &[u8], failure: &Failure) -> bool {
+        let out = &mut BytesMut::new();
+        let read = self
+            .whole
+            .feed(body, out)
+            .and_then(|()| self.whole.end(out));
+        // What it says of itself is more than that it can't be read.
+        let failure = read.as_ref().err().unwrap_or(failure);
+        self.is_used = self.whole.concede(failure);
+        self.is_used
+    }
+
+    /// The answer, once it is used.
+    pub(crate) fn get(&self) -> Option<&Whole<R>> {
+        self.is_used.then_some(&self.whole)
+    }
+
+    pub(crate) fn get_mut(&mut self) -> Option<&mut Whole<R>> {
+        self.is_used.then_some(&mut self.whole)
     }
 }
 

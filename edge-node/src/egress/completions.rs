@@ -53,6 +53,8 @@ struct Choice {
     image_count: usize,
     logprobs: Logprobs,
     finish: Option<(Finish, String)>,
+    /// Why the provider gave up, a JSON text.
+    error: String,
 }
 
 impl Choice {
@@ -117,7 +119,11 @@ impl Choice {
         match self.finish.take() {
             Some((finish, native)) => {
                 put(out, &[",\"finish_reason\":\"", word(finish)]);
-                put(out, &["\",\"native_finish_reason\":\"", &native, "\"}"]);
+                put(out, &["\",\"native_finish_reason\":\"", &native, "\""]);
+                if finish == Finish::Error {
+                    put(out, &[",\"error\":", &self.error]);
+                }
+                put(out, &["}"]);
             }
             None => put(out, &[",\"finish_reason\":null}"]),
         }
@@ -223,6 +229,13 @@ impl Answer {
 impl Writer for Answer {
     fn write(&mut self, event: &Event<'_>, _out: &mut BytesMut) {
         self.choices.take(event, self.envelope.hides_reasoning);
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        let error = failure.error_object().to_string();
+        for choice in &mut self.choices.list {
+            choice.error.clone_from(&error);
+        }
     }
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {

@@ -22,6 +22,11 @@ use std::fmt::Write;
 
 /// `{"type":"error",…}`. What OpenRouter's API says besides stands in the error object.
 pub(crate) fn error_body(failure: &Failure, generation: &GenerationId) -> Value {
+    let error = error_object(failure);
+    json!({ "type": "error", "error": error, "request_id": generation.as_str() })
+}
+
+fn error_object(failure: &Failure) -> Value {
     let mut error = Map::new();
     error.insert("type".into(), error_word(failure).into());
     error.insert("message".into(), failure.message.as_str().into());
@@ -30,7 +35,7 @@ pub(crate) fn error_body(failure: &Failure, generation: &GenerationId) -> Value 
         let also = ["metadata", "availability"];
         error.extend(full.into_iter().filter(|(name, _)| also.contains(&&**name)));
     }
-    json!({ "type": "error", "error": error, "request_id": generation.as_str() })
+    Value::Object(error)
 }
 
 /// The event that ends a stream which has begun.

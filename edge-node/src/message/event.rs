@@ -216,6 +216,8 @@ pub struct Progress {
     /// True once something is owed to the client: the first content, reasoning, tool call or
     /// finish event of a stream; the whole answer otherwise.
     pub owed: bool,
+    /// True once something was said, be it only a picture.
+    pub said: bool,
     /// True once the provider said that the answer is complete.
     pub done: bool,
     /// What the provider reported so far. `estimated` is set where the completion is our count,
@@ -248,7 +250,8 @@ impl Progress {
             Event::Audio { transcript, .. } => transcript.0.len(),
             Event::Finish { finish, .. } => {
                 self.finish_reason = Some(*finish);
-                0
+                self.owed = true;
+                return;
             }
             Event::Signature { .. }
             | Event::Encrypted { .. }
@@ -257,6 +260,7 @@ impl Progress {
             | Event::Logprobs { .. } => 0,
         };
         self.owed = true;
+        self.said = true;
         self.output_bytes += bytes as u64;
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Answer {
     characters: usize,
     /// The stop sequence that was met, as the inside of a JSON string.
     stop: String,
+    /// The provider's word for its end is that it failed.
+    gave_up: Option<Failure>,
 }
 
 /// An open content block.
@@ -57,6 +59,7 @@ impl Answer {
             thoughts: 0,
             characters: 0,
             stop: String::new(),
+            gave_up: None,
         }
     }
 }
@@ -105,7 +108,7 @@ impl Reader for Answer {
             return Err(classify::too_large(&self.notes.name, limit));
         }
         self.count();
-        Ok(())
+        self.gave_up.take().map_or(Ok(()), Err)
     }
 
     fn whole(&mut self, text: &str, sink: &mut dyn Sink) -> Result<(), Failure> {
@@ -128,6 +131,9 @@ impl Reader for Answer {
         self.note_stop(outline.stop_sequence);
         self.finish(word, sink);
         self.count();
+        if let Some(failure) = self.gave_up.take() {
+            return Err(failure);
+        }
         self.notes.progress.done = true;
         Ok(())
     }
@@ -231,8 +237,15 @@ impl Answer {
     }
 
     fn finish(&mut self, word: Str<'_>, sink: &mut dyn Sink) {
-        let has_output = self.notes.progress.output_bytes > 0;
-        let finish = finish::finish_or_guess(&word.decode(), has_output);
+        let has_output = self.notes.progress.said;
+        let said = word.decode();
+        let finish = finish::finish_or_guess(&said, has_output);
+        if finish == Finish::Error {
+            let message = format!("{} gave up: {said}", self.notes.name);
+            let failure = Failure::provider(502, "finish_error", message);
+            self.gave_up = Some(failure.with_provider_code(said));
+            return;
+        }
         let complete = matches!(finish, Finish::Stop | Finish::ToolCalls);
         self.notes.progress.tool_error |= complete && !self.calls.are_sound();
         let event = Event::Finish {

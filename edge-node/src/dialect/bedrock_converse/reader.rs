@@ -99,10 +99,9 @@ impl Reader for Answer {
         let Some(word) = fields.stop_reason else {
             return Err(classify::truncated(&self.single.notes.name));
         };
+        self.single.notes.progress.usage = self.counts.usage();
         self.finish(word, &fields, sink)?;
-        let progress = &mut self.single.notes.progress;
-        progress.usage = self.counts.usage();
-        progress.done = true;
+        self.single.notes.progress.done = true;
         Ok(())
     }
 

@@ -64,10 +64,9 @@ impl Reader for Answer {
 
     fn whole(&mut self, text: &str, sink: &mut dyn Sink) -> Result<(), Failure> {
         let answer = self.answer(text, sink);
+        self.single.notes.progress.usage = self.counts.usage();
         answer.map_err(|fault| self.failure(fault))?;
-        let progress = &mut self.single.notes.progress;
-        progress.usage = self.counts.usage();
-        progress.done = true;
+        self.single.notes.progress.done = true;
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Answer {
     /// What ids of calls that came without one begin with.
     call_id: String,
     model: Model,
+    /// A candidate ended in an error: told behind the rest of its frame, where the usage stands.
+    gave_up: Option<Failure>,
 }
 
 /// What goes wrong while a frame is read.
@@ -62,6 +64,7 @@ impl Answer {
             blocked: None,
             call_id: format!("call_{generation}_"),
             model,
+            gave_up: None,
         }
     }
 }
@@ -78,7 +81,13 @@ impl Reader for Answer {
     }
 
     fn whole(&mut self, text: &str, sink: &mut dyn Sink) -> Result<(), Failure> {
-        self.read(text, sink)?;
+        if let Err(failure) = self.read(text, sink) {
+            if failure.reason == "finish_error" {
+                self.end(sink);
+                self.notes.progress.finish_reason = Some(Finish::Error);
+            }
+            return Err(failure);
+        }
         self.end(sink);
         let name = &self.notes.name;
         if self.notes.progress.finish_reason.is_some() {
@@ -185,7 +194,9 @@ impl Answer {
         }
         let progress = &mut self.notes.progress;
         progress.usage = self.counts.usage(progress.output_bytes);
-        Ok(())
+        self.gave_up
+            .take()
+            .map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     /// What an object with an error in it says.
@@ -281,7 +292,7 @@ impl Answer {
             self.cite(at, &sources::recited(text, span.start)?, sink);
         }
         if let Some(word) = &candidate.finish {
-            self.ended(at, word)?;
+            self.ended(at, word);
         }
         Ok(())
     }
@@ -297,18 +308,18 @@ impl Answer {
     }
 
     /// The provider says that a choice has ended; that may be said again.
-    fn ended(&mut self, at: usize, word: &str) -> Result<(), Failure> {
+    fn ended(&mut self, at: usize, word: &str) {
         let has_output = self.notes.progress.output_bytes > 0;
         let finish = finish::finish_or_guess(word, has_output);
         if finish == Finish::Error {
-            let name = &self.notes.name;
-            let message = format!("{name} gave up: {word}");
-            return Err(Failure::provider(502, "finish_error", message));
+            let message = format!("{} gave up: {word}", self.notes.name);
+            let failure = Failure::provider(502, "finish_error", message);
+            let failure = failure.with_provider_code(word);
+            self.gave_up.get_or_insert(failure);
         }
         if let Some(choice) = self.choices.get_mut(at) {
             choice.finish = Some((finish, word.to_owned()));
         }
-        Ok(())
     }
 
     /// Gives the sources that waited for their text.

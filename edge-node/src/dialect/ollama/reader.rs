@@ -103,17 +103,16 @@ impl Answer {
     /// The last line. The prompt's count is missing where all of it was in the server's cache.
     fn end_with(&mut self, line: &Line<'_>, sink: &mut dyn Sink) -> Result<(), Failure> {
         let word = line.done_reason.unwrap_or(Str::EMPTY);
-        self.single.finish(word, "", sink)?;
-        let progress = &mut self.single.notes.progress;
-        progress.done = true;
         if let Some(completion) = line.completion {
-            progress.usage = Some(Usage {
+            self.single.notes.progress.usage = Some(Usage {
                 prompt: line.prompt.unwrap_or(0),
                 completion,
                 estimated: line.prompt.is_none(),
                 ..Usage::default()
             });
         }
+        self.single.finish(word, "", sink)?;
+        self.single.notes.progress.done = true;
         Ok(())
     }
 }

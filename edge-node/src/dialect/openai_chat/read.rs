@@ -16,8 +16,9 @@ use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{Target, classify};
 use crate::failure::Failure;
 use crate::ingress::peek::CHOICES_MAX;
-use crate::message::{Event, Served};
+use crate::message::{Event, Finish, Served};
 use crate::wire::json::{Scanner, SyntaxError};
+pub(super) use choice::gave_up;
 use choice::{Choice, Spot};
 pub(super) use fields::REASONING;
 use fields::{ChoiceFields, Outline};
@@ -43,6 +44,8 @@ pub(crate) struct Answer {
     think_tags: bool,
     /// `[DONE]` has come.
     is_done: bool,
+    /// What a choice of a whole answer says that it failed with.
+    gave_up: Option<Failure>,
 }
 
 impl Answer {
@@ -61,6 +64,7 @@ impl Answer {
             reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
             think_tags: has(Quirk::ThinkTags),
             is_done: false,
+            gave_up: None,
         }
     }
 }
@@ -87,6 +91,10 @@ impl Reader for Answer {
             return Err(classify::empty(&self.notes.name));
         }
         let progress = &mut self.notes.progress;
+        if let Some(failure) = self.gave_up.take() {
+            progress.finish_reason = Some(Finish::Error);
+            return Err(failure);
+        }
         progress.owed = true;
         progress.done = true;
         Ok(())

@@ -1,7 +1,9 @@
 //! An answer that is not streamed: collected, walked once, spliced, and given out when its cost is
 //! known.
 
+use crate::dialect::openai_chat::read::Answer;
 use crate::dialect::openai_chat::walk::Walker;
+use crate::dialect::translate::Spare;
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Translator, classify, shape};
 use crate::egress::usage;
 use crate::failure::Failure;
@@ -10,19 +12,20 @@ use crate::wire::splice::Tail;
 use bytes::BytesMut;
 
 /// The translator of a whole answer.
-#[derive(Debug)]
 pub(crate) struct Whole {
     walker: Walker,
     body: Vec<u8>,
     tail: Tail,
+    spare: Spare<Answer>,
 }
 
 impl Whole {
-    pub(crate) fn new(walker: Walker) -> Self {
+    pub(crate) fn new(walker: Walker, spare: Spare<Answer>) -> Self {
         Self {
             walker,
             body: Vec::new(),
             tail: Tail::default(),
+            spare,
         }
     }
 }
@@ -62,10 +65,18 @@ impl Translator for Whole {
     }
 
     fn progress(&self) -> &Progress {
-        &self.walker.progress
+        let spare = self.spare.get().map(Translator::progress);
+        spare.unwrap_or(&self.walker.progress)
+    }
+
+    fn concede(&mut self, failure: &Failure) -> bool {
+        self.spare.concede(&self.body, failure)
     }
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        if let Some(spare) = self.spare.get_mut() {
+            return spare.close(bill, out);
+        }
         // What the provider says itself stands already.
         let served = bill.served.filter(|_| !self.walker.names_tier);
         let bill = &Bill { served, ..*bill };

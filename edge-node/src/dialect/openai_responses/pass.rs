@@ -18,7 +18,7 @@ use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify};
 use crate::egress::{self, Envelope, Writer};
 use crate::failure::Failure;
 use crate::ingress::Call;
-use crate::message::Progress;
+use crate::message::{Finish, Progress};
 use crate::wire::json::Span;
 use crate::wire::splice::Splices;
 use crate::wire::sse;
@@ -152,6 +152,18 @@ impl Translator for Whole {
         &self.body.reader.notes().progress
     }
 
+    /// It says so itself.
+    fn concede(&mut self, failure: &Failure) -> bool {
+        let progress = &mut self.body.reader.notes_mut().progress;
+        let is_told = !matches!(failure.reason, "truncated" | "garbage" | "too_large");
+        if !progress.said || !is_told {
+            return false;
+        }
+        progress.finish_reason = Some(Finish::Error);
+        progress.done = true;
+        true
+    }
+
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         let last = std::mem::take(&mut self.body.last);
         // The text was read before.
@@ -194,9 +206,9 @@ impl Body {
         }
         let text = std::str::from_utf8(body)
             .map_err(|_| classify::garbage(name, "text that is not UTF-8"))?;
-        self.reader.whole(text, sink)?;
+        let read = self.reader.whole(text, sink);
         text.clone_into(&mut self.last);
-        Ok(())
+        read
     }
 
     fn write(&mut self, name: &str, data: &str, out: &mut BytesMut) {

@@ -76,7 +76,7 @@ impl Reader for Answer {
             return Err(classify::in_band(&self.notes.name, text));
         }
         self.notes.give(Event::Start, sink);
-        self.end_of(text, &answer, sink)
+        self.end_of((text, true), &answer, sink)
     }
 
     fn notes(&self) -> &Notes {
@@ -133,32 +133,58 @@ impl Answer {
             ));
         };
         let answer = Fields::at(data, span).map_err(|error| self.garbage(error))?;
-        self.end_of(data, &answer, sink)
+        self.end_of((data, false), &answer, sink)
     }
 
     /// An answer as a whole: gives what of it has not come in pieces, and its end.
     fn end_of(
         &mut self,
-        text: &str,
+        (text, is_whole): (&str, bool),
         answer: &Fields<'_>,
         sink: &mut dyn Sink,
     ) -> Result<(), Failure> {
         self.note_id(answer.id);
         self.count(text, answer)
             .map_err(|error| self.garbage(error))?;
-        let status = answer.status.map(Str::decode).unwrap_or_default();
+        if let Some(failure) = self.failed(text, answer) {
+            if is_whole {
+                // A whole answer that failed may be better than none.
+                let _ = self.items_of(text, answer, sink);
+            }
+            return Err(failure);
+        }
+        self.items_of(text, answer, sink)?;
+        self.finish(text, answer, sink)
+            .map_err(|error| self.garbage(error))?;
+        self.notes.progress.done = true;
+        Ok(())
+    }
+
+    /// What the answer says that it failed with.
+    fn failed(&self, text: &str, answer: &Fields<'_>) -> Option<Failure> {
         if let Some(error) = answer.error {
             let error = text.get(error.start..error.end).unwrap_or("");
-            return Err(classify::in_band(&self.notes.name, error));
+            return Some(classify::in_band(&self.notes.name, error));
         }
+        let status = answer.status.map(Str::decode).unwrap_or_default();
         match &*status {
             "failed" | "cancelled" => {
                 let message = format!("{} gave up: {status}", self.notes.name);
-                return Err(Failure::provider(502, "finish_error", message));
+                let failure = Failure::provider(502, "finish_error", message);
+                Some(failure.with_provider_code(status))
             }
-            "in_progress" | "queued" => return Err(classify::truncated(&self.notes.name)),
-            _ => {}
+            "in_progress" | "queued" => Some(classify::truncated(&self.notes.name)),
+            _ => None,
         }
+    }
+
+    /// Gives the items that have not come in pieces.
+    fn items_of(
+        &mut self,
+        text: &str,
+        answer: &Fields<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Failure> {
         let mut given = Ok(());
         each(text, answer.output, |place, item| {
             if given.is_ok() && !self.items.is_done(place) {
@@ -168,11 +194,7 @@ impl Answer {
             Ok(())
         })
         .map_err(|error| self.garbage(error))?;
-        given?;
-        self.finish(text, answer, sink)
-            .map_err(|error| self.garbage(error))?;
-        self.notes.progress.done = true;
-        Ok(())
+        given
     }
 
     fn count(&mut self, text: &str, answer: &Fields<'_>) -> Result<(), SyntaxError> {

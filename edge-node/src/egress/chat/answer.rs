@@ -3,6 +3,7 @@
 use crate::dialect::{Bill, Target};
 use crate::egress::chat::{annotation, detail, image, put};
 use crate::egress::{Envelope, Writer, usage};
+use crate::failure::Failure;
 use crate::ingress::Call as ClientCall;
 use crate::message::{Detail, DetailKind, Escaped, Event, Finish, Spoken};
 use bytes::BytesMut;
@@ -14,6 +15,8 @@ pub(crate) struct Answer {
     choices: Vec<(usize, Choice)>,
     /// The choice that is spoken of: its place in `choices`.
     at: usize,
+    /// Why the provider gave up, a JSON text.
+    error: String,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +67,7 @@ impl Answer {
             envelope: Envelope::new(call, target),
             choices: vec![(0, Choice::default())],
             at: 0,
+            error: String::new(),
         }
     }
 
@@ -87,6 +91,10 @@ impl Writer for Answer {
         }
     }
 
+    fn fail(&mut self, failure: &Failure) {
+        self.error = failure.error_object().to_string();
+    }
+
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         self.choices.sort_by_key(|(index, _)| *index);
         self.envelope.head("chat.completion", out);
@@ -95,6 +103,10 @@ impl Writer for Answer {
             let comma = if place == 0 { "" } else { "," };
             put(out, &[comma, "{\"index\":", &index.to_string()]);
             choice.write(self.envelope.hides_reasoning, out);
+            if choice.failed() {
+                put(out, &[",\"error\":", &self.error]);
+            }
+            put(out, &["}"]);
         }
         put(out, &["]"]);
         let mut end = Vec::with_capacity(512);
@@ -194,7 +206,12 @@ impl Choice {
         audio.expires_at = expires_at.or(audio.expires_at);
     }
 
-    /// Appends what follows the choice's index, and its closing brace.
+    fn failed(&self) -> bool {
+        let finish = self.finish.as_ref().map(|(finish, _)| *finish);
+        finish == Some(Finish::Error)
+    }
+
+    /// Appends what follows the choice's index.
     fn write(&self, hides_reasoning: bool, out: &mut BytesMut) {
         put(out, &[",\"message\":{\"role\":\"assistant\",\"content\":"]);
         let silent = !self.calls.is_empty() || !self.refusal.is_empty() || self.audio.is_some();
@@ -226,7 +243,7 @@ impl Choice {
             None => (Finish::Stop.as_str(), ""),
         };
         put(out, &[",\"finish_reason\":\"", finish]);
-        put(out, &["\",\"native_finish_reason\":\"", native, "\"}"]);
+        put(out, &["\",\"native_finish_reason\":\"", native, "\""]);
     }
 
     fn thoughts(&self, out: &mut BytesMut) {

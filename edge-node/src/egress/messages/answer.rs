@@ -1,8 +1,9 @@
 //! Canonical events as one whole message.
 
 use crate::dialect::{Bill, Target};
-use crate::egress::messages::{Ending, citation, image, put, used};
+use crate::egress::messages::{Ending, citation, error_object, image, put, used};
 use crate::egress::{Envelope, Writer, seal};
+use crate::failure::Failure;
 use crate::ingress::Call as ClientCall;
 use crate::message::{Detail, DetailKind, Escaped, Event};
 use crate::wire::json::{self, Kind};
@@ -16,6 +17,9 @@ pub(crate) struct Answer {
     /// True while the steps are of another choice than the first: this API has one.
     elsewhere: bool,
     ending: Ending,
+    /// Why the provider gave up: a member behind a comma. Anthropic has no reason to stop for it,
+    /// and gives none.
+    error: String,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,7 @@ impl Answer {
             blocks: Vec::new(),
             elsewhere: false,
             ending: Ending::default(),
+            error: String::new(),
         }
     }
 
@@ -152,6 +157,10 @@ impl Writer for Answer {
         }
     }
 
+    fn fail(&mut self, failure: &Failure) {
+        self.error = format!(",\"error\":{}", error_object(failure));
+    }
+
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         put(out, &["{\"id\":", &self.envelope.id]);
         put(
@@ -166,6 +175,7 @@ impl Writer for Answer {
         }
         put(out, &["],"]);
         self.ending.write(out);
+        put(out, &[&self.error]);
         put(out, &[",\"usage\":", &used(bill)]);
         put(out, &[bill.told, "}"]);
     }

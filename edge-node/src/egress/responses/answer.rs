@@ -9,6 +9,7 @@ use crate::egress::responses::items::{Item, Part};
 use crate::egress::responses::stream::{Spot, Stream};
 use crate::egress::responses::{put, usage};
 use crate::egress::{Envelope, Writer};
+use crate::failure::Failure;
 use crate::ingress;
 use crate::message::{Escaped, Event, Finish, Spoken};
 use bytes::BytesMut;
@@ -191,6 +192,10 @@ impl Writer for Response {
         }
     }
 
+    fn fail(&mut self, failure: &Failure) {
+        self.echo.failed(failure);
+    }
+
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
         self.begin(out);
         if let Some(served) = bill.served {
@@ -203,9 +208,8 @@ impl Writer for Response {
         let (status, reason) = match finish {
             Finish::Length => ("incomplete", "max_output_tokens"),
             Finish::ContentFilter => ("incomplete", "content_filter"),
-            Finish::Stop | Finish::ToolCalls | Finish::FunctionCall | Finish::Error => {
-                ("completed", "")
-            }
+            Finish::Error => ("failed", ""),
+            Finish::Stop | Finish::ToolCalls | Finish::FunctionCall => ("completed", ""),
         };
         let completed = Some(self.created.saturating_add(bill.took.as_secs()));
         if !self.is_stream {
@@ -222,7 +226,7 @@ impl Writer for Response {
 /// An item that was cut short is incomplete.
 const fn status_of(finish: Finish, is_last: bool) -> &'static str {
     match finish {
-        Finish::Length | Finish::ContentFilter if is_last => "incomplete",
+        Finish::Length | Finish::ContentFilter | Finish::Error if is_last => "incomplete",
         _ => "completed",
     }
 }

@@ -1,7 +1,8 @@
 //! What a response object says of itself and of its request, which it repeats.
 
 use crate::egress::Envelope;
-use crate::egress::responses::put;
+use crate::egress::responses::{error, put};
+use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::Served;
 use bytes::BytesMut;
@@ -38,6 +39,8 @@ pub(super) struct Echo {
     settings: String,
     /// The service tier, quoted: the client's wish, at the end what served.
     tier: String,
+    /// Why the provider gave up: the value of `error`, and a member behind a comma.
+    error: String,
 }
 
 impl Echo {
@@ -75,7 +78,14 @@ impl Echo {
                 .filter(|raw| *raw != "null")
                 .unwrap_or("\"auto\"")
                 .to_owned(),
+            error: "null".to_owned(),
         }
+    }
+
+    /// From now on it is told why the provider gave up.
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        let (error, kind) = (error::told(failure), failure.error_type.as_str());
+        self.error = format!("{error},\"error_type\":\"{kind}\"");
     }
 
     /// From now on it is told which service tier served.
@@ -99,7 +109,8 @@ impl Echo {
             out,
             &["\",\"background\":false,\"completed_at\":", &completed],
         );
-        put(out, &[",\"error\":null,\"incomplete_details\":"]);
+        let error = &self.error;
+        put(out, &[",\"error\":", error, ",\"incomplete_details\":"]);
         if reason.is_empty() {
             put(out, &["null"]);
         } else {

@@ -34,8 +34,7 @@ pub(crate) fn error_event(
     }
     let mut response = object("failed", generation, (model, created));
     if let Some(members) = response.as_object_mut() {
-        let why = json!({ "code": code, "message": failure.message });
-        members.insert("error".into(), why);
+        members.insert("error".into(), told(failure));
         members.insert("error_type".into(), failure.error_type.as_str().into());
     }
     let failed = json!({
@@ -46,6 +45,11 @@ pub(crate) fn error_event(
     Bytes::from(format!(
         "event: error\ndata: {error}\n\nevent: response.failed\ndata: {failed}\n\n"
     ))
+}
+
+/// The member `error` of a response that failed.
+pub(super) fn told(failure: &Failure) -> Value {
+    json!({ "code": code(failure), "message": failure.message })
 }
 
 /// What stands in place of an error where the provider had no room for an answer: a response that

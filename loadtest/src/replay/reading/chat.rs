@@ -12,6 +12,7 @@ pub(in crate::replay) fn json(body: &Value) -> Reading {
     error(body, &mut reading);
     usage(body, &mut reading.usage);
     for (position, choice) in list(body.get("choices")).iter().enumerate() {
+        error(choice, &mut reading);
         let index = number(choice.get("index")).unwrap_or(position as u64);
         let into = reading.choices.entry(index).or_default();
         part(choice.get("message").unwrap_or(&Value::Null), into);

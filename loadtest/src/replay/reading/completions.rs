@@ -31,6 +31,10 @@ fn take(body: &Value, reading: &mut Reading) {
     }
     for choice in list(body.get("choices")) {
         let index = number(choice.get("index")).unwrap_or(0);
+        if let Some(error) = present(choice.get("error")) {
+            reading.error = true;
+            string(error.get("message")).clone_into(&mut reading.message);
+        }
         let into = reading.choices.entry(index).or_default();
         into.text.push_str(string(choice.get("text")));
         into.logprobs += list(choice.pointer("/logprobs/tokens")).len();

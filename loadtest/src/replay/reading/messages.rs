@@ -1,13 +1,13 @@
 //! Anthropic's messages, whole and as events.
 
-use super::{Call, Choice, Reading, Tokens, list, number, parse, replace, string};
+use super::{Call, Choice, Reading, Tokens, list, number, parse, present, replace, string};
 use serde_json::Value;
 
 /// Reads an Anthropic message.
 pub(in crate::replay) fn json(body: &Value) -> Reading {
     let mut reading = Reading {
         terminal: true,
-        error: body.get("type").is_some_and(|kind| kind == "error"),
+        error: present(body.get("error")).is_some(),
         message: string(body.pointer("/error/message")).to_owned(),
         ..Reading::default()
     };

@@ -3,6 +3,7 @@
 use super::Spots;
 use crate::dialect::anthropic_messages::reader::Answer;
 use crate::dialect::reader::{Mute, Reader};
+use crate::dialect::translate::Spare;
 use crate::dialect::{ANSWER_BYTES_MAX, Bill, Target, Translator, classify, shape};
 use crate::egress::Envelope;
 use crate::failure::Failure;
@@ -16,6 +17,7 @@ pub(in crate::dialect::anthropic_messages) struct Whole {
     reader: Answer,
     envelope: Envelope,
     body: Vec<u8>,
+    spare: Spare<Answer>,
 }
 
 impl Whole {
@@ -24,6 +26,7 @@ impl Whole {
             reader: Answer::new(&target.provider.name),
             envelope: Envelope::new(call, target),
             body: Vec::new(),
+            spare: Spare::new(Answer::new(&target.provider.name), call, target),
         }
     }
 }
@@ -56,10 +59,18 @@ impl Translator for Whole {
     }
 
     fn progress(&self) -> &Progress {
-        &self.reader.notes().progress
+        let spare = self.spare.get().map(Translator::progress);
+        spare.unwrap_or_else(|| &self.reader.notes().progress)
+    }
+
+    fn concede(&mut self, failure: &Failure) -> bool {
+        self.spare.concede(&self.body, failure)
     }
 
     fn close(&mut self, bill: &Bill<'_>, out: &mut BytesMut) {
+        if let Some(spare) = self.spare.get_mut() {
+            return spare.close(bill, out);
+        }
         let text = std::str::from_utf8(&self.body).unwrap_or("{}");
         let spots = Spots::read(text);
         let mut splices = Splices::default();

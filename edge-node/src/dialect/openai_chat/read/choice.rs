@@ -200,8 +200,12 @@ impl Answer {
         let word = word.decode();
         let finish = finish::finish_or_guess(&word, self.notes.progress.owed);
         if finish == Finish::Error {
-            let message = format!("{} gave up: {word}", self.notes.name);
-            return Err(Failure::provider(502, "finish_error", message));
+            let failure = gave_up(&self.notes.name, &word, fields.error);
+            if !spot.whole {
+                return Err(failure);
+            }
+            // The other choices may be sound.
+            self.gave_up.get_or_insert(failure);
         }
         let native = escaped(fields.native.or(fields.finish));
         let stop = escaped(fields.stop);
@@ -255,6 +259,19 @@ impl Answer {
         };
         self.notes.give(event, sink);
     }
+}
+
+/// A choice ends in an error; `told` is the provider's error object, where it gives one.
+pub(in crate::dialect::openai_chat) fn gave_up(
+    provider: &str,
+    word: &str,
+    told: Option<&str>,
+) -> Failure {
+    if let Some(told) = told {
+        return classify::in_band(provider, told);
+    }
+    let message = format!("{provider} gave up: {word}");
+    Failure::provider(502, "finish_error", message).with_provider_code(word)
 }
 
 /// A text as the inside of a JSON string.

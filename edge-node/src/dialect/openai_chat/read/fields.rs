@@ -85,6 +85,8 @@ pub(super) struct ChoiceFields<'a> {
     pub(super) native: Option<Str<'a>>,
     /// The stop sequence that was met, where the provider tells.
     pub(super) stop: Option<Str<'a>>,
+    /// What the provider failed with, as written.
+    pub(super) error: Option<&'a str>,
     /// Where the object starts.
     pub(super) logprobs: Option<usize>,
     pub(super) body: Option<Body<'a>>,
@@ -114,6 +116,10 @@ impl<'a> ChoiceFields<'a> {
                 ("logprobs", Kind::Object) => {
                     scanner.value()?;
                     fields.logprobs = Some(start);
+                }
+                ("error", Kind::Object) => {
+                    let span = scanner.value()?;
+                    fields.error = Some(scanner.raw(span));
                 }
                 (name, Kind::Object) if name == own => fields.body = Some(Body::read(scanner)?),
                 // Older Moonshot.

@@ -4,10 +4,9 @@
 use super::{Form, Seen, Walker};
 use crate::dialect::calls::Calls;
 use crate::dialect::openai_chat::content;
-use crate::dialect::openai_chat::read::probabilities;
+use crate::dialect::openai_chat::read::{gave_up, probabilities};
 use crate::dialect::{classify, finish};
 use crate::egress::quoted;
-use crate::failure::Failure;
 use crate::ingress::peek::CHOICES_MAX;
 use crate::message::Finish;
 use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
@@ -30,6 +29,8 @@ pub(super) struct Part<'a> {
     /// The finish reason; the place without a word is null.
     pub(super) finish_at: Option<Span>,
     pub(super) finish: Option<Str<'a>>,
+    /// What the provider failed with, as written.
+    pub(super) error: Option<&'a str>,
     pub(super) has_native: bool,
     pub(super) has_body: bool,
     /// Where the array of tool calls starts.
@@ -147,6 +148,10 @@ impl Walker {
                 part.has_native = true;
                 scanner.value()?;
             }
+            "error" if kind == Kind::Object => {
+                let span = scanner.value()?;
+                part.error = Some(scanner.raw(span));
+            }
             "logprobs" if kind == Kind::Object => self.logprobs(scanner)?,
             // Older Moonshot.
             "usage" => {
@@ -208,8 +213,7 @@ impl Walker {
         let has_output = output || self.progress.output_bytes > 0 || self.progress.owed;
         let finish = finish::finish_or_guess(&word, has_output);
         if finish == Finish::Error {
-            let message = format!("{} gave up: {}", self.name, word);
-            self.fault = Some(Failure::provider(502, "finish_error", message));
+            self.fault = Some(gave_up(&self.name, &word, part.error));
             return;
         }
         let ours = format!("\"{}\"", finish.as_str());
