@@ -91,9 +91,11 @@ async fn half_an_answer_is_the_last_resort_and_costs_nothing() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let parrot = Server::start(any, None, Arc::new(Parrot)).await.unwrap();
     let url = format!("http://{}/v1", parrot.addr());
-    let sound = Provider::start(Config::new(Dialect::OpenaiChat))
-        .await
-        .unwrap();
+    let config = Config {
+        dialect: Some(Dialect::OpenaiChat),
+        ..Config::default()
+    };
+    let sound = Provider::start(config).await.unwrap();
     let catalog = CatalogSpec::default()
         .provider("acme", Dialect::OpenaiChat, &url)
         .provider("beta", Dialect::OpenaiChat, &sound.base_url())
