@@ -3,6 +3,7 @@
 
 mod chat;
 mod completions;
+mod freeform;
 pub(crate) mod messages;
 pub(crate) mod responses;
 pub(crate) mod seal;
@@ -36,7 +37,7 @@ pub trait Writer: Send {
 /// The writer of an answer of `target` to `call`.
 #[must_use]
 pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
-    match (call.api, call.stream) {
+    let writer: Box<dyn Writer> = match (call.api, call.stream) {
         (Api::Chat | Api::Embeddings | Api::Rerank, true) => {
             Box::new(chat::Chunks::new(call, target))
         }
@@ -46,10 +47,19 @@ pub fn writer(call: &Call, target: &Target<'_>) -> Box<dyn Writer> {
         }
         (Api::Completions, true) => Box::new(completions::Chunks::new(call, target)),
         (Api::Completions, false) => Box::new(completions::Answer::new(call, target)),
-        (Api::Messages, true) => Box::new(messages::Events::new(call, target)),
-        (Api::Messages, false) => Box::new(messages::Answer::new(call, target)),
+        (Api::Messages, true) => functions(messages::Events::new(call, target)),
+        (Api::Messages, false) => functions(messages::Answer::new(call, target)),
         (Api::Responses, _) => Box::new(responses::Response::new(call, target)),
+    };
+    if call.freeform.is_empty() {
+        return writer;
     }
+    let names = call.freeform.iter().map(|tool| tool.name.clone());
+    Box::new(freeform::Texts::new(writer, names.collect()))
+}
+
+fn functions(writer: impl Writer + 'static) -> Box<dyn Writer> {
+    Box::new(freeform::Functions::new(Box::new(writer)))
 }
 
 /// The body of an error answer. Without an API, which is so for routes that run no model, it is

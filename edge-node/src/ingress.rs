@@ -6,6 +6,7 @@ mod chat;
 mod completions;
 pub mod conversation;
 mod embeddings;
+mod freeform;
 pub mod later;
 mod messages;
 pub mod peek;
@@ -29,6 +30,7 @@ use crate::message::{Embed, Request, Rerank};
 use crate::wire::json::Scanner;
 use bytes::Bytes;
 use conversation::Conversation;
+use freeform::Freeform;
 use http::{HeaderMap, HeaderValue};
 use peek::{Grammar, Member, Peek, Refused};
 use reasoning::Reasoning;
@@ -146,6 +148,8 @@ pub struct Call {
     pub(crate) members: Vec<Member>,
     /// Thoughts of other makers that the client gives back in Anthropic's form.
     pub(crate) sealed: Vec<Seal>,
+    /// Tools that take free text.
+    pub(crate) freeform: Vec<Freeform>,
 }
 
 impl Call {
@@ -293,6 +297,7 @@ fn assemble(
         anthropic_beta: anthropic_beta(headers),
         members: peek.members,
         sealed: peek.survey.sealed,
+        freeform: peek.survey.freeform,
     })
 }
 

@@ -112,6 +112,9 @@ pub struct Tool<'a> {
     pub strict: Option<bool>,
     /// A cache mark, as written.
     pub cache: Option<&'a str>,
+    /// It takes free text of this form, in the words of the Responses API; to dialects that have
+    /// only functions it is one whose parameters say so.
+    pub freeform: Option<&'a str>,
 }
 
 /// Which tool to call.
@@ -123,7 +126,7 @@ pub enum ToolChoice<'a> {
     Required,
     /// None.
     None,
-    /// This one.
+    /// This one, whatever it takes.
     Function(Str<'a>),
 }
 

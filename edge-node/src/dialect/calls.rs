@@ -23,6 +23,8 @@ struct Call {
     /// Arguments as they stand inside JSON strings.
     arguments: String,
     length: usize,
+    /// It takes text instead of arguments.
+    is_text: bool,
 }
 
 /// Where a piece goes.
@@ -51,6 +53,7 @@ impl Calls {
             id: String::new(),
             arguments: String::new(),
             length: 0,
+            is_text: false,
         });
         index
     }
@@ -92,6 +95,7 @@ impl Calls {
             id: id.to_owned(),
             arguments: String::new(),
             length: 0,
+            is_text: false,
         });
         Some(place)
     }
@@ -108,15 +112,22 @@ impl Calls {
         }
     }
 
+    /// The call takes text, which needs not be there and needs not be JSON.
+    pub(crate) fn takes_text(&mut self, index: usize) {
+        if let Some(call) = self.list.get_mut(index) {
+            call.is_text = true;
+        }
+    }
+
     /// True when no byte of arguments has come for the call.
     pub(crate) fn is_bare(&self, index: usize) -> bool {
-        self.list.get(index).is_none_or(|call| call.length == 0)
+        self.list.get(index).is_none_or(Call::is_bare)
     }
 
     /// The calls for which no byte of arguments has come.
     pub(crate) fn bare(&self) -> impl Iterator<Item = usize> {
         let all = self.list.iter().enumerate();
-        all.filter(|(_, call)| call.length == 0)
+        all.filter(|(_, call)| call.is_bare())
             .map(|(index, _)| index)
     }
 
@@ -126,8 +137,16 @@ impl Calls {
             || self.list.iter().all(|call| {
                 let raw = format!("\"{}\"", call.arguments);
                 let text = json::Scanner::new(&raw).string().map(json::Str::decode);
-                call.length == 0 || text.is_ok_and(|text| json::check(&text) == Ok(Kind::Object))
+                call.is_text
+                    || call.length == 0
+                    || text.is_ok_and(|text| json::check(&text) == Ok(Kind::Object))
             })
+    }
+}
+
+impl Call {
+    const fn is_bare(&self) -> bool {
+        self.length == 0 && !self.is_text
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) use turn::parts;
 use crate::failure::Failure;
 use crate::ingress::peek::{Field, Grammar, Refused};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
-use crate::ingress::{Call, survey};
+use crate::ingress::{Call, freeform, survey};
 use crate::message::{Format, Request, Schema, Tool, ToolChoice};
 use crate::wire::json::{Kind, Scanner};
 use shared::catalog::Parameter;
@@ -40,7 +40,9 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 /// # Errors
 /// 400, with the place, for what only this dialect can say. Another endpoint may help.
 pub(super) fn request(call: &Call) -> Result<Request<'_>, Failure> {
-    read::request(call, own)
+    let mut request = read::request(call, own)?;
+    freeform::complete(&mut request, &call.freeform);
+    Ok(request)
 }
 
 fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
@@ -72,18 +74,20 @@ fn tools<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Tool<'a>>, Refused> {
 
 fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused> {
     let (mut name, mut description, mut parameters) = (None, None, None);
-    let (mut strict, mut cache) = (None, None);
+    let (mut strict, mut cache, mut freeform) = (None, None, None);
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         match (&*key.name.decode(), scanner.kind()?) {
-            ("type", Kind::String) => {
-                let kind = scanner.string()?.decode();
-                if kind != "function" {
-                    return Err(foreign(&format!("{place}.type"), "takes only functions"));
+            ("type", Kind::String) => match &*scanner.string()?.decode() {
+                "function" => {}
+                "custom" => freeform = Some(""),
+                _ => {
+                    let place = format!("{place}.type");
+                    return Err(foreign(&place, "runs no tools of its own"));
                 }
-            }
+            },
             ("cache_control", _) => cache = raw_of(scanner)?,
-            ("function", Kind::Object) => {
+            ("function" | "custom", Kind::Object) => {
                 scanner.begin_object()?;
                 while let Some(key) = scanner.key()? {
                     let inner = key.name.decode();
@@ -120,6 +124,7 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
         parameters,
         strict,
         cache,
+        freeform,
     })
 }
 
@@ -138,7 +143,8 @@ fn tool_choice<'a>(scanner: &mut Scanner<'a>) -> Result<ToolChoice<'a>, Refused>
     let mut name = None;
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
-        if key.name.decode() == "function" && scanner.kind()? == Kind::Object {
+        let of_tool = matches!(&*key.name.decode(), "function" | "custom");
+        if of_tool && scanner.kind()? == Kind::Object {
             scanner.begin_object()?;
             while let Some(key) = scanner.key()? {
                 if key.name.decode() == "name" {

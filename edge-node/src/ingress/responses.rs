@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::ingress::peek::{Field, Grammar, Peek, Refused, expect, integer};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
 use crate::ingress::survey::type_of;
-use crate::ingress::{Call, chat, later};
+use crate::ingress::{Call, chat, freeform, later};
 use crate::message::{Format, Part, Place, Request, Role, Tool, ToolChoice, Turn};
 use crate::wire::json::{Kind, Scanner, Span, Str};
 use shared::catalog::Parameter;
@@ -152,8 +152,14 @@ fn tools_of(peek: &mut Peek, scanner: &mut Scanner<'_>) -> Result<(), Refused> {
         let kind = scanner.kind()?;
         expect(&place, &[Kind::Object], kind)?;
         let start = scanner.at();
+        let mut again = scanner.clone();
+        let kind = type_of(scanner, &place)?;
+        if kind.as_deref() == Some("custom") {
+            let tool = freeform::tool(&mut again, &place)?;
+            freeform::note(&mut peek.survey.freeform, tool)?;
+        }
         let place = format!("{place}.type");
-        match type_of(scanner, &place)?.as_deref() {
+        match kind.as_deref() {
             Some("function" | "custom") => {}
             None => return Err(wrong(&place, "is missing")),
             Some(kind) => {
@@ -178,6 +184,7 @@ pub(super) fn request(call: &Call) -> Result<Request<'_>, Failure> {
     {
         request.parameters.push((Parameter::Logprobs, "true"));
     }
+    freeform::complete(&mut request, &call.freeform);
     Ok(request)
 }
 
@@ -234,18 +241,18 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
         parameters: None,
         strict: None,
         cache: None,
+        freeform: None,
     };
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let member = key.name.decode();
         let inner = || format!("{place}.{member}");
         match &*member {
-            "type" => {
-                let kind = text_of(scanner, &inner)?;
-                if kind.is_none_or(|kind| kind.decode() != "function") {
-                    return Err(foreign(&inner(), "takes only functions"));
-                }
-            }
+            "type" => match text_of(scanner, &inner)?.map(Str::decode).as_deref() {
+                Some("function") => {}
+                Some("custom") => tool.freeform = Some(""),
+                _ => return Err(foreign(&inner(), "runs no tools of its own")),
+            },
             "name" => name = text_of(scanner, &inner)?,
             "description" => tool.description = text_of(scanner, &inner)?,
             "parameters" => {
@@ -290,8 +297,8 @@ fn tool_choice<'a>(scanner: &mut Scanner<'a>) -> Result<ToolChoice<'a>, Refused>
         }
     }
     match (kind.map(Str::decode).as_deref(), name) {
-        (Some("function"), Some(name)) => Ok(ToolChoice::Function(name)),
-        (Some("function"), None) => Err(wrong("tool_choice.name", "is missing")),
+        (Some("function" | "custom"), Some(name)) => Ok(ToolChoice::Function(name)),
+        (Some("function" | "custom"), None) => Err(wrong("tool_choice.name", "is missing")),
         _ => Err(foreign("tool_choice", "takes only the name of a function")),
     }
 }

@@ -4,6 +4,7 @@
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
 use crate::ingress::conversation::Beginning;
+use crate::ingress::freeform::{self, Freeform};
 use crate::ingress::later;
 use crate::ingress::peek::{Refused, expect};
 use crate::wire::json::{Kind, Scanner, Span};
@@ -37,6 +38,8 @@ pub(crate) struct Survey {
     pub(crate) beginning: Beginning,
     /// Thoughts that came through here under a seal.
     pub(crate) sealed: Vec<Seal>,
+    /// Tools that take free text.
+    pub(crate) freeform: Vec<Freeform>,
 }
 
 impl Survey {
@@ -88,8 +91,13 @@ pub(crate) fn tools(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<()
         let kind = scanner.kind()?;
         expect(&place, &[Kind::Object], kind)?;
         let start = scanner.at();
+        let mut again = scanner.clone();
         if let Some(kind) = type_of(scanner, &place)? {
             later::tool(&format!("{place}.type"), &kind)?;
+            if kind == "custom" {
+                let tool = freeform::tool(&mut again, &place)?;
+                freeform::note(&mut survey.freeform, tool)?;
+            }
         }
         survey.text(scanner.at() - start);
     }

@@ -89,6 +89,22 @@ pub enum Event<'a> {
         /// A piece of a JSON text.
         text: Escaped<'a>,
     },
+    /// A call of a tool that takes free text begins.
+    Freeform {
+        /// As of [`Event::Call`]; both are counted together.
+        index: usize,
+        /// The provider's id for it, or ours; never empty.
+        id: Escaped<'a>,
+        /// The tool.
+        name: Escaped<'a>,
+    },
+    /// More of the text that such a call gives.
+    Input {
+        /// Which call.
+        index: usize,
+        /// A piece of it.
+        text: Escaped<'a>,
+    },
     /// A source.
     Citation {
         /// Where it is on the web; empty when it is not there.
@@ -245,8 +261,9 @@ impl Progress {
             Event::Text(text)
             | Event::Refusal(text)
             | Event::Reasoning { text, .. }
+            | Event::Input { text, .. }
             | Event::Arguments { text, .. } => text.0.len(),
-            Event::Call { name, .. } => name.0.len(),
+            Event::Call { name, .. } | Event::Freeform { name, .. } => name.0.len(),
             Event::Audio { transcript, .. } => transcript.0.len(),
             Event::Finish { finish, .. } => {
                 self.finish_reason = Some(*finish);

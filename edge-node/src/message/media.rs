@@ -94,6 +94,8 @@ pub enum Json<'a> {
     Quoted(Str<'a>),
     /// As it stands; checked.
     Plain(&'a str),
+    /// What a tool was given that takes free text: an object with that text as its only member.
+    Freeform(Str<'a>),
 }
 
 impl<'a> Json<'a> {
@@ -103,6 +105,7 @@ impl<'a> Json<'a> {
         match self {
             Self::Quoted(text) => text.decode(),
             Self::Plain(text) => Cow::Borrowed(text),
+            Self::Freeform(text) => Cow::Owned(format!("{{\"input\":{}}}", text.raw())),
         }
     }
 
@@ -110,7 +113,7 @@ impl<'a> Json<'a> {
     pub fn write_quoted(&self, out: &mut Vec<u8>) {
         match self {
             Self::Quoted(text) => out.extend_from_slice(text.raw().as_bytes()),
-            Self::Plain(text) => json::write_string(out, text),
+            Self::Plain(_) | Self::Freeform(_) => json::write_string(out, &self.text()),
         }
     }
 }

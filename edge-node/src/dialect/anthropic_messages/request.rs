@@ -132,6 +132,7 @@ fn forgotten_tools(request: &Request<'_>, list: &mut List) {
                 parameters: None,
                 strict: None,
                 cache: None,
+                freeform: None,
             };
             write_tool(&tool, list.item());
         }

@@ -327,7 +327,7 @@ mod requests {
         for (members, param) in [
             (r#""n":2"#, "n"),
             (r#""functions":[{"name":"f"}]"#, "functions"),
-            (r#""tools":[{"type":"custom"}]"#, "tools[0].type"),
+            (r#""tools":[{"type":"browser_search"}]"#, "tools[0].type"),
             (
                 r#""tools":[{"type":"function","function":{}}]"#,
                 "tools[0].function.name",

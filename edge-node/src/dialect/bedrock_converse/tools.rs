@@ -98,6 +98,7 @@ fn used<'a>(request: &Request<'a>) -> Vec<Tool<'a>> {
                 parameters: None,
                 strict: None,
                 cache: None,
+                freeform: None,
             });
         }
     }

@@ -13,6 +13,7 @@ pub(super) struct Fields<'a> {
     pub(super) call_id: Option<Str<'a>>,
     pub(super) name: Option<Str<'a>>,
     pub(super) arguments: Option<Str<'a>>,
+    pub(super) input: Option<Str<'a>>,
     pub(super) encrypted: Option<Str<'a>>,
     /// A picture, in base64, and its format.
     pub(super) result: Option<Str<'a>>,
@@ -106,6 +107,7 @@ impl<'a> Fields<'a> {
             "call_id" => &mut self.call_id,
             "name" => &mut self.name,
             "arguments" => &mut self.arguments,
+            "input" => &mut self.input,
             "encrypted_content" => &mut self.encrypted,
             "result" => &mut self.result,
             "output_format" => &mut self.output_format,

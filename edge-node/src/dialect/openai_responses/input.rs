@@ -5,7 +5,7 @@ use crate::dialect::Target;
 use crate::dialect::openai_responses::maker;
 use crate::dialect::write::{List, put, refuse};
 use crate::failure::Failure;
-use crate::message::{DetailKind, Media, Part, Place, Role, Source, Thought, Turn};
+use crate::message::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
 use crate::wire::json::{self, Str};
 use shared::catalog::Quirk;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,6 +27,7 @@ pub(super) fn write(
         maker: maker(target),
         no_developer: target.provider.quirks.contains(&Quirk::NoDeveloperRole),
         has_thoughts: false,
+        freeform: freeform(turns),
     };
     for turn in turns {
         match turn.role {
@@ -44,15 +45,31 @@ pub(super) fn write(
     Ok(items.has_thoughts)
 }
 
-struct Items {
+/// The ids of calls with free text: their results are called otherwise than those of functions.
+fn freeform<'a>(turns: &[Turn<'a>]) -> Vec<Str<'a>> {
+    let parts = turns.iter().flat_map(|turn| &turn.parts);
+    let calls = parts.filter_map(|part| match part {
+        Part::Call {
+            id,
+            arguments: Json::Freeform(_),
+            ..
+        } => Some(*id),
+        _ => None,
+    });
+    calls.collect()
+}
+
+struct Items<'a> {
     list: List,
     /// Whose reasoning goes back.
     maker: &'static str,
     no_developer: bool,
     has_thoughts: bool,
+    /// The calls with free text.
+    freeform: Vec<Str<'a>>,
 }
 
-impl Items {
+impl Items<'_> {
     fn message(&mut self, turn: &Turn<'_>) -> Result<(), Failure> {
         let role = match turn.role {
             Role::Developer if !self.no_developer => "developer",
@@ -82,9 +99,15 @@ impl Items {
         } else {
             content(&turn.parts, turn.place)?
         };
+        let id = turn.call_id.unwrap_or(Str::EMPTY);
+        let mut freeform = self.freeform.iter();
+        let kind = match freeform.any(|known| known.decode() == id.decode()) {
+            true => "custom_tool_call_output",
+            false => "function_call_output",
+        };
         let out = self.list.item();
-        put(out, &["{\"type\":\"function_call_output\",\"call_id\":"]);
-        call_id(turn.call_id.unwrap_or(Str::EMPTY), out);
+        put(out, &["{\"type\":\"", kind, "\",\"call_id\":"]);
+        call_id(id, out);
         put(out, &[",\"output\":"]);
         out.extend_from_slice(&output);
         out.push(b'}');
@@ -126,16 +149,7 @@ impl Items {
                     ..
                 } => {
                     self.say(&mut said);
-                    let out = self.list.item();
-                    put(out, &["{\"type\":\"function_call\",\"call_id\":"]);
-                    call_id(*id, out);
-                    put(out, &[",\"name\":", name.raw(), ",\"arguments\":"]);
-                    if arguments.text().trim().is_empty() {
-                        put(out, &["\"{}\""]);
-                    } else {
-                        arguments.write_quoted(out);
-                    }
-                    out.push(b'}');
+                    call((*id, *name), arguments, self.list.item());
                 }
                 Part::Spoken(_) => {
                     let place = format!("{}.content[{index}]", turn.place);
@@ -196,6 +210,22 @@ impl Items {
         text(encrypted, out);
         out.push(b'}');
     }
+}
+
+fn call((id, name): (Str<'_>, Str<'_>), arguments: &Json<'_>, out: &mut Vec<u8>) {
+    let (kind, member) = match arguments {
+        Json::Freeform(_) => ("custom_tool_call", "input"),
+        Json::Quoted(_) | Json::Plain(_) => ("function_call", "arguments"),
+    };
+    put(out, &["{\"type\":\"", kind, "\",\"call_id\":"]);
+    call_id(id, out);
+    put(out, &[",\"name\":", name.raw(), ",\"", member, "\":"]);
+    match arguments {
+        Json::Freeform(input) => put(out, &[input.raw()]),
+        other if other.text().trim().is_empty() => put(out, &["\"{}\""]),
+        other => other.write_quoted(out),
+    }
+    out.push(b'}');
 }
 
 /// True when a thought is of the same item as the one before it.

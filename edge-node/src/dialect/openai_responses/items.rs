@@ -40,6 +40,12 @@ enum Kind {
     },
     /// A call, by its index among calls.
     Call(usize),
+    /// A call with free text, by its index among calls.
+    Freeform {
+        call: usize,
+        /// Some of its text was given.
+        is_given: bool,
+    },
     /// Nothing that comes in pieces.
     Other,
 }

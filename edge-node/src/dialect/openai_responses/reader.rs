@@ -51,6 +51,7 @@ impl Reader for Answer {
             "response.output_text.delta" => self.text(data, &event, sink),
             "response.refusal.delta" => self.refusal(&event, sink),
             "response.function_call_arguments.delta" => self.argument(&event, sink),
+            "response.custom_tool_call_input.delta" => self.input(&event, sink),
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 self.thought(&event, kind == "response.reasoning_text.delta", sink)
             }

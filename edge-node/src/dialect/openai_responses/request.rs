@@ -91,8 +91,11 @@ fn tools(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
         Some(ToolChoice::Required) => put(out, &[",\"tool_choice\":\"required\""]),
         Some(ToolChoice::None) => put(out, &[",\"tool_choice\":\"none\""]),
         Some(ToolChoice::Function(name)) => {
-            let start = ",\"tool_choice\":{\"type\":\"function\",\"name\":";
-            put(out, &[start, name.raw(), "}"]);
+            let is_it = |tool: &&Tool<'_>| tool.name.decode() == name.decode();
+            let tool = request.tools.iter().find(is_it);
+            let kind = tool.map_or("function", kind_of);
+            put(out, &[",\"tool_choice\":{\"type\":\"", kind]);
+            put(out, &["\",\"name\":", name.raw(), "}"]);
         }
     }
     if let Some(parallel) = request.parallel_tool_calls
@@ -104,11 +107,22 @@ fn tools(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
 
 /// Here tools are strict unless one says that they are not; elsewhere it is the other way round.
 fn write_tool(tool: &Tool<'_>, out: &mut Vec<u8>) {
-    put(out, &["{\"type\":\"function\",\"name\":", tool.name.raw()]);
+    put(out, &["{\"type\":\"", kind_of(tool)]);
+    put(out, &["\",\"name\":", tool.name.raw()]);
     optional(out, "description", tool.description.map(Str::raw));
+    if let Some(form) = tool.freeform {
+        return put(out, &[",\"format\":", form, "}"]);
+    }
     let parameters = tool.parameters.unwrap_or(NO_PARAMETERS);
     put(out, &[",\"parameters\":", parameters]);
     put(out, &[",\"strict\":", flag(tool.strict == Some(true)), "}"]);
+}
+
+const fn kind_of(tool: &Tool<'_>) -> &'static str {
+    match tool.freeform {
+        Some(_) => "custom",
+        None => "function",
+    }
 }
 
 /// The form of the answer and how wordy it is.

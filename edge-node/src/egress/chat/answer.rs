@@ -50,7 +50,9 @@ struct Thought {
 struct Call {
     id: String,
     name: String,
+    /// Or, of a tool that takes it, a text.
     arguments: String,
+    is_text: bool,
 }
 
 #[derive(Debug, Default)]
@@ -130,12 +132,15 @@ impl Choice {
                 signature.0.clone_into(&mut self.thought(detail).signature);
             }
             Event::Encrypted { detail, data } => self.thought(detail).text.push_str(data.0),
-            Event::Call { id, name, .. } => self.calls.push(Call {
-                id: id.0.to_owned(),
-                name: name.0.to_owned(),
-                arguments: String::new(),
-            }),
-            Event::Arguments { index, text } => {
+            Event::Call { id, name, .. } | Event::Freeform { id, name, .. } => {
+                self.calls.push(Call {
+                    id: id.0.to_owned(),
+                    name: name.0.to_owned(),
+                    arguments: String::new(),
+                    is_text: matches!(event, Event::Freeform { .. }),
+                });
+            }
+            Event::Arguments { index, text } | Event::Input { index, text } => {
                 if let Some(call) = self.calls.get_mut(*index) {
                     call.arguments.push_str(text.0);
                 }
@@ -278,11 +283,14 @@ impl Choice {
         for (place, call) in self.calls.iter().enumerate() {
             let before = if place == 0 { ",\"tool_calls\":[" } else { "," };
             put(out, &[before, "{\"id\":\"", &call.id]);
-            put(out, &["\",\"type\":\"function\",\"function\":{\"name\":\""]);
-            put(
-                out,
-                &[&call.name, "\",\"arguments\":\"", &call.arguments, "\"}}"],
-            );
+            let (kind, member) = if call.is_text {
+                ("custom", "input")
+            } else {
+                ("function", "arguments")
+            };
+            put(out, &["\",\"type\":\"", kind, "\",\"", kind]);
+            put(out, &["\":{\"name\":\"", &call.name, "\",\"", member]);
+            put(out, &["\":\"", &call.arguments, "\"}}"]);
         }
         if !self.calls.is_empty() {
             put(out, &["]"]);

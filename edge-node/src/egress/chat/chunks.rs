@@ -140,6 +140,18 @@ fn delta(event: &Event<'_>, out: &mut BytesMut) {
             put(out, &["\"tool_calls\":[{\"index\":", &index]);
             put(out, &[",\"function\":{\"arguments\":\"", text.0, "\"}}]"]);
         }
+        Event::Freeform { index, id, name } => {
+            let index = index.to_string();
+            put(out, &["\"tool_calls\":[{\"index\":", &index]);
+            put(out, &[",\"id\":\"", id.0, "\",\"type\":\"custom\""]);
+            put(out, &[",\"custom\":{\"name\":\"", name.0]);
+            put(out, &["\",\"input\":\"\"}}]"]);
+        }
+        Event::Input { index, text } => {
+            let index = index.to_string();
+            put(out, &["\"tool_calls\":[{\"index\":", &index]);
+            put(out, &[",\"custom\":{\"input\":\"", text.0, "\"}}]"]);
+        }
         Event::Citation { .. } => {
             put(out, &["\"annotations\":["]);
             annotation(event, out);

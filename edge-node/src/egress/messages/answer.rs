@@ -153,6 +153,8 @@ impl Writer for Answer {
             Event::Citation { .. } => self.cite(event),
             Event::Image { url } => self.blocks.push(Block::Image(image(url.0))),
             Event::Audio { transcript, .. } => self.text(transcript.0),
+            // Calls with free text were made functions before.
+            Event::Freeform { .. } | Event::Input { .. } => {}
             Event::Start | Event::Choice(_) | Event::Logprobs { .. } | Event::Finish { .. } => {}
         }
     }

@@ -227,6 +227,8 @@ impl Writer for Events {
                 self.text(transcript.0, out);
             }
             Event::Finish { .. } => self.shut_all(out),
+            // Calls with free text were made functions before.
+            Event::Freeform { .. } | Event::Input { .. } => {}
             Event::Start | Event::Choice(_) | Event::Logprobs { .. } | Event::Audio { .. } => {}
         }
     }

@@ -173,8 +173,11 @@ impl Writer for Response {
             Event::Reasoning { detail, text } => self.think(detail, text.0, out),
             Event::Signature { detail, signature } => self.seal(detail, signature.0, out),
             Event::Encrypted { detail, data } => self.seal(detail, data.0, out),
-            Event::Call { id, name, .. } => self.call(id.0, name.0, out),
-            Event::Arguments { index, text } => self.argue(*index, text.0, out),
+            Event::Call { id, name, .. } => self.call((id.0, name.0), false, out),
+            Event::Freeform { id, name, .. } => self.call((id.0, name.0), true, out),
+            Event::Arguments { index, text } | Event::Input { index, text } => {
+                self.argue(*index, text.0, out);
+            }
             Event::Citation { .. } => self.cite(event, out),
             Event::Image { url } => self.picture(*url, out),
             // Sound has no word here; what it says has.

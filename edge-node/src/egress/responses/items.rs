@@ -33,7 +33,20 @@ pub(super) struct Call {
     pub(super) id: String,
     pub(super) call_id: String,
     pub(super) name: String,
+    /// Or, of a tool that takes it, a text.
     pub(super) arguments: String,
+    pub(super) is_text: bool,
+}
+
+impl Call {
+    /// What the item, its member and their events are called.
+    pub(super) const fn words(&self) -> (&'static str, &'static str, &'static str) {
+        if self.is_text {
+            ("custom_tool_call", "input", "custom_tool_call_input")
+        } else {
+            ("function_call", "arguments", "function_call_arguments")
+        }
+    }
 }
 
 /// Appends an item to a list of them.
@@ -90,11 +103,12 @@ impl Item {
             Self::Reasoning(reasoning) => reasoning.write(bare, out),
             Self::Call(call) => {
                 let arguments = if bare { "" } else { &call.arguments };
-                put(out, &["{\"type\":\"function_call\",\"id\":\"", &call.id]);
+                let (kind, member, _) = call.words();
+                put(out, &["{\"type\":\"", kind, "\",\"id\":\"", &call.id]);
                 put(out, &["\",\"status\":\"", status]);
                 put(out, &["\",\"call_id\":\"", &call.call_id]);
                 put(out, &["\",\"name\":\"", &call.name]);
-                put(out, &["\",\"arguments\":\"", arguments, "\"}"]);
+                put(out, &["\",\"", member, "\":\"", arguments, "\"}"]);
             }
             Self::Image { id, data } => {
                 put(out, &["{\"type\":\"image_generation_call\",\"id\":\"", id]);

@@ -96,11 +96,14 @@ impl Stream {
     }
 
     pub(super) fn call_done(&mut self, place: usize, call: &Call, out: &mut BytesMut) {
-        self.event("function_call_arguments.done", out, |out| {
+        let (_, member, event) = call.words();
+        self.event(&format!("{event}.done"), out, |out| {
             let spot = Spot::new(&call.id, place, 0);
             spot.begin(out);
-            put(out, &[",\"name\":\"", &call.name]);
-            put(out, &["\",\"arguments\":\"", &call.arguments, "\""]);
+            if !call.is_text {
+                put(out, &[",\"name\":\"", &call.name, "\""]);
+            }
+            put(out, &[",\"", member, "\":\"", &call.arguments, "\""]);
         });
     }
 

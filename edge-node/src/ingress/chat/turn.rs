@@ -237,19 +237,20 @@ fn tool_calls<'a>(
             return Err(wrong(&place(""), "must be an object"));
         }
         let (mut id, mut name, mut arguments) = (None, None, None);
+        let mut input = None;
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {
             match (&*key.name.decode(), scanner.kind()?) {
                 ("id", _) => id = text_of(scanner, &|| place(".id"))?,
-                ("function", Kind::Object) => {
+                (of @ ("function" | "custom"), Kind::Object) => {
                     scanner.begin_object()?;
                     while let Some(key) = scanner.key()? {
-                        match &*key.name.decode() {
-                            "name" => name = text_of(scanner, &|| place(".function.name"))?,
-                            "arguments" => {
-                                let place = || place(".function.arguments");
-                                arguments = text_of(scanner, &place)?;
-                            }
+                        let member = key.name.decode();
+                        let place = || place(&format!(".{of}.{member}"));
+                        match (of, &*member) {
+                            (_, "name") => name = text_of(scanner, &place)?,
+                            ("function", "arguments") => arguments = text_of(scanner, &place)?,
+                            ("custom", "input") => input = text_of(scanner, &place)?,
                             _ => {
                                 scanner.value()?;
                             }
@@ -264,7 +265,7 @@ fn tool_calls<'a>(
         let Some(name) = name else {
             return Err(foreign(
                 &place(".function"),
-                "takes only calls of functions",
+                "takes only calls of functions and of custom tools",
             ));
         };
         let Some(id) = id else {
@@ -273,7 +274,10 @@ fn tool_calls<'a>(
         all.push(Part::Call {
             id,
             name,
-            arguments: Json::Quoted(arguments.unwrap_or(Str::EMPTY)),
+            arguments: match input {
+                Some(input) => Json::Freeform(input),
+                None => Json::Quoted(arguments.unwrap_or(Str::EMPTY)),
+            },
             cache: None,
         });
         index += 1;

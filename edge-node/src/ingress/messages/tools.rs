@@ -51,6 +51,7 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
         parameters,
         strict,
         cache,
+        freeform: None,
     })
 }
 

@@ -50,6 +50,7 @@ struct Item<'a> {
     call_id: Option<Str<'a>>,
     name: Option<Str<'a>>,
     arguments: Option<Str<'a>>,
+    input: Option<Str<'a>>,
     encrypted: Option<Str<'a>>,
     signature: Option<Str<'a>>,
     format: Option<Str<'a>>,
@@ -73,6 +74,7 @@ impl<'a> Item<'a> {
                 "call_id" => &mut item.call_id,
                 "name" => &mut item.name,
                 "arguments" => &mut item.arguments,
+                "input" => &mut item.input,
                 "encrypted_content" => &mut item.encrypted,
                 "signature" => &mut item.signature,
                 "format" => &mut item.format,
@@ -98,16 +100,20 @@ impl<'a> Item<'a> {
         let missing = |name: &str| wrong(&format!("{place}.{name}"), "is missing");
         match self.kind.map(Str::decode).as_deref() {
             None | Some("message") => self.message(raw, place, turns)?,
-            Some("function_call") => {
+            Some(kind @ ("function_call" | "custom_tool_call")) => {
                 let call = Part::Call {
                     id: self.call_id.ok_or_else(|| missing("call_id"))?,
                     name: self.name.ok_or_else(|| missing("name"))?,
-                    arguments: Json::Quoted(self.arguments.unwrap_or(Str::EMPTY)),
+                    arguments: if kind == "custom_tool_call" {
+                        Json::Freeform(self.input.ok_or_else(|| missing("input"))?)
+                    } else {
+                        Json::Quoted(self.arguments.unwrap_or(Str::EMPTY))
+                    },
                     cache: None,
                 };
                 assistant(turns, place).parts.push(call);
             }
-            Some("function_call_output") => {
+            Some("function_call_output" | "custom_tool_call_output") => {
                 let mut turn = Turn::new(Role::Tool, place);
                 turn.call_id = Some(self.call_id.ok_or_else(|| missing("call_id"))?);
                 turn.parts = content(raw, self.output, place, "output")?;

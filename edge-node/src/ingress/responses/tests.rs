@@ -193,11 +193,7 @@ fn what_only_this_dialect_says_is_refused_to_others() {
         assert!(own.body(&body.to_string()).is_ok());
     };
     check(
-        json!({"input": "x", "tools": [{"type": "custom", "name": "f"}]}),
-        "tools[0].type",
-    );
-    check(
-        json!({"input": [{"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}]}),
+        json!({"input": [{"type": "mcp_call", "id": "c", "name": "f"}]}),
         "input[0].type",
     );
     check(

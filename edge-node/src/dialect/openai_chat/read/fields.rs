@@ -207,6 +207,8 @@ pub(super) struct Small<'a> {
     pub(super) url: Option<Str<'a>>,
     pub(super) title: Option<Str<'a>>,
     pub(super) transcript: Option<Str<'a>>,
+    /// What a call with free text gives.
+    pub(super) input: Option<Str<'a>>,
     /// Arguments, of any kind.
     pub(super) arguments: Option<(Kind, Span)>,
     pub(super) index: Option<u64>,
@@ -237,7 +239,7 @@ impl<'a> Small<'a> {
                     let span = scanner.value()?;
                     self.arguments = Some((kind, span));
                 }
-                ("url_citation" | "image_url" | "function", Kind::Object) if outer => {
+                ("url_citation" | "image_url" | "function" | "custom", Kind::Object) if outer => {
                     self.object(scanner, false)?;
                 }
                 (name, Kind::String) => {
@@ -271,6 +273,7 @@ impl<'a> Small<'a> {
             "url" | "image_url" => &mut self.url,
             "title" => &mut self.title,
             "transcript" => &mut self.transcript,
+            "input" => &mut self.input,
             _ => return None,
         })
     }

@@ -92,6 +92,19 @@ impl Answer {
             };
             choice.unannounced.push(Some(own));
         }
+        if small.input.is_some() || small.kind.is_some_and(|kind| kind.decode() == "custom") {
+            choice.calls.takes_text(index);
+            let pending = choice.unannounced.get_mut(index);
+            if let Some(id) = pending.and_then(Option::take) {
+                let (id, name) = (Escaped(&id), escaped(small.name));
+                self.notes.give(Event::Freeform { index, id, name }, sink);
+            }
+            if let Some(text) = small.input {
+                let text = text.into();
+                self.notes.give(Event::Input { index, text }, sink);
+            }
+            return Ok(());
+        }
         let raw = small
             .arguments
             .map(|(kind, span)| (kind, spot.text.get(span.start..span.end)));

@@ -13,6 +13,10 @@ struct Piece<'a> {
     id: Option<Str<'a>>,
     has_type: bool,
     has_function: bool,
+    /// It is of a tool that takes text.
+    is_text: bool,
+    /// How much of it.
+    text: usize,
     name: Option<Str<'a>>,
     arguments: Option<(Span, Kind, &'a str)>,
     function_tail: Tail,
@@ -65,7 +69,9 @@ impl Walker {
                 return Ok(piece.id.is_some());
             }
             "type" if kind == Kind::String => {
-                piece.has_type = !scanner.string()?.is_empty();
+                let kind = scanner.string()?;
+                piece.has_type = !kind.is_empty();
+                piece.is_text |= kind.decode() == "custom";
                 return Ok(piece.has_type);
             }
             "id" | "type" => {
@@ -87,6 +93,19 @@ impl Walker {
                 }
                 piece.function_tail = members.finish(&mut self.splices);
             }
+            "custom" if kind == Kind::Object => {
+                piece.is_text = true;
+                scanner.begin_object()?;
+                while let Some(key) = scanner.key()? {
+                    match (&*key.name.decode(), scanner.kind()?) {
+                        ("name", Kind::String) => piece.name = Some(scanner.string()?),
+                        ("input", Kind::String) => piece.text = scanner.string()?.inner().len(),
+                        _ => {
+                            scanner.value()?;
+                        }
+                    }
+                }
+            }
             _ => {
                 scanner.value()?;
             }
@@ -105,6 +124,9 @@ impl Walker {
             self.fault = Some(classify::too_large(&self.name, "512 tool calls"));
             return;
         };
+        if piece.is_text {
+            state.calls.takes_text(place.index);
+        }
         match piece.index {
             Some((_, index)) if index == place.index as u64 => {}
             Some((span, _)) => self.splices.replace(span, place.index.to_string()),
@@ -118,6 +140,7 @@ impl Walker {
             let member = format!("\"id\":{}", self.call_id(place.index));
             tail.add(&mut self.splices, member);
         }
+        self.progress.output_bytes += piece.text as u64;
         if place.opens && !piece.has_type && piece.has_function {
             tail.add(&mut self.splices, "\"type\":\"function\"");
         }

@@ -103,6 +103,29 @@ impl Answer {
         }
     }
 
+    /// A piece of the text that a call gives.
+    pub(in crate::dialect::openai_responses) fn input(
+        &mut self,
+        event: &Fields<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), SyntaxError> {
+        self.type_in(event.output_index, event.delta, sink);
+        Ok(())
+    }
+
+    fn type_in(&mut self, place: u64, piece: Option<Str<'_>>, sink: &mut dyn Sink) {
+        if let Some(piece) = piece.filter(|piece| !piece.is_empty())
+            && let Some(Item {
+                kind: Kind::Freeform { call, is_given },
+                ..
+            }) = self.items.find(place)
+        {
+            *is_given = true;
+            let (index, text) = (*call, piece.into());
+            self.notes.give(Event::Input { index, text }, sink);
+        }
+    }
+
     /// Calls that have got no arguments have none to get.
     pub(in crate::dialect::openai_responses) fn close_calls(&mut self, sink: &mut dyn Sink) {
         let bare: Vec<usize> = self.calls.bare().collect();
@@ -185,14 +208,18 @@ impl Answer {
                 id: item.id.map_or("", Str::inner).to_owned(),
                 details: Vec::new(),
             },
-            Some("function_call") => Kind::Call(self.open_call(item, sink)),
+            Some("function_call") => Kind::Call(self.open_call(item, false, sink)),
+            Some("custom_tool_call") => Kind::Freeform {
+                call: self.open_call(item, true, sink),
+                is_given: false,
+            },
             _ => Kind::Other,
         };
         self.items.open(index, kind);
     }
 
     /// A call is known to tools by its `call_id`; its `id` only names the item.
-    fn open_call(&mut self, item: &Fields<'_>, sink: &mut dyn Sink) -> usize {
+    fn open_call(&mut self, item: &Fields<'_>, is_freeform: bool, sink: &mut dyn Sink) -> usize {
         let index = self.calls.open();
         let given = item.call_id.filter(|id| !id.is_empty()).or(item.id);
         let made = match given {
@@ -201,7 +228,13 @@ impl Answer {
         };
         let id = given.map_or(Escaped(&made), Escaped::from);
         let name = item.name.map(Escaped::from).unwrap_or_default();
-        self.notes.give(Event::Call { index, id, name }, sink);
+        let event = if is_freeform {
+            self.calls.takes_text(index);
+            Event::Freeform { index, id, name }
+        } else {
+            Event::Call { index, id, name }
+        };
+        self.notes.give(event, sink);
         index
     }
 
@@ -223,6 +256,19 @@ impl Answer {
             Some("message") => self.whole_message(text, index, item, sink)?,
             Some("reasoning") => self.whole_reasoning(text, index, item, sink)?,
             Some("image_generation_call") => self.picture(item, sink),
+            Some("custom_tool_call") => {
+                let is_new = matches!(
+                    self.items.find(index),
+                    Some(Item {
+                        kind: Kind::Freeform {
+                            is_given: false,
+                            ..
+                        },
+                        ..
+                    })
+                );
+                self.type_in(index, item.input.filter(|_| is_new), sink);
+            }
             Some("function_call") => {
                 if let Some(Item {
                     kind: Kind::Call(call),

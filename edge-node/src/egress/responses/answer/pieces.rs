@@ -209,13 +209,19 @@ impl Response {
         }
     }
 
-    pub(super) fn call(&mut self, call_id: &str, name: &str, out: &mut BytesMut) {
+    pub(super) fn call(
+        &mut self,
+        (call_id, name): (&str, &str),
+        is_text: bool,
+        out: &mut BytesMut,
+    ) {
         self.close_open("completed", out);
         let call = Call {
-            id: self.next_id("fc_"),
+            id: self.next_id(if is_text { "ctc_" } else { "fc_" }),
             call_id: call_id.to_owned(),
             name: name.to_owned(),
             arguments: String::new(),
+            is_text,
         };
         let place = self.push(Item::Call(call), out);
         self.calls.push(place);
@@ -228,11 +234,15 @@ impl Response {
         if let Some(Item::Call(call)) = self.items.get_mut(place) {
             call.arguments.push_str(piece);
             let spot = Spot::new(&call.id, place, 0);
-            self.stream
-                .event("function_call_arguments.delta", out, |out| {
-                    spot.begin(out);
-                    put(out, &[",\"delta\":\"", piece, "\""]);
-                });
+            let event = if call.is_text {
+                "custom_tool_call_input.delta"
+            } else {
+                "function_call_arguments.delta"
+            };
+            self.stream.event(event, out, |out| {
+                spot.begin(out);
+                put(out, &[",\"delta\":\"", piece, "\""]);
+            });
         }
     }
 
