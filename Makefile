@@ -2,7 +2,7 @@
 # that nothing is compiled twice.
 
 PACKAGES_BUILD = build-essential cmake ca-certificates
-PACKAGES_TEST = $(PACKAGES_BUILD) nginx-light nodejs npm postgresql python3-venv
+PACKAGES_TEST = $(PACKAGES_BUILD) curl nginx-light nodejs npm postgresql python3-venv
 SDK = loadtest/tests/sdk
 DENY_VERSION = 0.20.2
 TOOLS = target/tools

@@ -1,5 +1,5 @@
 //! Answers on their way to a client of the same dialect: events pass as they came, but for the
-//! message's id and model and the cost in its usage. What is new to us passes, too; what was seen
+//! message's id and model, its provider and the cost in its usage. What is new to us passes, too; what was seen
 //! is told by the same reader that serves the other APIs.
 
 #[cfg(test)]
@@ -230,6 +230,7 @@ struct Spots {
     kind: String,
     id: Option<Span>,
     model: Option<Span>,
+    provider: Option<Span>,
     usage: Option<Span>,
     /// Where the count of fetched pages is missing beside that of searches: clients demand both.
     fetches: Option<usize>,
@@ -268,6 +269,7 @@ impl Spots {
             match (&*name, kind) {
                 ("id", Kind::String) => self.id = value,
                 ("model", Kind::String) => self.model = value,
+                ("provider", _) => self.provider = value,
                 ("message", Kind::Object) => self.message = value,
                 _ => {}
             }
@@ -312,13 +314,20 @@ impl Spots {
         }
     }
 
-    /// The message is ours.
+    /// The message is ours, and says who served it.
     fn mark(&self, envelope: &Envelope, splices: &mut Splices) {
-        let marks = [(self.id, &envelope.id), (self.model, &envelope.model)];
+        let marks = [
+            (self.id, &envelope.id),
+            (self.model, &envelope.model),
+            (self.provider, &envelope.provider),
+        ];
         for (span, text) in marks {
             if let Some(span) = span {
                 splices.replace(span, text);
             }
+        }
+        if self.provider.is_none() {
+            splices.insert(self.end, format!(",\"provider\":{}", envelope.provider));
         }
     }
 

@@ -47,7 +47,8 @@ fn events_pass_but_for_what_is_declared() {
     assert!(played.failure.is_none(), "{:?}", played.failure);
     let marked = start()
         .replace("\"theirs\"", "\"author/model\"")
-        .replace("msg_1", "gen-1");
+        .replace("msg_1", "gen-1")
+        .replace("1}}}", r#"1},"provider":"Acme AI"}}"#);
     let rest = played.out.strip_prefix(&marked).unwrap();
     let rest = rest.strip_prefix(&told()).unwrap();
     let cost = concat!(
@@ -95,6 +96,12 @@ fn a_whole_message_passes_but_for_what_is_declared() {
     assert!(played.out.starts_with(start), "{}", played.out);
     assert_eq!(played.answer()["usage"]["cost"], json!(0.000_011));
     assert_eq!(played.answer()["content"][1]["type"], "brand_new");
+    assert_eq!(played.answer()["provider"], "Acme AI");
+    // A gateway upstream names its own provider.
+    let answer = answer.replace("1.50,", r#"1.50, "provider":"Other","#);
+    let played = fixture().play(WHOLE, answer.as_bytes(), 5);
+    assert_eq!(played.out.matches("\"provider\"").count(), 1);
+    assert_eq!(played.answer()["provider"], "Acme AI");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Body {
         bill: Option<&Bill<'_>>,
     ) -> Result<(), SyntaxError> {
         let mut scanner = Scanner::starting(data, response.start);
-        let mut has_usage = false;
+        let (mut has_usage, mut has_provider) = (false, false);
         let mut missing = DEMANDED.map(Some);
         scanner.begin_object()?;
         let mut members = Members::new(scanner.at());
@@ -99,6 +99,10 @@ impl Body {
             match (&*name, bill) {
                 ("id", _) => self.splices.replace(span, &self.envelope.id),
                 ("model", _) => self.splices.replace(span, &self.envelope.model),
+                ("provider", _) => {
+                    has_provider = true;
+                    self.splices.replace(span, &self.envelope.provider);
+                }
                 ("output", _) if kind == Kind::Array => {
                     value.begin_array()?;
                     while value.element()? {
@@ -116,6 +120,10 @@ impl Body {
         let mut tail = members.finish(&mut self.splices);
         for (name, value) in missing.into_iter().flatten() {
             tail.add(&mut self.splices, format!("\"{name}\":{value}"));
+        }
+        if !has_provider {
+            let provider = format!("\"provider\":{}", self.envelope.provider);
+            tail.add(&mut self.splices, provider);
         }
         if let Some(bill) = bill {
             if !has_usage {

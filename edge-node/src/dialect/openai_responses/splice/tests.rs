@@ -104,12 +104,16 @@ fn answer() -> String {
     ANSWER.replace("SETTINGS", SETTINGS)
 }
 
-fn priced(answer: &str) -> String {
-    let cost = r#","cost":0.00002,"is_byok":false,"cost_details":{"upstream_inference_cost":0.00002,"upstream_inference_input_cost":0.00001,"upstream_inference_output_cost":0.00001}"#;
+fn marked(answer: &str) -> String {
     answer
         .replace("resp_1", "gen-1")
         .replace("m-1", "author/model")
-        .replace(r#""odd":2"#, &format!(r#""odd":2{cost}"#))
+        .replace(r#""tools":[]"#, r#""tools":[],"provider":"Acme AI""#)
+}
+
+fn priced(answer: &str) -> String {
+    let cost = r#","cost":0.00002,"is_byok":false,"cost_details":{"upstream_inference_cost":0.00002,"upstream_inference_input_cost":0.00001,"upstream_inference_output_cost":0.00001}"#;
+    marked(answer).replace(r#""odd":2"#, &format!(r#""odd":2{cost}"#))
 }
 
 #[test]
@@ -149,11 +153,7 @@ fn events_pass_as_they_come() {
     let all = [created, delta, odd, &done];
     let body: String = all.iter().map(|data| event(data)).collect();
     let expected: String = [
-        event(
-            &created
-                .replace("resp_1", "gen-1")
-                .replace("m-1", "author/model"),
-        ),
+        event(&marked(created)),
         event(delta),
         event(odd),
         event(&priced(&done)),
