@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark may panic")]
 
 use divan::{AllocProfiler, Bencher, black_box};
+use mimalloc::MiMalloc;
 use shared::catalog::{Provider, file};
 use shared::clock::Moment;
 use shared::health::{Board, Departure, Handle};
@@ -18,8 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// As the programs have it.
 #[global_allocator]
-static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
 
 fn main() {
     divan::main();

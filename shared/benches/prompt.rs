@@ -4,10 +4,12 @@
 
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
+use mimalloc::MiMalloc;
 use shared::prompt::{Prompt, analyse};
 
+/// As the programs have it.
 #[global_allocator]
-static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
 
 const BYTES: usize = 8 * 1024;
 const SYSTEM: &str = "You are a careful assistant. Answer in the language of the question. ";

@@ -20,7 +20,7 @@ mod view;
 
 pub use demand::{Cutoffs, Demand, MaxPrice, Partition, Preferences, Sticky};
 pub use patience::{Pace, Patience, Task};
-pub use plan::{Candidate, Exclude, Exclusion, Plan, Reason, Refusal};
+pub use plan::{Candidate, Exclude, Exclusion, Offered, Plan, Reason, Refusal};
 pub use price::effective as effective_price;
 pub use replay::Record;
 pub use resolve::resolved;
@@ -41,7 +41,28 @@ struct Context<'a> {
     usable: &'a dyn Fn(&Provider) -> bool,
     principal: &'a Principal,
     demand: &'a Demand,
+    /// The client's, if it bounds anything: looked at for each endpoint.
+    max_price: Option<&'a MaxPrice>,
     now: Moment,
+}
+
+impl<'a> Context<'a> {
+    fn new(
+        view: &'a View,
+        usable: &'a dyn Fn(&Provider) -> bool,
+        principal: &'a Principal,
+        demand: &'a Demand,
+        now: Moment,
+    ) -> Self {
+        Self {
+            view,
+            usable,
+            principal,
+            demand,
+            max_price: Some(&demand.preferences.max_price).filter(|most| most.any()),
+            now,
+        }
+    }
 }
 
 /// Plans a request. Each model's usable endpoints are drawn without replacement by share, as
@@ -67,19 +88,15 @@ pub fn plan(
     seed: u64,
 ) -> Result<Plan, Refusal> {
     let resolved = resolve::resolve(&view.snapshot, demand)?;
-    let context = Context {
-        view,
-        usable,
-        principal,
-        demand,
-        now,
-    };
+    let context = Context::new(view, usable, principal, demand, now);
     let mut plan = Plan::new(view, demand, now, seed);
+    let (mut offers, mut entries) = (filter::Offers::new(), order::Entries::new());
     for (model, wanted) in resolved.iter().enumerate() {
-        let offers = filter::filter(&context, wanted, &mut plan.excluded);
-        order::place(&context, wanted, model, &offers, &mut plan);
+        filter::filter(&context, wanted, &mut offers, &mut plan.excluded);
+        order::enter(&context, wanted, model, &offers, &mut entries);
     }
-    plan.arrange(view, health, now);
+    let draw = plan.next_draw(view, health, now);
+    order::first(&draw, &offers, &mut entries, &mut plan);
     if !demand.preferences.allow_fallbacks {
         order::keep_first_choice(&demand.preferences, &mut plan);
     }

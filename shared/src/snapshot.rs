@@ -78,7 +78,8 @@ struct Inner {
     provider_at: HashMap<ProviderSlug, usize>,
     model_at: HashMap<ModelId, usize>,
     endpoint_at: HashMap<EndpointId, EndpointIndex>,
-    of_model: HashMap<ModelId, (usize, usize)>,
+    /// Where each model's endpoints begin and end, by the model's place.
+    of_model: Vec<(usize, usize)>,
 }
 
 #[derive(Clone, Debug)]
@@ -264,10 +265,18 @@ impl Snapshot {
     /// The endpoints of the model with this id, by tag.
     #[must_use]
     pub fn endpoints_of(&self, model: &str) -> &[EndpointIndex] {
-        let range = self.inner.of_model.get(model);
-        range
-            .and_then(|(start, end)| self.inner.indexes.get(*start..*end))
-            .unwrap_or_default()
+        let found = self.model_with_endpoints(model);
+        let found = found.filter(|(it, _)| it.id.as_str() == model);
+        found.map(|(_, endpoints)| endpoints).unwrap_or_default()
+    }
+
+    /// As [`Snapshot::model`], and its endpoints by tag: one look-up for both.
+    #[must_use]
+    pub fn model_with_endpoints(&self, id: &str) -> Option<(&Arc<Model>, &[EndpointIndex])> {
+        let at = *self.inner.model_at.get(id)?;
+        let (start, end) = *self.inner.of_model.get(at)?;
+        let endpoints = self.inner.indexes.get(start..end)?;
+        Some((self.inner.models.get(at)?, endpoints))
     }
 
     /// The endpoint at this place.
@@ -319,6 +328,7 @@ impl Inner {
                 self.model_at.entry(ModelId::from(alias)).or_insert(at);
             }
         }
+        self.of_model = vec![(0, 0); self.models.len()];
         for (at, endpoint) in self.endpoints.iter().enumerate() {
             let index = EndpointIndex(u32::try_from(at).unwrap_or(u32::MAX));
             self.indexes.push(index);
@@ -326,8 +336,11 @@ impl Inner {
             let provider = self.provider_at.get(&endpoint.provider).copied();
             self.provider_of.push(provider.unwrap_or(usize::MAX));
             self.endpoint_at.insert(endpoint.id.clone(), index);
-            let range = self.of_model.entry(endpoint.model.clone());
-            range.or_insert((at, at)).1 = at + 1;
+            let model = self.model_at.get(&endpoint.model).copied();
+            if let Some(range) = model.and_then(|model| self.of_model.get_mut(model)) {
+                let start = if range.1 == 0 { at } else { range.0 };
+                *range = (start, at + 1);
+            }
         }
     }
 }

@@ -47,9 +47,7 @@ pub(super) async fn content(
     begun: Instant,
     deadline: Duration,
 ) -> Result<First, Broken> {
-    let Candidate {
-        endpoint, provider, ..
-    } = candidate;
+    let (endpoint, provider) = (&candidate.endpoint, &candidate.provider);
     let target = Target {
         endpoint,
         provider,

@@ -159,6 +159,7 @@ impl LocalHealth {
 
     /// The share of what was seen lately that failed, 0..1: half of it is forgotten per half-life.
     #[must_use]
+    #[inline]
     pub fn penalty(&self, tuning: &Tuning, now: Moment) -> f64 {
         if self.bad <= 0.0 {
             return 0.0;
@@ -175,6 +176,7 @@ impl LocalHealth {
 
     /// What a plan must know.
     #[must_use]
+    #[inline]
     pub fn local(&self, tuning: &Tuning, ask: &Ask, now: Moment) -> Local {
         let after = |until: Option<Moment>| until.is_some_and(|until| until > now);
         let spent = ask.lease.is_some_and(|lease| {
@@ -251,6 +253,7 @@ impl LocalHealth {
         Some(StateChange::Paused(until))
     }
 
+    #[inline]
     fn acceptance(&self, tuning: &Tuning, now: Moment) -> f64 {
         if self.acceptance >= 1.0 {
             return 1.0;
@@ -260,6 +263,7 @@ impl LocalHealth {
     }
 
     /// The rate at which the quota refills, and the most that it holds.
+    #[inline]
     fn quota_of(&self, tuning: &Tuning, lease: f64, now: Moment) -> (f64, f64) {
         let most = tuning.quota_burst_requests + lease * tuning.quota_burst.as_secs_f64();
         (lease * self.acceptance(tuning, now), most)

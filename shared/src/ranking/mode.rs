@@ -29,6 +29,7 @@ impl Default for Mode {
 impl Mode {
     /// The mode's place in a row's shares.
     #[must_use]
+    #[inline]
     pub const fn index(self) -> usize {
         match self {
             Self::Balanced => 0,

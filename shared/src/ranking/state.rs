@@ -32,6 +32,7 @@ text_enum! {
 impl State {
     /// True for what an operator has taken out of service: no emergency overrides that.
     #[must_use]
+    #[inline]
     pub const fn is_withdrawn(self) -> bool {
         matches!(self, Self::Draining | Self::Disabled)
     }

@@ -5,6 +5,7 @@
 
 mod pattern;
 
+use super::filter::Offers;
 use super::resolve::Wanted;
 use super::{Context, Demand, View, filter};
 use crate::catalog::auto::DEFAULT_TASK;
@@ -331,7 +332,8 @@ fn allowed(options: &Options, id: &ModelId) -> bool {
 /// Can some endpoint of the model serve the request? What [`filter`] says, and when `strict` also
 /// that it takes tools and schemas.
 fn able(ask: &Ask<'_>, demand: &Demand, id: &ModelId, strict: bool) -> bool {
-    let Some(model) = ask.view.snapshot.model(id.as_str()) else {
+    let found = ask.view.snapshot.model_with_endpoints(id.as_str());
+    let Some((model, endpoints)) = found else {
         return false;
     };
     let gives = |model: &Model| {
@@ -341,20 +343,16 @@ fn able(ask: &Ask<'_>, demand: &Demand, id: &ModelId, strict: bool) -> bool {
     if !gives(model) {
         return false;
     }
-    let context = Context {
-        view: ask.view,
-        usable: ask.usable,
-        principal: ask.principal,
-        demand,
-        now: ask.now,
-    };
+    let context = Context::new(ask.view, ask.usable, ask.principal, demand, ask.now);
     let wanted = Wanted {
-        model: model.clone(),
+        model,
+        endpoints,
         sort: None,
         tier: None,
         exacto: false,
     };
-    let offers = filter::filter(&context, &wanted, &mut Vec::new());
+    let mut offers = Offers::new();
+    filter::filter(&context, &wanted, &mut offers, &mut Vec::new());
     let takes = |offer: &filter::Offer<'_>| {
         let has = |one| filter::supports(offer.endpoint, one);
         let schema = demand.parameters.contains(&Parameter::StructuredOutputs);

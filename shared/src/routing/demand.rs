@@ -140,6 +140,19 @@ pub struct MaxPrice {
     pub audio: Option<Price>,
 }
 
+impl MaxPrice {
+    /// True when there is a bound.
+    #[must_use]
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.prompt.is_some()
+            || self.completion.is_some()
+            || self.request.is_some()
+            || self.image.is_some()
+            || self.audio.is_some()
+    }
+}
+
 /// Bounds on percentiles of the last five minutes; all that are given must hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cutoffs {
@@ -156,7 +169,8 @@ pub struct Cutoffs {
 impl Cutoffs {
     /// True when there is a bound.
     #[must_use]
+    #[inline]
     pub fn any(&self) -> bool {
-        *self != Self::default()
+        self.p50.is_some() || self.p75.is_some() || self.p90.is_some() || self.p99.is_some()
     }
 }

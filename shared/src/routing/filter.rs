@@ -26,22 +26,24 @@ pub(super) struct Offer<'a> {
     pub(super) own: Option<(usize, &'a Arc<SealedCredential>)>,
 }
 
-/// The endpoints of a model that may serve the request; the others are added to `excluded`.
+/// Adds the endpoints of a model that may serve the request to `offers`, and the others to
+/// `excluded`.
 pub(super) fn filter<'a>(
     context: &Context<'a>,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
+    offers: &mut Offers<'a>,
     excluded: &mut Vec<Exclusion>,
-) -> Offers<'a> {
-    let snapshot = &context.view.snapshot;
-    let indexes = snapshot.endpoints_of(wanted.model.id.as_str());
+) {
+    let indexes = wanted.endpoints;
     let flex_only = context.demand.tier == Some(Tier::Flex) && has_flex(context, indexes);
-    let mut offers = Offers::with_capacity(indexes.len());
+    let before = offers.len();
+    offers.reserve(indexes.len());
     for index in indexes {
         let Some(offer) = offer(context, *index) else {
             continue;
         };
         let why = why_not(context, wanted, &offer, flex_only);
-        match why.or_else(|| with_own_keys(context, &offer, &mut offers)) {
+        match why.or_else(|| with_own_keys(context, &offer, offers)) {
             None => {}
             Some(why) => excluded.push(Exclusion {
                 endpoint: offer.endpoint.id.clone(),
@@ -49,21 +51,21 @@ pub(super) fn filter<'a>(
             }),
         }
     }
-    if context.demand.needs_tools && offers.iter().all(|it| lacks(it.endpoint, Parameter::Tools)) {
-        excluded.extend(offers.drain(..).map(|offer| Exclusion {
+    let mut added = offers.iter().skip(before);
+    if context.demand.needs_tools && added.all(|it| lacks(it.endpoint, Parameter::Tools)) {
+        excluded.extend(offers.drain(before..).map(|offer| Exclusion {
             endpoint: offer.endpoint.id.clone(),
             why: Exclude::Tools,
         }));
     }
-    offers
 }
 
 fn offer<'a>(context: &Context<'a>, index: EndpointIndex) -> Option<Offer<'a>> {
     let known = context.view.known(index)?;
     Some(Offer {
         index,
-        endpoint: &known.endpoint,
-        provider: &known.provider,
+        endpoint: &known.offered.endpoint,
+        provider: &known.offered.provider,
         known,
         own: None,
     })
@@ -85,6 +87,11 @@ fn with_own_keys<'a>(
     offer: &Offer<'a>,
     offers: &mut Offers<'a>,
 ) -> Option<Exclude> {
+    if context.principal.policy.credentials.is_empty() {
+        // Then the shared one can be used: [`by_service`] has asked.
+        offers.push(*offer);
+        return None;
+    }
     let (before, mut required) = (offers.len(), false);
     for (place, key) in own_keys(context, offer.provider) {
         required |= key.required;
@@ -145,21 +152,21 @@ fn begins(tag: &str, word: &str) -> bool {
 
 fn why_not(
     context: &Context<'_>,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     offer: &Offer<'_>,
     flex_only: bool,
 ) -> Option<Exclude> {
     let policy = &context.principal.policy;
-    by_key(policy, &wanted.model, offer)
-        .or_else(|| by_rules(policy.rules.as_deref()?, &wanted.model, offer))
+    by_key(policy, wanted.model, offer)
+        .or_else(|| by_rules(policy.rules.as_deref()?, wanted.model, offer))
         .or_else(|| by_choice(context.demand, offer))
         .or_else(|| by_tier(context.demand, wanted, offer, flex_only))
         .or_else(|| by_service(context, offer))
         .or_else(|| by_region(context.demand, offer))
-        .or_else(|| by_data_policy(context, &wanted.model, offer.provider))
-        .or_else(|| by_offer(context.demand, offer.endpoint))
+        .or_else(|| by_data_policy(context, wanted.model, offer.provider))
+        .or_else(|| by_offer(context, offer.endpoint))
         .or_else(|| by_size(context.demand, offer.endpoint))
-        .or_else(|| by_ability(context.demand, &wanted.model, offer.endpoint))
+        .or_else(|| by_ability(context.demand, wanted.model, offer.endpoint))
 }
 
 fn by_key(policy: &KeyPolicy, model: &Model, offer: &Offer<'_>) -> Option<Exclude> {
@@ -238,7 +245,7 @@ fn by_choice(demand: &Demand, offer: &Offer<'_>) -> Option<Exclude> {
 /// Who asks for flex gets nothing else, where there is any; the other tiers join the default.
 fn by_tier(
     demand: &Demand,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     offer: &Offer<'_>,
     flex_only: bool,
 ) -> Option<Exclude> {
@@ -281,16 +288,14 @@ fn by_data_policy(context: &Context<'_>, model: &Model, provider: &Provider) -> 
     (preferences.distillable && !model.distillable).then_some(Exclude::Distillable)
 }
 
-fn by_offer(demand: &Demand, endpoint: &Endpoint) -> Option<Exclude> {
+fn by_offer(context: &Context<'_>, endpoint: &Endpoint) -> Option<Exclude> {
+    let demand = context.demand;
     let wanted = &demand.preferences.quantizations;
     let served = endpoint.quantization;
     if !wanted.is_empty() && !wanted.iter().any(|one| includes(*one, served)) {
         return Some(Exclude::Quantization);
     }
-    let most = demand.preferences.max_price;
-    if most == super::MaxPrice::default() {
-        return None;
-    }
+    let most = context.max_price?;
     let tiered: Pricing;
     let pricing = if endpoint.pricing.overrides.is_empty() {
         &endpoint.pricing

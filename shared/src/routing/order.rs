@@ -10,29 +10,54 @@ use super::random::{Purpose, unit};
 use super::resolve::Wanted;
 use super::{Candidate, Context, Exclude, Exclusion, Plan, Preferences, Reason, View};
 use crate::catalog::Parameter;
-use crate::health::{Ask, Local};
-use crate::ranking::{Mode, State};
+use crate::health::{Ask, Evidence, Handle, Local};
+use crate::ranking::Mode;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The least share of who is closed by its score: rounded down, not shut.
-const SHARE_LEAST: f64 = 1e-5;
 /// Who has no share races at the price's, so much slower than all others.
 const LAST_RESORT_RATE: f64 = 1e-9;
 
-/// Adds a model's offers to the plan; [`arrange`] puts them in order.
-pub(super) fn place(
+/// Who takes part in a draw, as it must know them.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) handle: Handle,
+    pub(super) lease: Option<f64>,
+    pub(super) lease_to_probe: Option<u32>,
+    /// Asked with the organisation's own key.
+    pub(super) own: bool,
+    pub(super) place: Place,
+}
+
+/// What a draw came to.
+pub(super) struct Drawn {
+    pub(super) share: f64,
+    pub(super) reason: Reason,
+    pub(super) probe: Option<u32>,
+    pub(super) local: Local,
+}
+
+/// Where each of the offers stands, one for one.
+pub(super) type Entries = SmallVec<[Entry; 16]>;
+
+/// Enters a model's offers, which are the last ones, for the draw.
+pub(super) fn enter(
     context: &Context<'_>,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     model: usize,
     offers: &Offers<'_>,
-    plan: &mut Plan,
+    entries: &mut Entries,
 ) {
+    let offers = offers.get(entries.len()..).unwrap_or_default();
     let demand = context.demand;
     let rule = Rule::of(context, wanted, offers);
     let takes_tools = |offer: &Offer<'_>| supports(offer.endpoint, Parameter::Tools);
     let prefer_tools = demand.needs_tools && offers.iter().any(takes_tools);
     let prior_sum: f64 = offers.iter().map(|offer| offer.known.prior).sum();
-    plan.candidates.reserve(offers.len());
+    let strict = rule.is_strict() || !demand.preferences.order.is_empty();
+    let mode = rule.sort.unwrap_or(demand.mode);
+    let lease_part = context.view.lease_part(context.now);
+    let faded = context.view.faded(context.now);
     for offer in offers {
         let known = offer.known;
         let mut order = demand.preferences.order.iter();
@@ -44,60 +69,95 @@ pub(super) fn place(
                 group,
                 key: Key::Shared,
                 is_other: !continues(context, offer, &rule),
-                late: lateness(context, offer),
+                late: if rule.bounded {
+                    lateness(context, offer)
+                } else {
+                    0
+                },
                 listed,
                 off_tier: rule.off_tier(offer),
                 without_tools: prefer_tools && !takes_tools(offer),
                 doubt: rule.doubt(context.view, offer),
             },
         };
-        let mut place = Place::new(standing, model, reason(&standing, &rule));
-        let strict = rule.is_strict() || !demand.preferences.order.is_empty();
-        let row = known.row.as_ref();
-        let on_trial = row.is_some_and(|it| matches!(it.state, State::HalfOpen | State::Ramp));
         let shared = offer.own.is_none();
-        place.on_trial = strict && on_trial && shared;
+        let prior = known.prior / prior_sum;
+        let given = known.given.as_ref();
+        let fleet = given.map_or(prior, |it| it.share(mode, faded, prior));
+        let mut place = Place::new(standing, model, reason(&standing, &rule));
+        place.on_trial = strict && known.on_trial && shared;
         place.sorted = sort_key(context.view, offer, &rule);
-        place.prior = known.prior / prior_sum;
-        let mode = rule.sort.unwrap_or(demand.mode);
-        place.fleet = fleet_share(context, offer, mode, place.prior);
-        place.ttft = row.map_or(0.0, |row| f64::from(row.ttft_ms.p50) / 1e3);
-        plan.candidates.push(Candidate {
-            endpoint: offer.endpoint.clone(),
-            provider: offer.provider.clone(),
-            share: 0.0,
-            reason: place.because,
-            index: offer.index,
+        place.prior = prior;
+        place.fleet = fleet * stickiness(&context.view.tuning, demand, offer.endpoint, mode);
+        place.ttft = known.ttft;
+        entries.push(Entry {
             handle: known.handle,
-            own: offer.own.map(|(_, own)| Arc::clone(own)),
-            lease: context.view.lease_of(known, context.now).filter(|_| shared),
-            probe: None,
+            lease: known.lease.filter(|_| shared).map(|it| it * lease_part),
             lease_to_probe: context.view.probe_of(known).filter(|_| shared),
-            local: Local::default(),
+            own: !shared,
             place,
         });
     }
 }
 
-/// Reads the health of the moment and puts candidates in order by it.
-pub(super) fn arrange(context: &Draw<'_>, candidates: &mut [Candidate]) {
-    let by_load = context.mode == Mode::Latency && context.view.tuning.two_choices;
+/// Reads the health of the moment and makes the plan's candidates in order by it. They are large:
+/// made when their order is known, they are not moved again.
+pub(super) fn first(
+    context: &Draw<'_>,
+    offers: &Offers<'_>,
+    entries: &mut Entries,
+    plan: &mut Plan,
+) {
+    // Lists are extended where they lie: collecting moves them.
+    let mut drawn: SmallVec<[Drawn; 16]> = SmallVec::new();
+    drawn.extend(entries.iter_mut().map(|entry| draw(context, entry)));
+    let all = offers.iter().zip(entries.iter()).zip(&drawn);
+    let places = all
+        .clone()
+        .map(|((offer, entry), _)| (&entry.place, offer.index));
+    let ranks = place::ranks(places);
+    let mut sorted: SmallVec<[_; 16]> = SmallVec::new();
+    sorted.extend(all.clone());
+    for (one, rank) in all.zip(ranks) {
+        if let Some(place) = sorted.get_mut(rank) {
+            *place = one;
+        }
+    }
+    plan.candidates.reserve_exact(sorted.len());
+    let made = sorted.iter().map(|((offer, entry), drawn)| Candidate {
+        offered: Arc::clone(&offer.known.offered),
+        share: drawn.share,
+        reason: drawn.reason,
+        index: offer.index,
+        handle: entry.handle,
+        own: offer.own.map(|(_, own)| Arc::clone(own)),
+        lease: entry.lease,
+        probe: drawn.probe,
+        lease_to_probe: entry.lease_to_probe,
+        local: drawn.local,
+        place: entry.place,
+    });
+    plan.candidates.extend(made);
+    finish(context, &mut plan.candidates);
+}
+
+/// Puts candidates in order again, by the health of the moment.
+pub(super) fn again(context: &Draw<'_>, candidates: &mut [Candidate]) {
     for candidate in candidates.iter_mut() {
-        let ask = Ask {
-            handle: candidate.handle,
-            lease: candidate.lease,
-            prompt_tokens: context.prompt_tokens,
-            peak: by_load,
-        };
-        // What the platform's key has met with says nothing of another's.
-        let local = match candidate.own {
-            Some(_) => Local::default(),
-            None => context.health.local(&ask, context.now),
-        };
-        draw(context, candidate, local);
+        let mut entry = candidate.entry();
+        let drawn = draw(context, &mut entry);
+        candidate.share = drawn.share;
+        candidate.reason = drawn.reason;
+        candidate.probe = drawn.probe;
+        candidate.local = drawn.local;
+        candidate.place = entry.place;
     }
     place::sort(candidates);
-    if by_load {
+    finish(context, candidates);
+}
+
+fn finish(context: &Draw<'_>, candidates: &mut [Candidate]) {
+    if context.by_load() {
         keep_the_less_loaded(candidates);
     }
     normalise(candidates);
@@ -106,7 +166,7 @@ pub(super) fn arrange(context: &Draw<'_>, candidates: &mut [Candidate]) {
 /// All that a draw depends on.
 pub(super) struct Draw<'a> {
     pub(super) view: &'a View,
-    pub(super) health: &'a dyn crate::health::Evidence,
+    pub(super) health: &'a dyn Evidence,
     pub(super) now: crate::clock::Moment,
     pub(super) seed: u64,
     /// 0 for the plan, then one more each time that what is left is drawn again.
@@ -115,47 +175,69 @@ pub(super) struct Draw<'a> {
     pub(super) prompt_tokens: u64,
 }
 
+impl Draw<'_> {
+    fn by_load(&self) -> bool {
+        self.mode == Mode::Latency && self.view.tuning.two_choices
+    }
+}
+
 #[inline]
-fn draw(context: &Draw<'_>, candidate: &mut Candidate, local: Local) {
-    let random = |purpose| unit(context.seed, context.round, candidate.handle, purpose);
-    let place = &candidate.place;
+fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
+    // What the platform's key has met with says nothing of another's.
+    let local = if entry.own {
+        Local::default()
+    } else {
+        let ask = Ask {
+            handle: entry.handle,
+            lease: entry.lease,
+            prompt_tokens: context.prompt_tokens,
+            peak: context.by_load(),
+        };
+        context.health.local(&ask, context.now)
+    };
+    let random = |purpose| unit(context.seed, context.round, entry.handle, purpose);
+    let place = &mut entry.place;
     let mut share = place.fleet;
     if local.penalty > 0.0 {
         share *= (1.0 - local.penalty).powi(context.view.tuning.penalty_power);
     }
     // Where there is a lease, the quota refills the slower the more was turned away.
-    if candidate.lease.is_none() {
+    if entry.lease.is_none() {
         share *= local.acceptance;
     }
     // A lease to probe is for one request, and that one goes wherever it leads.
-    let probe = candidate.lease_to_probe;
+    let probe = entry.lease_to_probe;
     let probe = probe.filter(|number| *number != local.probed);
-    candidate.probe = probe.filter(|_| place.because == Reason::Drawn && !local.full);
-    candidate.reason = match place.because {
-        _ if candidate.probe.is_some() => Reason::Probe,
-        because if candidate.own.is_some() => because,
+    let probe = probe.filter(|_| place.because == Reason::Drawn && !local.full);
+    let reason = match place.because {
+        _ if probe.is_some() => Reason::Probe,
+        because if entry.own => because,
         _ if local.paused => Reason::Paused,
         _ if local.full => Reason::Full,
         _ if place.fleet <= 0.0 => Reason::Open,
         because => because,
     };
-    let last_resort = !candidate.reason.is_ready();
+    let last_resort = !reason.is_ready();
     // Exponential races: the order of arrival is a draw without replacement by rate.
     let rate = if share > 0.0 {
         share
     } else {
         place.prior * LAST_RESORT_RATE
     };
-    let drawn = match candidate.reason {
+    let drawn = match reason {
         Reason::Probe => 0.0,
         _ => -random(Purpose::Draw).ln() / rate.max(f64::MIN_POSITIVE),
     };
     // A strict order would send everything to an endpoint that is only being tried out: it gets
     // its share of strict requests, too, and no more.
     let held_back = place.on_trial && random(Purpose::Trial) > place.fleet;
-    candidate.share = if last_resort { 0.0 } else { share };
-    candidate.local = local;
-    candidate.place.stand(last_resort, held_back, drawn);
+    place.stand(last_resort, held_back, drawn);
+    Drawn {
+        share: if last_resort { 0.0 } else { share },
+        reason,
+        probe,
+        local,
+    }
 }
 
 /// Two were drawn by share: of these the less loaded one, seen from here, goes first.
@@ -218,27 +300,6 @@ pub(super) fn keep_first_choice(preferences: &Preferences, plan: &mut Plan) {
         }
         kept
     });
-}
-
-/// What the fleet gives it: the ranking's share, the older the more of what its long record
-/// deserves, and of what its price deserves where there is none.
-fn fleet_share(context: &Context<'_>, offer: &Offer<'_>, mode: Mode, prior: f64) -> f64 {
-    let (view, tuning) = (context.view, &context.view.tuning);
-    let sticky = stickiness(tuning, context.demand, offer.endpoint, mode);
-    let Some(row) = &offer.known.row else {
-        return prior * sticky;
-    };
-    let stale = view
-        .ranking_age(context.now)
-        .saturating_sub(tuning.ranking_fresh);
-    let faded = (stale.as_secs_f64() / tuning.ranking_fades.as_secs_f64().max(1e-3)).min(1.0);
-    let pushed = match row.state {
-        State::Closed | State::Ramp | State::HalfOpen => row.share_of(mode).max(SHARE_LEAST),
-        State::Open | State::Draining | State::Disabled => row.share_of(mode),
-    };
-    let record = Some(row.long_run_of(mode)).filter(|share| *share > 0.0);
-    let share = (1.0 - faded) * pushed + faded * record.unwrap_or(prior);
-    share * sticky
 }
 
 /// Why it stands where it stands, unless its health says otherwise.

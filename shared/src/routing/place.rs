@@ -2,6 +2,7 @@
 //! grades, in one word; then the client's sort; then the draw.
 
 use super::{Candidate, Reason};
+use crate::snapshot::EndpointIndex;
 use smallvec::SmallVec;
 
 /// What a candidate is ordered by before the draw; from the top, smaller is earlier.
@@ -40,6 +41,8 @@ pub(super) enum Key {
 const LAST_RESORT: u64 = 1 << 63;
 /// Strictly ordered, but not to be relied on yet: after the group.
 const HELD_BACK: u64 = 1 << 54;
+/// Longer lists are sorted: comparing all with all would take longer.
+const RANKED_MAX: usize = 12;
 /// Not in the client's `order`; longer orders than this end in a draw.
 const UNLISTED: u64 = 0xffff;
 
@@ -150,45 +153,96 @@ impl Place {
     }
 }
 
-/// What candidates are sorted by, small enough to be moved about: numbers that compare as what they
-/// stand for does.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What candidates are ordered by: numbers that compare as what they stand for does.
+#[derive(Clone, Copy)]
 struct SortKey {
-    class: u64,
-    sorted: i64,
-    drawn: i64,
-    index: u32,
-    at: u32,
+    /// The class, then the client's sort.
+    strict: u128,
+    drawn: u64,
+    /// The place in the snapshot, then the place in the list: equal to nobody else's.
+    index: u64,
+}
+
+impl SortKey {
+    #[inline]
+    fn new(place: &Place, index: EndpointIndex, at: u32) -> Self {
+        Self {
+            strict: u128::from(place.class) << 64 | u128::from(ordered(place.sorted)),
+            drawn: ordered(place.drawn),
+            index: u64::from(index.0) << 32 | u64::from(at),
+        }
+    }
+
+    #[inline]
+    fn is_before(&self, other: &Self) -> bool {
+        if self.strict != other.strict {
+            return self.strict < other.strict;
+        }
+        if self.drawn != other.drawn {
+            return self.drawn < other.drawn;
+        }
+        self.index < other.index
+    }
 }
 
 /// Compares as `f64::total_cmp` does.
 #[inline]
-fn ordered(value: f64) -> i64 {
-    let bits = value.to_bits().cast_signed();
-    bits ^ ((bits >> 63) & i64::MAX)
+fn ordered(value: f64) -> u64 {
+    let bits = value.to_bits();
+    // Below zero all bits are turned over, else the sign alone.
+    let negative = (bits.cast_signed() >> 63).cast_unsigned();
+    bits ^ (negative | 1 << 63)
 }
 
-/// Puts candidates in order; equals by their place in the snapshot.
+/// How many of the others come before each one.
+pub(super) type Ranks = SmallVec<[usize; 16]>;
+
+/// The ranks in the order of the draw; equals by their place in the snapshot. Lists are short, and
+/// comparing all with all takes no branch that a draw could mislead, as sorting does.
+#[inline]
+pub(super) fn ranks<'a>(all: impl Iterator<Item = (&'a Place, EndpointIndex)>) -> Ranks {
+    let mut keys: SmallVec<[SortKey; 16]> = SmallVec::new();
+    let each = (0..).zip(all);
+    keys.extend(each.map(|(at, (place, index))| SortKey::new(place, index, at)));
+    if keys.len() > RANKED_MAX {
+        return ranks_of_many(&keys);
+    }
+    let mut ranks = Ranks::new();
+    ranks.resize(keys.len(), 0);
+    for (at, key) in keys.iter().enumerate() {
+        let (mut rank, earlier) = (0, keys.iter().take(at));
+        for (other, its_rank) in earlier.zip(ranks.iter_mut()) {
+            let is_after = usize::from(other.is_before(key));
+            rank += is_after;
+            *its_rank += 1 - is_after;
+        }
+        if let Some(own) = ranks.get_mut(at) {
+            *own = rank;
+        }
+    }
+    ranks
+}
+
+fn ranks_of_many(keys: &[SortKey]) -> Ranks {
+    let mut order: Vec<(usize, &SortKey)> = keys.iter().enumerate().collect();
+    order.sort_unstable_by_key(|(_, key)| (key.strict, key.drawn, key.index));
+    let mut ranks = Ranks::from_elem(0, keys.len());
+    for (rank, (at, _)) in order.into_iter().enumerate() {
+        if let Some(own) = ranks.get_mut(at) {
+            *own = rank;
+        }
+    }
+    ranks
+}
+
+/// Puts candidates in order.
 pub(super) fn sort(candidates: &mut [Candidate]) {
-    let key = |(at, it): (u32, &Candidate)| SortKey {
-        class: it.place.class,
-        sorted: ordered(it.place.sorted),
-        drawn: ordered(it.place.drawn),
-        index: it.index.0,
-        at,
-    };
-    let keys = (0..).zip(candidates.iter()).map(key);
-    let mut keys: SmallVec<[SortKey; 16]> = keys.collect();
-    keys.sort_unstable();
-    // Who belongs here may have been swapped away already: then to where its place's owner was.
-    for here in 0..keys.len() {
-        let mut from = here;
-        while let Some(key) = keys.get(from) {
-            from = usize::try_from(key.at).unwrap_or(usize::MAX);
-            if from >= here {
-                candidates.swap(here, from);
-                break;
-            }
+    let mut ranks = ranks(candidates.iter().map(|it| (&it.place, it.index)));
+    for here in 0..candidates.len() {
+        // Each exchange brings one to its place, for good.
+        while let Some(there) = ranks.get(here).copied().filter(|there| *there != here) {
+            candidates.swap(here, there);
+            ranks.swap(here, there);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
-use super::order::{self, Draw};
+use super::order::{self, Draw, Entry};
 use super::place::Place;
 use super::{Demand, Sticky, View};
 use crate::byok::SealedCredential;
@@ -38,13 +38,21 @@ pub struct Plan {
     pub(super) sticky: Vec<Sticky>,
 }
 
-/// An endpoint to try.
+/// What to ask, and whom. Together, because a plan counts a reference for each of its candidates,
+/// and counting is among the dearest things that it does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub struct Offered {
     /// What to ask.
     pub endpoint: Arc<Endpoint>,
     /// Whom to ask.
     pub provider: Arc<Provider>,
+}
+
+/// An endpoint to try; reads as what it offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// What to ask, and whom.
+    pub offered: Arc<Offered>,
     /// Its share of the model's traffic as corrected here, 0..=1.
     pub share: f64,
     /// The organisation's own key with which it is asked; none is the platform's.
@@ -66,11 +74,30 @@ pub struct Candidate {
     pub(super) place: Place,
 }
 
+impl std::ops::Deref for Candidate {
+    type Target = Offered;
+
+    fn deref(&self) -> &Offered {
+        &self.offered
+    }
+}
+
 impl Candidate {
     /// The weight that the fleet gives it, before what this node saw itself.
     #[must_use]
     pub fn weight(&self) -> f64 {
         self.place.fleet
+    }
+
+    /// What a draw must know of it.
+    pub(super) fn entry(&self) -> Entry {
+        Entry {
+            handle: self.handle,
+            lease: self.lease,
+            lease_to_probe: self.lease_to_probe,
+            own: self.own.is_some(),
+            place: self.place,
+        }
     }
 
     /// Is it the same endpoint, asked with the same key?
@@ -108,17 +135,28 @@ impl Plan {
     /// Puts what is left in order, by the health of the moment. After each candidate that is taken
     /// out the next is drawn among the others: a draw without replacement.
     pub fn arrange(&mut self, view: &View, health: &dyn Evidence, now: Moment) {
-        let draw = Draw {
+        let draw = self.next_draw(view, health, now);
+        order::again(&draw, &mut self.candidates);
+    }
+
+    /// The next draw among those that are left.
+    pub(super) fn next_draw<'a>(
+        &mut self,
+        view: &'a View,
+        health: &'a dyn Evidence,
+        now: Moment,
+    ) -> Draw<'a> {
+        let round = self.round;
+        self.round = round.saturating_add(1);
+        Draw {
             view,
             health,
             now,
             seed: self.seed,
-            round: self.round,
+            round,
             mode: self.mode,
             prompt_tokens: self.prompt_tokens,
-        };
-        order::arrange(&draw, &mut self.candidates);
-        self.round = self.round.saturating_add(1);
+        }
     }
 
     /// Takes the first candidate out that `may` serve; the others stay where they are.
@@ -166,6 +204,7 @@ pub enum Reason {
 impl Reason {
     /// False for those who are asked only when nobody else is left.
     #[must_use]
+    #[inline]
     pub const fn is_ready(self) -> bool {
         !matches!(self, Self::Open | Self::Paused | Self::Full)
     }

@@ -2,7 +2,7 @@
 //! bounds, service tiers, the reliability of tool calls, the endpoint of the conversation so far.
 //! What the fleet does not know never counts against an endpoint as much as what it knows.
 
-use super::filter::{Offer, Offers};
+use super::filter::Offer;
 use super::resolve::Wanted;
 use super::{Context, Cutoffs, Partition, View};
 use crate::catalog::Tier;
@@ -30,6 +30,8 @@ pub(super) struct Rule {
     pub(super) exacto: bool,
     /// The models' endpoints are ordered together.
     pub(super) across: bool,
+    /// The client prefers those that keep its bounds.
+    pub(super) bounded: bool,
     /// The tier that comes first.
     tier: Option<Tier>,
     /// Who is worse than its peers at tool calls.
@@ -45,7 +47,7 @@ struct Bounds {
 
 impl Rule {
     /// By the client's word, else the model's suffix, else what the service tier implies.
-    pub(super) fn of(context: &Context<'_>, wanted: &Wanted, offers: &Offers<'_>) -> Self {
+    pub(super) fn of(context: &Context<'_>, wanted: &Wanted<'_>, offers: &[Offer<'_>]) -> Self {
         let (demand, chosen) = (context.demand, &context.demand.preferences);
         let by_word = chosen.sort.is_some() || chosen.exacto;
         let exacto = if by_word {
@@ -67,6 +69,7 @@ impl Rule {
             sort,
             exacto,
             across: by_word && chosen.partition == Some(Partition::None),
+            bounded: chosen.min_throughput.any() || chosen.max_latency.any(),
             tier: demand.tier.filter(|tier| *tier != Tier::Flex),
             bounds: judged.then(|| Bounds::of(context.view, offers)).flatten(),
         }
@@ -78,11 +81,13 @@ impl Rule {
     }
 
     /// Asked for at another tier than this one's.
+    #[inline]
     pub(super) fn off_tier(&self, offer: &Offer<'_>) -> bool {
         self.tier.is_some() && offer.endpoint.tier() != self.tier
     }
 
     /// How far its tool calls can be relied on: 0 like its peers', 1 not known, 2 worse.
+    #[inline]
     pub(super) fn doubt(&self, view: &View, offer: &Offer<'_>) -> u8 {
         let Some(bounds) = self.bounds else {
             return 0;
@@ -99,7 +104,7 @@ impl Rule {
 
 impl Bounds {
     /// None while there are too few peers to compare.
-    fn of(view: &View, offers: &Offers<'_>) -> Option<Self> {
+    fn of(view: &View, offers: &[Offer<'_>]) -> Option<Self> {
         let known = offers.iter().filter_map(|offer| measured(view, offer));
         let mut throughputs: SmallVec<[f64; 16]> = SmallVec::new();
         let mut successes: SmallVec<[f64; 16]> = SmallVec::new();
@@ -145,12 +150,10 @@ pub(super) fn reliability(view: &View, offer: &Offer<'_>) -> f64 {
 }
 
 /// Does it keep the bounds that the client prefers: 0 yes, 1 not known, 2 no?
+#[inline]
 pub(super) fn lateness(context: &Context<'_>, offer: &Offer<'_>) -> u8 {
     let chosen = &context.demand.preferences;
     let (fast, soon) = (&chosen.min_throughput, &chosen.max_latency);
-    if !fast.any() && !soon.any() {
-        return 0;
-    }
     let Some(row) = context.view.row(offer.index) else {
         return 1;
     };
@@ -178,6 +181,7 @@ fn worst(bounds: &Cutoffs, seen: &Percentiles, holds: fn(u32, u32) -> bool) -> u
 
 /// Does the conversation go on where it was, before all others? In a draw the cheaper prompt says
 /// so by its price; what the client named a session, and a strict order, leave nothing to a draw.
+#[inline]
 pub(super) fn continues(context: &Context<'_>, offer: &Offer<'_>, rule: &Rule) -> bool {
     let demand = context.demand;
     if demand.sticky.is_empty() || !demand.preferences.order.is_empty() {

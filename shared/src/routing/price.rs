@@ -26,6 +26,7 @@ pub fn effective(pricing: &Pricing, prompt_tokens: u64, completion_tokens: u64, 
 
 /// By how much a share grows because the endpoint may still have the conversation in its cache:
 /// what the score would give it for the lower price.
+#[inline]
 pub(super) fn stickiness(tuning: &Tuning, demand: &Demand, endpoint: &Endpoint, mode: Mode) -> f64 {
     let mut sticky = demand.sticky.iter();
     let Some(sticky) = sticky.find(|it| it.endpoint == endpoint.id) else {

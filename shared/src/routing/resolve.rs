@@ -5,7 +5,7 @@
 use super::{Demand, Refusal};
 use crate::catalog::{Model, Tier};
 use crate::ranking::Mode;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{EndpointIndex, Snapshot};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,8 +18,10 @@ const MODELS_MAX: usize = 32;
 const NAME_MAX: usize = 100;
 
 /// A model that the client asks for, and how.
-pub(super) struct Wanted {
-    pub(super) model: Arc<Model>,
+pub(super) struct Wanted<'a> {
+    pub(super) model: &'a Arc<Model>,
+    /// All that offer it.
+    pub(super) endpoints: &'a [EndpointIndex],
     /// The strict order that a suffix asks for.
     pub(super) sort: Option<Mode>,
     /// The suffix asks for those whose tool calls can be relied on.
@@ -29,12 +31,12 @@ pub(super) struct Wanted {
 }
 
 /// Models; as many as most requests name need no allocation.
-pub(super) type Models = SmallVec<[Wanted; 4]>;
+pub(super) type Models<'a> = SmallVec<[Wanted<'a>; 4]>;
 
 /// The models asked for, in order, without repetitions. Unknown ones are passed over as long as
 /// there is a known one, and so are those that give something else than is asked for: a fallback is
 /// for that, too.
-pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Models, Refusal> {
+pub(super) fn resolve<'a>(snapshot: &'a Snapshot, demand: &Demand) -> Result<Models<'a>, Refusal> {
     let mut all = Models::new();
     let names = std::iter::once(&demand.model).chain(&demand.fallback_models);
     for name in names.take(MODELS_MAX) {
@@ -51,7 +53,7 @@ pub(super) fn resolve(snapshot: &Snapshot, demand: &Demand) -> Result<Models, Re
             nearest: nearest(snapshot, &demand.model),
         });
     }
-    let gives = |wanted: &Wanted| {
+    let gives = |wanted: &Wanted<'_>| {
         let mut given = wanted.model.output_modalities.iter();
         demand.output.is_empty() || given.any(|kind| demand.output.contains(kind))
     };
@@ -75,10 +77,11 @@ pub fn resolved<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Arc<Model>
         .or_else(|| snapshot.model(&suffixes(name)?.name))
 }
 
-fn find(snapshot: &Snapshot, name: &str) -> Option<Wanted> {
-    if let Some(model) = snapshot.model(name) {
+fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Option<Wanted<'a>> {
+    if let Some((model, endpoints)) = snapshot.model_with_endpoints(name) {
         return Some(Wanted {
-            model: model.clone(),
+            model,
+            endpoints,
             sort: None,
             exacto: false,
             tier: None,
@@ -90,8 +93,10 @@ fn find(snapshot: &Snapshot, name: &str) -> Option<Wanted> {
         "floor" => (Some(Mode::Price), Some(Tier::Flex)),
         _ => (None, None),
     };
+    let (model, endpoints) = snapshot.model_with_endpoints(&name)?;
     Some(Wanted {
-        model: snapshot.model(&name)?.clone(),
+        model,
+        endpoints,
         sort,
         exacto: last == "exacto",
         tier,

@@ -1,17 +1,19 @@
 //! All that a request may read: the catalogue and what the fleet knows, fixed for its whole life.
 
-use super::{Demand, Pace, Patience, Reason, Task, Tuning};
-use crate::catalog::{Endpoint, Provider, Tier};
+use super::{Demand, Offered, Pace, Patience, Reason, Task, Tuning};
+use crate::catalog::Tier;
 use crate::clock::Moment;
 use crate::health::Handle;
 use crate::id::NodeId;
-use crate::ranking::{RankingRow, RankingTable};
+use crate::ranking::{Mode, RankingRow, RankingTable, State};
 use crate::snapshot::{EndpointIndex, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What is free counts as that cheap, in USD per token.
 const PRICE_MIN: f64 = 1e-10;
+/// The least share of who is closed by its score: rounded down, not shut.
+const SHARE_LEAST: f64 = 1e-5;
 
 /// One snapshot and one ranking table. Made once per push, read by every request.
 #[derive(Clone, Debug)]
@@ -31,8 +33,7 @@ pub struct View {
 /// What is looked up once per push instead of once per request.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) provider: Arc<Provider>,
+    pub(super) offered: Arc<Offered>,
     /// The service tier that its tag names.
     pub(super) tier: Option<Tier>,
     /// Its place on the board.
@@ -46,6 +47,43 @@ pub(super) struct Known {
     pub(super) lease: Option<f64>,
     /// What the fleet knows of it.
     pub(super) row: Option<RankingRow>,
+    /// What the fleet gives it, where it knows it.
+    pub(super) given: Option<Given>,
+    /// The fleet is only trying it out.
+    pub(super) on_trial: bool,
+    /// The median time to its first token as the fleet knows it, in seconds; 0 is unknown.
+    pub(super) ttft: f64,
+}
+
+/// An endpoint's shares of its model's traffic, 0..=1, by [`Mode::index`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given {
+    pushed: [f64; 4],
+    /// What its long record deserves; 0 is unknown.
+    record: [f64; 4],
+}
+
+impl Given {
+    fn of(row: &RankingRow) -> Self {
+        let modes = [Mode::Balanced, Mode::Price, Mode::Latency, Mode::Throughput];
+        let least = match row.state {
+            State::Closed | State::Ramp | State::HalfOpen => SHARE_LEAST,
+            State::Open | State::Draining | State::Disabled => 0.0,
+        };
+        Self {
+            pushed: modes.map(|mode| row.share_of(mode).max(least)),
+            record: modes.map(|mode| row.long_run_of(mode)),
+        }
+    }
+
+    /// The share in a ranking of which such a part, 0..=1, has faded. What the price deserves,
+    /// `prior`, stands for a record that is not known.
+    #[inline]
+    pub(super) fn share(&self, mode: Mode, faded: f64, prior: f64) -> f64 {
+        let at = |all: &[f64; 4]| all.get(mode.index()).copied().unwrap_or_default();
+        let record = Some(at(&self.record)).filter(|share| *share > 0.0);
+        (1.0 - faded) * at(&self.pushed) + faded * record.unwrap_or(prior)
+    }
 }
 
 impl Default for View {
@@ -65,13 +103,18 @@ impl View {
             // A snapshot has the provider of every endpoint that it has: nobody is left out.
             let provider = snapshot.provider_of(EndpointIndex(at))?;
             Some(Known {
-                endpoint: endpoint.clone(),
-                provider: provider.clone(),
+                offered: Arc::new(Offered {
+                    endpoint: endpoint.clone(),
+                    provider: provider.clone(),
+                }),
                 tier: endpoint.tier(),
                 handle: Handle::of(&endpoint.id),
                 price,
                 prior: price.max(PRICE_MIN).powi(-2),
                 lease: row.and_then(|row| ranking.lease(&endpoint.model, row)),
+                given: row.map(Given::of),
+                on_trial: row.is_some_and(|row| matches!(row.state, State::HalfOpen | State::Ramp)),
+                ttft: row.map_or(0.0, |row| f64::from(row.ttft_ms.p50) / 1e3),
                 row: row.cloned(),
             })
         });
@@ -130,7 +173,7 @@ impl View {
     /// endpoint takes from the whole fleet. None is not limited.
     #[must_use]
     pub fn lease(&self, endpoint: EndpointIndex, now: Moment) -> Option<f64> {
-        self.lease_of(self.known(endpoint)?, now)
+        Some(self.known(endpoint)?.lease? * self.lease_part(now))
     }
 
     /// How long to wait for an endpoint's first content.
@@ -167,16 +210,20 @@ impl View {
         self.known.get(usize::try_from(endpoint.0).ok()?)
     }
 
-    #[inline]
-    pub(super) fn lease_of(&self, known: &Known, now: Moment) -> Option<f64> {
-        let lease = known.lease?;
-        let stale = self.ranking_age(now) > self.tuning.lease_stale;
-        let part = if stale {
+    /// The part of a lease that this node may use: others may have got the rest of an old one.
+    pub(super) fn lease_part(&self, now: Moment) -> f64 {
+        if self.ranking_age(now) > self.tuning.lease_stale {
             self.tuning.lease_stale_part
         } else {
             1.0
-        };
-        Some(lease * part)
+        }
+    }
+
+    /// The part of its weight that the ranking has lost to the long record, 0..=1.
+    pub(super) fn faded(&self, now: Moment) -> f64 {
+        let age = self.ranking_age(now);
+        let stale = age.saturating_sub(self.tuning.ranking_fresh).as_secs_f64();
+        (stale / self.tuning.ranking_fades.as_secs_f64().max(1e-3)).min(1.0)
     }
 
     /// The number of this node's probe lease for the endpoint.
