@@ -1,6 +1,8 @@
-//! What a dialect costs: nanoseconds and allocations for each event of a stream, and for each
-//! request body of 2 KB and 200 KB. Events are those of recorded streams; each stream is fed as it
-//! would arrive, in pieces of a network segment. `cargo bench -p edge-node --bench dialects`
+//! What a dialect costs: time and allocations for each event of a stream (`event`: those of all
+//! recorded streams of the dialect, one by one, as they come from a model), for each recorded stream
+//! whole, in pieces of a network segment (`stream`), and for each request body of 2 KB and 200 KB:
+//! what routing must know of it (`peek`), what goes upstream (`request`), and how its strings are
+//! scanned with wide vectors and without. `cargo bench -p edge-node --bench dialects`
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,20 +18,27 @@ mod recording;
 use bytes::BytesMut;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
-use edge_node::dialect::{self, Target};
+use edge_node::dialect::{self, Target, Translator};
 use edge_node::ingress::{Api, Call, Surface, parse};
+use edge_node::wire::json::Scanner;
 use http::HeaderMap;
+use mimalloc::MiMalloc;
 use recording::{Recording, recordings};
 use serde_json::json;
 use shared::catalog::{Dialect, Endpoint, Provider};
 use shared::id::GenerationId;
+use std::cell::RefCell;
+use std::rc::Rc;
 
+/// As the programs have it.
 #[global_allocator]
-static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
 
 /// Payload of a TCP segment on an Ethernet.
 const SEGMENT_BYTES: usize = 1448;
 const SIZES: [usize; 2] = [2_000, 200_000];
+/// Events in a sample: those of several streams, so that none decides.
+const SAMPLE: u32 = 2_000;
 
 fn main() {
     divan::main();
@@ -114,6 +123,76 @@ fn events(recording: &Recording) -> usize {
     data.max(frames).max(1)
 }
 
+/// The dialects of which there are recorded streams.
+fn streamed() -> Vec<Dialect> {
+    let all = recordings();
+    let kept = all.iter().filter(|it| it.status == 200 && it.is_stream());
+    let mut dialects: Vec<Dialect> = kept.map(|it| it.dialect).collect();
+    dialects.sort_by_key(|dialect| dialect.as_str());
+    dialects.dedup();
+    dialects
+}
+
+/// The bytes of each event: SSE ends with a blank line, AWS's begins with its length, and lines end.
+fn frames(body: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let behind = |mark: &[u8]| {
+            let found = rest.windows(mark.len()).position(|bytes| bytes == mark);
+            found.map(|at| at + mark.len())
+        };
+        let length = if rest[0] == 0 {
+            u32::from_be_bytes(*rest.first_chunk().unwrap()) as usize
+        } else if rest[0] == b'{' {
+            behind(b"\n").unwrap_or(rest.len())
+        } else {
+            let ends = [behind(b"\n\n"), behind(b"\r\n\r\n")];
+            ends.into_iter().flatten().min().unwrap_or(rest.len())
+        };
+        let (frame, after) = rest.split_at(length.min(rest.len()));
+        frames.push(frame);
+        rest = after;
+    }
+    frames
+}
+
+/// One event, alone in its piece.
+#[divan::bench(args = streamed(), sample_count = 50, sample_size = SAMPLE)]
+fn event(bencher: Bencher<'_, '_>, dialect: Dialect) {
+    let mut all = recordings();
+    all.retain(|it| it.dialect == dialect && it.status == 200 && it.is_stream());
+    let way = Way::to(dialect);
+    let calls: Vec<Call> = all
+        .iter()
+        .map(|recording| call(recording.client_request(Api::Chat)))
+        .collect();
+    let streams: Vec<Vec<&[u8]>> = all.iter().map(|it| frames(&it.body)).collect();
+    let begin = |stream: usize| -> Rc<RefCell<Box<dyn Translator>>> {
+        let outgoing = dialect::prepare(&calls[stream], &way.target()).unwrap();
+        Rc::new(RefCell::new(outgoing.translator))
+    };
+    let (mut stream, mut at, mut translator) = (0, 0, begin(0));
+    let next = move || {
+        if at == streams[stream].len() {
+            stream = (stream + 1) % streams.len();
+            at = 0;
+            translator = begin(stream);
+        }
+        at += 1;
+        (Rc::clone(&translator), streams[stream][at - 1])
+    };
+    let out = RefCell::new(BytesMut::with_capacity(1 << 20));
+    bencher
+        .with_inputs(next)
+        .bench_local_refs(|(translator, frame)| {
+            let mut out = out.borrow_mut();
+            // After an error nothing more comes; the recordings have few.
+            let _ = translator.borrow_mut().feed(black_box(frame), &mut out);
+            out.clear();
+        });
+}
+
 /// One recorded stream, from its first byte to its last.
 #[divan::bench(args = streams())]
 fn stream(bencher: Bencher<'_, '_>, name: &str) {
@@ -151,6 +230,71 @@ fn peek<const BYTES: usize>(bencher: Bencher<'_, '_>, text: &str) {
                 black_box(body.clone()),
             )
             .unwrap()
+        });
+}
+
+/// A conversation of many short turns, as agents have them.
+fn turns(bytes: usize) -> String {
+    let turn = json!({"role": "user", "content": "Yes, do."});
+    let turns = vec![turn; bytes / 40];
+    json!({"model": "test/model", "messages": turns}).to_string()
+}
+
+#[divan::bench(consts = SIZES)]
+fn peek_many_turns<const BYTES: usize>(bencher: Bencher<'_, '_>) {
+    let body = bytes::Bytes::from(turns(BYTES));
+    let headers = HeaderMap::new();
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench_local(|| {
+            let body = black_box(body.clone());
+            parse(Api::Chat, Surface::OpenRouter, &headers, body).unwrap()
+        });
+}
+
+/// The scanner alone, on a body of 200 KB.
+#[divan::bench(args = ["wide, plain", "wide, mixed", "wide, turns", "narrow, plain", "narrow, mixed", "narrow, turns"])]
+fn scan(bencher: Bencher<'_, '_>, what: &str) {
+    let text = if what.ends_with("plain") {
+        body(PLAIN, SIZES[1])
+    } else if what.ends_with("mixed") {
+        body(MIXED, SIZES[1])
+    } else {
+        turns(SIZES[1])
+    };
+    let wide = what.starts_with("wide");
+    bencher
+        .counter(BytesCount::new(text.len()))
+        .bench_local(|| {
+            let text = black_box(&text);
+            let mut scanner = if wide {
+                Scanner::new(text)
+            } else {
+                Scanner::narrow(text)
+            };
+            scanner.value()
+        });
+}
+
+/// Is the body UTF-8? As the edge asks, and without vectors.
+#[divan::bench(args = ["simdutf8, plain", "simdutf8, mixed", "std, plain", "std, mixed"])]
+fn check_utf8(bencher: Bencher<'_, '_>, what: &str) {
+    let text = if what.ends_with("plain") {
+        PLAIN
+    } else {
+        MIXED
+    };
+    let body = body(text, SIZES[1]).into_bytes();
+    let with_vectors = what.starts_with("simd");
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench_local(|| {
+            let body = black_box(&body);
+            if with_vectors {
+                simdutf8::basic::from_utf8(body).is_ok()
+            } else {
+                std::str::from_utf8(body).is_ok()
+            }
         });
 }
 

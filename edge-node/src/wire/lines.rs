@@ -72,7 +72,7 @@ fn line<E: From<Error>>(
     if line.is_empty() {
         return Ok(());
     }
-    give(std::str::from_utf8(line).map_err(|_| Error::Utf8)?)
+    give(simdutf8::basic::from_utf8(line).map_err(|_| Error::Utf8)?)
 }
 
 #[cfg(test)]

@@ -57,6 +57,15 @@ impl Parser {
         }
         while let Some(length) = memchr2(b'\n', b'\r', rest) {
             let (head, tail) = rest.split_at(length);
+            let behind = tail.strip_prefix(b"\r").unwrap_or(tail);
+            let behind = behind.strip_prefix(b"\n").unwrap_or(behind);
+            if let Some((data, after)) = self.alone(head, behind) {
+                let outcome = self.give(data, &mut give);
+                self.name.clear();
+                outcome?;
+                rest = after;
+                continue;
+            }
             if self.line.is_empty() {
                 self.line(head, &mut give)?;
             } else {
@@ -68,14 +77,8 @@ impl Parser {
                 self.line.clear();
                 outcome?;
             }
-            rest = match tail {
-                [b'\r'] => {
-                    self.after_cr = true;
-                    &[]
-                }
-                [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
-                [] => &[],
-            };
+            self.after_cr = tail == b"\r";
+            rest = behind;
         }
         self.hold(rest)?;
         Ok(())
@@ -94,6 +97,20 @@ impl Parser {
             self.line(&line, &mut give)?;
         }
         self.line(b"", &mut give)
+    }
+
+    /// The data of an event that has one line, which has come whole and with the blank line `behind`
+    /// it, as nearly all have: it is read where it stands. And what follows.
+    fn alone<'p>(&self, line: &'p [u8], behind: &'p [u8]) -> Option<(&'p [u8], &'p [u8])> {
+        if self.has_data || !self.begun || !self.line.is_empty() {
+            return None;
+        }
+        let after = match behind {
+            [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => after,
+            _ => return None,
+        };
+        let data = field(line, b"data").filter(|data| data.len() <= EVENT_BYTES_MAX)?;
+        Some((data, after))
     }
 
     fn hold(&mut self, piece: &[u8]) -> Result<(), Error> {
@@ -142,9 +159,7 @@ impl Parser {
         give: &mut impl FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let outcome = if self.has_data {
-            let name = std::str::from_utf8(&self.name).map_err(|_| Error::Utf8)?;
-            let data = std::str::from_utf8(&self.data).map_err(|_| Error::Utf8)?;
-            give(Event { name, data })
+            self.give(&self.data, give)
         } else {
             Ok(())
         };
@@ -152,6 +167,16 @@ impl Parser {
         self.data.clear();
         self.has_data = false;
         outcome
+    }
+
+    fn give<E: From<Error>>(
+        &self,
+        data: &[u8],
+        give: &mut impl FnMut(Event<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let name = std::str::from_utf8(&self.name).map_err(|_| Error::Utf8)?;
+        let data = simdutf8::basic::from_utf8(data).map_err(|_| Error::Utf8)?;
+        give(Event { name, data })
     }
 }
 

@@ -3,9 +3,6 @@
 use super::{DEPTH_MAX, Key, Kind, Span, Str, SyntaxError, run};
 use memchr::memchr2;
 
-/// Strings up to this length are looked at in the plainest way.
-const SHORT: usize = 48;
-
 /// A position in a JSON text. Containers are walked with
 /// `begin_object(); while let Some(key) = key()? { value() }` and
 /// `begin_array(); while element()? { value() }`; each value must be consumed.
@@ -16,35 +13,38 @@ pub struct Scanner<'a> {
     depth: usize,
     /// True between the opening of a container and its first member.
     fresh: bool,
-    /// True when no string can have a control character in it.
-    clean: bool,
+    /// Long strings are looked at with wide vectors.
+    wide: bool,
 }
 
 impl<'a> Scanner<'a> {
     /// At the start of a text.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            depth: 0,
-            fresh: false,
-            // Once over everything is far quicker than string by string; few bodies have even a
-            // line end.
-            clean: !run::has_controls(text.as_bytes()),
-        }
+        Self::starting(text, 0)
     }
 
-    /// At a place inside a text, before a value; spans count from the text's start. The text must
-    /// have been scanned before: its strings are not checked again.
+    /// At a place inside a text, before a value; spans count from the text's start.
     #[must_use]
-    pub const fn starting(text: &'a str, at: usize) -> Self {
+    pub fn starting(text: &'a str, at: usize) -> Self {
         Self {
             text,
             at,
             depth: 0,
             fresh: false,
-            clean: true,
+            wide: run::is_wide(),
+        }
+    }
+
+    /// As on a machine without wide vectors: for tests and measurements of what it does there.
+    #[must_use]
+    pub const fn narrow(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            fresh: false,
+            wide: false,
         }
     }
 
@@ -64,6 +64,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// No value starts here.
+    #[inline]
     pub fn kind(&mut self) -> Result<Kind, SyntaxError> {
         self.skip_space();
         match self.byte() {
@@ -82,6 +83,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// Something else is here, or the nesting is too deep.
+    #[inline]
     pub fn begin_object(&mut self) -> Result<(), SyntaxError> {
         self.begin(b'{', "expected an object")
     }
@@ -90,6 +92,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// Something else is here, or the nesting is too deep.
+    #[inline]
     pub fn begin_array(&mut self) -> Result<(), SyntaxError> {
         self.begin(b'[', "expected an array")
     }
@@ -98,6 +101,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// The object is malformed.
+    #[inline]
     pub fn key(&mut self) -> Result<Option<Key<'a>>, SyntaxError> {
         if self.ended(b'}', "expected a comma or the end of the object")? {
             return Ok(None);
@@ -120,6 +124,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// The array is malformed.
+    #[inline]
     pub fn element(&mut self) -> Result<bool, SyntaxError> {
         let ended = self.ended(b']', "expected a comma or the end of the array")?;
         Ok(!ended)
@@ -161,6 +166,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// Something else is here, or the string is malformed.
+    #[inline]
     pub fn string(&mut self) -> Result<Str<'a>, SyntaxError> {
         self.skip_space();
         let start = self.at;
@@ -168,7 +174,8 @@ impl<'a> Scanner<'a> {
             return Err(self.error("expected a string"));
         }
         self.at += 1;
-        let escaped = match self.short() {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
+        let escaped = match run::short(rest) {
             Some(length) => {
                 self.at += length;
                 false
@@ -181,20 +188,12 @@ impl<'a> Scanner<'a> {
         Ok(Str { raw, escaped })
     }
 
-    /// The length of a string that is short and has nothing special in it.
-    fn short(&self) -> Option<usize> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let near = rest.get(..SHORT).unwrap_or(rest);
-        let length = memchr2(b'"', b'\\', near)?;
-        let is_end = near.get(length) == Some(&b'"');
-        let is_fine = self.clean || !run::has_controls(near.get(..length)?);
-        (is_end && is_fine).then_some(length)
-    }
-
     /// Goes to the quote at the end of a string; true when there are escapes in it.
     fn long(&mut self) -> Result<bool, SyntaxError> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
-        if let Some((length, escaped)) = run::length(rest, self.clean) {
+        if self.wide
+            && let Some((length, escaped)) = run::length(rest)
+        {
             self.at += length;
             return Ok(escaped);
         }
@@ -207,7 +206,7 @@ impl<'a> Scanner<'a> {
                 return Err(self.error("a string does not end"));
             };
             let piece = rest.get(..length).unwrap_or(rest);
-            if !self.clean && run::has_controls(piece) {
+            if run::has_controls(piece) {
                 self.at += piece.iter().position(|byte| *byte < 0x20).unwrap_or(0);
                 return Err(self.error("a control character inside a string"));
             }
@@ -232,6 +231,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline]
     fn begin(&mut self, open: u8, expected: &'static str) -> Result<(), SyntaxError> {
         self.skip_space();
         if self.byte() != Some(open) {
@@ -247,6 +247,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Consumes the end of a container, or the comma before its next member.
+    #[inline]
     fn ended(&mut self, close: u8, expected: &'static str) -> Result<bool, SyntaxError> {
         self.skip_space();
         match self.byte() {
@@ -334,12 +335,17 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline]
     fn skip_space(&mut self) {
-        while matches!(self.byte(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        // One comparison where there is none, as in what machines write.
+        while self.byte().is_some_and(|byte| byte <= b' ')
+            && matches!(self.byte(), Some(b' ' | b'\n' | b'\r' | b'\t'))
+        {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

@@ -144,7 +144,63 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What each of the two ways through a text says of it: the kind of every value and where it ends,
+/// or what is wrong, and where.
+fn walks(text: &str) -> [Vec<Result<(Kind, Span), SyntaxError>>; 2] {
+    [Scanner::new(text), Scanner::narrow(text)].map(|mut scanner| {
+        let mut seen = Vec::new();
+        let outcome = walk(&mut scanner, &mut seen).and_then(|()| scanner.end());
+        seen.extend(outcome.err().map(Err));
+        seen
+    })
+}
+
+fn walk(
+    scanner: &mut Scanner<'_>,
+    seen: &mut Vec<Result<(Kind, Span), SyntaxError>>,
+) -> Result<(), SyntaxError> {
+    let kind = scanner.kind()?;
+    let start = scanner.at();
+    match kind {
+        Kind::Object => {
+            scanner.begin_object()?;
+            while let Some(key) = scanner.key()? {
+                seen.push(Ok((Kind::String, key.span())));
+                walk(scanner, seen)?;
+            }
+        }
+        Kind::Array => {
+            scanner.begin_array()?;
+            while scanner.element()? {
+                walk(scanner, seen)?;
+            }
+        }
+        _ => {
+            scanner.value()?;
+        }
+    }
+    let end = scanner.at();
+    seen.push(Ok((kind, Span { start, end })));
+    Ok(())
+}
+
 proptest! {
+    #[test]
+    fn both_ways_see_the_same(
+        value in json(),
+        long in "[a-zé\"\\\\\n]{0,300}",
+        cut in any::<prop::sample::Index>(),
+        put in prop::sample::select(vec!["", "\"", "\\", "\u{1}", "}", "\\u12"]),
+    ) {
+        let text = serde_json::json!({ "v": value, "long": [long.clone(), long] }).to_string();
+        let [wide, narrow] = walks(&text);
+        prop_assert!(wide.iter().all(Result::is_ok));
+        prop_assert_eq!(wide, narrow);
+        let at = text.floor_char_boundary(cut.index(text.len()));
+        let [wide, narrow] = walks(&format!("{}{put}{}", &text[..at], &text[at..]));
+        prop_assert_eq!(wide, narrow);
+    }
+
     #[test]
     fn takes_all_that_serde_writes(value in json()) {
         prop_assert!(check(&value.to_string()).is_ok());
@@ -193,9 +249,15 @@ fn slowly(text: &str) -> Option<usize> {
     }
 }
 
+/// Whatever the machine can, both ways are taken.
 #[track_caller]
 fn same_end(text: &str) {
-    let mut scanner = Scanner::new(text);
+    end_of(text, Scanner::new(text));
+    end_of(text, Scanner::narrow(text));
+}
+
+#[track_caller]
+fn end_of(text: &str, mut scanner: Scanner<'_>) {
     let string = scanner.string().ok();
     let end = string.map(|_| scanner.at());
     assert_eq!(end, slowly(text), "{text:?}");

@@ -5,7 +5,7 @@ use pulp::x86::V3;
 use std::arch::x86_64::__m256i;
 
 /// Bytes that are looked at together.
-pub(super) const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 const HALF: usize = BLOCK / 2;
 
 /// A block.
@@ -65,19 +65,24 @@ const UPPER: [u8; 16] = [
     0,
 ];
 
+/// Has the machine such vectors?
+pub(super) fn is_there() -> bool {
+    V3::try_new().is_some()
+}
+
 /// See [`super::length`]; none also where the machine has no such vectors.
-pub(super) fn length(bytes: &[u8], clean: bool) -> Option<(usize, bool)> {
+pub(super) fn length(bytes: &[u8]) -> Option<(usize, bool)> {
     let simd = V3::try_new()?;
     simd.vectorize(
         #[inline(always)]
-        || blocks(simd, bytes, clean),
+        || blocks(simd, bytes),
     )
 }
 
 // Whatever is not inlined here is a call for each instruction: no closures without the word.
 #[inline(always)]
-fn blocks(simd: V3, bytes: &[u8], clean: bool) -> Option<(usize, bool)> {
-    let mut carry = Carry::default();
+fn blocks(simd: V3, bytes: &[u8]) -> Option<(usize, bool)> {
+    let mut carry = Carry::new(simd);
     let (mut at, mut last) = (0, [b' '; BLOCK]);
     while let Some(rest) = bytes.get(at..) {
         let block = match rest.first_chunk() {
@@ -90,38 +95,13 @@ fn blocks(simd: V3, bytes: &[u8], clean: bool) -> Option<(usize, bool)> {
                 &last
             }
         };
-        match carry.block(simd, halves(block), clean) {
-            Found::End(end) => return Some((at + end, carry.any)),
+        match carry.block(simd, halves(block)) {
+            Found::End(end) => return Some((at + end, carry.seen != 0)),
             Found::Wrong => return None,
             Found::Nothing => at += BLOCK,
         }
     }
     None
-}
-
-/// See [`super::has_controls`]; none where the machine has no such vectors.
-pub(super) fn has_controls(bytes: &[u8]) -> Option<bool> {
-    let simd = V3::try_new()?;
-    let found = simd.vectorize(
-        #[inline(always)]
-        || any_control(simd, bytes),
-    );
-    Some(found)
-}
-
-#[inline(always)]
-fn any_control(simd: V3, bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let mut least = [simd.avx._mm256_set1_epi8(-1); 2];
-    for block in blocks {
-        let [low, high] = halves(block);
-        let [a, b] = least;
-        least = [
-            simd.avx2._mm256_min_epu8(a, low),
-            simd.avx2._mm256_min_epu8(b, high),
-        ];
-    }
-    controls(simd, least) != 0 || rest.iter().any(|byte| *byte < 0x20)
 }
 
 #[inline(always)]
@@ -197,14 +177,16 @@ fn mask(simd: V3, [low, high]: Halves) -> u64 {
 }
 
 /// What is carried from one block to the next.
-#[derive(Default)]
 struct Carry {
     /// The first byte is escaped: 0 or 1.
     escaped: u64,
     /// Which of the first bytes must be hexadecimal digits.
     digits: u64,
-    /// There was an escape.
-    any: bool,
+    /// Bits of backslashes; none while the string has no escapes.
+    seen: u64,
+    /// The least bytes of the blocks that are wholly the string's: they are looked at for control
+    /// characters all together, when its end is found.
+    least: Halves,
 }
 
 /// What a block says of the string.
@@ -216,26 +198,56 @@ enum Found {
 
 impl Carry {
     #[inline(always)]
-    fn block(&mut self, simd: V3, halves: Halves, clean: bool) -> Found {
+    fn new(simd: V3) -> Self {
+        Self {
+            escaped: 0,
+            digits: 0,
+            seen: 0,
+            least: [simd.avx._mm256_set1_epi8(-1); 2],
+        }
+    }
+
+    #[inline(always)]
+    fn block(&mut self, simd: V3, halves: Halves) -> Found {
         let quotes = equal(simd, halves, b'"');
         let backslashes = equal(simd, halves, b'\\');
-        let mut wrong = if clean { 0 } else { controls(simd, halves) };
-        if backslashes | self.escaped | self.digits == 0 {
-            return found(quotes, wrong);
+        let (ends, wrong) = if backslashes | self.escaped | self.digits == 0 {
+            (quotes, 0)
+        } else {
+            self.escapes(simd, halves, quotes, backslashes)
+        };
+        if wrong != 0 {
+            return Found::Wrong;
         }
-        let escaped = self.escapes(backslashes);
+        if ends == 0 {
+            let ([low, high], [least_low, least_high]) = (halves, self.least);
+            self.least = [
+                simd.avx2._mm256_min_epu8(least_low, low),
+                simd.avx2._mm256_min_epu8(least_high, high),
+            ];
+            return Found::Nothing;
+        }
+        if controls(simd, halves) & up_to(ends) | controls(simd, self.least) != 0 {
+            return Found::Wrong;
+        }
+        Found::End(ends.trailing_zeros() as usize)
+    }
+
+    /// In a block with escapes: the quotes that are none, and what is wrong before the first.
+    #[inline(always)]
+    fn escapes(&mut self, simd: V3, halves: Halves, quotes: u64, backslashes: u64) -> (u64, u64) {
+        let escaped = self.escaped(backslashes);
         let ends = quotes & !escaped;
         // Behind the end a backslash is none of the string's.
-        self.any |= backslashes & up_to(ends) != 0;
+        self.seen |= backslashes & up_to(ends);
         // Nearly all are quotes, backslashes or line ends.
-        let mut odd = escaped & !(quotes | backslashes);
-        if odd != 0 {
-            odd &= !equal(simd, halves, b'n');
+        let mut wrong = escaped & !(quotes | backslashes);
+        if wrong != 0 {
+            wrong &= !equal(simd, halves, b'n');
         }
-        if odd != 0 {
-            odd &= !of_kinds(simd, halves, FINE);
+        if wrong != 0 {
+            wrong &= !of_kinds(simd, halves, FINE);
         }
-        wrong |= odd;
         // Numbers are rare, and looked for only where something seems wrong without them.
         if (wrong | self.digits) & up_to(ends) != 0 {
             let u = escaped & of_kinds(simd, halves, U);
@@ -243,31 +255,25 @@ impl Carry {
             self.digits = u >> 63 | u >> 62 | u >> 61 | u >> 60;
             wrong = wrong & !u | wanted & !of_kinds(simd, halves, DIGIT | A_TO_F);
         }
-        found(ends, wrong)
+        (ends, wrong & up_to(ends))
     }
 
     /// Which bytes are escaped: those behind an odd number of backslashes.
     #[inline(always)]
-    fn escapes(&mut self, backslashes: u64) -> u64 {
+    fn escaped(&mut self, backslashes: u64) -> u64 {
         const EVEN: u64 = 0x5555_5555_5555_5555;
+        let behind = backslashes << 1 | self.escaped;
+        if backslashes & behind == 0 {
+            // No backslash stands behind another: what stands behind one is escaped.
+            self.escaped = backslashes >> 63;
+            return behind;
+        }
         let backslashes = backslashes & !self.escaped;
         let follows = backslashes << 1 | self.escaped;
         let odd_starts = backslashes & !EVEN & !follows;
         let (on_even, carried) = odd_starts.overflowing_add(backslashes);
         self.escaped = u64::from(carried);
         (EVEN ^ (on_even << 1)) & follows
-    }
-}
-
-/// The first end, unless something is wrong before it or at it.
-#[inline(always)]
-fn found(ends: u64, wrong: u64) -> Found {
-    if wrong & up_to(ends) != 0 {
-        Found::Wrong
-    } else if ends != 0 {
-        Found::End(ends.trailing_zeros() as usize)
-    } else {
-        Found::Nothing
     }
 }
 
