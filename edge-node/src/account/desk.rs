@@ -195,3 +195,6 @@ fn make_room(entries: &mut HashMap<Purse, Entry>) -> bool {
     }
     entries.len() < PURSES_MAX
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,7 +236,11 @@ impl Shipper {
 
     async fn step_current(&mut self) -> io::Result<Step> {
         let accounts = Arc::clone(&self.accounts);
-        let batch = read(&self.current, accounts.cashier.log.durable()).await?;
+        let log = &accounts.cashier.log;
+        let batch = match log.fresh(self.current.next(), BATCH) {
+            Some(batch) => batch,
+            None => read(&self.current, log.durable()).await?,
+        };
         if batch.records.is_empty() {
             if let Some(missing) = batch.gap {
                 tracing::error!(missing, "this run's usage log has a gap");

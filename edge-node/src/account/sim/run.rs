@@ -178,10 +178,9 @@ impl Run {
             remove_epoch(&older.found.dir).unwrap();
             self.older.pop_front();
         }
-        let batch = self
-            .current
-            .read(self.cashier.log.durable(), BATCH)
-            .unwrap();
+        let log = &self.cashier.log;
+        let batch = log.fresh(self.current.next(), BATCH);
+        let batch = batch.unwrap_or_else(|| self.current.read(log.durable(), BATCH).unwrap());
         assert_eq!(batch.gap, None, "a gap in this run");
         (!batch.records.is_empty()).then(|| self.ship(self.epoch(), Vec::new(), batch))
     }

@@ -2,6 +2,7 @@
 //! full or has failed. After any error the segment is left for good: what it may not have kept is
 //! written again into the next. Deliberately not here: when to sync and reopen (the keeper task).
 
+use super::reader::{Batch, BatchLimit};
 use super::{Book, MAGIC, OpenHold, Progress, Record, encode, segment_path, sync_dir};
 use crate::metrics;
 use ::metrics::{counter, gauge};
@@ -20,6 +21,9 @@ pub(in crate::account) const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
 /// No new hold begins while the logs take more than this, in bytes: the ledger has been away for
 /// millions of requests.
 pub(in crate::account) const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Durable ends that are kept for the shipper; older ones it reads from the log.
+pub(in crate::account) const FRESH_MAX: usize = 4096;
 
 /// Why a hold can't begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,12 +52,21 @@ struct Inner {
     /// Segments that are written no more, oldest first.
     closed: VecDeque<Closed>,
     /// Ends since the last good fsync.
-    undurable: VecDeque<Arc<UsageRecord>>,
+    undurable: VecDeque<Kept>,
+    /// Ends after that, oldest first and contiguous: who ships soon, as nearly always, reads no
+    /// file and parses nothing.
+    fresh: VecDeque<Kept>,
     /// All ends up to here survive a power loss.
     durable: u64,
     /// Bytes in older epochs' folders.
     older_bytes: u64,
     buffer: Vec<u8>,
+}
+
+struct Kept {
+    end: Arc<UsageRecord>,
+    /// Bytes of the log, about.
+    bytes: u64,
 }
 
 struct Active {
@@ -84,6 +97,7 @@ impl Log {
                 last_index: 0,
                 closed: VecDeque::new(),
                 undurable: VecDeque::new(),
+                fresh: VecDeque::new(),
                 durable: 0,
                 older_bytes,
                 buffer: Vec::new(),
@@ -143,7 +157,8 @@ impl Log {
         let record = Record::End(Arc::clone(&end));
         inner.write(&record);
         inner.book.apply(&record);
-        inner.undurable.push_back(end);
+        let bytes = inner.buffer.len() as u64;
+        inner.undurable.push_back(Kept { end, bytes });
         drop(inner);
         self.wake.notify_one();
     }
@@ -161,6 +176,22 @@ impl Log {
     /// Reads the book.
     pub(in crate::account) fn with_book<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
         read(&lock(&self.inner).book)
+    }
+
+    /// The next batch from sequence `next` on, where it is still in memory.
+    pub(in crate::account) fn fresh(&self, next: u64, limit: BatchLimit) -> Option<Batch> {
+        let inner = lock(&self.inner);
+        let first = inner.fresh.front()?.end.sequence;
+        let skipped = usize::try_from(next.checked_sub(first)?).ok()?;
+        let mut bytes = 0;
+        let all = inner.fresh.iter().skip(skipped).take(limit.records);
+        let all = all.take_while(|kept| {
+            let room = bytes < limit.bytes;
+            bytes += kept.bytes;
+            room
+        });
+        let records: Vec<_> = all.map(|kept| Arc::clone(&kept.end)).collect();
+        (!records.is_empty()).then(|| Batch::of(records))
     }
 
     /// All ends up to this sequence survive a power loss.
@@ -223,6 +254,10 @@ impl Log {
             let record = Record::Ack { watermark };
             inner.write(&record);
             inner.book.apply(&record);
+        }
+        let shipped = |kept: &Kept| kept.end.sequence <= watermark;
+        while inner.fresh.front().is_some_and(shipped) {
+            inner.fresh.pop_front();
         }
         let head_durable = inner.active.as_ref().is_some_and(|a| a.head_durable);
         let mut gone = Vec::new();
@@ -325,10 +360,12 @@ impl Inner {
         while self
             .undurable
             .front()
-            .is_some_and(|end| end.sequence <= durable)
+            .is_some_and(|kept| kept.end.sequence <= durable)
         {
-            self.undurable.pop_front();
+            self.fresh.extend(self.undurable.pop_front());
         }
+        let surplus = self.fresh.len().saturating_sub(FRESH_MAX);
+        self.fresh.drain(..surplus);
     }
 
     fn fail(&mut self, index: u64) {
@@ -353,8 +390,8 @@ impl Inner {
         self.last_index = index;
         let mut bytes = MAGIC.to_vec();
         encode(&Record::Checkpoint(self.book.clone()), &mut bytes)?;
-        for end in &self.undurable {
-            encode(&Record::End(Arc::clone(end)), &mut bytes)?;
+        for kept in &self.undurable {
+            encode(&Record::End(Arc::clone(&kept.end)), &mut bytes)?;
         }
         let path = segment_path(dir, index);
         let mut file = OpenOptions::new()

@@ -47,7 +47,7 @@ struct Current {
 pub(in crate::account) struct Batch {
     /// Ascending, contiguous.
     pub(in crate::account) records: Vec<Arc<UsageRecord>>,
-    /// The place after each.
+    /// The place after each; none where they were not read.
     places: Vec<Position>,
     /// The sequence that is missing, when what follows is there.
     pub(in crate::account) gap: Option<u64>,
@@ -279,6 +279,14 @@ impl Reader {
 }
 
 impl Batch {
+    /// Of contiguous ends that are still in memory.
+    pub(super) fn of(records: Vec<Arc<UsageRecord>>) -> Self {
+        Self {
+            records,
+            ..Self::default()
+        }
+    }
+
     fn push(&mut self, end: Arc<UsageRecord>, place: Position) {
         self.records.push(end);
         self.places.push(place);

@@ -1,4 +1,4 @@
-use super::log::Log;
+use super::log::{FRESH_MAX, Log};
 use super::reader::{BatchLimit, Records};
 use super::*;
 use proptest::prelude::*;
@@ -98,6 +98,57 @@ fn what_was_written_is_read_and_folds_to_the_same_book() {
     assert_eq!(log.durable(), 0);
     log.sync().unwrap();
     assert_eq!(log.durable(), 1);
+}
+
+#[test]
+fn what_is_still_in_memory_is_what_stands_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = new_log(dir.path(), 5);
+    log.note(&grant(50_000));
+    let reader = Reader::new(log.dir(), 1, []);
+    for number in 1..=7 {
+        log.intent(&hold(number)).unwrap();
+        log.end(settled(number, 400));
+    }
+    assert!(log.fresh(1, LIMIT).is_none(), "not durable");
+    log.sync().unwrap();
+    let fresh = log.fresh(1, LIMIT).unwrap();
+    assert_eq!(fresh.records, reader.read(7, LIMIT).unwrap().records);
+    assert_eq!(fresh.records.len(), LIMIT.records);
+    // A new segment moves nothing, and what the ledger has is not kept.
+    log.roll().unwrap();
+    log.acknowledge(5).unwrap();
+    assert!(
+        log.fresh(1, LIMIT).is_none(),
+        "it is asked for again: from the disk"
+    );
+    let fresh = log.fresh(6, LIMIT).unwrap();
+    let sequences: Vec<u64> = fresh.records.iter().map(|end| end.sequence).collect();
+    assert_eq!(sequences, [6, 7]);
+    assert!(log.fresh(8, LIMIT).is_none());
+}
+
+#[test]
+fn who_falls_behind_reads_from_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = new_log(dir.path(), 5);
+    log.note(&grant(1 << 60));
+    let all = u64::try_from(FRESH_MAX).unwrap() + 10;
+    for number in 1..=all {
+        log.intent(&hold(number)).unwrap();
+        log.end(settled(number, 1));
+    }
+    log.sync().unwrap();
+    let mut reader = Reader::new(log.dir(), 1, []);
+    assert!(log.fresh(reader.next(), LIMIT).is_none());
+    let batch = reader.read(log.durable(), LIMIT).unwrap();
+    reader.advance(&batch, 3);
+    // From here on it has caught up, and later it falls behind again.
+    let fresh = log.fresh(11, LIMIT).unwrap();
+    assert_eq!(fresh.records[0].sequence, 11);
+    reader.advance(&fresh, 13);
+    let batch = reader.read(log.durable(), LIMIT).unwrap();
+    assert_eq!(batch.records[0].sequence, 14);
 }
 
 #[test]
