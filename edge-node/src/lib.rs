@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod client;
 pub mod config;
 pub mod control;
+mod corked;
 pub mod credential;
 pub mod dialect;
 pub mod egress;

@@ -2,16 +2,15 @@
 //! its handler. Binds early, serves late; stops by closing the listeners first. What a request
 //! means is not known here.
 
-mod corked;
 pub mod guard;
 mod session;
 mod tls;
 
+use crate::corked::Corked;
 use crate::exchange::Exchange;
 use crate::metrics;
 use crate::node::Timers;
 use async_trait::async_trait;
-use corked::Corked;
 use pingora_core::apps::ServerApp;
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::Stream;

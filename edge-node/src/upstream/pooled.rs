@@ -4,21 +4,25 @@
 
 use super::resolve::{Origin, Resolver};
 use super::{Answer, Body, Error, Kind, Phase, Request, Upstream};
+use crate::corked::Corked;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dashmap::DashMap;
 use futures::FutureExt;
 use http::{Method, header};
-use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::protocols::http::v1::client::HttpSession as Plain;
+use pingora_core::protocols::l4::stream::Stream as TcpStream;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{ErrorType, protocols::TcpKeepalive};
 use pingora_http::RequestHeader;
 use shared::clock::Clock;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Idle connections kept, over all providers.
@@ -36,10 +40,57 @@ const H2_CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Sends over pooled connections.
 pub struct Pooled {
-    connector: Arc<Connector>,
+    connectors: Arc<Connectors>,
     resolver: Resolver,
     peers: DashMap<(SocketAddr, String), Arc<HttpPeer>>,
     turn: AtomicUsize,
+}
+
+/// Who connects. Providers without TLS speak HTTP/1.1 alone: on their connections head and body
+/// leave together, which Pingora's own connector can't be told to do.
+struct Connectors {
+    secure: Connector,
+    /// Made when the first such provider is met: like the other it reads the system's certificates.
+    plain: OnceLock<TransportConnector>,
+    options: ConnectorOptions,
+}
+
+impl Connectors {
+    /// A connection, and whether it had been used before.
+    async fn get(&self, peer: &HttpPeer) -> pingora_core::Result<(HttpSession, bool)> {
+        if peer.tls() {
+            return self.secure.get_http_session(peer).await;
+        }
+        let (stream, reused) = self.plain().get_stream(peer).await?;
+        let stream = if reused { stream } else { corked(stream)? };
+        Ok((
+            HttpSession::H1(Plain::new_with_options(stream, peer)),
+            reused,
+        ))
+    }
+
+    fn plain(&self) -> &TransportConnector {
+        let make = || TransportConnector::new(Some(self.options.clone()));
+        self.plain.get_or_init(make)
+    }
+
+    /// Keeps the connection for another request, if it can be used again.
+    async fn release(&self, session: HttpSession, peer: &HttpPeer) {
+        match session {
+            HttpSession::H1(mut session) if !peer.tls() => {
+                session.respect_keepalive();
+                if let Some(stream) = session.reuse().await {
+                    let key = peer.reuse_hash();
+                    self.plain().release_stream(stream, key, Some(IDLE_MAX));
+                }
+            }
+            session => {
+                self.secure
+                    .release_http_session(session, peer, Some(IDLE_MAX))
+                    .await;
+            }
+        }
+    }
 }
 
 impl Pooled {
@@ -49,7 +100,11 @@ impl Pooled {
         let mut options = ConnectorOptions::new(POOL_SIZE);
         options.ca_file = ca_file.map(str::to_owned);
         Self {
-            connector: Arc::new(Connector::new(Some(options))),
+            connectors: Arc::new(Connectors {
+                secure: Connector::new(Some(options.clone())),
+                plain: OnceLock::new(),
+                options,
+            }),
             resolver: Resolver::new(clock),
             peers: DashMap::new(),
             turn: AtomicUsize::new(0),
@@ -90,12 +145,9 @@ impl Pooled {
     ) -> Result<(HttpSession, Arc<HttpPeer>, bool), Error> {
         let connecting = async {
             let peer = self.peer(origin).await?;
-            let session = self
-                .connector
-                .get_http_session(&*peer)
-                .await
-                .map_err(|error| connect_error(&error))?;
-            Ok((session.0, peer, session.1))
+            let got = self.connectors.get(&peer).await;
+            let (session, reused) = got.map_err(|error| connect_error(&error))?;
+            Ok((session, peer, reused))
         };
         tokio::time::timeout(request.connect_timeout, connecting)
             .await
@@ -107,6 +159,15 @@ impl Pooled {
                 ))
             })
     }
+}
+
+fn corked(stream: Stream) -> pingora_core::Result<Stream> {
+    let tcp = stream.into_any().downcast::<TcpStream>();
+    let tcp = tcp.map_err(|_| {
+        let why = "a connection without TLS is no TCP stream";
+        pingora_core::Error::explain(ErrorType::InternalError, why)
+    })?;
+    Ok(Box::new(Corked::until_read(*tcp)))
 }
 
 fn make_peer(address: SocketAddr, tls: bool, sni: &str) -> HttpPeer {
@@ -171,7 +232,7 @@ impl Upstream for Pooled {
             let mut leg = Leg {
                 session: Some(session),
                 peer,
-                connector: self.connector.clone(),
+                connectors: Arc::clone(&self.connectors),
             };
             match leg.exchange(request, &origin).await {
                 Ok((status, headers)) => {
@@ -198,7 +259,7 @@ impl Upstream for Pooled {
 struct Leg {
     session: Option<HttpSession>,
     peer: Arc<HttpPeer>,
-    connector: Arc<Connector>,
+    connectors: Arc<Connectors>,
 }
 
 impl Leg {
@@ -276,15 +337,10 @@ impl Body for Leg {
     }
 
     async fn release(mut self: Box<Self>) {
-        let Some(mut session) = self.session.take() else {
+        let Some(session) = self.session.take() else {
             return;
         };
-        if let HttpSession::H1(h1) = &mut session {
-            h1.respect_keepalive();
-        }
-        self.connector
-            .release_http_session(session, &*self.peer, Some(IDLE_MAX))
-            .await;
+        self.connectors.release(session, &self.peer).await;
     }
 }
 
@@ -298,10 +354,7 @@ impl Drop for Leg {
         if let HttpSession::H2(h2) = &mut session {
             h2.shutdown();
             // Nothing is awaited for HTTP/2: the future is ready at once.
-            let release = self
-                .connector
-                .release_http_session(session, &*self.peer, Some(IDLE_MAX));
-            let _ = release.now_or_never();
+            let _ = self.connectors.release(session, &self.peer).now_or_never();
         }
     }
 }

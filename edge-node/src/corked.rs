@@ -1,6 +1,7 @@
-//! A stream that keeps what is written until it is flushed: the head and the body of an answer
-//! leave in one packet and, with TLS, in one record. Pingora flushes where something is due to the
-//! client, so nothing waits here for longer. Everything but writing is the inner stream's.
+//! A stream that keeps what is written until it is flushed or, to a provider, until an answer is
+//! awaited: a head and its body leave in one packet and, with TLS, in one record. Pingora flushes
+//! where something is due to the client, so nothing waits here for longer. Everything but writing
+//! is the inner stream's.
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -22,16 +23,29 @@ const KEPT_MAX: usize = 16 << 10;
 
 /// Collects writes.
 #[derive(Debug)]
-pub(super) struct Corked<S> {
+pub(crate) struct Corked<S> {
     inner: S,
     kept: BytesMut,
+    /// A flush is passed over: reading sends what is kept.
+    until_read: bool,
 }
 
 impl<S: IO> Corked<S> {
-    pub(super) fn new(inner: S) -> Self {
+    /// Keeps what is written until it is flushed.
+    pub(crate) fn new(inner: S) -> Self {
         Self {
             inner,
             kept: BytesMut::new(),
+            until_read: false,
+        }
+    }
+
+    /// Keeps what is written until something is read: for a client, whom Pingora makes flush
+    /// between a request's head and its body.
+    pub(crate) fn until_read(inner: S) -> Self {
+        Self {
+            until_read: true,
+            ..Self::new(inner)
         }
     }
 
@@ -54,6 +68,10 @@ impl<S: IO> AsyncRead for Corked<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.until_read && !self.kept.is_empty() {
+            ready!(self.poll_uncork(cx))?;
+            ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        }
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
@@ -73,6 +91,9 @@ impl<S: IO> AsyncWrite for Corked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.until_read && !self.kept.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         ready!(self.poll_uncork(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
@@ -177,5 +198,35 @@ mod tests {
         let mut all = vec![0; 5 + KEPT_MAX];
         far.read_exact(&mut all).await.unwrap();
         assert!(all.starts_with(b"first") && all.ends_with(&[7; 64]));
+    }
+
+    #[tokio::test]
+    async fn a_request_leaves_when_its_answer_is_awaited() {
+        let (near, mut far) = tokio::io::duplex(64 << 10);
+        let mut corked = Corked::until_read(near);
+        corked.write_all(b"head ").await.unwrap();
+        corked.flush().await.unwrap();
+        corked.write_all(b"body").await.unwrap();
+        corked.flush().await.unwrap();
+        let mut piece = [0; 32];
+        let early = futures::FutureExt::now_or_never(far.read(&mut piece));
+        assert!(early.is_none(), "sent before anybody waits for an answer");
+        let mut answer = [0; 6];
+        let (read, asked) = tokio::join!(corked.read_exact(&mut answer), async {
+            let length = far.read(&mut piece).await.unwrap();
+            far.write_all(b"answer").await.unwrap();
+            length
+        });
+        read.unwrap();
+        assert_eq!((&piece[..asked], &answer), (&b"head body"[..], b"answer"));
+
+        // A large body takes the head along, and is not kept.
+        corked.write_all(b"head").await.unwrap();
+        corked.flush().await.unwrap();
+        corked.write_all(&[7; KEPT_MAX + 1]).await.unwrap();
+        corked.flush().await.unwrap();
+        let mut all = vec![0; 5 + KEPT_MAX];
+        far.read_exact(&mut all).await.unwrap();
+        assert!(all.starts_with(b"head") && all.ends_with(&[7; 64]));
     }
 }
