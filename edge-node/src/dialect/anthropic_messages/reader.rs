@@ -86,7 +86,7 @@ impl Reader for Answer {
         }
         let read = match &*kind {
             // Vertex, where the body did not ask for a stream too.
-            "message" if outline.content.is_some() => return self.whole(data, sink),
+            "message" if outline.content.is_some() => return self.message(data, &outline, sink),
             "message_start" => self.start(data, &outline, sink),
             "content_block_start" => self.block_start(data, &outline, sink),
             "content_block_delta" => self.block_delta(data, &outline, sink),
@@ -113,6 +113,34 @@ impl Reader for Answer {
 
     fn whole(&mut self, text: &str, sink: &mut dyn Sink) -> Result<(), Failure> {
         let outline = Outline::read(text).map_err(|error| self.garbage(error))?;
+        self.message(text, &outline, sink)
+    }
+
+    fn broke(&mut self, sink: &mut dyn Sink) {
+        for (_, block) in std::mem::take(&mut self.blocks) {
+            if matches!(block, Block::Text { .. }) {
+                self.shut(block, sink);
+            }
+        }
+    }
+
+    fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    fn notes_mut(&mut self) -> &mut Notes {
+        &mut self.notes
+    }
+}
+
+impl Answer {
+    /// A whole answer, of which is known where its members stand.
+    fn message(
+        &mut self,
+        text: &str,
+        outline: &Outline<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Failure> {
         let Some(content) = outline.content.filter(|_| !outline.has_error) else {
             return Err(classify::in_band(&self.notes.name, text));
         };
@@ -138,24 +166,6 @@ impl Reader for Answer {
         Ok(())
     }
 
-    fn broke(&mut self, sink: &mut dyn Sink) {
-        for (_, block) in std::mem::take(&mut self.blocks) {
-            if matches!(block, Block::Text { .. }) {
-                self.shut(block, sink);
-            }
-        }
-    }
-
-    fn notes(&self) -> &Notes {
-        &self.notes
-    }
-
-    fn notes_mut(&mut self) -> &mut Notes {
-        &mut self.notes
-    }
-}
-
-impl Answer {
     fn count(&mut self) {
         let progress = &mut self.notes.progress;
         progress.usage = self.counts.usage(progress.output_bytes);
