@@ -22,6 +22,8 @@ mod openai_responses;
 mod reader;
 mod redacted;
 mod retry_after;
+#[cfg(test)]
+mod round_trips;
 mod scrub;
 mod shape;
 mod single;

@@ -9,6 +9,7 @@ mod embeddings;
 mod freeform;
 pub mod later;
 mod messages;
+mod order;
 pub mod peek;
 mod plugins;
 pub mod preferences;
@@ -166,16 +167,18 @@ impl Call {
 /// 400 with the place, for what is malformed or what only the client's own dialect can say; then
 /// another endpoint may help.
 pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
-    match call.api {
-        Api::Chat => chat::request(call),
-        Api::Completions => completions::request(call),
-        Api::Messages => messages::request(call),
-        Api::Responses => responses::request(call),
+    let mut request = match call.api {
+        Api::Chat => chat::request(call)?,
+        Api::Completions => completions::request(call)?,
+        Api::Messages => messages::request(call)?,
+        Api::Responses => responses::request(call)?,
         Api::Embeddings | Api::Rerank => {
             let message = "this is no conversation";
-            Err(Failure::invalid("", message))
+            return Err(Failure::invalid("", message));
         }
-    }
+    };
+    order::results_first(&mut request.turns);
+    Ok(request)
 }
 
 /// The full parse of a call for embeddings.

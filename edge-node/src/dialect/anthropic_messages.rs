@@ -131,7 +131,7 @@ pub(super) fn translator(call: &Call, target: &Target<'_>) -> Box<dyn Translator
         (true, true) => Box::new(pass::Stream::new(call, target)),
         (true, false) => Box::new(pass::Whole::new(call, target)),
         (false, _) => {
-            let reader = reader::Answer::new(&target.provider.name);
+            let reader = reader::Answer::new(target);
             translate::translator::<sse::Parser, _>(reader, call, target)
         }
     }

@@ -28,7 +28,7 @@ pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Fail
     let (body, translator) = if call.api == Api::Chat {
         (request::body(call, target), spliced(call, target))
     } else {
-        (composed(call, target)?, read(call, target))
+        composed(call, target)?
     };
     let path = "/chat/completions".to_owned();
     Ok(Outgoing::json(path, accepted(call), body, translator))
@@ -44,13 +44,11 @@ fn spliced(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {
     }
 }
 
-/// The body for a call of another API.
-fn composed(call: &Call, target: &Target<'_>) -> Result<Bytes, Failure> {
+/// The body for a call of another API, and the translator of its answer.
+fn composed(call: &Call, target: &Target<'_>) -> Result<(Bytes, Box<dyn Translator>), Failure> {
     let request = ingress::request(call)?;
-    Ok(compose::body(&request, target)?.into())
-}
-
-/// Reads the answer for any API.
-fn read(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {
-    translate::translator::<sse::Parser, _>(read::Answer::new(target), call, target)
+    let body = compose::body(&request, target)?.into();
+    let reader = Answer::new(target).stopping_at(&request.stop);
+    let translator = translate::translator::<sse::Parser, _>(reader, call, target);
+    Ok((body, translator))
 }

@@ -192,6 +192,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_long_message_is_gathered_once() {
+        let payload: Vec<u8> = (b'a'..=b'w').cycle().take(3 << 20).collect();
+        let bytes = event("e", &payload);
+        let mut parser = Parser::default();
+        let (mut given, mut fed, mut moves) = (0, 0, 0);
+        for piece in bytes.chunks(1024) {
+            let before = parser.held.capacity();
+            let read = parser.feed(piece, |message| {
+                assert!(message.payload == payload);
+                given += 1;
+                Ok::<_, Error>(())
+            });
+            read.unwrap();
+            fed += piece.len();
+            if fed < bytes.len() {
+                assert_eq!(parser.held.len(), fed);
+            }
+            moves += usize::from(parser.held.capacity() != before);
+        }
+        assert_eq!((given, parser.held.len()), (1, 0));
+        // What is held grows by doubling: it is moved a few times, not with each piece.
+        assert!(moves <= 16, "moved {moves} times");
+    }
+
     fn event(name: &str, payload: &[u8]) -> Vec<u8> {
         let headers = [
             (":event-type", name),

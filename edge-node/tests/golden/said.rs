@@ -198,16 +198,13 @@ impl Said {
         let cached = number(&usage["prompt_tokens_details"]["cached_tokens"]);
         let cached = cached.or_else(|| number(&usage["prompt_cache_hit_tokens"]));
         let reasoning = number(&usage["completion_tokens_details"]["reasoning_tokens"]);
-        let reasoning = reasoning.unwrap_or(0);
-        // xAI's total tells that reasoning stands outside.
+        let (reasoning, cached) = (reasoning.unwrap_or(0), cached.unwrap_or(0));
+        // xAI's and Google's totals tell that reasoning stands outside; some report more cached
+        // tokens than there were.
         let total = number(&usage["total_tokens"]).unwrap_or(prompt + said);
-        let completion = if reasoning > 0 {
-            said.max(total - prompt)
-        } else {
-            said
-        };
-        // Some report more cached tokens than there were.
-        let cached = cached.unwrap_or(0).min(prompt);
+        let beside = if cached > prompt { cached } else { 0 };
+        let completion = said.max(total.saturating_sub(prompt + beside));
+        let cached = cached.min(prompt);
         self.usage = Some((prompt, cached, completion, reasoning));
     }
 

@@ -169,6 +169,17 @@ mod tests {
     }
 
     #[test]
+    fn classes_of_the_cache_may_come_with_the_end_only() {
+        let start = r#"{"input_tokens":10,"output_tokens":1}"#;
+        let end = r#"{"input_tokens":10,"cache_read_input_tokens":30,"output_tokens":3,
+            "cache_creation_input_tokens":7,
+            "cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":5}}"#;
+        let got = usage(start, Some(end), 0);
+        assert_eq!((got.prompt, got.cache_read, got.completion), (47, 30, 3));
+        assert_eq!((got.cache_write, got.cache_write_1h), (2, 5));
+    }
+
+    #[test]
     fn a_cursor_is_not_a_count() {
         let start = r#"{"input_tokens":10,"output_tokens":1}"#;
         let got = usage(start, None, 41);

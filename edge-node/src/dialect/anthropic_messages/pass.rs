@@ -8,6 +8,7 @@ mod whole;
 
 pub(super) use whole::Whole;
 
+use crate::dialect::anthropic_messages::fields::{Fields, Outline};
 use crate::dialect::anthropic_messages::reader::Answer;
 use crate::dialect::reader::{Frame, Mute, Reader};
 use crate::dialect::shape::{Shape, Stop};
@@ -18,7 +19,7 @@ use crate::egress::{self, Envelope, Writer, usage};
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::{Finish, Progress};
-use crate::wire::json::{Kind, Scanner, Span, SyntaxError};
+use crate::wire::json::{Kind, Scanner, Span, Str, SyntaxError};
 use crate::wire::splice::Splices;
 use crate::wire::sse;
 use bytes::BytesMut;
@@ -47,7 +48,7 @@ impl Stream {
             parser: sse::Parser::default(),
             shape: Shape::Unknown,
             body: Body {
-                reader: Answer::new(&target.provider.name),
+                reader: Answer::new(target),
                 envelope: Envelope::new(call, target),
                 held: String::new(),
                 writer: egress::writer(call, target),
@@ -135,8 +136,8 @@ impl Body {
             }
             "message_stop" => {}
             name => {
-                // Blocks of the provider's own tools are owed to this client, too.
-                self.reader.notes_mut().progress.owed |= name.starts_with("content_block_");
+                self.reader.notes_mut().progress.owed |=
+                    name == "content_block_start" && is_beyond(data);
                 write(name, |out| out.extend_from_slice(data.as_bytes()), out);
             }
         }
@@ -206,6 +207,17 @@ impl Body {
         write("message_delta", give, out);
         end(bill, out);
     }
+}
+
+/// The start of a block that the reader skips: of the provider's own tools, or new. This client is
+/// owed it, too; the others are when they say something.
+fn is_beyond(data: &str) -> bool {
+    let outline = Outline::read(data).ok();
+    let block = outline.and_then(|outline| outline.block);
+    let fields = block.and_then(|span| Fields::starting(data, span.start).ok());
+    let kind = fields.and_then(|fields| fields.kind).map(Str::decode);
+    let read = ["text", "thinking", "redacted_thinking", "tool_use"];
+    kind.is_some_and(|kind| !read.contains(&&*kind))
 }
 
 /// Appends an event; line ends between members would end it.

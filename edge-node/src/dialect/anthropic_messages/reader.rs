@@ -5,7 +5,7 @@ use crate::dialect::anthropic_messages::counts::Counts;
 use crate::dialect::anthropic_messages::fields::{Citation, Fields, Outline};
 use crate::dialect::calls::{CALLS_MAX, Calls};
 use crate::dialect::reader::{Frame, Notes, Reader, Sink};
-use crate::dialect::{classify, finish};
+use crate::dialect::{Target, classify, finish};
 use crate::failure::Failure;
 use crate::message::{Detail, DetailKind, Escaped, Event, Finish};
 use crate::wire::json::{self, Scanner, Span, Str, SyntaxError};
@@ -30,6 +30,8 @@ pub(super) struct Answer {
     stop: String,
     /// The provider's word for its end is that it failed.
     gave_up: Option<Failure>,
+    /// What ids of calls begin with that came without one.
+    call_id: String,
 }
 
 /// An open content block.
@@ -50,9 +52,10 @@ enum Block {
 }
 
 impl Answer {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(target: &Target<'_>) -> Self {
+        let generation = target.generation.as_str().trim_start_matches("gen-");
         Self {
-            notes: Notes::new(name),
+            notes: Notes::new(&target.provider.name),
             counts: Counts::default(),
             blocks: Vec::new(),
             calls: Calls::default(),
@@ -60,6 +63,7 @@ impl Answer {
             characters: 0,
             stop: String::new(),
             gave_up: None,
+            call_id: format!("call_{generation}_"),
         }
     }
 }
@@ -228,6 +232,7 @@ impl Answer {
 
     /// The answer is complete, even if the provider did not say why.
     fn stop(&mut self, sink: &mut dyn Sink) {
+        self.shut_calls(sink);
         let progress = &mut self.notes.progress;
         progress.done = progress.owed;
         if progress.owed && progress.finish_reason.is_none() {
@@ -247,6 +252,7 @@ impl Answer {
     }
 
     fn finish(&mut self, word: Str<'_>, sink: &mut dyn Sink) {
+        self.shut_calls(sink);
         let has_output = self.notes.progress.said;
         let said = word.decode();
         let finish = finish::finish_or_guess(&said, has_output);
@@ -276,8 +282,8 @@ impl Answer {
             return Ok(());
         };
         let fields = Fields::starting(data, span.start)?;
+        self.block_stop(outline.index, sink);
         let block = self.open(fields, sink);
-        self.blocks.retain(|(index, _)| *index != outline.index);
         self.blocks.push((outline.index, block));
         Ok(())
     }
@@ -311,9 +317,11 @@ impl Answer {
     }
 
     fn open_call(&mut self, fields: &Fields<'_>, sink: &mut dyn Sink) -> Block {
-        let id = fields.id.map(Escaped::from).unwrap_or_default();
         let name = fields.name.map(Escaped::from).unwrap_or_default();
         let index = self.calls.open();
+        let made = format!("{}{index}", self.call_id);
+        let given = fields.id.filter(|id| !id.is_empty());
+        let id = given.map_or(Escaped(&made), Escaped::from);
         self.notes.give(Event::Call { index, id, name }, sink);
         let given = |raw: &&str| !matches!(*raw, "{}" | "null" | "\"\"");
         let mut input = Vec::new();
@@ -393,6 +401,18 @@ impl Answer {
         if let Some(place) = blocks.position(|(known, _)| *known == index) {
             let (_, block) = self.blocks.swap_remove(place);
             self.shut(block, sink);
+        }
+    }
+
+    /// The answer ends: calls that nobody ended have what they have.
+    fn shut_calls(&mut self, sink: &mut dyn Sink) {
+        let blocks = std::mem::take(&mut self.blocks);
+        let is_call = |(_, block): &(u64, Block)| matches!(block, Block::Call { .. });
+        let (calls, others) = blocks.into_iter().partition(is_call);
+        self.blocks = others;
+        let calls: Vec<(u64, Block)> = calls;
+        for (_, call) in calls {
+            self.shut(call, sink);
         }
     }
 

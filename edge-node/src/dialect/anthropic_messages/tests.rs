@@ -323,6 +323,27 @@ mod requests {
     }
 
     #[test]
+    fn a_turn_that_called_tools_begins_with_its_thoughts() {
+        let body = messages(&json!([
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": "t", "tool_calls": [
+                {"id": "toolu_1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+            ], "reasoning_details": [
+                {"type": "reasoning.text", "text": "hm", "signature": "sig+/=", "format": "anthropic-claude-v1", "index": 0},
+            ]},
+            {"role": "tool", "tool_call_id": "toolu_1", "content": "r"},
+        ]));
+        assert_eq!(
+            body["messages"][1]["content"],
+            json!([
+                {"type": "thinking", "thinking": "hm", "signature": "sig+/="},
+                {"type": "text", "text": "t"},
+                {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}},
+            ])
+        );
+    }
+
+    #[test]
     fn what_only_the_clients_dialect_can_say_is_refused_by_its_place() {
         for (members, param) in [
             (r#""n":2"#, "n"),
@@ -394,6 +415,53 @@ fn parallel_calls_count_from_zero_whatever_stands_between() {
     );
     assert_eq!(chunks.last().unwrap()["usage"]["total_tokens"], 15);
     assert!(!played.tool_error);
+}
+
+#[test]
+fn calls_that_nobody_ends_are_whole() {
+    let call = |input: &str, id: &str| {
+        format!(
+            r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"{id}","name":"f","input":{input}}}}}"#
+        )
+    };
+    let end = END.replace("end_turn", "tool_use");
+    let told = |blocks: &[&str], ends: &[&str]| {
+        let played = played(&[&[START], blocks, ends].concat());
+        assert!(played.failure.is_none(), "{:?}", played.failure);
+        let calls: Vec<Value> = deltas(&played)
+            .iter()
+            .flat_map(|delta| delta["tool_calls"].as_array().cloned().unwrap_or_default())
+            .collect();
+        let arguments: String = calls
+            .iter()
+            .filter_map(|call| call["function"]["arguments"].as_str())
+            .collect();
+        (calls[0]["id"].as_str().unwrap().to_owned(), arguments)
+    };
+    let full = call(r#"{"a":1}"#, "toolu_1");
+    for ends in [&[&*end, STOP][..], &[STOP]] {
+        let expected = ("toolu_1".to_owned(), r#"{"a":1}"#.to_owned());
+        assert_eq!(told(&[&full], ends), expected);
+        let (id, arguments) = told(&[&call("{}", "")], ends);
+        assert_eq!((&*id, &*arguments), ("call_1_0", "{}"));
+    }
+    // The next block of the same index ends it, too.
+    let text =
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"x"}}"#;
+    assert_eq!(told(&[&full, text], &[&end, STOP]).1, r#"{"a":1}"#);
+    // Pieces stand for themselves.
+    let piece = r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"b\":2}"}}"#;
+    let (_, arguments) = told(&[&call("{}", "t"), piece], &[&end, STOP]);
+    assert_eq!(arguments, r#"{"b":2}"#);
+}
+
+#[test]
+fn nothing_but_a_beginning_is_not_owed() {
+    let overloaded =
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let played = played(&[START, r#"{"type":"ping"}"#, overloaded]);
+    assert!(!played.owed);
+    assert_eq!(played.failure.unwrap().status, 529);
 }
 
 #[test]

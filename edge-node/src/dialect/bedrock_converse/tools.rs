@@ -47,7 +47,7 @@ pub(super) fn write(
     out.extend_from_slice(list.as_bytes());
     out.push(b']');
     let single = request.parallel_tool_calls == Some(false) && !is_forgotten;
-    if is_claude && forbidden {
+    if is_claude && (forbidden || is_forgotten) {
         put(more.item(), &["\"tool_choice\":{\"type\":\"none\"}"]);
     } else if forbidden && !is_forgotten {
         return Err(refuse("tool_choice", "can't be kept from calling a tool"));

@@ -89,6 +89,42 @@ fn foreign_ids_become_nine_letters_both_ways() {
 }
 
 #[test]
+fn ids_stay_what_they_are_and_apart() {
+    let names: Vec<String> = (0..100).map(|n| format!("call_1_{n}")).collect();
+    let calls: Vec<Value> = names
+        .iter()
+        .map(|id| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}))
+        .collect();
+    let mut history = vec![
+        json!({"role": "user", "content": "q"}),
+        json!({"role": "assistant", "content": null, "tool_calls": calls}),
+    ];
+    history.extend(
+        names
+            .iter()
+            .map(|id| json!({"role": "tool", "tool_call_id": id, "content": "1"})),
+    );
+    let ids = || -> Vec<String> {
+        let body = sent(&mistral(), &json!({"messages": history}));
+        let of = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
+        let messages = body["messages"].as_array().unwrap();
+        let calls = messages[1]["tool_calls"].as_array().unwrap();
+        let ids: Vec<String> = calls.iter().map(|call| of(call, "id")).collect();
+        let answered: Vec<String> = messages[2..]
+            .iter()
+            .map(|result| of(result, "tool_call_id"))
+            .collect();
+        assert_eq!(answered, ids);
+        ids
+    };
+    let first = ids();
+    assert_eq!(first, ids());
+    let different: std::collections::BTreeSet<&String> = first.iter().collect();
+    assert_eq!(different.len(), 100);
+    assert!(first.iter().all(|id| id.len() == 9));
+}
+
+#[test]
 fn messages_of_every_kind() {
     let messages = json!([
         {"role": "user", "content": [

@@ -4,6 +4,9 @@
 use crate::wire::json::{self, Kind, Scanner, SyntaxError};
 use shared::usage::Usage;
 
+/// More tokens than any answer has: a total beyond them counts something else.
+const ANSWER_TOKENS_MAX: u64 = 1 << 20;
+
 /// What was reported so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
@@ -25,7 +28,44 @@ pub(crate) struct Counts {
 impl Counts {
     /// Consumes a usage object, or null.
     pub(crate) fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
-        self.object(scanner, "")
+        let mut new = Self::default();
+        new.object(scanner, "")?;
+        self.merge(&new);
+        Ok(())
+    }
+
+    /// Totals are replaced, but not by zeros alone; their parts only grow, because they have several
+    /// names, and hosts say 0 under those they don't mean.
+    fn merge(&mut self, new: &Self) {
+        if !new.is_blank() || self.is_blank() {
+            // Another object's total says nothing of these counts.
+            let is_whole = new.prompt.or(new.input).is_some();
+            let known = self.total.filter(|_| !is_whole);
+            self.total = new.total.or(known);
+            self.prompt = new.prompt.or(self.prompt);
+            self.completion = new.completion.or(self.completion);
+            self.input = new.input.or(self.input);
+            self.output = new.output.or(self.output);
+        }
+        self.cached = self.cached.max(new.cached);
+        self.cache_write = self.cache_write.max(new.cache_write);
+        self.prompt_audio = self.prompt_audio.max(new.prompt_audio);
+        self.reasoning = self.reasoning.max(new.reasoning);
+        self.completion_audio = self.completion_audio.max(new.completion_audio);
+        self.completion_image = self.completion_image.max(new.completion_image);
+        self.searches = self.searches.max(new.searches);
+    }
+
+    /// True when nothing was counted.
+    fn is_blank(&self) -> bool {
+        let totals = [
+            self.prompt,
+            self.completion,
+            self.input,
+            self.output,
+            self.total,
+        ];
+        totals.into_iter().flatten().all(|count| count == 0)
     }
 
     /// What was reported; none while both totals are missing. `outside` tells that reasoning is
@@ -37,14 +77,10 @@ impl Counts {
         }
         let (prompt, reported) = (prompt.unwrap_or(0), reported.unwrap_or(0));
         let reasoning = self.reasoning.unwrap_or(0);
-        // xAI: the total says that reasoning stands beside the completion (165 + 2 + 125 = 292).
-        let sum = prompt.saturating_add(reported).saturating_add(reasoning);
-        let beside = reasoning > 0 && (outside || reported < reasoning || self.total == Some(sum));
-        let fits = self.total.is_none_or(|total| total >= sum);
-        let completion = if beside && fits {
-            reported.saturating_add(reasoning)
-        } else {
-            reported
+        let completion = match self.total.filter(|total| *total > 0) {
+            Some(total) => reported.max(self.rest(total.saturating_sub(prompt), prompt, reported)),
+            None if outside || reported < reasoning => reported.saturating_add(reasoning),
+            None => reported,
         };
         let cache_read = self.cached.unwrap_or(0).min(prompt);
         Some(Usage {
@@ -59,6 +95,27 @@ impl Counts {
             web_searches: self.searches.unwrap_or(0),
             ..Usage::default()
         })
+    }
+
+    /// What of a total the answer is, given all of it but the prompt. Some hosts count reasoning
+    /// there and nowhere else (xAI: 165 + 2 + 125 = 292; Google does not even name it).
+    fn rest(&self, rest: u64, prompt: u64, reported: u64) -> u64 {
+        let (read, write) = (self.cached.unwrap_or(0), self.cache_write.unwrap_or(0));
+        let gap = rest.saturating_sub(reported);
+        // A prompt without its cached parts: they stand in the total, too.
+        let is_cache = [read, write, read.saturating_add(write)].contains(&gap);
+        let rest = if is_cache && self.reasoning != Some(gap) {
+            reported
+        } else if read > prompt {
+            rest.saturating_sub(read)
+        } else {
+            rest
+        };
+        if rest > ANSWER_TOKENS_MAX {
+            reported
+        } else {
+            rest
+        }
     }
 
     fn object(&mut self, scanner: &mut Scanner<'_>, outer: &str) -> Result<(), SyntaxError> {
@@ -209,6 +266,18 @@ mod tests {
             ],
             usage(7, 7, 1, 0),
         );
+        // Google: reasoning in the total and nowhere else.
+        check(
+            &[r#"{"prompt_tokens":165,"completion_tokens":2,"total_tokens":292}"#],
+            usage(165, 0, 127, 0),
+        );
+        check(
+            &[
+                r#"{"prompt_tokens":165,"completion_tokens":2,"total_tokens":300,
+                "completion_tokens_details":{"reasoning_tokens":125}}"#,
+            ],
+            usage(165, 0, 135, 125),
+        );
         // Perplexity, Fireworks: cumulative on every chunk. Groq: twice.
         check(
             &[
@@ -226,6 +295,74 @@ mod tests {
                 r#"{"completion_tokens":3,"prompt_tokens":null}"#,
             ],
             usage(8, 0, 3, 0),
+        );
+    }
+
+    #[test]
+    fn a_total_counts_more_than_the_answer() {
+        let check = |text: &str, expected| assert_eq!(read(&[text]), expected, "{text}");
+        // The prompt is without its cached parts.
+        check(
+            r#"{"prompt_tokens":7,"completion_tokens":5,"total_tokens":175,
+            "prompt_tokens_details":{"cached_tokens":163}}"#,
+            usage(7, 7, 5, 0),
+        );
+        check(
+            r#"{"prompt_tokens":7,"completion_tokens":5,"total_tokens":178,
+            "prompt_tokens_details":{"cached_tokens":163}}"#,
+            usage(7, 7, 8, 0),
+        );
+        check(
+            r#"{"prompt_tokens":1000,"completion_tokens":5,"total_tokens":1405,
+            "prompt_tokens_details":{"cached_tokens":400}}"#,
+            usage(1000, 400, 5, 0),
+        );
+        // Smaller than its parts, none, beyond belief.
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":12}"#,
+            usage(10, 0, 5, 0),
+        );
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":0}"#,
+            usage(10, 0, 5, 0),
+        );
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":9000000}"#,
+            usage(10, 0, 5, 0),
+        );
+    }
+
+    #[test]
+    fn reasoning_that_is_always_outside_is_added_unless_the_total_says_no() {
+        let outside = |text: &str| {
+            let mut counts = Counts::default();
+            counts.read(&mut Scanner::new(text)).unwrap();
+            counts.usage(true).map(|usage| usage.completion)
+        };
+        let details = r#""completion_tokens_details":{"reasoning_tokens":20}"#;
+        let text = format!(r#"{{"prompt_tokens":10,"completion_tokens":50,{details}}}"#);
+        assert_eq!(outside(&text), Some(70));
+        let text =
+            format!(r#"{{"prompt_tokens":10,"completion_tokens":50,"total_tokens":60,{details}}}"#);
+        assert_eq!(outside(&text), Some(50));
+    }
+
+    #[test]
+    fn what_came_last_holds_unless_it_says_nothing() {
+        let check = |texts: &[&str], expected| assert_eq!(read(texts), expected, "{texts:?}");
+        let told = r#"{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}"#;
+        let zeros = r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#;
+        check(&[told, zeros], usage(9, 0, 5, 0));
+        check(&[zeros, told], usage(9, 0, 5, 0));
+        check(&[zeros], usage(0, 0, 0, 0));
+        // The total of an earlier chunk.
+        check(
+            &[
+                r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#,
+                r#"{"prompt_tokens":9,"completion_tokens":2,
+                "completion_tokens_details":{"reasoning_tokens":30}}"#,
+            ],
+            usage(9, 0, 32, 30),
         );
     }
 

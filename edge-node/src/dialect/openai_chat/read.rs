@@ -17,7 +17,7 @@ use crate::dialect::{Target, classify};
 use crate::failure::Failure;
 use crate::ingress::peek::CHOICES_MAX;
 use crate::message::{Event, Finish, Served};
-use crate::wire::json::{Scanner, SyntaxError};
+use crate::wire::json::{Scanner, Str, SyntaxError};
 pub(super) use choice::gave_up;
 use choice::{Choice, Spot};
 pub(super) use fields::REASONING;
@@ -46,6 +46,8 @@ pub(crate) struct Answer {
     is_done: bool,
     /// What a choice of a whole answer says that it failed with.
     gave_up: Option<Failure>,
+    /// The client's stop sequences.
+    stops: Vec<String>,
 }
 
 impl Answer {
@@ -65,7 +67,15 @@ impl Answer {
             think_tags: has(Quirk::ThinkTags),
             is_done: false,
             gave_up: None,
+            stops: Vec::new(),
         }
+    }
+
+    /// Only these are told as what stopped it: what hosts name there has other meanings, too.
+    pub(crate) fn stopping_at(mut self, stops: &[Str<'_>]) -> Self {
+        let stops = stops.iter().map(|stop| stop.decode().into_owned());
+        self.stops = stops.collect();
+        self
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Form {
 pub(crate) struct Seen {
     /// How many choices.
     pub(crate) choices: usize,
+    /// There is a list of them, if an empty one.
+    has_choices: bool,
     /// True when something is said that was not said before.
     pub(crate) news: bool,
     /// Where members may be added.
@@ -121,7 +123,7 @@ impl Walker {
         scanner
             .end()
             .map_err(|error| classify::garbage(&self.name, error.reason))?;
-        if seen.choices == 0
+        if !seen.has_choices
             && let Some(failure) = classify::bare(&self.name, text)
         {
             return Err(failure);
@@ -175,6 +177,7 @@ impl Walker {
         let kind = scanner.kind()?;
         match name {
             "choices" if kind == Kind::Array => {
+                seen.has_choices = true;
                 scanner.begin_array()?;
                 while scanner.element()? {
                     self.choice(scanner, text, seen)?;
@@ -182,12 +185,7 @@ impl Walker {
                 }
             }
             "error" => {
-                let span = scanner.value()?;
-                if kind != Kind::Null {
-                    let error = scanner.raw(span);
-                    self.fault
-                        .get_or_insert_with(|| classify::in_band(&self.name, error));
-                }
+                self.error(scanner)?;
                 return Ok(false);
             }
             "usage" => {
@@ -209,18 +207,33 @@ impl Walker {
         Ok(true)
     }
 
-    /// Groq repeats its usage here.
+    /// Consumes an error, or null.
+    fn error(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
+        let kind = scanner.kind()?;
+        let span = scanner.value()?;
+        if kind != Kind::Null {
+            let error = scanner.raw(span);
+            self.fault
+                .get_or_insert_with(|| classify::in_band(&self.name, error));
+        }
+        Ok(())
+    }
+
+    /// Groq repeats its usage here, and tells of errors.
     fn x_groq(&mut self, scanner: &mut Scanner<'_>) -> Result<(), SyntaxError> {
         scanner.begin_object()?;
         let mut members = Members::new(scanner.at());
         while let Some(key) = scanner.key()? {
-            if key.name.decode() == "usage" {
-                self.counts.read(scanner)?;
-                members.remove(&mut self.splices, key.start, scanner.at());
-            } else {
-                scanner.value()?;
-                members.keep(&mut self.splices, key.start, scanner.at());
+            match &*key.name.decode() {
+                "usage" => self.counts.read(scanner)?,
+                "error" => self.error(scanner)?,
+                _ => {
+                    scanner.value()?;
+                    members.keep(&mut self.splices, key.start, scanner.at());
+                    continue;
+                }
             }
+            members.remove(&mut self.splices, key.start, scanner.at());
         }
         members.finish(&mut self.splices);
         Ok(())

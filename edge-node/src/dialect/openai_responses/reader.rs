@@ -61,7 +61,10 @@ impl Reader for Answer {
             "response.created" | "response.queued" | "response.in_progress" => {
                 self.begin(data, event.response, sink)
             }
-            "response.completed" | "response.incomplete" | "response.failed" => {
+            "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "response.cancelled" => {
                 return self.last(data, &event, sink);
             }
             // Repetitions of what the pieces said, and whatever is new.

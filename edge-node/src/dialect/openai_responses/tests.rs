@@ -347,6 +347,11 @@ mod answers {
             )
         };
         check(&failed("server_error"), 502, Fault::Provider);
+        let cancelled = r#"{"type":"response.cancelled","response":{"id":"r","status":"cancelled","output":[],"usage":{"input_tokens":5,"output_tokens":2}}}"#;
+        check(cancelled, 502, Fault::Provider);
+        let played = played(&[CREATED, cancelled]);
+        assert_eq!(played.reason(), "finish_error");
+        assert_eq!(played.usage.map(|usage| usage.completion), Some(2));
         check(&failed("rate_limit_exceeded"), 429, Fault::Provider);
         check(&failed("invalid_prompt"), 400, Fault::Caller);
         check(&failed("invalid_image_url"), 400, Fault::Caller);

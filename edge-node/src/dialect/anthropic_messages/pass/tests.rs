@@ -87,6 +87,54 @@ fn a_server_tool_is_owed_at_once() {
 }
 
 #[test]
+fn an_empty_block_is_not_owed() {
+    let overloaded =
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let ping = event("ping", r#"{"type": "ping"}"#);
+    let begun = |block: &str| {
+        event(
+            "content_block_start",
+            &format!(r#"{{"type":"content_block_start","index":0,"content_block":{block}}}"#),
+        )
+    };
+    let failed = |pieces: &[String]| {
+        let all = pieces.concat() + &event("error", overloaded);
+        let played = fixture().play(STREAM, all.as_bytes(), 7);
+        (played.failure.unwrap().status, played.owed)
+    };
+    let text = begun(r#"{"type":"text","text":""}"#);
+    let thinking = begun(r#"{"type":"thinking","thinking":"","signature":""}"#);
+    assert_eq!(failed(&[start(), ping.clone()]), (529, false));
+    assert_eq!(failed(&[start(), text, ping.clone()]), (529, false));
+    assert_eq!(failed(&[start(), thinking, ping]), (529, false));
+    // What was said stands, and the failure is told behind it.
+    assert_eq!(failed(&[start(), told()]), (529, true));
+}
+
+#[test]
+fn a_failure_behind_text_keeps_what_was_counted_and_ends_nothing() {
+    let delta = event(
+        "content_block_delta",
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"four score"}}"#,
+    );
+    let error = r#"{"type":"error","error":{"type":"api_error","message":"broke"}}"#;
+    let all = [start(), delta.clone(), event("error", error)].concat();
+    let played = fixture().play(STREAM, all.as_bytes(), 9);
+    assert!(
+        played.owed && played.out.ends_with(&delta),
+        "{}",
+        played.out
+    );
+    assert!(!played.out.contains("message_stop") && !played.out.contains("event: error"));
+    let usage = played.usage.unwrap();
+    assert_eq!(
+        (usage.prompt, usage.completion, usage.estimated),
+        (5, 3, true)
+    );
+    assert_eq!(played.reason(), "provider_error");
+}
+
+#[test]
 fn a_whole_message_passes_but_for_what_is_declared() {
     let answer = r#"{ "id": "msg_1", "model":"theirs", "type":"message", "new": 1.50,
         "content":[{"type":"text","text":"x"},{"type":"brand_new"}], "stop_reason":"end_turn",

@@ -23,10 +23,10 @@ pub(in crate::dialect::anthropic_messages) struct Whole {
 impl Whole {
     pub(in crate::dialect::anthropic_messages) fn new(call: &Call, target: &Target<'_>) -> Self {
         Self {
-            reader: Answer::new(&target.provider.name),
+            reader: Answer::new(target),
             envelope: Envelope::new(call, target),
             body: Vec::new(),
-            spare: Spare::new(Answer::new(&target.provider.name), call, target),
+            spare: Spare::new(Answer::new(target), call, target),
         }
     }
 }

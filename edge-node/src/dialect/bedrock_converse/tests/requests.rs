@@ -48,6 +48,10 @@ fn messages_alternate_and_results_come_first() {
         .collect();
     assert_eq!(names, ["f", "g"]);
     assert_eq!(
+        body["additionalModelRequestFields"],
+        json!({"tool_choice": {"type": "none"}})
+    );
+    assert_eq!(
         refused(
             &claude(),
             &json!({"messages": [{"role": "assistant", "content": "x"}]})

@@ -12,7 +12,7 @@ fn sent(fixture: &Fixture, request: &Value) -> Result<Value, Failure> {
     let mut request = request.clone();
     request["model"] = json!("a/b");
     let call = fixture.call(&request.to_string());
-    let body = fixture.with_target(|target| composed(&call, target))?;
+    let (body, _) = fixture.with_target(|target| composed(&call, target))?;
     Ok(serde_json::from_slice(&body).unwrap())
 }
 

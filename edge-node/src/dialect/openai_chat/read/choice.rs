@@ -208,7 +208,8 @@ impl Answer {
             self.gave_up.get_or_insert(failure);
         }
         let native = escaped(fields.native.or(fields.finish));
-        let stop = escaped(fields.stop);
+        let is_ours = |stop: &Str<'_>| self.stops.iter().any(|known| *known == stop.decode());
+        let stop = escaped(fields.stop.filter(is_ours));
         self.give_finish(at, (finish, native, stop), sink);
         Ok(())
     }

@@ -1,8 +1,9 @@
 use crate::dialect::fixture::{Fixture, data};
 use crate::dialect::openai_chat::{composed, read, spliced};
-use crate::dialect::{Bill, Translator};
+use crate::dialect::{Bill, Translator, translate};
 use crate::failure::Failure;
 use crate::ingress::Call;
+use crate::wire::sse;
 use bytes::BytesMut;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -53,7 +54,10 @@ fn play(mut translator: Box<dyn Translator>, body: &[u8], size: usize) -> Played
 }
 
 fn reading(fixture: &Fixture, call: &Call, body: &[u8], size: usize) -> Played {
-    play(fixture.with_target(|target| read(call, target)), body, size)
+    let translator = fixture.with_target(|target| {
+        translate::translator::<sse::Parser, _>(read::Answer::new(target), call, target)
+    });
+    play(translator, body, size)
 }
 
 fn splicing(fixture: &Fixture, call: &Call, body: &[u8]) -> Played {
@@ -187,7 +191,7 @@ fn what_was_asked_can_be_said_again() {
     for (name, request, _) in recordings() {
         let fixture = openai().quirks(&[Quirk::ReasoningContentBack]);
         let call = fixture.call(&request.to_string());
-        let body = fixture
+        let (body, _) = fixture
             .with_target(|target| composed(&call, target))
             .unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
@@ -203,6 +207,29 @@ fn what_was_asked_can_be_said_again() {
             assert_eq!(content(&body), content(&request), "{name}");
         }
     }
+}
+
+#[test]
+fn odd_ends_are_the_same_to_both() {
+    let both = |list: &[&str]| {
+        let fixture = openai();
+        let (call, body) = (fixture.call(STREAM), data(list));
+        let splice = splicing(&fixture, &call, body.as_bytes());
+        let read = reading(&fixture, &call, body.as_bytes(), usize::MAX);
+        let reason = |played: &Played| played.failure.as_ref().map(|failure| failure.reason);
+        assert_eq!(reason(&splice), reason(&read), "{list:?}");
+        assert_eq!(splice.usage, read.usage, "{list:?}");
+        let counted = read.usage.map(|usage| (usage.prompt, usage.completion));
+        (reason(&read), counted)
+    };
+    let text = delta(r#"{"content":"a"}"#);
+    let groq = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"r","error":"over capacity"}}"#;
+    assert_eq!(both(&[&text, groq]), (Some("provider_error"), None));
+    let well = groq.replace("\"over capacity\"", "null");
+    assert_eq!(both(&[&text, &well, "[DONE]"]), (None, None));
+    // What is no error says so, beside the usage and a list of choices that is empty.
+    let usage = r#"{"code":0,"message":"Success","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+    assert_eq!(both(&[&text, STOP, usage, "[DONE]"]), (None, Some((3, 2))));
 }
 
 fn streamed(fixture: &Fixture, list: &[&str]) -> Played {

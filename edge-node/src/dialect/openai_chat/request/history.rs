@@ -32,9 +32,14 @@ impl Request<'_> {
             scanner.begin_object()?;
             let mut members = Members::new(scanner.at());
             while let Some(key) = scanner.key()? {
-                message.member(&key, &mut scanner)?;
-                members.keep(&mut self.splices, key.start, scanner.at());
+                // A null there would stand beside what is added.
+                if message.member(&key, &mut scanner)? || !gives_back {
+                    members.keep(&mut self.splices, key.start, scanner.at());
+                } else {
+                    members.remove(&mut self.splices, key.start, scanner.at());
+                }
             }
+            let mut tail = members.finish(&mut self.splices);
             if let Some(role) = message.role.filter(|_| renames)
                 && scanner.raw(role) == "\"developer\""
             {
@@ -52,7 +57,6 @@ impl Request<'_> {
                 Some(start) => texts(Scanner::starting(self.text, start))?,
                 None => String::new(),
             };
-            let mut tail = members.finish(&mut self.splices);
             let member = format!("\"reasoning_content\":\"{told}\"");
             tail.add(&mut self.splices, member);
         }
@@ -61,7 +65,8 @@ impl Request<'_> {
 }
 
 impl<'a> Message<'a> {
-    fn member(&mut self, key: &Key<'a>, scanner: &mut Scanner<'a>) -> Result<(), SyntaxError> {
+    /// Consumes a member; false for reasoning by the provider's name that says nothing.
+    fn member(&mut self, key: &Key<'a>, scanner: &mut Scanner<'a>) -> Result<bool, SyntaxError> {
         let kind = scanner.kind()?;
         let start = scanner.at();
         let span = scanner.value()?;
@@ -69,11 +74,12 @@ impl<'a> Message<'a> {
             ("role", _) => self.role = Some(span),
             ("reasoning", Kind::String) => self.reasoning = Some(*key),
             ("reasoning_content", Kind::String) => self.has_reasoning_content = true,
+            ("reasoning_content", _) => return Ok(false),
             ("reasoning_details", Kind::Array) => self.details = Some(start),
             ("tool_calls", Kind::Array) => self.has_calls = span.end - span.start > 2,
             _ => {}
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -175,6 +175,15 @@ fn reasoning_goes_back_by_the_providers_name() {
     check(&same, &same);
     let spoken = r#"{"role":"assistant","content":"c","reasoning":"a"}"#;
     check(spoken, spoken);
+    // A null is no reasoning, and no second one.
+    check(
+        &format!(r#"{{"role":"assistant","reasoning":"x","reasoning_content":null,{calls}}}"#),
+        &format!(r#"{{"role":"assistant","reasoning_content":"x",{calls}}}"#),
+    );
+    check(
+        &format!(r#"{{"reasoning_content":null,"role":"assistant",{calls}}}"#),
+        &format!(r#"{{"role":"assistant",{calls},"reasoning_content":""}}"#),
+    );
 }
 
 #[test]

@@ -152,6 +152,41 @@ fn no_room_for_more_ends_an_answer_that_has_begun() {
 }
 
 #[test]
+fn a_failure_behind_text_ends_nothing() {
+    let begun = |kind: &str| {
+        format!(
+            r#"{{"type":"response.{kind}","response":{{"id":"resp_1","object":"response","created_at":5,"status":"in_progress","model":"theirs","output":[],"usage":null}}}}"#
+        )
+    };
+    let delta =
+        r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"hi"}"#
+            .to_owned();
+    let error =
+        r#"{"type":"error","code":"server_error","message":"broke","param":null}"#.to_owned();
+    let failed = r#"{"type":"response.failed","response":{"id":"resp_1","object":"response","created_at":5,"status":"failed","error":{"code":"server_error","message":"broke"},"model":"theirs","output":[],"usage":{"input_tokens":10,"output_tokens":2,"total_tokens":12}}}"#.to_owned();
+    let play = |events: &[&String]| {
+        let events = events.iter().map(|event| format!("data: {event}\n\n"));
+        responses().play(STREAM, events.collect::<String>().as_bytes(), 7)
+    };
+    let (created, progress) = (begun("created"), begun("in_progress"));
+    // Nothing is owed before the first content.
+    for last in [&error, &failed] {
+        let played = play(&[&created, &progress, last]);
+        assert_eq!((played.reason(), played.owed), ("provider_error", false));
+    }
+    for last in [&error, &failed] {
+        let played = play(&[&created, &progress, &delta, last]);
+        assert_eq!((played.reason(), played.owed), ("provider_error", true));
+        assert!(played.out.contains(r#""delta":"hi""#), "{}", played.out);
+        for ended in ["response.failed", "server_error", "response.completed"] {
+            assert!(!played.out.contains(ended), "{ended} in {}", played.out);
+        }
+    }
+    let counted = play(&[&created, &delta, &failed]).usage.unwrap();
+    assert_eq!((counted.prompt, counted.completion), (10, 2));
+}
+
+#[test]
 fn an_answer_that_comes_whole_is_told_in_events() {
     let whole = OLD.replace(
         r#""output":[]"#,
