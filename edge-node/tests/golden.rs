@@ -159,6 +159,15 @@ fn what_the_client_reads_is_what_the_provider_said() {
 }
 
 #[test]
+fn a_long_answer_is_what_the_provider_said() {
+    let made = Recording::made(900_000);
+    for api in [Api::Chat, Api::Completions, Api::Messages, Api::Responses] {
+        let found = check(&made, &made.body, api);
+        assert!(found.is_empty(), "{}: {found:?}", api.as_str());
+    }
+}
+
+#[test]
 fn it_does_not_matter_how_the_provider_spells_it() {
     let mut faults = Vec::new();
     for recording in recordings().iter().filter(|it| it.status == 200) {

@@ -55,6 +55,27 @@ impl Recording {
         }
     }
 
+    /// A chat answer that was made, not recorded, because it is too long to be kept: a text of so
+    /// many bytes, in which characters of one to four bytes and escapes stand.
+    pub(crate) fn made(length: usize) -> Self {
+        let text = "A godwit \"flies\" für 11 Tage, 鳥, 🐦.\n";
+        let text = text.repeat(length / text.len());
+        let body = json!({
+            "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{ "index": 0, "finish_reason": "stop",
+                "message": { "role": "assistant", "content": text } }],
+            "usage": { "prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14 },
+        });
+        Self {
+            name: format!("made, {length} bytes"),
+            dialect: Dialect::OpenaiChat,
+            status: 200,
+            body: body.to_string().into_bytes(),
+            request: Value::Null,
+            headers: Value::Null,
+        }
+    }
+
     /// True when the recorded answer is an event stream.
     pub(crate) fn is_stream(&self) -> bool {
         !self.body.trim_ascii_start().starts_with(b"{")

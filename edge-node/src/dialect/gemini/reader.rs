@@ -309,7 +309,7 @@ impl Answer {
 
     /// The provider says that a choice has ended; that may be said again.
     fn ended(&mut self, at: usize, word: &str) {
-        let has_output = self.notes.progress.output_bytes > 0;
+        let has_output = self.notes.progress.said;
         let finish = finish::finish_or_guess(word, has_output);
         if finish == Finish::Error {
             let message = format!("{} gave up: {word}", self.notes.name);

@@ -255,6 +255,18 @@ fn pictures_and_speech_come_out_and_code_does_not() {
 }
 
 #[test]
+fn a_picture_alone_is_an_answer_whatever_ends_it() {
+    let picture = r#"{"inlineData":{"mimeType":"image/png","data":"QQ=="}}"#;
+    let end = r#","finishReason":"BRAND_NEW""#;
+    let answer = whole(&frame(picture, end)).answer();
+    let choice = &answer["choices"][0];
+    assert_eq!(choice["finish_reason"], "stop");
+    assert_eq!(choice["native_finish_reason"], "BRAND_NEW");
+    assert_eq!(choice["message"]["images"].as_array().unwrap().len(), 1);
+    assert_eq!(whole(&frame("", end)).reason(), "finish_error");
+}
+
+#[test]
 fn several_choices_are_told_apart() {
     let candidate = |index: usize, text: &str, rest: &str| {
         format!(r#"{{"index":{index},"content":{{"parts":[{{"text":"{text}"}}]}}{rest}}}"#)
