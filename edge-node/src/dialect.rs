@@ -71,6 +71,12 @@ impl Target<'_> {
         supported.is_empty() || supported.contains(&parameter)
     }
 
+    /// True for a deviation of the endpoint's or its provider's.
+    #[must_use]
+    pub fn has(&self, quirk: Quirk) -> bool {
+        self.endpoint.has(quirk, self.provider)
+    }
+
     /// A path under the provider's base URL, which is written with and without its `version`.
     fn path(&self, version: &str, rest: &str) -> String {
         if self.provider.base_url.ends_with(version) {
@@ -222,7 +228,7 @@ const CHAT_ONLY: [&str; 2] = ["-audio", "-search-"];
 fn responds(call: &Call, target: &Target<'_>) -> bool {
     let model = &target.endpoint.provider_model;
     call.api == Api::Responses
-        && target.provider.quirks.contains(&Quirk::ResponsesApi)
+        && target.has(Quirk::ResponsesApi)
         && !CHAT_ONLY.iter().any(|part| model.contains(part))
 }
 

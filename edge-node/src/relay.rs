@@ -167,8 +167,10 @@ impl Relay<'_> {
     }
 
     fn is_billed_to_the_end(&self) -> bool {
-        let quirks = &self.reply.candidate.provider.quirks;
-        quirks.contains(&Quirk::BillsAbandoned)
+        let candidate = &self.reply.candidate;
+        candidate
+            .endpoint
+            .has(Quirk::BillsAbandoned, &candidate.provider)
     }
 
     /// Reads on for nobody but the count, as long as it would have been read for the client.

@@ -1,7 +1,7 @@
 //! The catalogue in deploy/catalog: it is valid, as large as it says, and quick to load.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use shared::catalog::file;
+use shared::catalog::{Quirk, file};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -52,4 +52,34 @@ fn equal_catalogues_have_equal_files() {
     let written = file::to_toml(&catalog);
     assert_eq!(file::parse(&written).unwrap(), catalog);
     assert_eq!(file::to_toml(&catalog), written);
+}
+
+#[test]
+fn what_models_demand_is_said_of_their_offers() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/catalog");
+    let catalog = file::parse(&file::read_dir(&folder).unwrap()).unwrap();
+    let provider = |slug: &str| {
+        let mut providers = catalog.providers.iter();
+        providers.find(|it| it.slug.as_str() == slug).unwrap()
+    };
+    let back = Quirk::ReasoningContentBack;
+    for maker in ["deepseek", "moonshotai"] {
+        assert!(provider(maker).quirks.contains(&back), "{maker}");
+    }
+    let mut count = 0;
+    for endpoint in &catalog.endpoints {
+        let (id, host) = (&endpoint.id, endpoint.provider.as_str());
+        let own = &provider(host).quirks;
+        let repeats = endpoint.quirks.iter().any(|quirk| own.contains(quirk));
+        assert!(!repeats, "{id} repeats its provider");
+        let thinks = ["deepseek-v4", "kimi-k2.6", "kimi-k3"];
+        let thinks = thinks
+            .iter()
+            .any(|part| endpoint.model.as_str().contains(part));
+        if thinks && ["fireworks", "novita", "siliconflow"].contains(&host) {
+            assert!(endpoint.has(back, provider(host)), "{id}");
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "{count}");
 }

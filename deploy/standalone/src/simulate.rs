@@ -174,6 +174,7 @@ fn endpoint(model: &catalog::Model, slug: &str, real: &[&Arc<Endpoint>]) -> Endp
         supported_parameters: parameters
             .map(|e| e.supported_parameters.clone())
             .unwrap_or_default(),
+        quirks: Vec::new(),
         pricing,
     }
 }

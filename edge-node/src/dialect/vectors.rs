@@ -82,7 +82,7 @@ fn outgoing(Composed { path, body }: Composed, translator: Collected) -> Outgoin
 }
 
 fn is_voyage(target: &Target<'_>) -> bool {
-    target.provider.quirks.contains(&Quirk::Voyage)
+    target.has(Quirk::Voyage)
 }
 
 /// The body for a ranking of texts; the member for how many are wanted has many names.

@@ -3,6 +3,7 @@
 
 use crate::failure::{Failure, Retry};
 use crate::message::Request;
+use ring::digest;
 use std::fmt::Write;
 
 /// Items of a JSON list or object, with commas between them.
@@ -55,6 +56,21 @@ pub(crate) fn segment(name: &str) -> String {
         }
     }
     out
+}
+
+/// How long the ids of calls are that Mistral takes.
+const ID_LENGTH: usize = 9;
+const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// An id of nine letters and digits, the same for the same id; such ids are their own.
+pub(crate) fn nine_letters(id: &str) -> String {
+    if id.len() == ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return id.to_owned();
+    }
+    let hash = digest::digest(&digest::SHA256, id.as_bytes());
+    let letter = |byte: &u8| LETTERS.get(usize::from(*byte) % LETTERS.len()).copied();
+    let letters = hash.as_ref().iter().filter_map(letter);
+    letters.take(ID_LENGTH).map(char::from).collect()
 }
 
 /// A 400: what stands at `place` can't be said to this provider. Another endpoint may take it.

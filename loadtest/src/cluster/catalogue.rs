@@ -64,6 +64,8 @@ pub struct EndpointSpec {
     pub cache_read: Option<String>,
     /// Most completion tokens.
     pub max_completion_tokens: u64,
+    /// Named deviations, beside its provider's.
+    pub quirks: Vec<String>,
 }
 
 /// A catalogue that is being put together.
@@ -158,6 +160,7 @@ impl CatalogSpec {
                 completion: "0.0000015".to_owned(),
                 cache_read: Some("0.00000005".to_owned()),
                 max_completion_tokens: 32_768,
+                quirks: Vec::new(),
             });
         }
         self
@@ -269,6 +272,8 @@ fn endpoint_row(endpoint: &EndpointSpec) -> Table {
     );
     let parameters = Parameter::ALL.iter().map(|it| text(it.as_str())).collect();
     row.insert("supported_parameters".into(), Value::Array(parameters));
+    let quirks = endpoint.quirks.iter().map(|quirk| text(quirk)).collect();
+    row.insert("quirks".into(), Value::Array(quirks));
     let mut pricing = Table::new();
     pricing.insert("prompt".into(), text(&endpoint.prompt));
     pricing.insert("completion".into(), text(&endpoint.completion));

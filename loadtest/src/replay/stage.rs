@@ -133,6 +133,7 @@ fn catalog(cases: &[Case], addr: SocketAddr) -> CatalogSpec {
             completion: "0.0000002".to_owned(),
             cache_read: None,
             max_completion_tokens: 128_000,
+            quirks: Vec::new(),
         });
         // Who asks for a tier gets it; who asks as another API's client does, the default.
         if let Some(tier) = request::tier(case)

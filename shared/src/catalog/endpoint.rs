@@ -1,6 +1,6 @@
 //! An endpoint: one provider's offer of one model, with its price.
 
-use crate::catalog::text_enum;
+use crate::catalog::{Provider, Quirk, text_enum};
 use crate::id::{EndpointId, ModelId, ProviderSlug};
 use crate::money::Price;
 
@@ -128,11 +128,20 @@ pub struct Endpoint {
     pub quantization: Quantization,
     /// Sorted, without repetitions.
     pub supported_parameters: Vec<Parameter>,
+    /// Deviations of this offer from its provider's dialect, beside the provider's own: what a
+    /// model demands wherever it is served.
+    pub quirks: Vec<Quirk>,
     /// What it costs.
     pub pricing: Pricing,
 }
 
 impl Endpoint {
+    /// True for a deviation of this offer, or of all of its provider's.
+    #[must_use]
+    pub fn has(&self, quirk: Quirk, provider: &Provider) -> bool {
+        self.quirks.contains(&quirk) || provider.quirks.contains(&quirk)
+    }
+
     /// The service tier that its tag names; none is the default.
     #[must_use]
     pub fn tier(&self) -> Option<Tier> {

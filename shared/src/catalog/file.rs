@@ -18,7 +18,7 @@
 //!
 //! `[[endpoints]]`: `model`, `provider`, `provider_model` and `pricing` with `prompt` and
 //! `completion` are required. Defaults: `tag` the provider's slug; `context_length` the model's;
-//! `quantization` `unknown`; no parameters.
+//! `quantization` `unknown`; no parameters; no quirks but its provider's.
 //!
 //! `[[auto]]`: the models that `godwit/auto` uses for one `task`, best first, by cost tier: `low`,
 //! `medium`, `high`, `xhigh`, `max`, each a list; a tier that is left out is served by the next

@@ -94,6 +94,9 @@ text_enum! {
         /// openai-chat: the reasoning of turns with tool calls must come back, as
         /// `reasoning_content` (DeepSeek V4, Moonshot).
         ReasoningContentBack = "reasoning-content-back",
+        /// openai-chat: ids of tool calls are nine letters and digits; others become such
+        /// (templates of older Mistral models).
+        NineLetterIds = "nine-letter-ids",
         /// openai-chat: takes `reasoning_details` back (OpenRouter, Vercel).
         ReasoningDetails = "reasoning-details",
         /// openai-chat, azure-openai: has OpenAI's Responses too, under the same base URL, for all of

@@ -222,6 +222,7 @@ impl From<&Endpoint> for wire::Endpoint {
             max_prompt_tokens: endpoint.max_prompt_tokens,
             quantization: endpoint.quantization.to_string(),
             supported_parameters: parameters.map(Parameter::to_string).collect(),
+            quirks: endpoint.quirks.iter().map(Quirk::to_string).collect(),
             pricing: Some((&endpoint.pricing).into()),
         }
     }
@@ -248,6 +249,7 @@ impl TryFrom<&wire::Endpoint> for Endpoint {
                 &endpoint.supported_parameters,
                 Parameter::parse,
             )?,
+            quirks: all("quirks", &endpoint.quirks, Quirk::parse)?,
             pricing: pricing.try_into()?,
         })
     }

@@ -408,9 +408,8 @@ impl Answer {
     fn shut_calls(&mut self, sink: &mut dyn Sink) {
         let blocks = std::mem::take(&mut self.blocks);
         let is_call = |(_, block): &(u64, Block)| matches!(block, Block::Call { .. });
-        let (calls, others) = blocks.into_iter().partition(is_call);
+        let (calls, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_call);
         self.blocks = others;
-        let calls: Vec<(u64, Block)> = calls;
         for (_, call) in calls {
             self.shut(call, sink);
         }

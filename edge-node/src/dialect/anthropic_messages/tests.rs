@@ -465,6 +465,22 @@ fn nothing_but_a_beginning_is_not_owed() {
 }
 
 #[test]
+fn an_end_in_an_error_is_none() {
+    let failed = END.replace("end_turn", "network_error");
+    let text =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}"#;
+    for (list, owed) in [
+        (&[START, &failed, STOP][..], false),
+        (&[START, text, &failed, STOP], true),
+    ] {
+        let played = played(list);
+        assert_eq!((played.reason(), played.owed), ("finish_error", owed));
+        assert_eq!(played.usage.map(|usage| usage.completion), Some(5));
+        assert_eq!(played.failure.unwrap().status, 502);
+    }
+}
+
+#[test]
 fn thoughts_come_as_details_that_can_go_back() {
     let list = [
         START,

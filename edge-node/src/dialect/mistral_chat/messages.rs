@@ -1,15 +1,10 @@
 //! Writes the messages. Ids of calls are nine letters and digits here: others become such, calls and
 //! results alike. What the model shall go on from is marked as a prefix.
 
-use crate::dialect::write::{List, put, refuse};
+use crate::dialect::write::{List, nine_letters, put, refuse};
 use crate::failure::Failure;
 use crate::message::{Part, Role, Source, Turn};
 use crate::wire::json::Str;
-use ring::digest;
-
-/// How long an id is.
-const ID_LENGTH: usize = 9;
-const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Appends the member `messages`. `thinks` tells that the model takes its thoughts back.
 ///
@@ -72,16 +67,8 @@ fn name_of<'a>(id: Option<Str<'_>>, turns: &[Turn<'a>]) -> Option<Str<'a>> {
     })
 }
 
-/// Nine letters and digits, the same for the same id.
 fn id(id: Str<'_>) -> String {
-    let text = id.decode();
-    if text.len() == ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return text.into_owned();
-    }
-    let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    let letter = |byte: &u8| LETTERS.get(usize::from(*byte) % LETTERS.len()).copied();
-    let letters = hash.as_ref().iter().filter_map(letter);
-    letters.take(ID_LENGTH).map(char::from).collect()
+    nine_letters(&id.decode())
 }
 
 /// Appends the member `content` and the message's end.

@@ -2,6 +2,7 @@
 //! not know is left out, as for clients of this API; what the provider does differently is a quirk.
 
 mod messages;
+mod parts;
 
 #[cfg(test)]
 mod tests;
@@ -60,7 +61,7 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
     others(request, target, &mut out);
     if request.stream {
         put(&mut out, &[",\"stream\":true"]);
-        if !target.provider.quirks.contains(&Quirk::NoStreamOptions) {
+        if !target.has(Quirk::NoStreamOptions) {
             put(&mut out, &[",\"stream_options\":{\"include_usage\":true}"]);
         }
     }
@@ -78,7 +79,7 @@ fn limit(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
 }
 
 fn tools(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
-    let marks = target.provider.quirks.contains(&Quirk::CacheControl);
+    let marks = target.has(Quirk::CacheControl);
     let mut list = List::default();
     for tool in &request.tools {
         write_tool(tool, marks, list.item());

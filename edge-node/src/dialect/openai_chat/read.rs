@@ -52,7 +52,6 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn new(target: &Target<'_>) -> Self {
-        let has = |quirk| target.provider.quirks.contains(&quirk);
         let generation = target.generation.as_str();
         Self {
             notes: Notes::new(&target.provider.name),
@@ -63,8 +62,8 @@ impl Answer {
             told: 0,
             cited: sources::Told::default(),
             generation: generation.trim_start_matches("gen-").to_owned(),
-            reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
-            think_tags: has(Quirk::ThinkTags),
+            reasoning_outside: target.has(Quirk::ReasoningOutsideCompletion),
+            think_tags: target.has(Quirk::ThinkTags),
             is_done: false,
             gave_up: None,
             stops: Vec::new(),

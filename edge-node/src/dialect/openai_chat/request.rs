@@ -238,7 +238,7 @@ impl<'a> Request<'a> {
     }
 
     fn has(&self, quirk: Quirk) -> bool {
-        self.target.provider.quirks.contains(&quirk)
+        self.target.has(quirk)
     }
 }
 
@@ -249,13 +249,12 @@ pub(in crate::dialect) fn takes_effort(target: &Target<'_>) -> bool {
 
 /// What the provider calls the longest answer; none when both names will do.
 pub(super) fn limit_name(target: &Target<'_>) -> Option<&'static str> {
-    let quirks = &target.provider.quirks;
     let supported = &target.endpoint.supported_parameters;
     let old = supported.contains(&Parameter::MaxTokens);
     let new = supported.contains(&Parameter::MaxCompletionTokens);
-    if quirks.contains(&Quirk::MaxCompletionTokens) {
+    if target.has(Quirk::MaxCompletionTokens) {
         Some("max_completion_tokens")
-    } else if quirks.contains(&Quirk::MaxTokensOnly) || (old && !new) {
+    } else if target.has(Quirk::MaxTokensOnly) || (old && !new) {
         Some("max_tokens")
     } else if new && !old {
         Some("max_completion_tokens")

@@ -92,7 +92,6 @@ impl Walker {
         } else {
             Form::Answer
         };
-        let has = |quirk| target.provider.quirks.contains(&quirk);
         Self {
             form,
             envelope: Envelope::new(call, target),
@@ -104,8 +103,8 @@ impl Walker {
             counts: Counts::default(),
             choices: Vec::new(),
             sources: Sources::default(),
-            reasoning_outside: has(Quirk::ReasoningOutsideCompletion),
-            think_tags: has(Quirk::ThinkTags),
+            reasoning_outside: target.has(Quirk::ReasoningOutsideCompletion),
+            think_tags: target.has(Quirk::ThinkTags),
             fault: None,
         }
     }
@@ -225,15 +224,17 @@ impl Walker {
         let mut members = Members::new(scanner.at());
         while let Some(key) = scanner.key()? {
             match &*key.name.decode() {
-                "usage" => self.counts.read(scanner)?,
+                "usage" => {
+                    self.counts.read(scanner)?;
+                    members.remove(&mut self.splices, key.start, scanner.at());
+                    continue;
+                }
                 "error" => self.error(scanner)?,
                 _ => {
                     scanner.value()?;
-                    members.keep(&mut self.splices, key.start, scanner.at());
-                    continue;
                 }
             }
-            members.remove(&mut self.splices, key.start, scanner.at());
+            members.keep(&mut self.splices, key.start, scanner.at());
         }
         members.finish(&mut self.splices);
         Ok(())

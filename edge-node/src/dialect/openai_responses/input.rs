@@ -25,7 +25,7 @@ pub(super) fn write(
     let mut items = Items {
         list: List::default(),
         maker: maker(target),
-        no_developer: target.provider.quirks.contains(&Quirk::NoDeveloperRole),
+        no_developer: target.has(Quirk::NoDeveloperRole),
         has_thoughts: false,
         freeform: freeform(turns),
     };

@@ -56,6 +56,7 @@ fn catalog(models: &[u32]) -> Catalog {
         max_prompt_tokens: None,
         quantization: Quantization::Unknown,
         supported_parameters: Vec::new(),
+        quirks: Vec::new(),
         pricing: Pricing::default(),
     };
     Catalog {

@@ -60,6 +60,7 @@ fn body(
     let max_prompt_tokens = section.integer("max_prompt_tokens", 1..=CONTEXT_MAX);
     let quantization = section.choice("quantization");
     let supported_parameters = section.choices("supported_parameters").unwrap_or_default();
+    let quirks = section.choices("quirks").unwrap_or_default();
     section.require("pricing");
     let pricing = section.section("pricing").and_then(pricing);
     let (model, provider) = (model?.clone(), provider?.clone());
@@ -75,6 +76,7 @@ fn body(
         max_prompt_tokens,
         quantization: quantization.unwrap_or(Quantization::Unknown),
         supported_parameters,
+        quirks,
         pricing: pricing?,
     })
 }

@@ -309,6 +309,7 @@ provider = "acme"
 provider_model = "b"
 max_completion_tokens = 2000
 supported_parameters = ["tools", "tools", "wings"]
+quirks = ["odd"]
 pricing = { prompt = "0", completion = "1" }
 [[extras]]
 "#;
@@ -324,7 +325,8 @@ pricing = { prompt = "0", completion = "1" }
         "c.toml:29: endpoints.max_completion_tokens: more than the context length, 1000",
         "c.toml:34: endpoints.supported_parameters: \"tools\" is listed twice",
         "c.toml:34: endpoints.supported_parameters: \"wings\" is not one of temperature",
-        "c.toml:36: extras: unknown key; known here: providers, models, endpoints",
+        "c.toml:35: endpoints.quirks: \"odd\" is not one of no-stream-options",
+        "c.toml:37: extras: unknown key; known here: providers, models, endpoints",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (told, expected) in told.iter().zip(expected) {
@@ -458,12 +460,12 @@ prop_compose! {
     fn offer()(
         model in any::<Index>(), provider in any::<Index>(), variant in option::of("[a-z0-9]{1,5}(/[a-z]{1,3})?"),
         provider_model in text(), context_length in option::of(1_u64..10_000_000), bound in option::of(1_u64..),
-        quantization in select(Quantization::ALL), parameters in chosen(Parameter::ALL), pricing in pricing(),
+        quantization in select(Quantization::ALL), parameters in chosen(Parameter::ALL), quirks in chosen(Quirk::ALL), pricing in pricing(),
     ) -> (Index, Index, Option<String>, Option<u64>, Endpoint) {
         let endpoint = Endpoint {
             id: EndpointId::from(""), model: ModelId::from(""), provider: ProviderSlug::from(""),
             tag: String::new(), provider_model, context_length: 0, max_completion_tokens: bound,
-            max_prompt_tokens: bound, quantization, supported_parameters: parameters, pricing,
+            max_prompt_tokens: bound, quantization, supported_parameters: parameters, quirks, pricing,
         };
         (model, provider, variant, context_length, endpoint)
     }

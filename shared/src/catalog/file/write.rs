@@ -162,6 +162,7 @@ fn endpoint(endpoint: &Endpoint, usual_context: Option<u64>) -> String {
         record.text("quantization", endpoint.quantization.as_str());
     }
     record.written("supported_parameters", &endpoint.supported_parameters);
+    record.written("quirks", &endpoint.quirks);
     record.table("pricing", &pricing(&endpoint.pricing));
     record.text
 }

@@ -170,6 +170,7 @@ impl<'a> Builder<'a> {
             max_prompt_tokens: max_prompt.filter(|tokens| *tokens < context),
             quantization: precision.unwrap_or(Quantization::Unknown),
             supported_parameters: parameters::of(card, offer.can, provider.dialect),
+            quirks: self.decisions.quirks(provider, &offer.provider_model),
             pricing: offer.pricing.clone(),
         })
     }

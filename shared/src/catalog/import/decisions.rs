@@ -1,5 +1,6 @@
 //! What people decided about the lists: `decisions.toml`, which is part of the program.
 
+use crate::catalog::{Dialect, Provider, Quirk};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ pub(super) struct Decisions {
     pub(super) drops: Vec<Drop>,
     #[serde(default)]
     pub(super) spreads: Vec<Spread>,
+    #[serde(default)]
+    quirks: Vec<Quirks>,
 }
 
 /// A provider of ours and its names in the lists.
@@ -106,6 +109,23 @@ pub(super) struct Spread {
     reason: String,
 }
 
+/// What offers of a model demand beyond their provider's dialect.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct Quirks {
+    quirk: String,
+    /// Patterns; all when empty.
+    #[serde(default)]
+    providers: Vec<String>,
+    /// Patterns of the provider's own ids.
+    models: Vec<String>,
+    #[expect(
+        dead_code,
+        reason = "for the reader of the file; the reason must be there"
+    )]
+    reason: String,
+}
+
 fn chat() -> String {
     "chat".to_owned()
 }
@@ -121,6 +141,21 @@ impl Decisions {
                 drop.providers.is_empty() || drop.providers.iter().any(|p| fits(p, provider));
             here && drop.models.iter().any(|pattern| fits(pattern, id))
         })
+    }
+
+    /// Deviations of a provider's offer that are not its provider's already.
+    pub(super) fn quirks(&self, provider: &Provider, id: &str) -> Vec<Quirk> {
+        let slug = provider.slug.as_str();
+        let meant = self.quirks.iter().filter(|row| {
+            let here = row.providers.is_empty() || row.providers.iter().any(|p| fits(p, slug));
+            here && row.models.iter().any(|pattern| fits(pattern, id))
+        });
+        // The words are those of one dialect.
+        let meant = meant.filter(|_| provider.dialect == Dialect::OpenaiChat);
+        let quirks = meant.filter_map(|row| Quirk::parse(&row.quirk));
+        quirks
+            .filter(|quirk| !provider.quirks.contains(quirk))
+            .collect()
     }
 }
 
@@ -196,6 +231,9 @@ mod tests {
                 "{}",
                 source.provider
             );
+        }
+        for row in &decisions.quirks {
+            assert!(Quirk::parse(&row.quirk).is_some(), "{}", row.quirk);
         }
         for left_out in &decisions.left_out {
             for name in left_out.litellm.iter() {

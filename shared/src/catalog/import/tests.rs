@@ -1,7 +1,7 @@
 //! Lines of the real lists (licences: deploy/catalog/README.md), joined.
 
 use super::*;
-use crate::catalog::{Endpoint, Parameter, Quantization};
+use crate::catalog::{Endpoint, Parameter, Quantization, Quirk};
 
 const LITELLM: &str = include_str!("tests/litellm.json");
 const MODELS_DEV: &str = include_str!("tests/models-dev.json");
@@ -66,6 +66,17 @@ fn offers_of_one_model_are_joined_under_its_listed_id() {
     // A price of zero counts only where the listing has the free model apart.
     let free = endpoint(&imported, "google/gemma-4-31b-it:free@google-ai-studio");
     assert!(free.pricing.prompt.is_zero() && free.pricing.completion.is_zero());
+}
+
+#[test]
+fn what_a_model_demands_is_said_where_it_is_known() {
+    let imported = import(&LISTS).unwrap();
+    let quirks = |id: &str| endpoint(&imported, id).quirks.clone();
+    let back = vec![Quirk::ReasoningContentBack];
+    assert_eq!(quirks("deepseek/deepseek-v4-pro@novita"), back);
+    // Its provider says so of all its models.
+    assert_eq!(quirks("deepseek/deepseek-v4-pro@deepseek"), []);
+    assert_eq!(quirks("openai/gpt-oss-120b@groq"), []);
 }
 
 #[test]

@@ -3,11 +3,13 @@
 //! results are text here.
 
 use crate::dialect::Target;
-use crate::dialect::write::{List, put, refuse};
+use crate::dialect::openai_chat::compose::parts::part;
+use crate::dialect::write::{List, nine_letters, put, refuse};
 use crate::failure::Failure;
-use crate::message::{DetailKind, Media, Part, Role, Thought, Turn};
-use crate::wire::json::{self, Str};
+use crate::message::{DetailKind, Part, Role, Thought, Turn};
+use crate::wire::json::Str;
 use shared::catalog::Quirk;
+use std::borrow::Cow;
 
 /// Appends the member `messages`.
 ///
@@ -62,7 +64,7 @@ struct Messages<'a> {
 
 impl Messages<'_> {
     fn has(&self, quirk: Quirk) -> bool {
-        self.target.provider.quirks.contains(&quirk)
+        self.target.has(quirk)
     }
 
     /// Gives what tools have shown.
@@ -107,9 +109,12 @@ impl Messages<'_> {
 
     /// A result is a text; marks and failures have no word here.
     fn result(&mut self, turn: &Turn<'_>) -> Result<(), Failure> {
+        let id = call_id(
+            turn.call_id.unwrap_or(Str::EMPTY),
+            self.has(Quirk::NineLetterIds),
+        );
         let out = self.list.item();
-        let id = turn.call_id.unwrap_or(Str::EMPTY);
-        put(out, &["{\"role\":\"tool\",\"tool_call_id\":", id.raw()]);
+        put(out, &["{\"role\":\"tool\",\"tool_call_id\":", &id]);
         put(out, &[",\"content\":\""]);
         for (index, one) in turn.parts.iter().enumerate() {
             if let Part::Text { text, .. } | Part::Refusal(text) = one {
@@ -126,13 +131,16 @@ impl Messages<'_> {
     }
 
     fn assistant(&mut self, turns: &[Turn<'_>]) -> Result<(), Failure> {
-        let quirks = &self.target.provider.quirks;
-        let gives_back = quirks.contains(&Quirk::ReasoningContentBack);
-        let gives_details = quirks.contains(&Quirk::ReasoningDetails);
+        let gives_back = self.has(Quirk::ReasoningContentBack);
+        let gives_details = self.has(Quirk::ReasoningDetails);
+        let (marks, short) = (
+            self.has(Quirk::CacheControl),
+            self.has(Quirk::NineLetterIds),
+        );
         let parts = || turns.iter().flat_map(|turn| &turn.parts);
         let out = self.list.item();
         put(out, &["{\"role\":\"assistant\",\"content\":"]);
-        let text = text(turns, quirks.contains(&Quirk::CacheControl));
+        let text = text(turns, marks);
         if text.is_empty() {
             put(out, &["null"]);
         } else {
@@ -153,7 +161,7 @@ impl Messages<'_> {
                     detail(thought, count, &mut details);
                     count += 1;
                 }
-                Part::Call { .. } => call(one, calls.item()),
+                Part::Call { .. } => call(one, short, calls.item()),
                 // Pictures of the model's own: no provider takes them back.
                 Part::Image { .. }
                 | Part::Audio { .. }
@@ -220,7 +228,16 @@ fn text(turns: &[Turn<'_>], marks: bool) -> Vec<u8> {
     out
 }
 
-fn call(part: &Part<'_>, out: &mut Vec<u8>) {
+/// An id of a call, with its quotes.
+fn call_id(id: Str<'_>, short: bool) -> Cow<'_, str> {
+    if short {
+        Cow::Owned(format!("\"{}\"", nine_letters(&id.decode())))
+    } else {
+        Cow::Borrowed(id.raw())
+    }
+}
+
+fn call(part: &Part<'_>, short: bool, out: &mut Vec<u8>) {
     let Part::Call {
         id,
         name,
@@ -230,7 +247,8 @@ fn call(part: &Part<'_>, out: &mut Vec<u8>) {
     else {
         return;
     };
-    put(out, &["{\"id\":", id.raw(), ",\"type\":\"function\""]);
+    let id = call_id(*id, short);
+    put(out, &["{\"id\":", &id, ",\"type\":\"function\""]);
     put(
         out,
         &[",\"function\":{\"name\":", name.raw(), ",\"arguments\":"],
@@ -283,65 +301,4 @@ fn detail(thought: &Thought<'_>, index: usize, list: &mut List) {
             "}",
         ],
     );
-}
-
-/// A part of a message of the user or the operator. What can't be carried is said in words.
-fn part(part: &Part<'_>, mark: Option<&str>, list: &mut List) -> Result<(), &'static str> {
-    let mut item = Vec::new();
-    let out = &mut item;
-    match part {
-        Part::Text { text, .. } | Part::Refusal(text) => {
-            put(out, &["{\"type\":\"text\",\"text\":", text.raw()]);
-        }
-        Part::Image { source, detail, .. } => {
-            put(out, &["{\"type\":\"image_url\",\"image_url\":{\"url\":"]);
-            if !source.write_url(out) {
-                return Err("takes pictures by URL or inline");
-            }
-            if let Some(detail) = detail {
-                put(out, &[",\"detail\":", detail.raw()]);
-            }
-            out.push(b'}');
-        }
-        Part::Audio { data, format, .. } => {
-            put(
-                out,
-                &[
-                    "{\"type\":\"input_audio\",\"input_audio\":{\"data\":",
-                    data.raw(),
-                ],
-            );
-            put(out, &[",\"format\":", format.raw(), "}"]);
-        }
-        Part::Video { source, .. } => {
-            put(out, &["{\"type\":\"video_url\",\"video_url\":{\"url\":"]);
-            if !source.write_url(out) {
-                return Err("takes films by URL or inline");
-            }
-            out.push(b'}');
-        }
-        Part::File { source, name, .. } => {
-            put(out, &["{\"type\":\"file\",\"file\":{"]);
-            put(out, &["\"filename\":", name.map_or("\"file\"", Str::raw)]);
-            let start = out.len();
-            put(out, &[",\"file_data\":"]);
-            if !source.write_url(out) {
-                out.truncate(start);
-                if let Media::Id(id) = source.resolve() {
-                    put(out, &[",\"file_id\":"]);
-                    json::write_string(out, &id);
-                }
-            }
-            out.push(b'}');
-        }
-        Part::Spoken(_) | Part::Reasoning(_) | Part::Call { .. } => {
-            return Err("does not take this from a user");
-        }
-    }
-    if let Some(mark) = mark {
-        put(out, &[",\"cache_control\":", mark]);
-    }
-    out.push(b'}');
-    list.item().extend_from_slice(&item);
-    Ok(())
 }

@@ -1,7 +1,8 @@
 //! What a quirk demands of the messages of a client that speaks this dialect: roles that the
-//! provider does not know, and reasoning under the provider's own name for it.
+//! provider does not know, ids in its form, and reasoning under its own name for it.
 
 use super::Request;
+use crate::dialect::write::nine_letters;
 use crate::wire::json::{Key, Kind, Scanner, Span, SyntaxError};
 use crate::wire::splice::Members;
 use shared::catalog::Quirk;
@@ -14,7 +15,10 @@ struct Message<'a> {
     /// Where the list starts.
     details: Option<usize>,
     has_reasoning_content: bool,
-    has_calls: bool,
+    /// Where the list starts, if anything stands in it.
+    calls: Option<usize>,
+    /// The call that a tool answers.
+    call_id: Option<Span>,
 }
 
 impl Request<'_> {
@@ -22,7 +26,8 @@ impl Request<'_> {
     pub(super) fn history(&mut self, start: usize) -> Result<(), SyntaxError> {
         let renames = self.has(Quirk::NoDeveloperRole);
         let gives_back = self.has(Quirk::ReasoningContentBack);
-        if !renames && !gives_back {
+        let shortens = self.has(Quirk::NineLetterIds);
+        if !renames && !gives_back && !shortens {
             return Ok(());
         }
         let mut scanner = Scanner::starting(self.text, start);
@@ -45,7 +50,10 @@ impl Request<'_> {
             {
                 self.splices.replace(role, "\"system\"");
             }
-            if !gives_back || !message.has_calls || message.has_reasoning_content {
+            if shortens {
+                self.shorten(&message)?;
+            }
+            if !gives_back || message.calls.is_none() || message.has_reasoning_content {
                 continue;
             }
             if let Some(key) = message.reasoning {
@@ -59,6 +67,42 @@ impl Request<'_> {
             };
             let member = format!("\"reasoning_content\":\"{told}\"");
             tail.add(&mut self.splices, member);
+        }
+        Ok(())
+    }
+
+    /// Notes the edits of a message's ids of calls.
+    fn shorten(&mut self, message: &Message<'_>) -> Result<(), SyntaxError> {
+        if let Some(span) = message.call_id {
+            self.shorten_id(span)?;
+        }
+        let Some(start) = message.calls else {
+            return Ok(());
+        };
+        let mut scanner = Scanner::starting(self.text, start);
+        scanner.begin_array()?;
+        while scanner.element()? {
+            if scanner.kind()? != Kind::Object {
+                scanner.value()?;
+                continue;
+            }
+            scanner.begin_object()?;
+            while let Some(key) = scanner.key()? {
+                let kind = scanner.kind()?;
+                let span = scanner.value()?;
+                if key.name.decode() == "id" && kind == Kind::String {
+                    self.shorten_id(span)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn shorten_id(&mut self, span: Span) -> Result<(), SyntaxError> {
+        let id = Scanner::starting(self.text, span.start).string()?;
+        let short = format!("\"{}\"", nine_letters(&id.decode()));
+        if id.raw() != short {
+            self.splices.replace(span, short);
         }
         Ok(())
     }
@@ -76,7 +120,10 @@ impl<'a> Message<'a> {
             ("reasoning_content", Kind::String) => self.has_reasoning_content = true,
             ("reasoning_content", _) => return Ok(false),
             ("reasoning_details", Kind::Array) => self.details = Some(start),
-            ("tool_calls", Kind::Array) => self.has_calls = span.end - span.start > 2,
+            ("tool_calls", Kind::Array) => {
+                self.calls = Some(start).filter(|_| span.end - span.start > 2);
+            }
+            ("tool_call_id", Kind::String) => self.call_id = Some(span),
             _ => {}
         }
         Ok(true)

@@ -187,6 +187,31 @@ fn reasoning_goes_back_by_the_providers_name() {
 }
 
 #[test]
+fn ids_get_the_form_that_the_model_demands() {
+    let mut fixture = openai();
+    fixture.endpoint.quirks = vec![Quirk::NineLetterIds];
+    let history = r#"[{"role":"user","content":"q"},{"role":"assistant","tool_calls":[{"id":"call_1_0","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"VzeppoSaq","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call_1_0","content":"1"},{"role":"tool","tool_call_id":"VzeppoSaq","content":"2"}]"#;
+    let request = format!(r#"{{"model":"a/b","messages":{history}}}"#);
+    let sent = fixture.body(&request).unwrap();
+    let body: Value = serde_json::from_str(&sent).unwrap();
+    let id = body["messages"][1]["tool_calls"][0]["id"].as_str().unwrap();
+    assert!(id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    assert_eq!(body["messages"][2]["tool_call_id"], id);
+    let expected = history.replace("call_1_0", id);
+    assert_eq!(
+        sent,
+        format!(r#"{{"model":"theirs","messages":{expected}}}"#)
+    );
+    // So are those of other APIs' clients.
+    let input = r#"[{"role":"user","content":"q"},{"type":"function_call","call_id":"call_1_0","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"call_1_0","output":"1"}]"#;
+    let request = format!(r#"{{"model":"a/b","input":{input}}}"#);
+    let sent = fixture.api(Api::Responses).body(&request).unwrap();
+    let body: Value = serde_json::from_str(&sent).unwrap();
+    assert_eq!(body["messages"][1]["tool_calls"][0]["id"], id);
+    assert_eq!(body["messages"][2]["tool_call_id"], id);
+}
+
+#[test]
 fn developers_become_systems_where_they_must() {
     let request = r#"{"model":"a/b","messages":[{"role":"developer","content":"developer"},{"content":"x","role":"user"}]}"#;
     let body = r#"{"model":"theirs","messages":[{"role":"system","content":"developer"},{"content":"x","role":"user"}]}"#;
