@@ -84,12 +84,14 @@ impl<'a> Str<'a> {
 
     /// The string with its quotes.
     #[must_use]
+    #[inline]
     pub const fn raw(self) -> &'a str {
         self.raw
     }
 
     /// The string without its quotes, escapes as they stand.
     #[must_use]
+    #[inline]
     pub fn inner(self) -> &'a str {
         self.raw
             .get(1..self.raw.len().saturating_sub(1))
@@ -98,6 +100,7 @@ impl<'a> Str<'a> {
 
     /// True for `""`.
     #[must_use]
+    #[inline]
     pub const fn is_empty(self) -> bool {
         self.raw.len() <= 2
     }
@@ -129,6 +132,7 @@ impl<'a> Str<'a> {
 
     /// What the string says. A lone surrogate becomes U+FFFD.
     #[must_use]
+    #[inline]
     pub fn decode(self) -> Cow<'a, str> {
         if self.escaped {
             Cow::Owned(text::unescape(self.inner()))

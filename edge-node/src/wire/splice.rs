@@ -87,6 +87,7 @@ pub struct Members {
 impl Members {
     /// For an object whose members start at `at`, behind the brace.
     #[must_use]
+    #[inline]
     pub const fn new(at: usize) -> Self {
         Self {
             last_end: at,
@@ -96,6 +97,7 @@ impl Members {
     }
 
     /// The member from `start` (its name) to `end` (its value) stays.
+    #[inline]
     pub fn keep(&mut self, splices: &mut Splices, start: usize, end: usize) {
         if let Some(from) = self.removed_from.take() {
             splices.remove(Span {
@@ -121,6 +123,7 @@ impl Members {
     }
 
     /// The object has ended.
+    #[inline]
     pub fn finish(self, splices: &mut Splices) -> Tail {
         if let Some(start) = self.removed_from {
             splices.remove(Span {

@@ -112,7 +112,7 @@ impl Body {
             .splices
             .pieces(data.as_bytes(), |piece| out.extend_from_slice(piece));
         // Line ends between members would end the event.
-        if data.contains('\n') {
+        if memchr::memchr(b'\n', data.as_bytes()).is_some() {
             let written = out.get_mut(start..).unwrap_or_default();
             for byte in written.iter_mut().filter(|byte| **byte == b'\n') {
                 *byte = b' ';

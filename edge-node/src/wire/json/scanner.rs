@@ -50,12 +50,14 @@ impl<'a> Scanner<'a> {
 
     /// The text of a span.
     #[must_use]
+    #[inline]
     pub fn raw(&self, span: Span) -> &'a str {
         self.text.get(span.start..span.end).unwrap_or("")
     }
 
     /// Where the scanner stands.
     #[must_use]
+    #[inline]
     pub const fn at(&self) -> usize {
         self.at
     }
@@ -110,7 +112,7 @@ impl<'a> Scanner<'a> {
         if self.byte() != Some(b'"') {
             return Err(self.error("expected a member name in quotes"));
         }
-        let name = self.string()?;
+        let name = self.quoted()?;
         self.skip_space();
         if self.byte() != Some(b':') {
             return Err(self.error("expected a colon"));
@@ -151,7 +153,7 @@ impl<'a> Scanner<'a> {
                 }
             }
             Kind::String => {
-                self.string()?;
+                self.quoted()?;
             }
             Kind::Number => self.number()?,
             Kind::Bool if self.byte() == Some(b't') => self.word("true")?,
@@ -169,10 +171,15 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub fn string(&mut self) -> Result<Str<'a>, SyntaxError> {
         self.skip_space();
-        let start = self.at;
         if self.byte() != Some(b'"') {
             return Err(self.error("expected a string"));
         }
+        self.quoted()
+    }
+
+    /// Consumes the string whose quote is here.
+    fn quoted(&mut self) -> Result<Str<'a>, SyntaxError> {
+        let start = self.at;
         self.at += 1;
         let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
         let escaped = match run::short(rest) {

@@ -5,6 +5,7 @@ use super::{Form, Walker};
 use crate::dialect::classify;
 use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 use crate::wire::splice::{Members, Tail};
+use std::borrow::Cow;
 
 /// One piece of one call.
 #[derive(Debug, Default)]
@@ -158,17 +159,17 @@ impl Walker {
         let (inner, span) = match piece.arguments {
             Some((span, Kind::String, raw)) => {
                 let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or("");
-                (inner.to_owned(), Some(span))
+                (Cow::Borrowed(inner), Some(span))
             }
             Some((span, Kind::Object | Kind::Array, raw)) => {
                 let mut inner = Vec::new();
                 json::write_escaped(&mut inner, raw);
                 let inner = String::from_utf8_lossy(&inner).into_owned();
                 self.splices.replace(span, format!("\"{inner}\""));
-                (inner, None)
+                (Cow::Owned(inner), None)
             }
-            Some((span, _, _)) => (String::new(), Some(span)),
-            None => (String::new(), None),
+            Some((span, _, _)) => (Cow::Borrowed(""), Some(span)),
+            None => (Cow::Borrowed(""), None),
         };
         self.progress.output_bytes += inner.len() as u64;
         state.calls.argue(call, &inner);
