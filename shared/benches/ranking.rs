@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use divan::{Bencher, black_box};
+use mimalloc::MiMalloc;
 use shared::catalog::file;
 use shared::clock::Moment;
 use shared::id::{BootEpoch, EndpointId, Version};
@@ -12,6 +13,10 @@ use shared::snapshot::Snapshot;
 use shared::window::{Observation, Outcome, Report, Window};
 use std::fmt::Write;
 use std::time::Duration;
+
+/// As the programs have it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const EDGES: usize = 100;
 const MODELS: usize = 250;

@@ -14,6 +14,9 @@ pub const VALUE_MAX: f64 = 3_600_000.0;
 /// The last bucket: holds [`VALUE_MAX`] and all beyond.
 pub const INDEX_MAX: u16 = 880;
 
+/// So many buckets are looked at one by one before the place of another is searched for.
+const NEAR: usize = 4;
+
 /// A mergeable distribution. Values below [`VALUE_MIN`] or above [`VALUE_MAX`] count at the
 /// bounds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -62,8 +65,7 @@ impl Sketch {
         // Both are ascending: one walk through both.
         let mut at = 0;
         for (index, more) in &other.counts {
-            let rest = self.counts.get(at..).unwrap_or_default();
-            at += rest.partition_point(|(here, _)| here < index);
+            at = self.place_from(at, *index);
             match self.counts.get_mut(at) {
                 Some((here, count)) if here == index => {
                     let before = *count;
@@ -89,9 +91,11 @@ impl Sketch {
 
     /// Takes away what was merged before.
     pub fn subtract(&mut self, other: &Self) {
+        let mut at = 0;
         for (index, less) in &other.counts {
-            let at = self.counts.binary_search_by_key(index, |(index, _)| *index);
-            if let Some((_, count)) = at.ok().and_then(|at| self.counts.get_mut(at)) {
+            at = self.place_from(at, *index);
+            let found = self.counts.get_mut(at);
+            if let Some((_, count)) = found.filter(|(here, _)| here == index) {
                 let taken = (*count).min(*less);
                 *count -= taken;
                 self.total -= u64::from(taken);
@@ -120,6 +124,16 @@ impl Sketch {
             due = due.fract();
         }
         thin
+    }
+
+    /// Where the bucket is, or belongs, from a place on that is not behind it. What tells of the same
+    /// thing has the same buckets, so it is mostly the next one.
+    fn place_from(&self, at: usize, index: u16) -> usize {
+        let rest = self.counts.get(at..).unwrap_or_default();
+        let (near, far) = rest.split_at(rest.len().min(NEAR));
+        let is_before = |(here, _): &(u16, u32)| *here < index;
+        let found = near.iter().position(|bucket| !is_before(bucket));
+        at + found.unwrap_or_else(|| near.len() + far.partition_point(is_before))
     }
 
     fn add_bucket(&mut self, index: u16, more: u32) {

@@ -34,12 +34,13 @@ pub(super) fn fleet(
     if !evidence.has_failures() {
         return Verdict::Well;
     }
-    let sides = Sides::of(evidence, tuning, now, |_| true);
     let pooled = evidence.pool(Span::Lately, None);
     // The fleet is its own region here: what was seen counts for both.
     let known = 2.0 * pooled.seen > tuning.sick_evidence;
     let failing = pooled.failure_given(pooled.failure(Prior::default())) > tuning.sick;
-    if known && failing && sides.witnesses.len() >= 2 {
+    // Who says so matters only where it is so, and few endpoints fail.
+    let sides = (known && failing).then(|| Sides::of(evidence, tuning, now));
+    if sides.as_ref().is_some_and(|it| it.witnesses.len() >= 2) {
         return Verdict::Sick;
     }
     // What one region sees is that region's concern.
@@ -50,7 +51,7 @@ pub(super) fn fleet(
     if !seers.is_empty() && different(seers.iter().map(|it| it.region)) >= everywhere {
         return Verdict::Declining;
     }
-    if known && failing && sides.sick.len() == 1 && sides.well.is_empty() {
+    if let Some(sides) = sides.filter(|it| it.sick.len() == 1 && it.well.is_empty()) {
         let names = sides.sick.iter().filter_map(|pop| roster.pop(*pop));
         return Verdict::Suspect(names.cloned().collect());
     }
@@ -58,18 +59,14 @@ pub(super) fn fleet(
 }
 
 /// Judges by the observers of one region: two points of presence of it are needed.
-pub(super) fn region(
-    evidence: &Evidence,
-    region: RegionIx,
-    tuning: &VerdictTuning,
-    now: Moment,
-) -> Verdict {
+pub(super) fn region(evidence: &Evidence, region: RegionIx, tuning: &VerdictTuning) -> Verdict {
     if !evidence.has_failures() {
         return Verdict::Well;
     }
-    let here = |observer: &Observer| observer.region == region;
-    let sides = Sides::of(evidence, tuning, now, here);
-    if sides.witnesses.len() < 2 {
+    let here = evidence.observers.iter().filter(|it| it.region == region);
+    let mut witnesses = here.filter(|it| is_witness(it, tuning)).map(|it| it.pop);
+    let first = witnesses.next();
+    if !witnesses.any(|pop| Some(pop) != first) {
         return Verdict::Well;
     }
     let fleet = evidence.pool(Span::Lately, None);
@@ -82,6 +79,11 @@ pub(super) fn region(
         return Verdict::Well;
     }
     Verdict::Declining
+}
+
+/// It has seen failures, much or little.
+fn is_witness(observer: &Observer, tuning: &VerdictTuning) -> bool {
+    observer.lately.bad >= 0.5 && observer.lately.failing() > tuning.sick
 }
 
 fn different(regions: impl Iterator<Item = RegionIx>) -> usize {
@@ -122,14 +124,9 @@ struct Sides {
 }
 
 impl Sides {
-    fn of(
-        evidence: &Evidence,
-        tuning: &VerdictTuning,
-        now: Moment,
-        which: impl Fn(&Observer) -> bool,
-    ) -> Self {
+    fn of(evidence: &Evidence, tuning: &VerdictTuning, now: Moment) -> Self {
         let mut sides = Self::default();
-        for observer in evidence.observers.iter().filter(|it| which(it)) {
+        for observer in &evidence.observers {
             let saw = &observer.lately;
             let enough = saw.seen >= tuning.observer;
             let failing = saw.failing() > tuning.sick;
@@ -137,7 +134,7 @@ impl Sides {
             if failing && enough {
                 sides.sick.insert(observer.pop);
             }
-            if failing && saw.bad >= 0.5 {
+            if is_witness(observer, tuning) {
                 sides.witnesses.insert(observer.pop);
             }
             if !failing && enough && fresh {

@@ -222,7 +222,7 @@ impl Memory {
             if local.machine.is_blank(tuning, now) && !self.evidence.has_failures() {
                 continue;
             }
-            let said = verdict::region(&self.evidence, region, &tuning.verdict, now);
+            let said = verdict::region(&self.evidence, region, &tuning.verdict);
             let answers = self.answers_to(&local.machine, step, Some(region));
             proved |= local.machine.step(&said, answers, tuning, now);
         }
