@@ -13,6 +13,7 @@ mod funds;
 pub mod journal;
 mod lease;
 mod limit;
+mod opening;
 mod read;
 mod rollup;
 pub mod service;

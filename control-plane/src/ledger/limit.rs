@@ -3,20 +3,32 @@
 
 use super::LedgerError;
 use super::journal::Book;
-use crate::sql::{DatabaseError, amount};
+use crate::sql::{DatabaseError, amount, unsigned};
+use serde::de::DeserializeOwned;
 use shared::guardrail::Guardrail;
 use shared::limit::{Interval, Purse, Scope, Window};
 use shared::money::Amount;
-use shared::policy::KeyPolicy;
+use shared::policy::{KeyPolicy, ResetInterval};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 /// A window can be drawn from so long before it begins and after it has ended, in seconds: clocks
 /// run apart, and a request belongs to the window in which it came.
 const GRACE_S: u64 = 600;
 
+/// What a limit says now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// The most in one window.
+    pub(super) most: Amount,
+    /// What own provider keys serve counts, too.
+    pub(super) byok: bool,
+}
+
 impl Book {
     /// What is added to the account outside of leases to know what a purse has left: nothing of a
-    /// balance, a window's limit. None when there is no such limit, or not now.
+    /// balance, a window's limit. None when there is no such limit, or not now. A window that
+    /// nobody has drawn from yet is opened with what was used of it before.
     pub(super) async fn most(
         &mut self,
         purse: &Purse,
@@ -28,43 +40,59 @@ impl Book {
         if !is_now(window, unix_s) {
             return Ok(None);
         }
-        match window.scope {
-            Scope::Key => self.limit_of_key(purse, window).await,
-            Scope::Guardrail => self.limit_of_guardrail(purse, window).await,
-            _ => self.limit_of_others(purse, window).await,
-        }
+        let Some(rule) = self.rule(purse, window).await? else {
+            return Ok(None);
+        };
+        self.open_window(purse, window, rule.byok).await?;
+        Ok(Some(rule.most))
     }
 
-    async fn limit_of_key(
+    /// The limit of a window as it is now.
+    pub(super) async fn rule(
         &mut self,
         purse: &Purse,
         window: &Window,
-    ) -> Result<Option<Amount>, LedgerError> {
+    ) -> Result<Option<Rule>, LedgerError> {
+        match window.scope {
+            Scope::Key => {
+                let policy: Option<KeyPolicy> = read(self.policy(purse, window).await?, "policy")?;
+                Ok(policy.and_then(|policy| {
+                    let byok = policy.include_byok_in_limit;
+                    rule(policy.limit, policy.limit_reset, byok, window)
+                }))
+            }
+            Scope::Guardrail => {
+                let rules = self.guardrail(purse, window).await?;
+                let rules: Option<Guardrail> = read(rules, "guardrail")?;
+                Ok(rules.and_then(|rules| {
+                    let byok = rules.include_byok_in_budgets.unwrap_or_default();
+                    rule(rules.limit_usd, rules.reset_interval, byok, window)
+                }))
+            }
+            _ => self.rule_of_others(purse, window).await,
+        }
+    }
+
+    async fn policy(
+        &mut self,
+        purse: &Purse,
+        window: &Window,
+    ) -> Result<Option<AnyRow>, LedgerError> {
         let row = sqlx::query("SELECT policy FROM api_keys WHERE id = $1 AND org = $2")
             .bind(window.id.as_str())
             .bind(purse.org.as_str())
             .fetch_optional(&mut **self.sql())
             .await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let text: String = row.try_get(0)?;
-        let policy: KeyPolicy =
-            serde_json::from_str(&text).map_err(|_| DatabaseError::Corrupt {
-                what: "policy",
-                value: text,
-            })?;
-        let interval = Interval::from(policy.limit_reset);
-        Ok(policy.limit.filter(|_| interval == window.interval))
+        Ok(row)
     }
 
-    /// The guardrail's budget as it is now, while it holds for the key or the member: an edge with
-    /// an old copy of the rules gets nothing more of one that does not.
-    async fn limit_of_guardrail(
+    /// The guardrail as it is now, while it holds for the key or the member: an edge with an old
+    /// copy of the rules gets nothing more of one that does not.
+    async fn guardrail(
         &mut self,
         purse: &Purse,
         window: &Window,
-    ) -> Result<Option<Amount>, LedgerError> {
+    ) -> Result<Option<AnyRow>, LedgerError> {
         let mut parts = window.id.as_str().splitn(3, '/');
         let mut part = || parts.next().unwrap_or_default();
         let (id, whose, who) = (part(), part(), part());
@@ -84,25 +112,16 @@ impl Book {
         .bind(who)
         .fetch_optional(&mut **self.sql())
         .await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let text: String = row.try_get(0)?;
-        let rules: Guardrail = serde_json::from_str(&text).map_err(|_| DatabaseError::Corrupt {
-            what: "guardrail",
-            value: text,
-        })?;
-        let interval = Interval::from(rules.reset_interval);
-        Ok(rules.limit_usd.filter(|_| interval == window.interval))
+        Ok(row)
     }
 
-    async fn limit_of_others(
+    async fn rule_of_others(
         &mut self,
         purse: &Purse,
         window: &Window,
-    ) -> Result<Option<Amount>, LedgerError> {
+    ) -> Result<Option<Rule>, LedgerError> {
         let row = sqlx::query(
-            "SELECT nano, pico_rem FROM limits
+            "SELECT nano, pico_rem, include_byok FROM limits
              WHERE org = $1 AND scope = $2 AND id = $3 AND period = $4",
         )
         .bind(purse.org.as_str())
@@ -111,8 +130,41 @@ impl Book {
         .bind(window.interval.as_str())
         .fetch_optional(&mut **self.sql())
         .await?;
-        Ok(row.map(|row| amount(&row, 0)).transpose()?)
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Rule {
+            most: amount(&row, 0)?,
+            byok: unsigned(&row, 2)? > 0,
+        }))
     }
+}
+
+/// What a row says in JSON.
+fn read<T: DeserializeOwned>(
+    row: Option<AnyRow>,
+    what: &'static str,
+) -> Result<Option<T>, LedgerError> {
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let text: String = row.try_get(0)?;
+    let read = serde_json::from_str(&text);
+    Ok(Some(read.map_err(|_| DatabaseError::Corrupt {
+        what,
+        value: text,
+    })?))
+}
+
+/// A rule of this window's interval.
+fn rule(
+    most: Option<Amount>,
+    reset: Option<ResetInterval>,
+    byok: bool,
+    window: &Window,
+) -> Option<Rule> {
+    let most = most.filter(|_| Interval::from(reset) == window.interval)?;
+    Some(Rule { most, byok })
 }
 
 /// True when `window` is one of its interval's and near enough to now.

@@ -84,7 +84,8 @@ impl Book {
     /// When the database fails, or an amount is beyond its columns.
     pub(super) async fn roll_up(&mut self, records: &[UsageRecord]) -> Result<(), LedgerError> {
         let sums = sums(records);
-        let owners = self.owners(&sums).await?;
+        let keys: BTreeSet<&str> = sums.keys().map(|place| place.key.as_str()).collect();
+        let owners = self.owners(keys).await?;
         let nobody = (String::new(), String::new());
         let mut rows = Vec::with_capacity(sums.len());
         for (place, sum) in &sums {
@@ -149,12 +150,12 @@ impl Book {
     }
 
     /// Workspace and maker of each key, in one statement.
-    async fn owners(
+    pub(super) async fn owners<'a>(
         &mut self,
-        sums: &BTreeMap<Place<'_>, Sum>,
+        keys: impl IntoIterator<Item = &'a str>,
     ) -> Result<BTreeMap<String, (String, String)>, LedgerError> {
-        let keys: BTreeSet<&str> = sums.keys().map(|place| place.key.as_str()).collect();
-        if keys.is_empty() {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
             return Ok(BTreeMap::new());
         }
         let engine = self.engine();

@@ -231,6 +231,7 @@ impl Book {
         records: &[UsageRecord],
         terms: &Terms,
     ) -> Result<(), LedgerError> {
+        let records = &*self.with_openings(records).await?;
         let mut fees = self.fees(terms, records).await?;
         usage::insert(self, origin, records, &fees.net).await?;
         self.roll_up(records).await?;

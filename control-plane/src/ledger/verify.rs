@@ -218,7 +218,8 @@ async fn records(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
     Ok(())
 }
 
-/// What was used of each window is the sum of the records that held from it.
+/// What was used of each window is the sum of the records that held from it, and of what was used
+/// before its limit was set.
 async fn windows(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), LedgerError> {
     let mut expected: BTreeMap<String, Amount> = BTreeMap::new();
     let rows = sqlx::query(
@@ -255,6 +256,7 @@ async fn windows(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
             *expected.entry(account.to_string()).or_default() += used;
         }
     }
+    openings(sql, &mut expected).await?;
     own_keys(sql, &mut expected).await?;
     let rows =
         sqlx::query("SELECT nano, pico_rem, account FROM balances WHERE kind = 'window_used'")
@@ -275,6 +277,24 @@ async fn windows(sql: &mut AnyConnection, verdict: &mut Verdict) -> Result<(), L
     expected.retain(|_, amount| *amount != Amount::ZERO);
     for (account, records) in expected {
         verdict.problem(format!("{account} lacks {records} USD of its records"));
+    }
+    Ok(())
+}
+
+/// What was used of windows before their limits were set.
+async fn openings(
+    sql: &mut AnyConnection,
+    expected: &mut BTreeMap<String, Amount>,
+) -> Result<(), LedgerError> {
+    let rows = sqlx::query(
+        "SELECT l.nano, l.pico_rem, l.account FROM postings p JOIN posting_lines l
+             ON l.org = p.org AND l.number = p.number
+         WHERE p.kind = 'opening' AND l.account LIKE 'window_used:%'",
+    )
+    .fetch_all(sql)
+    .await?;
+    for row in &rows {
+        *expected.entry(row.try_get(2)?).or_default() += amount(row, 0)?;
     }
     Ok(())
 }

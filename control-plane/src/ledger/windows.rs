@@ -203,7 +203,6 @@ async fn with_limit_of_member(f: &Fixture) {
 
 async fn a_request_that_is_counted_counts_however_it_ends(f: Fixture) {
     with_key(&f, "{}").await;
-    with_limit(&f, "free", "org_a", "daily", 0).await;
     let day = window(&f, "free", "org_a", Interval::Daily);
     let records: Vec<_> = [Outcome::Settled, Outcome::Released, Outcome::Suspense]
         .into_iter()
@@ -217,6 +216,73 @@ async fn a_request_that_is_counted_counts_however_it_ends(f: Fixture) {
     f.ship(run("a", 1), &records).await.unwrap();
     let used = Account::WindowUsed(f.org.clone(), day);
     assert_eq!(holds(&f, &used).await, Amount(3));
+    f.sound().await;
+}
+
+/// A record of two days of the month, a key and a model, whose windows its edge did not know.
+fn unlimited(f: &Fixture, sequence: u64, days_ago: u64, number: u8) -> UsageRecord {
+    let cost = Amount(1_000_000_000_999 + i128::from(sequence));
+    let mut record = record(&f.org, sequence, Outcome::Settled, usd(2), cost);
+    record.key = key(number);
+    record.started_unix_ms = f.clock.unix_ms() - days_ago * 86_400_000;
+    record
+}
+
+async fn a_limit_counts_what_was_used_before_it_was_set(f: Fixture) {
+    with_key(&f, "{}").await;
+    f.acquire("m1", run("a", 1), 40).await.unwrap();
+    let records = [
+        unlimited(&f, 1, 0, 1),
+        unlimited(&f, 2, 0, 2),
+        unlimited(&f, 3, 400, 1),
+    ];
+    f.ship(run("a", 1), &records).await.unwrap();
+    with_key(&f, r#"{"limit": "5", "limit_reset": "daily"}"#).await;
+    with_limit(&f, "org", f.org.as_str(), "lifetime", 9).await;
+    let day = window(&f, "key", &key(1).to_string(), Interval::Daily);
+    let all = window(&f, "org", f.org.as_str(), Interval::Lifetime);
+    let got = lease(&f, "l1", run("a", 1), &day, (1, 1)).await.unwrap();
+    assert_eq!(got.granted + got.available, usd(5) - records[0].cost);
+    let got = lease(&f, "l2", run("a", 1), &all, (1, 1)).await.unwrap();
+    let used: Amount = records.iter().map(|record| record.cost).sum();
+    assert_eq!(got.granted + got.available, usd(9) - used);
+    // What was under way when the limits were set counts, too, and nothing counts twice.
+    let mut knows = unlimited(&f, 5, 0, 1);
+    knows.windows = vec![day.clone(), all.clone()];
+    let more = [unlimited(&f, 4, 0, 1), knows, unlimited(&f, 6, 0, 2)];
+    f.ship(run("a", 1), &more).await.unwrap();
+    let by_key = records[0].cost + more[0].cost + more[1].cost;
+    let of_day = Account::WindowUsed(f.org.clone(), day.clone());
+    assert_eq!(holds(&f, &of_day).await, by_key);
+    let used = used + more.iter().map(|record| record.cost).sum::<Amount>();
+    let of_all = Account::WindowUsed(f.org.clone(), all);
+    assert_eq!(holds(&f, &of_all).await, used);
+    f.sound().await;
+    // Long after, what does not name the window is not of it.
+    f.clock.advance(Duration::from_secs(3600));
+    f.ship(run("a", 1), &[unlimited(&f, 7, 0, 1)])
+        .await
+        .unwrap();
+    assert_eq!(holds(&f, &of_day).await, by_key);
+    f.sound().await;
+}
+
+async fn a_limit_that_was_exceeded_before_it_was_set_lends_nothing(f: Fixture) {
+    with_key(&f, "{}").await;
+    f.acquire("m1", run("a", 1), 40).await.unwrap();
+    let records = [unlimited(&f, 1, 0, 1), unlimited(&f, 2, 0, 1)];
+    f.ship(run("a", 1), &records).await.unwrap();
+    with_key(&f, r#"{"limit": "1"}"#).await;
+    let life = window(&f, "key", &key(1).to_string(), Interval::Lifetime);
+    for id in ["l1", "l2"] {
+        let got = lease(&f, id, run("a", 1), &life, (1, 1)).await.unwrap();
+        assert_eq!(got.granted, Amount::ZERO);
+        assert!(got.available < Amount::ZERO);
+    }
+    with_key(&f, r#"{"limit": "10"}"#).await;
+    let got = lease(&f, "l3", run("a", 1), &life, (1, 1)).await.unwrap();
+    let used = records[0].cost + records[1].cost;
+    assert_eq!(got.granted + got.available, usd(10) - used);
     f.sound().await;
 }
 
@@ -331,6 +397,8 @@ on_both! {
     a_window_ends_and_the_next_is_whole,
     a_window_survives_the_death_of_its_holders,
     a_request_that_is_counted_counts_however_it_ends,
+    a_limit_counts_what_was_used_before_it_was_set,
+    a_limit_that_was_exceeded_before_it_was_set_lends_nothing,
     a_fee_on_spend_is_a_posting_of_its_own,
     a_guardrails_budget_is_lent_while_it_holds,
     a_wrong_window_is_found,

@@ -21,6 +21,8 @@ pub enum Kind {
     Inherit,
     /// Leases to usage and suspense; what they don't cover is an overrun.
     Usage,
+    /// A window to what was used of it before its limit was set.
+    Opening,
     /// Leases to the fee on what was spent.
     Fee,
     /// What own provider keys served is counted, and the fee on what is free given back.
@@ -43,6 +45,7 @@ impl Kind {
             Self::Reclaim => "reclaim",
             Self::Inherit => "inherit",
             Self::Usage => "usage",
+            Self::Opening => "opening",
             Self::Fee => "fee",
             Self::Byok => "byok",
             Self::Cover => "cover",
