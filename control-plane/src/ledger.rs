@@ -51,6 +51,7 @@ pub use bill::{Bill, BillLine, Billed, Reconciled};
 pub use byok::Allowance;
 pub use funds::{FEE_PPM_MAX, Movement, Terms};
 pub use lease::{Grant, LeaseRequest, Part, ReleaseRequest};
+pub use limit::free_a_day;
 pub use read::Totals;
 pub use ship::Batch;
 pub use verify::Verdict;

@@ -14,6 +14,7 @@ pub mod payment;
 pub mod pki;
 pub mod publish;
 pub mod ranker;
+pub mod rates;
 pub mod registry;
 pub mod rest;
 pub mod security;

@@ -17,6 +17,7 @@ mod wal;
 mod want;
 
 pub use hold::{Hold, Intent, Receipt, Trail};
+pub use refuse::FREE_LIMIT;
 pub use wal::Asked;
 
 use crate::control::ControlClient;
@@ -149,6 +150,7 @@ impl Accounts {
         let worst = Worst {
             shared: intent.shared.map(Amount::at_least_zero),
             own: intent.own.at_least_zero(),
+            free: intent.free,
             fee_ppm: policy.spend_fee_ppm,
             own_fee_ppm: policy.byok_fee_ppm,
         };

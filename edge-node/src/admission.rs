@@ -1,12 +1,12 @@
-//! Limits before anything costs: requests in flight on the node and per key, requests per minute
-//! per key, bytes of bodies in flight. Everything is local arithmetic; what is refused is counted.
+//! Limits before anything costs: requests in flight on the node and per key, bytes of bodies in
+//! flight. Everything is local arithmetic; what is refused is counted. Deliberately not here:
+//! requests per minute, which hold over the fleet ([`crate::rates`]).
 
 pub mod body;
 
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::metrics;
 use dashmap::DashMap;
-use shared::clock::Moment;
 use shared::key::KeyHash;
 use shared::policy::Principal;
 use std::sync::Arc;
@@ -15,7 +15,6 @@ use std::time::Duration;
 
 /// Requests in flight that one key may have on a node, unless its policy says less.
 pub const KEY_CONCURRENT_MAX: u32 = 4096;
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// The node's own limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +46,8 @@ pub struct Admission {
     limits: Limits,
     requests: AtomicUsize,
     bodies: AtomicUsize,
-    keys: DashMap<KeyHash, KeyFlight>,
-}
-
-/// One key's requests; the entry goes when none is in flight and no minute is running.
-#[derive(Debug)]
-struct KeyFlight {
-    running: u32,
-    /// The time at which the next request would conform (generic cell rate algorithm).
-    conforming_at: Moment,
+    /// Requests in flight by key; the entry goes with the last one.
+    keys: DashMap<KeyHash, u32>,
 }
 
 /// A place in the node, given back on drop.
@@ -94,7 +86,7 @@ impl Admission {
     ///
     /// # Errors
     /// 503 when the node is full, 429 when the key has reached its own limit.
-    pub fn admit(self: &Arc<Self>, principal: &Principal, now: Moment) -> Result<Ticket, Failure> {
+    pub fn admit(self: &Arc<Self>, principal: &Principal) -> Result<Ticket, Failure> {
         if self.requests.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
             self.requests.fetch_sub(1, Ordering::Relaxed);
             metrics::shed("requests");
@@ -107,49 +99,21 @@ impl Admission {
             key: principal.key,
             bytes: 0,
         };
-        let mut flight = self.keys.entry(principal.key).or_insert(KeyFlight {
-            running: 0,
-            conforming_at: Moment::default(),
-        });
-        // Counted before the checks: the ticket gives it back in any case.
-        flight.running += 1;
         let most = principal
             .policy
             .concurrent
             .unwrap_or(KEY_CONCURRENT_MAX)
             .min(KEY_CONCURRENT_MAX);
-        if flight.running > most {
-            drop(flight);
+        // Counted before the check: the ticket gives it back in any case.
+        let mut running = self.keys.entry(principal.key).or_default();
+        *running += 1;
+        let too_many = *running > most;
+        drop(running);
+        if too_many {
             metrics::shed("key_concurrent");
-            return Err(too_many(
-                format!("this key may have {most} requests in flight"),
-                None,
-            ));
+            return Err(crowded(most));
         }
-        if let Some(per_minute) = principal.policy.requests_per_minute
-            && let Err(wait) = flight.take(per_minute, now)
-        {
-            drop(flight);
-            metrics::shed("key_rate");
-            let text = format!("this key may send {per_minute} requests a minute");
-            return Err(too_many(text, Some(wait)));
-        }
-        drop(flight);
         Ok(ticket)
-    }
-}
-
-impl KeyFlight {
-    /// Lets a minute's worth of requests through at once, then one per interval.
-    fn take(&mut self, per_minute: u32, now: Moment) -> Result<(), Duration> {
-        let interval = MINUTE / per_minute.max(1);
-        let earliest = self.conforming_at.max(now);
-        let ahead = earliest.plus(interval).since(now);
-        if ahead > MINUTE {
-            return Err(ahead - MINUTE);
-        }
-        self.conforming_at = earliest.plus(interval);
-        Ok(())
     }
 }
 
@@ -182,13 +146,12 @@ impl Drop for Ticket {
         self.admission
             .bodies
             .fetch_sub(self.bytes, Ordering::Relaxed);
-        if let Some(mut flight) = self.admission.keys.get_mut(&self.key) {
-            flight.running = flight.running.saturating_sub(1);
+        if let Some(mut running) = self.admission.keys.get_mut(&self.key) {
+            *running = running.saturating_sub(1);
         }
-        // A running minute is kept, else reconnecting would reset the rate.
-        self.admission.keys.remove_if(&self.key, |_, flight| {
-            flight.running == 0 && flight.conforming_at == Moment::default()
-        });
+        self.admission
+            .keys
+            .remove_if(&self.key, |_, running| *running == 0);
     }
 }
 
@@ -203,16 +166,16 @@ fn busy(message: &str) -> Failure {
     .with_retry_after(Duration::from_secs(1))
 }
 
-fn too_many(message: String, wait: Option<Duration>) -> Failure {
-    let wait = wait.unwrap_or(Duration::from_secs(1));
-    Failure::new(
-        Fault::Account,
-        429,
-        ErrorType::RateLimitExceeded,
-        "key_limit",
-        message,
-    )
-    .with_retry_after(wait)
+fn crowded(most: u32) -> Failure {
+    let text = format!(
+        "this key may have {most} requests in flight on a node. Wait until one has ended, or ask \
+         for a higher limit"
+    );
+    let kind = ErrorType::RateLimitExceeded;
+    let mut failure = Failure::new(Fault::Account, 429, kind, "key_limit", text);
+    let limit = serde_json::json!({ "scope": "key", "concurrent": most });
+    failure.metadata.insert("limit".into(), limit);
+    failure.with_retry_after(Duration::from_secs(1))
 }
 
 fn too_large(limit: usize) -> Failure {
@@ -249,10 +212,10 @@ mod tests {
             ..Limits::default()
         });
         let caller = principal(KeyPolicy::default());
-        let ticket = admission.admit(&caller, Moment(0)).unwrap();
-        assert_eq!(admission.admit(&caller, Moment(0)).unwrap_err().status, 503);
+        let ticket = admission.admit(&caller).unwrap();
+        assert_eq!(admission.admit(&caller).unwrap_err().status, 503);
         drop(ticket);
-        assert!(admission.admit(&caller, Moment(0)).is_ok());
+        assert!(admission.admit(&caller).is_ok());
         assert_eq!(admission.in_flight(), 0);
         assert!(admission.keys.is_empty());
     }
@@ -264,22 +227,8 @@ mod tests {
             concurrent: Some(1),
             ..KeyPolicy::default()
         });
-        let _ticket = admission.admit(&caller, Moment(0)).unwrap();
-        assert_eq!(admission.admit(&caller, Moment(0)).unwrap_err().status, 429);
-
-        let caller = Principal {
-            key: KeyHash::of("other"),
-            ..principal(KeyPolicy {
-                requests_per_minute: Some(2),
-                ..KeyPolicy::default()
-            })
-        };
-        let at = |second: u64| Moment(second * 1_000_000_000);
-        assert!(admission.admit(&caller, at(0)).is_ok());
-        assert!(admission.admit(&caller, at(0)).is_ok());
-        let refused = admission.admit(&caller, at(0)).unwrap_err();
-        assert_eq!(refused.retry_after, Some(Duration::from_secs(30)));
-        assert!(admission.admit(&caller, at(30)).is_ok());
+        let _ticket = admission.admit(&caller).unwrap();
+        assert_eq!(admission.admit(&caller).unwrap_err().status, 429);
     }
 
     #[test]
@@ -291,10 +240,10 @@ mod tests {
         };
         let admission = Admission::new(limits);
         let caller = principal(KeyPolicy::default());
-        let mut one = admission.admit(&caller, Moment(0)).unwrap();
+        let mut one = admission.admit(&caller).unwrap();
         assert!(one.grow(10).is_ok());
         assert_eq!(one.grow(1).unwrap_err().status, 413);
-        let mut two = admission.admit(&caller, Moment(0)).unwrap();
+        let mut two = admission.admit(&caller).unwrap();
         assert_eq!(two.grow(6).unwrap_err().status, 503);
         drop((one, two));
         assert_eq!(admission.bodies.load(Ordering::Relaxed), 0);

@@ -15,6 +15,7 @@ use crate::gateway::forward::Forwarder;
 use crate::gossip::{self, Gossip, Keep};
 use crate::listen::{self, Handler, InFlight, Listener, Service, TlsError};
 use crate::node::{Identity, Node};
+use crate::rates::Rates;
 use crate::report::{Reporter, Sender};
 use crate::screen::Screens;
 use crate::session::Sessions;
@@ -183,11 +184,13 @@ async fn build(
     let view = Arc::new(ArcSwap::from_pointee(View::default()));
     let health = Arc::new(Board::default());
     let gossip = gossip(config, &identity, &health, clock, tasks).await?;
+    let rates = Rates::new(clock.clone(), timers.rate_share);
     let sync = Sync::boot(
         sync::Config {
             identity: identity.clone(),
             api_address: api_address.to_string(),
             gossip: gossip.clone(),
+            rates: Arc::clone(&rates),
             trusted: config.trusted_signers.clone(),
             guard: config.guard,
             folder: config.data_dir.join("lkg"),
@@ -218,6 +221,7 @@ async fn build(
         sessions: Sessions::default(),
         screens: Screens::default(),
         admission: Admission::new(config.limits),
+        rates,
         rendered: Rendered::default(),
         meters: metrics::Meters::default(),
         tokens: Tokens::default(),

@@ -216,6 +216,11 @@ impl<'a> Client<'a> {
         if let Some(after) = failure.retry_after {
             headers.push((header::RETRY_AFTER, HeaderValue::from(seconds_up(after))));
         }
+        for (name, value) in failure.rate_headers() {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.push((HeaderName::from_static(name), value));
+            }
+        }
         let mut body = egress::error_body(self.api, failure, &self.generation);
         if let Some(members) = body.as_object_mut() {
             members.extend(told);

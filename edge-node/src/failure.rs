@@ -155,6 +155,22 @@ pub struct Failure {
     pub attempts: Vec<FailedAttempt>,
 }
 
+/// A limit on how many requests come in a window, all of which have come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RateLimit {
+    /// The most in one window.
+    pub limit: u64,
+    /// When the next one begins, in milliseconds since 1970.
+    pub reset_unix_ms: u64,
+}
+
+/// In the metadata, and as headers of the answer.
+const RATE_HEADERS: [&str; 3] = [
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+];
+
 impl Failure {
     /// A failure with the least that one needs.
     #[must_use]
@@ -246,6 +262,24 @@ impl Failure {
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
+    }
+
+    /// The same failure with the limit on requests that is used up, told in `X-RateLimit-…` and in
+    /// `metadata.headers`.
+    #[must_use]
+    pub fn with_rate(mut self, rate: RateLimit) -> Self {
+        let values = [rate.limit, 0, rate.reset_unix_ms].map(|value| value.to_string());
+        let headers = RATE_HEADERS.into_iter().zip(values);
+        let headers = Value::from_iter(headers);
+        self.metadata.insert("headers".into(), headers);
+        self
+    }
+
+    /// The headers that [`Failure::with_rate`] has given it.
+    pub fn rate_headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let headers = self.metadata.get("headers");
+        let value = move |name| Some((name, headers?.get(name)?.as_str()?));
+        RATE_HEADERS.into_iter().filter_map(value)
     }
 
     /// The same failure with the provider's own code.

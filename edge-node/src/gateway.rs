@@ -12,7 +12,7 @@ pub mod route;
 pub(crate) mod router;
 pub mod told;
 
-use crate::account::{Asked, Hold, Intent};
+use crate::account::{Asked, FREE_LIMIT, Hold, Intent};
 use crate::admission::body;
 use crate::attempt::{self, Job};
 use crate::catalogue;
@@ -29,6 +29,7 @@ use quote::{Extent, Quote};
 pub(crate) use refuse::no_plan;
 use route::Route;
 use shared::policy::Principal;
+use shared::rate::FreeTier;
 use shared::routing::{Candidate, Plan, View};
 use told::Telling;
 
@@ -85,7 +86,8 @@ async fn steps(
         .authenticate(&client.exchange.head().headers)
         .await?;
     let region = region::asked(client.exchange.head(), &node.identity.region)?;
-    let mut ticket = node.admission.admit(&principal, node.clock.now())?; // held to the end
+    let mut ticket = node.admission.admit(&principal)?; // held to the end
+    story.waiting(node.rates.key(&principal)).await?;
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
@@ -99,6 +101,7 @@ async fn steps(
     router::estimate(node, &view, &mut call);
     let thread = node.recall(&principal, &view, &mut call);
     let plan = planned(node, &view, &principal, &call, story)?;
+    let plan = counted(node, &principal, plan, story).await?;
     let (mut hold, quote, plan) = held(node, client, &principal, (plan, &call), story).await?;
     if call.stream {
         client.expect_stream();
@@ -148,8 +151,34 @@ fn screened(
     }
 }
 
+/// Counts a request that free variants may serve, where it does; one that is too many goes to what
+/// the plan has besides.
+async fn counted(
+    node: &Node,
+    principal: &Principal,
+    mut plan: Plan,
+    story: &mut Story,
+) -> Result<Plan, Failure> {
+    if !plan.candidates.iter().any(is_free) {
+        return Ok(plan);
+    }
+    let counted = story.waiting(node.rates.free(&principal.org)).await;
+    if let Err(refused) = counted {
+        plan.candidates.retain(|candidate| !is_free(candidate));
+        if plan.candidates.is_empty() {
+            return Err(refused);
+        }
+    }
+    Ok(plan)
+}
+
+fn is_free(candidate: &Candidate) -> bool {
+    candidate.own.is_none() && FreeTier::has(candidate.endpoint.model.as_str())
+}
+
 /// Sets money aside. What can't pay for shared endpoints may do for own provider keys, of which the
-/// fee alone is charged and which few limits count: then the plan is theirs alone.
+/// fee alone is charged and which few limits count; what is too many for free variants may be paid
+/// for: then the plan is theirs alone.
 async fn held(
     node: &Node,
     client: &mut Client<'_>,
@@ -157,26 +186,37 @@ async fn held(
     (mut plan, call): (Plan, &Call),
     story: &Story,
 ) -> Result<(Hold, Quote, Plan), Failure> {
-    let quote = Quote::of(&plan, &call.demand, Extent::of(call));
-    let intent = intent(client, call, (&plan, &quote), story);
-    let hold = node.accounts.hold(principal, intent);
-    let refused = match client.wait_for(hold).await {
-        Ok(hold) => return Ok((hold, quote, plan)),
-        Err(failure) => failure,
-    };
-    let with_own = plan.candidates.iter().any(|it| it.own.is_some());
-    if refused.fault != Fault::Account || quote.shared.is_none() || !with_own {
-        return Err(refused);
+    let mut first = None;
+    loop {
+        let quote = Quote::of(&plan, &call.demand, Extent::of(call));
+        let intent = intent(client, call, (&plan, &quote), story);
+        let hold = node.accounts.hold(principal, intent);
+        let refused = match client.wait_for(hold).await {
+            Ok(hold) => return Ok((hold, quote, plan)),
+            Err(failure) => failure,
+        };
+        if refused.fault != Fault::Account {
+            return Err(refused);
+        }
+        let less = lessened(&mut plan, &quote, &refused);
+        let refused = first.take().unwrap_or(refused);
+        if !less {
+            return Err(refused);
+        }
+        first = Some(refused);
     }
-    plan.candidates.retain(|candidate| candidate.own.is_some());
-    let quote = Quote::of(&plan, &call.demand, Extent::of(call));
-    let intent = self::intent(client, call, (&plan, &quote), story);
-    let hold = node.accounts.hold(principal, intent);
-    match client.wait_for(hold).await {
-        Ok(hold) => Ok((hold, quote, plan)),
-        Err(failure) if failure.fault == Fault::Account => Err(refused),
-        Err(failure) => Err(failure),
+}
+
+/// Leaves out what can't be had. False when nothing else is left.
+fn lessened(plan: &mut Plan, quote: &Quote, refused: &Failure) -> bool {
+    let candidates = &mut plan.candidates;
+    let before = candidates.len();
+    if refused.reason == FREE_LIMIT && candidates.iter().any(is_free) {
+        candidates.retain(|candidate| !is_free(candidate));
+    } else if quote.shared.is_some() {
+        candidates.retain(|candidate| candidate.own.is_some());
     }
+    !candidates.is_empty() && candidates.len() < before
 }
 
 fn intent(
@@ -192,6 +232,7 @@ fn intent(
         price_version: plan.snapshot_version,
         shared: quote.shared,
         own: quote.own,
+        free: plan.candidates.iter().any(is_free),
         least: quote.least,
         flags: story.found().flags(),
         streamed: call.stream,

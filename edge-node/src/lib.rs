@@ -23,6 +23,7 @@ pub mod listen;
 pub mod message;
 pub mod metrics;
 pub mod node;
+pub mod rates;
 pub mod relay;
 pub mod report;
 pub mod screen;

@@ -12,6 +12,7 @@ use crate::gateway::forward::Forwarder;
 use crate::gossip::Gossip;
 use crate::ingress::Call;
 use crate::metrics::{EndpointMeters, Meters};
+use crate::rates::Rates;
 use crate::report::Reporter;
 use crate::screen::Screens;
 use crate::session::{Sessions, Thread};
@@ -98,6 +99,8 @@ pub struct Node {
     pub own_keys: Arc<OwnKeys>,
     /// Limits.
     pub admission: Arc<Admission>,
+    /// Requests per minute, shared with the other edges.
+    pub rates: Arc<Rates>,
     /// The long listings, rendered.
     pub rendered: Rendered,
     /// The counters of each endpoint.

@@ -10,6 +10,7 @@ use crate::control::{ControlClient, Link, MESSAGE_MAX};
 use crate::gossip::Gossip;
 use crate::metrics;
 use crate::node::Identity;
+use crate::rates::Rates;
 use crate::timers::Timers;
 use ::metrics::counter;
 use arc_swap::ArcSwap;
@@ -22,6 +23,7 @@ use shared::proto::discovery as wire;
 use shared::proto::discovery::discovery_client::DiscoveryClient;
 use shared::proto::discovery::edge_message::Body as Word;
 use shared::proto::pushed::control_message::Body as Push;
+use shared::rate::Share;
 use shared::routing::View;
 use shared::task::Stop;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub struct Config {
     pub api_address: String,
     /// What it hears of its peers through.
     pub gossip: Option<Arc<Gossip>>,
+    /// What is shared of limits of requests per minute.
+    pub rates: Arc<Rates>,
     /// Who may sign the catalogue.
     pub trusted: Vec<PublicKey>,
     /// How far a table may change at once.
@@ -141,15 +145,23 @@ impl Sync {
             .await
             .map_err(|_| tonic::Status::deadline_exceeded("the stream was not accepted"))?;
         let mut pushes = accepted?.into_inner();
-        while let Some(push) = pushes.message().await? {
-            for word in self.take(push).await? {
+        let rates = Arc::clone(&self.config.rates);
+        let line = rates.line();
+        loop {
+            let answer = tokio::select! {
+                push = pushes.message() => match push? {
+                    Some(push) => self.take(push).await?,
+                    None => return Ok(()),
+                },
+                ask = line.next() => vec![Word::Rates((&ask).into())],
+            };
+            for word in answer {
                 let word = wire::EdgeMessage { body: Some(word) };
                 if words.send(word).await.is_err() {
                     return Ok(());
                 }
             }
         }
-        Ok(())
     }
 
     fn hello(&self) -> wire::Hello {
@@ -193,6 +205,10 @@ impl Sync {
             }
             Some(Push::Peers(update)) => {
                 self.peers(update).await;
+                Ok(Vec::new())
+            }
+            Some(Push::Rates(update)) => {
+                self.rates(update);
                 Ok(Vec::new())
             }
             None => Ok(Vec::new()),
@@ -285,6 +301,17 @@ impl Sync {
             Err(error) => {
                 count_nack("peers");
                 tracing::warn!(%error, "peers refused; the former ones stay");
+            }
+        }
+    }
+
+    /// Shares that can't be read give nothing.
+    fn rates(&self, update: wire::RateShares) {
+        match Vec::<Share>::try_from(update) {
+            Ok(shares) => self.config.rates.answered(&shares),
+            Err(error) => {
+                count_nack("rates");
+                tracing::warn!(%error, "shares of limits refused");
             }
         }
     }

@@ -34,6 +34,8 @@ pub struct Timers {
     pub key_save: Duration,
     /// How long a request waits for a lease top-up.
     pub topup: Duration,
+    /// How long a request waits for a share of a limit of requests per minute.
+    pub rate_share: Duration,
     /// How long a refused top-up is believed.
     pub topup_refused: Duration,
     /// A lease without holds for this long goes back.
@@ -80,6 +82,7 @@ impl Default for Timers {
             key_save_soon: ms(100),
             key_save: s(10),
             topup: s(2),
+            rate_share: s(1),
             topup_refused: s(1),
             lease_idle: s(300),
             lease_sweep: s(1),

@@ -6,6 +6,7 @@ mod account;
 mod catalog;
 mod gossip;
 mod ranking;
+mod rate;
 mod telemetry;
 
 use crate::id::Version;

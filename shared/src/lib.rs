@@ -29,6 +29,7 @@ pub mod policy;
 pub mod prompt;
 pub mod proto;
 pub mod ranking;
+pub mod rate;
 pub mod record;
 pub mod routing;
 pub mod sketch;

@@ -2,7 +2,7 @@
 //! look-up. A key's own limit is in its policy. What was used is in the ledger.
 
 use super::{Accounts, AccountsError, Change, audit, events};
-use crate::ledger::Terms;
+use crate::ledger::{Terms, free_a_day};
 use crate::sql::{DatabaseError, amount, unsigned};
 use shared::id::{LimitId, OrgId};
 use shared::key::KeyHash;
@@ -121,6 +121,7 @@ impl Accounts {
         .fetch_all(self.database.readers())
         .await?;
         policy.limits = rows.iter().map(limit_of).collect::<Result<_, _>>()?;
+        policy.limits.push(self.free_limit(org).await?);
         let row = sqlx::query("SELECT spend_fee_ppm, byok_fee_ppm FROM org_terms WHERE org = $1")
             .bind(org.as_str())
             .fetch_optional(self.database.readers())
@@ -133,6 +134,24 @@ impl Accounts {
         policy.spend_fee_ppm = ppm(0, default.spend_fee_ppm)?;
         policy.byok_fee_ppm = ppm(1, default.byok_fee_ppm)?;
         Ok(())
+    }
+
+    /// How many requests to free variants an organisation may make a day.
+    async fn free_limit(&self, org: &OrgId) -> Result<Limit, AccountsError> {
+        let row = sqlx::query(
+            "SELECT nano, pico_rem FROM balances WHERE org = $1 AND kind = 'purchases'",
+        )
+        .bind(org.as_str())
+        .fetch_optional(self.database.readers())
+        .await?;
+        let bought = row.map(|row| amount(&row, 0)).transpose()?;
+        Ok(Limit {
+            scope: Scope::Free,
+            id: org.as_str().into(),
+            interval: Interval::Daily,
+            amount: free_a_day(-bought.unwrap_or_default()),
+            include_byok: false,
+        })
     }
 }
 

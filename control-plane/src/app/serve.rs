@@ -6,6 +6,7 @@ use crate::console_http::Limited;
 use crate::ledger::service::LedgerService;
 use crate::payment::WebhookSecret;
 use crate::publish::{DiscoveryService, DiscoveryWire, Sources};
+use crate::rates::Rates;
 use crate::rest::Rest;
 use crate::security::{AdminToken, Guard, ServerTls, incoming};
 use crate::telemetry::TelemetryService;
@@ -136,6 +137,10 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         ranker: parts.ranker.clone(),
         edges: parts.edges.clone(),
         pop_keys: parts.pop_keys.clone(),
+        rates: Arc::new(Rates::new(
+            parts.clock.clone(),
+            parts.edges.list().into_iter().map(|edge| edge.node),
+        )),
         clock: parts.clock.clone(),
     };
     let discovery = DiscoveryWire::new(DiscoveryService::new(sources, tasks.clone()));

@@ -2,6 +2,7 @@
 //! that an edge with an old copy of the rules can't have more than the rules of today give.
 
 use super::LedgerError;
+use super::account::Account;
 use super::journal::Book;
 use crate::sql::{DatabaseError, amount, unsigned};
 use serde::de::DeserializeOwned;
@@ -9,6 +10,7 @@ use shared::guardrail::Guardrail;
 use shared::limit::{Interval, Purse, Scope, Window};
 use shared::money::Amount;
 use shared::policy::{KeyPolicy, ResetInterval};
+use shared::rate::FreeTier;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -69,6 +71,7 @@ impl Book {
                     rule(rules.limit_usd, rules.reset_interval, byok, window)
                 }))
             }
+            Scope::Free => self.rule_of_free(purse, window).await,
             _ => self.rule_of_others(purse, window).await,
         }
     }
@@ -113,6 +116,23 @@ impl Book {
         .fetch_optional(&mut **self.sql())
         .await?;
         Ok(row)
+    }
+
+    /// Requests to free variants a day: more of who has bought credits.
+    async fn rule_of_free(
+        &mut self,
+        purse: &Purse,
+        window: &Window,
+    ) -> Result<Option<Rule>, LedgerError> {
+        if window.interval != Interval::Daily || window.id.as_str() != purse.org.as_str() {
+            return Ok(None);
+        }
+        // Refunds have been taken off: what is given back was not bought.
+        let bought = self.balance(&Account::Purchases(purse.org.clone())).await?;
+        Ok(Some(Rule {
+            most: free_a_day(-bought),
+            byok: false,
+        }))
     }
 
     async fn rule_of_others(
@@ -165,6 +185,18 @@ fn rule(
 ) -> Option<Rule> {
     let most = most.filter(|_| Interval::from(reset) == window.interval)?;
     Some(Rule { most, byok })
+}
+
+/// Requests to free variants a day of who has bought so much ever.
+#[must_use]
+pub fn free_a_day(bought: Amount) -> Amount {
+    let paid = bought >= Amount(FreeTier::PAID_FROM_USD * Amount::USD.0);
+    let requests = if paid {
+        FreeTier::PER_DAY_PAID
+    } else {
+        FreeTier::PER_DAY
+    };
+    Amount(requests.into())
 }
 
 /// True when `window` is one of its interval's and near enough to now.

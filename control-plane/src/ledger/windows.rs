@@ -286,6 +286,41 @@ async fn a_limit_that_was_exceeded_before_it_was_set_lends_nothing(f: Fixture) {
     f.sound().await;
 }
 
+async fn free_requests_a_day_follow_from_what_was_bought(f: Fixture) {
+    let day = window(&f, "free", f.org.as_str(), Interval::Daily);
+    let ask = |id: &'static str| LeaseRequest {
+        origin: run("a", 1),
+        purse: Purse {
+            org: f.org.clone(),
+            window: Some(day.clone()),
+        },
+        lease_id: id.to_owned(),
+        wanted: Amount(2_000),
+        least: Amount(50),
+    };
+    let most = f.ledger.acquire(FENCE, &ask("f1")).await.unwrap();
+    assert_eq!((most.granted, most.available), (Amount(50), Amount::ZERO));
+    let none = f.ledger.acquire(FENCE, &ask("f2")).await.unwrap();
+    assert_eq!(none.granted, Amount::ZERO);
+    f.ledger
+        .purchase(FENCE, &f.org, "card", usd(10))
+        .await
+        .unwrap();
+    let more = f.ledger.acquire(FENCE, &ask("f3")).await.unwrap();
+    assert_eq!(more.granted + more.available, Amount(950));
+    let other = window(&f, "free", "org_b", Interval::Daily);
+    let request = LeaseRequest {
+        purse: Purse {
+            org: f.org.clone(),
+            window: Some(other),
+        },
+        ..ask("f4")
+    };
+    let refused = f.ledger.acquire(FENCE, &request).await;
+    assert!(matches!(refused, Err(LedgerError::NoLimit)));
+    f.sound().await;
+}
+
 async fn a_fee_on_spend_is_a_posting_of_its_own(f: Fixture) {
     with_key(&f, r#"{"limit": "50"}"#).await;
     let life = window(&f, "key", &key(1).to_string(), Interval::Lifetime);
@@ -397,6 +432,7 @@ on_both! {
     a_window_ends_and_the_next_is_whole,
     a_window_survives_the_death_of_its_holders,
     a_request_that_is_counted_counts_however_it_ends,
+    free_requests_a_day_follow_from_what_was_bought,
     a_limit_counts_what_was_used_before_it_was_set,
     a_limit_that_was_exceeded_before_it_was_set_lends_nothing,
     a_fee_on_spend_is_a_posting_of_its_own,

@@ -7,6 +7,7 @@ use super::session::{Session, Update};
 use crate::accounts::{Accounts, LookupAnswer};
 use crate::metrics::{self, Class};
 use crate::ranker::{Ranker, Rankings};
+use crate::rates::Rates;
 use crate::registry::{Published, Registry};
 use crate::security::guard;
 use shared::clock::Clock;
@@ -18,6 +19,8 @@ use shared::proto::discovery::discovery_server::Discovery;
 use shared::proto::discovery::edge_message::Body;
 use shared::proto::pushed::ControlMessage;
 use shared::ranking::RankingTable;
+use shared::rate::{Ask, Share};
+use shared::record::Origin;
 use shared::snapshot::Rejected;
 use shared::task::{Stop, Tasks};
 use std::sync::Arc;
@@ -37,6 +40,8 @@ const ACK_DEADLINE: Duration = Duration::from_secs(60);
 const LAST_WORD_DEADLINE: Duration = Duration::from_secs(1);
 /// Longest reason of a refused ranking that is told, in characters.
 const REASON_MAX: usize = 500;
+/// Shares that wait for an edge's connection; it asks again for what is dropped beyond.
+const SHARES_MAX: usize = 10_000;
 /// The most rejections of one message that are looked at.
 const REJECTIONS_MAX: usize = 1000;
 
@@ -53,6 +58,8 @@ pub struct Sources {
     pub edges: Edges,
     /// What edges that gossip share.
     pub pop_keys: PopKeys,
+    /// What they share of limits of requests per minute.
+    pub rates: Arc<Rates>,
     /// The time.
     pub clock: Clock,
 }
@@ -155,6 +162,10 @@ async fn serve(
     }
     let pop = who.pop.clone();
     let gossips = !who.gossip_address.is_empty();
+    let run = Origin {
+        node: node.clone(),
+        epoch: who.boot_epoch,
+    };
     let presence = sources.edges.connect(who).map_err(turned_away)?;
     sources.ranker.arrived(&node, &pop, &region);
     sources.edges.save(&node).await;
@@ -166,6 +177,8 @@ async fn serve(
         rankings: sources.ranker.subscribe(),
         arrivals: sources.edges.arrivals(),
         peers: gossips.then(Peers::default),
+        run,
+        shares: Vec::new(),
         sources,
         session,
         presence,
@@ -188,11 +201,9 @@ async fn hello(inbound: &mut Streaming<wire::EdgeMessage>) -> Result<wire::Hello
     let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
     match first.and_then(|message| message.body) {
         Some(Body::Hello(hello)) => Ok(hello),
-        Some(Body::Ack(_) | Body::Nack(_) | Body::RankingAck(_) | Body::RankingNack(_)) | None => {
-            Err(Status::invalid_argument(
-                "the first message must be a hello",
-            ))
-        }
+        _ => Err(Status::invalid_argument(
+            "the first message must be a hello",
+        )),
     }
 }
 
@@ -242,6 +253,9 @@ struct Line {
     arrivals: watch::Receiver<u64>,
     /// None for an edge that does not gossip.
     peers: Option<Peers>,
+    run: Origin,
+    /// Given, and not sent yet.
+    shares: Vec<Share>,
 }
 
 /// What the edge was told of its peers.
@@ -320,6 +334,15 @@ impl Line {
                 self.presence.seen();
                 self.session.ranking_nacked();
             }
+            Some(Body::Rates(ask)) => {
+                let ask = Ask::try_from(ask);
+                let ask = ask.map_err(|error| Status::invalid_argument(error.to_string()))?;
+                self.shares.extend(self.sources.rates.hear(&self.run, &ask));
+                if self.shares.len() > SHARES_MAX {
+                    metrics::shed("rate_answers");
+                    self.shares.truncate(SHARES_MAX);
+                }
+            }
             Some(Body::Hello(_)) => {
                 return Err(Status::invalid_argument("a stream has one hello"));
             }
@@ -335,6 +358,7 @@ impl Line {
         let table = self.table();
         authority
             || account
+            || !self.shares.is_empty()
             || self.peers_are_due()
             || table.is_some_and(|table| self.session.ranking_is_due(&table))
     }
@@ -369,7 +393,7 @@ impl Line {
         self.rankings.borrow().tables.get(&self.region).cloned()
     }
 
-    /// What to send now: revocations before prices, prices before weights.
+    /// What to send now: revocations before shares that requests wait for, then prices, then weights.
     async fn next(&mut self) -> Result<Option<Update>, Status> {
         if self.account_is_due() {
             let since = self.session.account_sequence();
@@ -379,6 +403,10 @@ impl Line {
                 metrics::pushed(Class::Account, update.full);
                 return Ok(Some(update));
             }
+        }
+        if !self.shares.is_empty() {
+            metrics::pushed(Class::Fast, false);
+            return Ok(Some(Update::rates(&std::mem::take(&mut self.shares))));
         }
         let newest = self.authority.borrow().clone();
         if let Some(update) = self.session.authority(&newest, self.sources.clock.now()) {

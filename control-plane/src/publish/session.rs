@@ -12,6 +12,7 @@ use shared::proto::discovery as wire;
 use shared::proto::pushed::control_message::Body;
 use shared::proto::pushed::{ControlMessage, Member};
 use shared::ranking::{Portion, RankingTable};
+use shared::rate::Share;
 use shared::snapshot::{Resource, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
@@ -221,6 +222,14 @@ impl Update {
         let bytes = prost::Message::encode_to_vec(&self.message);
         let message: ControlMessage = prost::Message::decode(bytes.as_slice()).unwrap();
         message.body
+    }
+
+    /// Shares of limits of requests per minute.
+    pub(super) fn rates(shares: &[Share]) -> Self {
+        Self {
+            message: Body::Rates(shares.into()).into(),
+            full: false,
+        }
     }
 
     /// The peers of an edge.

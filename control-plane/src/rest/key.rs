@@ -4,17 +4,13 @@ use super::keys::Figures;
 use super::usd::Usd;
 use super::{Answer, Caller, Refused, Rest, data};
 use crate::accounts::KeyRow;
+use crate::ledger::free_a_day;
 use axum::extract::State;
 use serde::Serialize;
 use shared::date::{DAY_S, rfc3339};
 use shared::limit::{Interval, Limit, Scope};
 use shared::money::Amount;
 use shared::policy::KeyKind;
-
-/// Requests to free variants per day, of an organisation that has bought next to nothing, and of
-/// any other; and what it must have bought for that, in dollars.
-const FREE_REQUESTS: (u64, u64) = (50, 1000);
-const FREE_REQUESTS_FROM_USD: i128 = 10;
 
 #[derive(Serialize)]
 struct Told {
@@ -71,15 +67,12 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
     let usage = usage.get(&row.id).copied().unwrap_or_default();
     let figures = Figures::of(&row, usage);
     let bought = rest.ledger.totals_of(&row.org).await?;
-    let enough = bought.bought.0 >= FREE_REQUESTS_FROM_USD * shared::money::Amount::USD.0;
-    let limit = if enough {
-        FREE_REQUESTS.1
-    } else {
-        FREE_REQUESTS.0
-    };
+    let limit = u64::try_from(free_a_day(bought.bought).0).unwrap_or_default();
     let used = rest.ledger.free_requests_today(&row.org).await?;
     let mut budgets = Vec::new();
-    for limit in &principal.policy.limits {
+    // What is counted is told apart.
+    let in_dollars = |limit: &&Limit| limit.scope != Scope::Free;
+    for limit in principal.policy.limits.iter().filter(in_dollars) {
         budgets.push(budget(&rest, &row, limit).await?);
     }
     budgets.extend(own_budget(&row, &figures, rest.clock.unix_s()));

@@ -144,7 +144,7 @@ impl Line {
     pub(crate) async fn authority(&mut self) -> wire::AuthorityUpdate {
         let pick = |push| match push {
             Push::Authority(update) => Some(update),
-            Push::Account(_) | Push::Ranking(_) | Push::Peers(_) => None,
+            Push::Account(_) | Push::Ranking(_) | Push::Peers(_) | Push::Rates(_) => None,
         };
         self.next_of(pick).await
     }
@@ -152,7 +152,7 @@ impl Line {
     pub(crate) async fn account(&mut self) -> wire::AccountUpdate {
         let pick = |push| match push {
             Push::Account(update) => Some(update),
-            Push::Authority(_) | Push::Ranking(_) | Push::Peers(_) => None,
+            Push::Authority(_) | Push::Ranking(_) | Push::Peers(_) | Push::Rates(_) => None,
         };
         self.next_of(pick).await
     }
@@ -160,7 +160,7 @@ impl Line {
     pub(crate) async fn ranking(&mut self) -> wire::RankingUpdate {
         let pick = |push| match push {
             Push::Ranking(update) => Some(update),
-            Push::Authority(_) | Push::Account(_) | Push::Peers(_) => None,
+            Push::Authority(_) | Push::Account(_) | Push::Peers(_) | Push::Rates(_) => None,
         };
         self.next_of(pick).await
     }

@@ -28,6 +28,8 @@ pub struct Intent {
     pub shared: Option<Amount>,
     /// The worst case with own provider keys, at list prices.
     pub own: Amount,
+    /// A free variant may serve it: it counts as one of the organisation's.
+    pub free: bool,
     /// Enough to start with a clamped `max_tokens`.
     pub least: Amount,
     /// What content filters found and let pass, as `flag:NAME` or `redact:NAME`.

@@ -3,7 +3,7 @@
 //! 403 for budgets that others set, 429 for what is counted. Pure.
 
 use super::desk::Poor;
-use crate::failure::{ErrorType, Failure, Fault};
+use crate::failure::{ErrorType, Failure, Fault, RateLimit};
 use serde_json::{Value, json};
 use shared::limit::{Scope, Window};
 use shared::money::Amount;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// A 503 for want of billing, and a 402 for want of what others hold, say to come back after this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a request to a free variant is refused: the day's are used up.
+pub const FREE_LIMIT: &str = "free_limit";
 
 /// The request needs more of a purse than it has.
 pub(super) fn poor(principal: &Principal, poor: &Poor, unix_s: u64) -> Failure {
@@ -80,6 +83,11 @@ fn exceeded(principal: &Principal, window: &Window, least: Amount, unix_s: u64) 
     {
         let wait = Duration::from_secs(end.saturating_sub(unix_s));
         failure.retry_after = Some(wait.max(RETRY_AFTER));
+        let rate = RateLimit {
+            limit: u64::try_from(most.0).unwrap_or_default(),
+            reset_unix_ms: end.saturating_mul(1000),
+        };
+        failure = failure.with_rate(rate);
     }
     let mut limit = json!({
         "scope": window.scope.as_str(),
@@ -164,7 +172,7 @@ fn of_free(most: Amount) -> Failure {
         most.0
     );
     let kind = ErrorType::RateLimitExceeded;
-    let mut failure = Failure::new(Fault::Account, 429, kind, "free_limit", message);
+    let mut failure = Failure::new(Fault::Account, 429, kind, FREE_LIMIT, message);
     told(&mut failure, "free_models_per_day", "add credits or wait");
     failure
 }

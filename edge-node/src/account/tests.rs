@@ -154,6 +154,7 @@ fn principal() -> Principal {
 
 fn intent(n: u64, ceiling: i128, least: i128) -> Intent {
     Intent {
+        free: false,
         generation: GenerationId::from(format!("gen-{n}")),
         api: "chat",
         requested_model: "a/b".into(),

@@ -39,6 +39,8 @@ pub(super) struct Worst {
     pub(super) shared: Option<Amount>,
     /// With own keys.
     pub(super) own: Amount,
+    /// It may be at a free variant.
+    pub(super) free: bool,
     /// The fee on what shared endpoints cost, in millionths.
     pub(super) fee_ppm: u32,
     /// The fee on what own keys would have cost, in millionths.
@@ -91,7 +93,11 @@ impl Wants {
                     (_, true) => Counts::Both,
                     (_, false) => Counts::Shared,
                 };
-                let touched = worst.shared.is_some() || counts == Counts::Both;
+                let touched = match counts {
+                    Counts::One => worst.free,
+                    Counts::Both => true,
+                    Counts::Shared | Counts::Money => worst.shared.is_some(),
+                };
                 touched.then(|| want(Some(limit.window(unix_s)), counts))
             })
             .peekable();
@@ -202,6 +208,7 @@ mod tests {
         let worst = Worst {
             shared: Some(Amount(1_000_000)),
             own: Amount(4_000_000),
+            free: false,
             fee_ppm: 10_000,
             own_fee_ppm: 50_000,
         };
@@ -228,7 +235,7 @@ mod tests {
             most in 0_i128..1 << 60,
             which in 0_usize..3,
         ) {
-            let worst = Worst { shared: shared.map(Amount), own: Amount(own), fee_ppm, own_fee_ppm };
+            let worst = Worst { shared: shared.map(Amount), own: Amount(own), free: false, fee_ppm, own_fee_ppm };
             let counts = [Counts::Money, Counts::Shared, Counts::Both][which];
             let want = want(counts, worst);
             let ceiling = worst.shared.unwrap_or_default().max(worst.own);

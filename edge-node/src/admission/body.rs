@@ -104,7 +104,6 @@ mod tests {
     use super::*;
     use crate::admission::{Admission, Limits};
     use crate::exchange::MemoryExchange;
-    use shared::clock::Moment;
 
     fn ticket() -> Ticket {
         let admission = Admission::new(Limits {
@@ -119,7 +118,7 @@ mod tests {
             expires_at: None,
             policy: shared::policy::KeyPolicy::default(),
         };
-        admission.admit(&principal, Moment(0)).unwrap()
+        admission.admit(&principal).unwrap()
     }
 
     async fn outcome(headers: &[(&str, &str)], body: &'static [u8]) -> Result<Bytes, u16> {

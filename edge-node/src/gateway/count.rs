@@ -41,7 +41,8 @@ pub(super) async fn serve(
         .keys
         .authenticate(&client.exchange.head().headers)
         .await?;
-    let mut ticket = node.admission.admit(&principal, node.clock.now())?;
+    let mut ticket = node.admission.admit(&principal)?;
+    story.waiting(node.rates.key(&principal)).await?;
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;

@@ -2,7 +2,7 @@
 //! shared, with each edge's own fields behind it. On the wire, and for whoever reads it, it is the
 //! message of the `.proto` file. Deliberately not here: who shares what.
 
-use super::discovery::{AccountUpdate, AuthorityUpdate, PeerUpdate, RankingUpdate};
+use super::discovery::{AccountUpdate, AuthorityUpdate, PeerUpdate, RankingUpdate, RateShares};
 use prost::bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{
     DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
@@ -11,9 +11,9 @@ use prost::{DecodeError, Message};
 
 /// What is in a message.
 pub mod control_message {
-    use super::{AccountUpdate, AuthorityUpdate, PeerUpdate, RankingUpdate};
+    use super::{AccountUpdate, AuthorityUpdate, PeerUpdate, RankingUpdate, RateShares};
 
-    /// One of the four.
+    /// One of the five.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Body {
         /// Catalogue.
@@ -28,6 +28,9 @@ pub mod control_message {
         /// Peers.
         #[prost(message, tag = "4")]
         Peers(PeerUpdate),
+        /// Shares of requests per minute.
+        #[prost(message, tag = "5")]
+        Rates(RateShares),
     }
 }
 
@@ -138,7 +141,7 @@ impl Message for ControlMessage {
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
         match tag {
-            1..=4 => Body::merge(&mut self.body, tag, wire_type, buf, ctx),
+            1..=5 => Body::merge(&mut self.body, tag, wire_type, buf, ctx),
             _ => skip_field(wire_type, tag, buf, ctx),
         }
     }
