@@ -25,6 +25,7 @@ use crate::node::Node;
 use crate::relay;
 use crate::screen::Found;
 use explain::Story;
+use http::HeaderMap;
 use quote::{Extent, Quote};
 pub(crate) use refuse::no_plan;
 use route::Route;
@@ -91,8 +92,9 @@ async fn steps(
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
-    let mut call = ingress::parse(api, surface, &client.exchange.head().headers, body)?;
-    story.screened(screened(node, client, &principal, &mut call)?);
+    let headers = &client.exchange.head().headers;
+    let mut call = ingress::parse(api, surface, headers, body)?;
+    story.screened(screened(node, headers, &principal, &mut call).await?);
     call.demand.region = region;
     story.asked(&call);
     let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
@@ -136,17 +138,14 @@ async fn steps(
 }
 
 /// Applies the content filters of the key's guardrails, where it has some.
-fn screened(
+async fn screened(
     node: &Node,
-    client: &Client<'_>,
+    headers: &HeaderMap,
     principal: &Principal,
     call: &mut Call,
 ) -> Result<Found, Failure> {
     match &principal.policy.rules {
-        Some(rules) => {
-            let headers = &client.exchange.head().headers;
-            node.screens.screen(rules, call, headers)
-        }
+        Some(rules) => node.screens.screen(rules, call, headers).await,
         None => Ok(Found::default()),
     }
 }

@@ -1,9 +1,11 @@
 //! Content filters: what an organisation's guardrails look for in prompts. A match refuses the
-//! request, is replaced in place so that every other byte stays, or is told. Compiled once per set
-//! of filters; a key without filters pays nothing. Texts inside pictures and files are not read.
+//! request, is replaced in place so that every other byte stays, or is told. All of a prompt is
+//! read, or it is refused. Compiled once per set of filters; a key without filters pays nothing.
+//! Texts inside pictures and files are not read.
 
 mod builtin;
 mod find;
+mod look;
 mod person;
 mod texts;
 
@@ -13,27 +15,43 @@ mod tests;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::ingress::{self, Call};
 use crate::metrics::{GUARDRAIL_MATCHES, shed};
+use crate::wire::json::Span;
 use crate::wire::splice::Splices;
-use find::{Finder, Match};
+use find::Finder;
 use http::HeaderMap;
+use look::{LOOK_MAX, Limit, Seen};
 use metrics::counter;
 use serde_json::{Value, json};
 use shared::guardrail::{Action, Check, Filter, Rules};
 use shared::task::lock;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use texts::Piece;
+use tokio::sync::Semaphore;
 
-/// Characters of one request that are looked at, the newest first.
-pub const SCANNED_CHARS_MAX: usize = 100_000;
+/// Texts up to here, in bytes, are looked through where the request runs; longer ones beside it, so
+/// that no other request waits for them,
+const INLINE_MAX: usize = 256 << 10;
+/// so many at a time.
+const LARGE_MAX: usize = 4;
 /// Compiled patterns that one node keeps, over all sets; beyond it all are compiled anew when
 /// they are needed.
 pub const PATTERNS_MAX: usize = 1000;
 
 /// The compiled filters of every organisation that has some.
-#[derive(Default)]
 pub struct Screens {
     sets: Mutex<Sets>,
+    large: Semaphore,
+}
+
+impl Default for Screens {
+    fn default() -> Self {
+        Self {
+            sets: Mutex::default(),
+            large: Semaphore::new(LARGE_MAX),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -77,48 +95,55 @@ impl Screens {
     /// Looks through a call's texts; what is to be replaced is replaced in `call`.
     ///
     /// # Errors
-    /// 403 naming the filters, when one that blocks has found something; 500 when a filter can't
-    /// be compiled: unread is not let through.
-    pub fn screen(
+    /// 403 naming the filters, when one that blocks has found something, or naming the limit that
+    /// keeps one that blocks or redacts from reading all; 500 when a filter can't be compiled:
+    /// unread is not let through.
+    pub async fn screen(
         &self,
         rules: &Rules,
         call: &mut Call,
         headers: &HeaderMap,
     ) -> Result<Found, Failure> {
-        let mut found = Found::default();
         if rules.filters.is_empty() {
-            return Ok(found);
+            return Ok(Found::default());
         }
         let finders = self.finders(&rules.filters)?;
-        let text = call.text();
-        let mut left = SCANNED_CHARS_MAX;
-        let (mut splices, mut blocked) = (Splices::default(), BTreeSet::new());
-        for piece in texts::of(call).iter().rev() {
-            if left == 0 {
-                shed("filter_chars");
-                break;
-            }
-            let matches = piece_matches(text, piece, &finders, &mut left);
-            for one in &matches {
-                let name = one.filter.label.clone();
-                count(one.filter);
-                match one.filter.action {
-                    Action::Block => blocked.insert(name),
-                    Action::Redact => found.redacted.insert(name),
-                    Action::Flag => found.flagged.insert(name),
-                };
-            }
-            redact(&matches, &mut splices);
-        }
+        let seen = self.look(call, &finders).await?;
+        let (found, blocked) = sorted(&seen, &finders);
         if !blocked.is_empty() {
             return Err(refused(&blocked));
         }
+        if let Some(limit) = seen.limit {
+            shed(limit.as_str());
+            if rules.filters.iter().any(|it| it.action != Action::Flag) {
+                return Err(too_much(limit));
+            }
+        }
+        let mut splices = Splices::default();
+        redact(&seen.redactions, &finders, &mut splices);
         if !splices.is_empty() {
             let mut body = Vec::with_capacity(call.body.len());
             splices.pieces(&call.body, |piece| body.extend_from_slice(piece));
             *call = ingress::parse(call.api, call.surface, headers, body.into())?;
         }
         Ok(found)
+    }
+
+    async fn look(&self, call: &Call, finders: &Arc<[Finder]>) -> Result<Seen, Failure> {
+        let pieces = texts::of(call);
+        let bytes: usize = pieces.iter().map(Piece::bytes).sum();
+        if bytes <= INLINE_MAX {
+            let deadline = Instant::now() + LOOK_MAX;
+            return Ok(look::look(call.text(), &pieces, finders, deadline));
+        }
+        // Never closed; if it were, one more would look.
+        let _place = self.large.acquire().await;
+        let (body, finders) = (call.body.clone(), Arc::clone(finders));
+        let looked = tokio::task::spawn_blocking(move || {
+            let text = std::str::from_utf8(&body).unwrap_or_default();
+            look::look(text, &pieces, &finders, Instant::now() + LOOK_MAX)
+        });
+        looked.await.map_err(|error| unreadable(&error.to_string()))
     }
 
     fn finders(&self, filters: &[Filter]) -> Result<Arc<[Finder]>, Failure> {
@@ -145,41 +170,37 @@ impl std::fmt::Debug for Screens {
     }
 }
 
-/// Everything that is found in one text, as spans of the body.
-fn piece_matches<'a>(
-    body: &str,
-    piece: &Piece,
-    finders: &'a [Finder],
-    left: &mut usize,
-) -> Vec<Match<'a>> {
-    let decoded = piece.decode(body, left);
-    let mut matches = Vec::new();
-    for finder in finders.iter().filter(|it| it.looks_at(piece.is_users)) {
-        finder.find(decoded.text(), |from, to| {
-            matches.push(Match {
-                filter: finder.filter(),
-                span: decoded.span(from, to),
-            });
-        });
+/// What goes on, and the names of filters that let nothing go on.
+fn sorted(seen: &Seen, finders: &[Finder]) -> (Found, BTreeSet<String>) {
+    let (mut found, mut blocked) = (Found::default(), BTreeSet::new());
+    for finder in seen.matched.iter().filter_map(|at| finders.get(*at)) {
+        let filter = finder.filter();
+        count(filter);
+        let name = filter.label.clone();
+        match filter.action {
+            Action::Block => blocked.insert(name),
+            Action::Redact => found.redacted.insert(name),
+            Action::Flag => found.flagged.insert(name),
+        };
     }
-    matches
+    (found, blocked)
 }
 
 /// What overlaps is replaced together, under the name of the first.
-fn redact(matches: &[Match<'_>], splices: &mut Splices) {
-    let redacted = matches
-        .iter()
-        .filter(|it| it.filter.action == Action::Redact);
-    let mut redacted: Vec<&Match<'_>> = redacted.collect();
-    redacted.sort_by_key(|it| (it.span.start, std::cmp::Reverse(it.span.end)));
+fn redact(redactions: &[(usize, Span)], finders: &[Finder], splices: &mut Splices) {
+    let mut redacted: Vec<_> = redactions.iter().collect();
+    redacted.sort_by_key(|(at, span)| (span.start, std::cmp::Reverse(span.end), *at));
     let mut rest = redacted.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let mut span = first.span;
-        while let Some(next) = rest.next_if(|next| next.span.start < span.end) {
-            span.end = span.end.max(next.span.end);
+    while let Some((at, first)) = rest.next() {
+        let mut span = *first;
+        while let Some((_, next)) = rest.next_if(|(_, next)| next.start < span.end) {
+            span.end = span.end.max(next.end);
         }
+        let Some(finder) = finders.get(*at) else {
+            continue;
+        };
         splices.replace_with(span, |out| {
-            crate::wire::json::write_escaped(out, &placeholder(first.filter));
+            crate::wire::json::write_escaped(out, &placeholder(finder.filter()));
         });
     }
 }
@@ -211,6 +232,19 @@ fn refused(names: &BTreeSet<String>) -> Failure {
     let kind = ErrorType::PermissionDenied;
     let mut failure = Failure::new(Fault::Account, 403, kind, "guardrail", message);
     failure.metadata.insert("patterns".into(), all.into());
+    failure
+}
+
+fn too_much(limit: Limit) -> Failure {
+    let message = format!(
+        "Request blocked by your organization's guardrail: its content filters can't read all of \
+         it within their limit ({}). Send a shorter prompt",
+        limit.told()
+    );
+    let kind = ErrorType::PermissionDenied;
+    let mut failure = Failure::new(Fault::Account, 403, kind, "guardrail_limit", message);
+    let name = limit.as_str();
+    failure.metadata.insert("limit_source".into(), name.into());
     failure
 }
 

@@ -46,13 +46,9 @@ pub(super) async fn serve(
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
-    let mut call = ingress::parse(
-        Api::Messages,
-        surface,
-        &client.exchange.head().headers,
-        body,
-    )?;
-    super::screened(node, client, &principal, &mut call)?;
+    let headers = &client.exchange.head().headers;
+    let mut call = ingress::parse(Api::Messages, surface, headers, body)?;
+    super::screened(node, headers, &principal, &mut call).await?;
     story.asked(&call);
     let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
     client.routed_as(chosen.as_ref());

@@ -2,9 +2,10 @@
 //! the side of finding; what is asked of them is privacy, not a parse.
 
 use super::person;
-use regex::{Captures, Regex};
+use regex::Regex;
 use shared::guardrail::Builtin;
 use std::net::Ipv6Addr;
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 /// A pattern, and whether a match is one. Where the pattern has a group, that is what was found.
@@ -31,17 +32,22 @@ impl Looker {
         (!patterns.is_empty()).then_some(Self { patterns, is_one })
     }
 
-    /// Gives the places in `text`, at most `most` of each pattern.
-    pub(super) fn find(&self, text: &str, most: usize, give: &mut dyn FnMut(usize, usize)) {
+    /// Gives the places in `text`, and `None` for what looked like one, until `give` has enough.
+    pub(super) fn find(
+        &self,
+        text: &str,
+        give: &mut dyn FnMut(Option<(usize, usize)>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         for pattern in self.patterns {
-            let found = pattern.captures_iter(text).take(most);
-            let places = found.filter_map(|all: Captures<'_>| all.get(1).or_else(|| all.get(0)));
-            for place in places {
-                if (self.is_one)(text, place.start(), place.end()) {
-                    give(place.start(), place.end());
-                }
+            for all in pattern.captures_iter(text) {
+                let Some(place) = all.get(1).or_else(|| all.get(0)) else {
+                    continue;
+                };
+                let (from, to) = (place.start(), place.end());
+                give((self.is_one)(text, from, to).then_some((from, to)))?;
             }
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -174,7 +180,10 @@ mod tests {
     fn found(slug: Builtin, text: &str) -> Vec<&str> {
         let mut all = Vec::new();
         let looker = Looker::of(slug).unwrap();
-        looker.find(text, 100, &mut |from, to| all.push((from, to)));
+        let _ = looker.find(text, &mut |place| {
+            all.extend(place);
+            ControlFlow::Continue(())
+        });
         // What lies inside another is replaced with it.
         let inside = |(from, to): (usize, usize)| {
             let around = |it: &&(usize, usize)| it.0 <= from && to <= it.1;

@@ -1,12 +1,9 @@
 //! One filter, compiled: where it looks and what it finds.
 
 use super::builtin::Looker;
-use crate::wire::json::Span;
 use regex::Regex;
 use shared::guardrail::{Check, Filter, Scope, pattern};
-
-/// Matches of one filter in one text; more are left alone only after the text is nearly all match.
-const MATCHES_MAX: usize = 10_000;
+use std::ops::ControlFlow;
 
 /// A filter that can look.
 pub(super) struct Finder {
@@ -17,12 +14,6 @@ pub(super) struct Finder {
 enum What {
     Pattern(Regex),
     Builtin(Looker),
-}
-
-/// Something that was found, as a span of the body.
-pub(super) struct Match<'a> {
-    pub(super) filter: &'a Filter,
-    pub(super) span: Span,
 }
 
 impl Finder {
@@ -56,16 +47,22 @@ impl Finder {
             )
     }
 
-    /// Gives the places in `text`, from and to, in bytes.
-    pub(super) fn find(&self, text: &str, mut give: impl FnMut(usize, usize)) {
+    /// Gives the places in `text`, from and to, in bytes, until `give` has enough. What is not one
+    /// after all is given as `None`, so that `give` can count it.
+    pub(super) fn find(
+        &self,
+        text: &str,
+        mut give: impl FnMut(Option<(usize, usize)>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         match &self.what {
             What::Pattern(regex) => {
-                let found = regex.find_iter(text).filter(|it| !it.is_empty());
-                found
-                    .take(MATCHES_MAX)
-                    .for_each(|it| give(it.start(), it.end()));
+                for found in regex.find_iter(text) {
+                    let place = (found.start(), found.end());
+                    give((!found.is_empty()).then_some(place))?;
+                }
+                ControlFlow::Continue(())
             }
-            What::Builtin(looker) => looker.find(text, MATCHES_MAX, &mut give),
+            What::Builtin(looker) => looker.find(text, &mut give),
         }
     }
 }

@@ -22,7 +22,10 @@ fn call(api: Api, body: &str) -> Call {
 
 fn screened(rules: &Rules, api: Api, body: &str) -> Result<(Found, String), Failure> {
     let mut call = call(api, body);
-    let found = Screens::default().screen(rules, &mut call, &HeaderMap::new())?;
+    let (screens, headers) = (Screens::default(), HeaderMap::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let screened = screens.screen(rules, &mut call, &headers);
+    let found = runtime.unwrap().block_on(screened)?;
     Ok((found, call.text().to_owned()))
 }
 
@@ -117,18 +120,46 @@ fn a_block_names_its_filters_and_wins() {
 }
 
 #[test]
-fn the_newest_text_is_looked_at_first_and_only_so_much() {
-    let long = "x ".repeat(SCANNED_CHARS_MAX);
-    let body = |first: &str, last: &str| {
-        format!(
-            r#"{{"model":"a/b","messages":[{{"role":"user","content":"{first}"}},{{"role":"user","content":"{last}"}}]}}"#
-        )
-    };
-    let late = body(&long, "secret-1");
-    redacts(Api::Chat, &late, &body(&long, "[TICKET]"));
-    let hidden = body("secret-1", &long);
-    let (found, _) = screened(&rules(REDACT), Api::Chat, &hidden).unwrap();
-    assert!(found.is_empty());
+fn padding_hides_nothing() {
+    // Of the second the texts are read beside the request.
+    for words in [10_000, 100_000] {
+        let long = "x\\n ".repeat(words / 2);
+        let body = |middle: &str| {
+            format!(
+                r#"{{"model":"a/b","messages":[{{"role":"user","content":"{long}{middle}{long}"}},{{"role":"user","content":"{long}"}}]}}"#
+            )
+        };
+        redacts(Api::Chat, &body("secret-1"), &body("[TICKET]"));
+        let block = REDACT.replace("redact", "block");
+        let refused = screened(&rules(&block), Api::Chat, &body("secret-1")).unwrap_err();
+        assert_eq!((refused.status, refused.reason), (403, "guardrail"));
+    }
+}
+
+#[test]
+fn what_has_too_much_to_redact_is_refused_and_not_passed() {
+    let text = "secret-1 ".repeat(look::REDACTIONS_MAX + 1);
+    let body = format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let refused = screened(&rules(REDACT), Api::Chat, &body).unwrap_err();
+    assert_eq!((refused.status, refused.reason), (403, "guardrail_limit"));
+    assert!(refused.message.contains("100000 places"));
+    let flag = REDACT.replace("redact", "flag");
+    let (found, _) = screened(&rules(&flag), Api::Chat, &body).unwrap();
+    assert_eq!(found.flagged.len(), 1);
+}
+
+#[test]
+fn what_takes_too_long_is_not_passed() {
+    let call = call(
+        Api::Chat,
+        r#"{"model":"a/b","messages":[{"role":"user","content":"x"}]}"#,
+    );
+    let screens = Screens::default();
+    let finders = screens.finders(&rules(REDACT).filters).unwrap();
+    let pieces = texts::of(&call);
+    let past = Instant::now();
+    let seen = look::look(call.text(), &pieces, &finders, past);
+    assert_eq!(seen.limit, Some(Limit::Time));
 }
 
 #[test]

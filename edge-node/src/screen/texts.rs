@@ -15,14 +15,6 @@ pub(super) struct Piece {
     span: Span,
 }
 
-/// A text as it reads, and where its places are in the body.
-pub(super) struct Decoded<'a> {
-    text: Cow<'a, str>,
-    /// Behind each escape: the place in the text, and in the string as it stands.
-    anchors: Vec<(usize, usize)>,
-    start: usize,
-}
-
 /// Every text of a call, in the body's order.
 pub(super) fn of(call: &Call) -> Vec<Piece> {
     let mut pieces = Pieces(Vec::new());
@@ -32,59 +24,46 @@ pub(super) fn of(call: &Call) -> Vec<Piece> {
 }
 
 impl Piece {
-    /// What the text says, at most `left` characters of it, which are taken from `left`.
-    pub(super) fn decode<'a>(&self, body: &'a str, left: &mut usize) -> Decoded<'a> {
-        let inner = body.get(self.span.start..self.span.end).unwrap_or("");
-        let mut anchors = Vec::new();
-        let mut text = if inner.contains('\\') {
-            Cow::Owned(unescape_noting(inner, |decoded, raw| {
-                anchors.push((decoded, raw));
-            }))
+    /// How long it is in the body.
+    pub(super) const fn bytes(&self) -> usize {
+        self.span.end - self.span.start
+    }
+
+    /// What the text says.
+    pub(super) fn decode<'a>(&self, body: &'a str) -> Cow<'a, str> {
+        let inner = self.inner(body);
+        if inner.contains('\\') {
+            Cow::Owned(unescape_noting(inner, |_, _| {}))
         } else {
             Cow::Borrowed(inner)
-        };
-        let end = text.char_indices().nth(*left).map(|(at, _)| at);
-        match end {
-            Some(end) => {
-                *left = 0;
-                text = match text {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or(text)),
-                    Cow::Owned(mut text) => {
-                        text.truncate(end);
-                        Cow::Owned(text)
-                    }
-                };
+        }
+    }
+
+    /// Where places in the text are in the body. They are ascending; found in one more walk, since
+    /// most texts have none to be found.
+    pub(super) fn places(&self, body: &str, wanted: &[usize]) -> Vec<usize> {
+        let mut wanted = wanted.iter().copied().peekable();
+        let mut places = Vec::new();
+        // Behind the last escape: the place in the text, and in the string as it stands.
+        let mut anchor = (0, self.span.start);
+        let mut upto = |end: usize, anchor: (usize, usize)| {
+            while let Some(at) = wanted.next_if(|at| *at < end) {
+                places.push(anchor.1 + (at - anchor.0));
             }
-            None => *left -= text.chars().count(),
+        };
+        let inner = self.inner(body);
+        if inner.contains('\\') {
+            unescape_noting(inner, |decoded, raw| {
+                upto(decoded, anchor);
+                anchor = (decoded, self.span.start + raw);
+            });
         }
-        Decoded {
-            text,
-            anchors,
-            start: self.span.start,
-        }
-    }
-}
-
-impl Decoded<'_> {
-    pub(super) fn text(&self) -> &str {
-        &self.text
+        upto(usize::MAX, anchor);
+        places
     }
 
-    /// A part of the text, in the body.
-    pub(super) fn span(&self, from: usize, to: usize) -> Span {
-        Span {
-            start: self.start + self.raw(from),
-            end: self.start + self.raw(to),
-        }
-    }
-
-    fn raw(&self, at: usize) -> usize {
-        let before = self.anchors.partition_point(|(decoded, _)| *decoded <= at);
-        let anchor = before
-            .checked_sub(1)
-            .and_then(|last| self.anchors.get(last));
-        let (decoded, raw) = anchor.copied().unwrap_or_default();
-        raw + (at - decoded)
+    fn inner<'a>(&self, body: &'a str) -> &'a str {
+        body.get(self.span.start..self.span.end).unwrap_or("")
     }
 }
 
