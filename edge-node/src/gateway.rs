@@ -19,7 +19,7 @@ use crate::catalogue;
 use crate::client::Client;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Fault};
-use crate::ingress::{self, Api, Call, Surface};
+use crate::ingress::{self, Api, Call, Surface, defaults};
 use crate::listen::guard;
 use crate::node::Node;
 use crate::relay;
@@ -92,10 +92,13 @@ async fn steps(
     let body = story
         .waiting(body::read(client.exchange, &mut ticket))
         .await?;
+    let settings = &principal.policy.settings;
+    let body = defaults::with_model(api, settings, body);
     let headers = &client.exchange.head().headers;
     let mut call = ingress::parse(api, surface, headers, body)?;
     story.screened(screened(node, headers, &principal, &mut call).await?);
     call.demand.region = region;
+    defaults::sort(settings, &mut call.demand.preferences);
     story.asked(&call);
     let chosen = router::resolve(node, &view, &principal, &mut call, story.seed)?;
     client.routed_as(chosen.as_ref());

@@ -5,6 +5,7 @@
 mod chat;
 mod completions;
 pub mod conversation;
+pub mod defaults;
 mod embeddings;
 mod freeform;
 pub mod later;

@@ -62,6 +62,9 @@ pub struct KeyPolicy {
     pub zdr: bool,
     /// Only endpoints that don't train on prompts.
     pub no_training: bool,
+    /// What requests of the key's workspace begin with. Added at the look-up.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
     /// What the key's guardrails say together; never the key's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<Arc<Rules>>,
@@ -78,6 +81,29 @@ pub struct KeyPolicy {
     /// The platform's fee on the list price of what own provider keys serve, in millionths: what
     /// the month's allowance makes up for is given back by the ledger. Added at the look-up.
     pub byok_fee_ppm: u32,
+}
+
+/// What requests of a workspace's keys begin with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The model of a request that names none.
+    pub default_text_model: Option<String>,
+    /// The same for pictures.
+    pub default_image_model: Option<String>,
+    /// How providers are sorted when a request does not say: one of [`Settings::SORTS`].
+    pub default_provider_sort: Option<String>,
+}
+
+impl Settings {
+    /// How providers can be sorted.
+    pub const SORTS: [&str; 4] = ["price", "latency", "throughput", "exacto"];
+
+    /// True when a request gets nothing from it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl KeyPolicy {

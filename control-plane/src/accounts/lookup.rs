@@ -3,11 +3,12 @@
 //! revocation it has already seen.
 
 use super::keys::{parse_kind, parse_policy};
+use super::workspaces::settings;
 use super::{Accounts, AccountsError};
 use crate::sql::unsigned;
 use shared::id::OrgId;
 use shared::key::KeyHash;
-use shared::policy::Principal;
+use shared::policy::{Principal, Settings};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ impl Accounts {
             let (workspace, member): (String, String) = (row.try_get(8)?, row.try_get(9)?);
             self.limit_policy(policy, org, &workspace, &member).await?;
             // Read after the sequence: never older than it.
+            policy.settings = self.settings_of(org, &workspace).await?;
             policy.rules = self.rules_of(key).await?.map(Arc::new);
             Self::limit_by_budgets(policy, key, &member);
         }
@@ -73,6 +75,21 @@ impl Accounts {
             account_sequence: unsigned(&row, 0)?,
             principal,
         })
+    }
+}
+
+impl Accounts {
+    /// What requests of a workspace begin with.
+    async fn settings_of(&self, org: &OrgId, workspace: &str) -> Result<Settings, AccountsError> {
+        let row = sqlx::query("SELECT settings FROM workspaces WHERE org = $1 AND id = $2")
+            .bind(org.as_str())
+            .bind(workspace)
+            .fetch_optional(self.database.readers())
+            .await?;
+        let Some(row) = row else {
+            return Ok(Settings::default());
+        };
+        settings(row.try_get(0)?)
     }
 }
 

@@ -5,11 +5,12 @@ use super::people::{Role, role_of};
 use super::{
     Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, orgs, random_id,
 };
-use crate::sql::{bigint, unsigned};
-use serde::{Deserialize, Serialize};
+use crate::sql::{DatabaseError, bigint, unsigned};
 use shared::id::{OrgId, UserId, WorkspaceId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+pub use shared::policy::Settings;
 
 /// Workspaces of one organisation.
 pub const WORKSPACES_MAX: i64 = 1000;
@@ -17,21 +18,11 @@ pub const WORKSPACES_MAX: i64 = 1000;
 const SLUG_LENGTH_MAX: usize = 64;
 /// Longest description, in characters.
 const DESCRIPTION_MAX: usize = 2000;
+/// Longest id of a default model, in bytes.
+const MODEL_MAX: usize = 200;
 
 const COLUMNS: &str = "id, org, name, slug, description, settings, is_default, created_by,
     created_unix_ms, updated_unix_ms";
-
-/// What requests of a workspace's keys begin with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Settings {
-    /// The model of a request that names none.
-    pub default_text_model: Option<String>,
-    /// The same for pictures.
-    pub default_image_model: Option<String>,
-    /// How providers are sorted when a request does not say.
-    pub default_provider_sort: Option<String>,
-}
 
 /// A workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -349,6 +340,7 @@ impl WorkspaceChange {
             workspace.description.clone_from(text);
         }
         if let Some(settings) = &self.settings {
+            check_settings(settings)?;
             workspace.settings = settings.clone();
         }
         Ok(())
@@ -396,12 +388,7 @@ fn row_of(row: &AnyRow) -> Result<Workspace, AccountsError> {
         name: row.try_get(2)?,
         slug: row.try_get(3)?,
         description: row.try_get(4)?,
-        settings: serde_json::from_str(&settings).map_err(|_| {
-            crate::sql::DatabaseError::Corrupt {
-                what: "settings of a workspace",
-                value: settings,
-            }
-        })?,
+        settings: self::settings(settings)?,
         is_default: unsigned(row, 6)? > 0,
         created_by: (!creator.is_empty()).then(|| UserId::from(creator)),
         created_unix_ms: unsigned(row, 8)?,
@@ -409,9 +396,39 @@ fn row_of(row: &AnyRow) -> Result<Workspace, AccountsError> {
     })
 }
 
+/// What is kept of settings.
+pub(super) fn settings(text: String) -> Result<Settings, AccountsError> {
+    let settings = serde_json::from_str(&text);
+    Ok(settings.map_err(|_| DatabaseError::Corrupt {
+        what: "settings of a workspace",
+        value: text,
+    })?)
+}
+
 fn settings_text(settings: &Settings) -> Result<String, AccountsError> {
     serde_json::to_string(settings)
         .map_err(|error| AccountsError::invalid("settings", error.to_string()))
+}
+
+fn check_settings(settings: &Settings) -> Result<(), AccountsError> {
+    for (what, model) in [
+        ("default_text_model", &settings.default_text_model),
+        ("default_image_model", &settings.default_image_model),
+    ] {
+        let good = |id: &String| {
+            (1..=MODEL_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !model.as_ref().is_none_or(good) {
+            let reason = format!("a model's id of at most {MODEL_MAX} bytes is expected");
+            return Err(AccountsError::invalid(what, reason));
+        }
+    }
+    let sort = settings.default_provider_sort.as_deref();
+    if sort.is_some_and(|sort| !Settings::SORTS.contains(&sort)) {
+        let reason = format!("one of {} is expected", Settings::SORTS.join(", "));
+        return Err(AccountsError::invalid("default_provider_sort", reason));
+    }
+    Ok(())
 }
 
 fn check_slug(slug: &str) -> Result<(), AccountsError> {
