@@ -23,6 +23,7 @@ mod tests;
 
 use crate::security::vault::Vault;
 use crate::sql::{Database, DatabaseError};
+use crate::topup::Topups;
 use shared::clock::Clock;
 use shared::key::{KeyHash, hex};
 use std::sync::Arc;
@@ -116,6 +117,14 @@ impl AccountsError {
     fn no_such(what: &'static str, id: &str) -> Self {
         let id = id.to_owned();
         Self::NoSuch { what, id }
+    }
+}
+
+impl Accounts {
+    /// Rules of auto top-up, in the same database.
+    #[must_use]
+    pub fn topups(&self) -> Topups {
+        Topups::new(self.database.clone(), self.clock.clone())
     }
 }
 

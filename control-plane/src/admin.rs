@@ -9,6 +9,7 @@ mod guardrails;
 mod keys;
 mod money;
 mod people;
+mod topup;
 
 use crate::accounts::{Accounts, AccountsError};
 use crate::ledger::service::LeadershipWatch;
@@ -397,6 +398,20 @@ impl wire::admin_server::Admin for AdminService {
     ) -> Answer<wire::RefundCreditsResponse> {
         let (actor, message) = open(request)?;
         money::refund(&self.deps, &actor, message).await
+    }
+    async fn set_topup(
+        &self,
+        request: Request<wire::SetTopupRequest>,
+    ) -> Answer<wire::SetTopupResponse> {
+        let (actor, message) = open(request)?;
+        topup::set(&self.deps, &actor, message).await
+    }
+    async fn show_topup(
+        &self,
+        request: Request<wire::ShowTopupRequest>,
+    ) -> Answer<wire::ShowTopupResponse> {
+        let (_, message) = open(request)?;
+        topup::show(&self.deps, message).await
     }
     async fn set_terms(
         &self,

@@ -18,6 +18,7 @@ use crate::security::vault::{Vault, VaultError};
 use crate::security::{AdminToken, ServerTls, file};
 use crate::sql::{Database, DatabaseError};
 use crate::store::{Embedded, Epoch, Store, StoreError};
+use crate::topup::Charging;
 use shared::clock::Clock;
 use shared::manifest::{PublicKey, Signer, SignerError};
 use shared::observe;
@@ -185,6 +186,17 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
     let (accounts, ledger) = (&parts.accounts, &parts.ledger);
     let epoch = parts.leadership.borrow().unwrap_or_default();
     let bootstrapped = bootstrap::run(accounts, ledger, epoch, &config.wishes).await?;
+
+    if let Some(stripe) = config.payment_api.clone() {
+        let charging = Charging {
+            topups: accounts.topups(),
+            stripe,
+            accounts: Arc::clone(accounts),
+            ledger: Arc::clone(ledger),
+            leadership: parts.leadership.clone(),
+        };
+        tasks.spawn("auto top-up", until(tasks.stop_signal(), charging.run()));
+    }
 
     let readiness = Readiness::default();
     let router = console_http::router(readiness.clone(), recorder, tasks.stop_signal());

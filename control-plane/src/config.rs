@@ -2,11 +2,13 @@
 //! run time is a resource behind the admin API and has no key here.
 
 use crate::accounts::bootstrap::Wishes;
+use crate::https;
 use crate::ledger::{FEE_PPM_MAX, Terms};
 use crate::payment::WebhookSecret;
 use crate::ranker::Pace;
 use crate::security::vault::MASTER_KEY_FILE;
 use crate::sql::{ServerUrl, Source};
+use crate::topup::{Stripe, StripeKey};
 use shared::config::{Key, Layers, parse};
 use shared::id::NodeId;
 use shared::money::Amount;
@@ -46,6 +48,16 @@ pub const KEYS: &[Key] = &[
         "payment_webhook_secret_file",
         "",
         "what the payment provider signs POST /webhooks/stripe with; without it, nobody can",
+    ),
+    Key::new(
+        "payment_api",
+        "https://api.stripe.com",
+        "where cards are charged for auto top-ups",
+    ),
+    Key::new(
+        "payment_api_key_file",
+        "",
+        "the payment provider's secret key; without it, there is no auto top-up",
     ),
     Key::new(
         "tls.cert",
@@ -115,6 +127,8 @@ pub struct Config {
     pub terms: Terms,
     /// What the payment provider signs with; none: there is none.
     pub payment_webhook: Option<WebhookSecret>,
+    /// What charges cards; none: nothing does.
+    pub payment_api: Option<Stripe>,
     /// Its certificate; none: one of its own making, in `data_dir`.
     pub tls: Option<TlsFiles>,
     /// The node whose certificate is made along, where it makes its own.
@@ -163,6 +177,7 @@ impl Config {
         let ledger = layers.required("ledger", ledger_server);
         let terms = layers.required("purchase_fee", purchase_fee);
         let payment_webhook = layers.optional("payment_webhook_secret_file", webhook_secret);
+        let payment_api = payment_api(layers);
         let tls = tls(layers);
         let signing_key_file = layers.optional("signing_key_file", parse::path);
         let admin_token_file = layers.optional("admin_token_file", parse::path);
@@ -184,6 +199,7 @@ impl Config {
             ledger: ledger?,
             terms: terms?,
             payment_webhook,
+            payment_api: payment_api?,
             tls,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: in_data(signing_key_file, "signer.key"),
@@ -217,6 +233,7 @@ impl Config {
             ledger: None,
             terms: Terms::default(),
             payment_webhook: None,
+            payment_api: None,
             tls: None,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: data_dir.join("signer.key"),
@@ -289,6 +306,20 @@ fn tls(layers: &mut Layers) -> Option<TlsFiles> {
         key: key?,
         ca: ca?,
     })
+}
+
+/// None is a mistake.
+fn payment_api(layers: &mut Layers) -> Option<Option<Stripe>> {
+    let base = layers.required("payment_api", |text| {
+        let good = https::may_ask(text).then(|| text.to_owned());
+        good.ok_or_else(|| "an https:// URL is expected".to_owned())
+    });
+    let key = layers.optional("payment_api_key_file", |path| {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        StripeKey::new(&text).ok_or_else(|| "no key is in it".to_owned())
+    });
+    let base = base?;
+    Some(key.map(|key| Stripe::new(&base, key)))
 }
 
 fn readable(text: &str) -> Result<PathBuf, String> {

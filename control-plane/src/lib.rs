@@ -7,6 +7,7 @@ pub mod app;
 pub mod config;
 pub mod console_http;
 pub mod encoded;
+pub mod https;
 pub mod leader;
 pub mod ledger;
 pub mod metrics;
@@ -23,3 +24,4 @@ pub mod store;
 pub mod telemetry;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod topup;

@@ -1,7 +1,7 @@
 //! What a payment provider tells: signed as Stripe signs its webhooks (`Stripe-Signature:
 //! t=…,v1=…`, HMAC-SHA256 over time and body). Pure; time is passed in. A telling that is older
 //! than [`TOLERANCE`] is refused, and a payment has one reference however often it is told.
-//! Deliberately not here: charging cards, which takes the provider's own API.
+//! Deliberately not here: charging cards ([`crate::topup`]), which takes the provider's own API.
 
 use ring::hmac;
 use serde::Deserialize;
@@ -20,8 +20,10 @@ const SIGNATURES_MAX: usize = 8;
 const SECRET_LENGTH_MIN: usize = 16;
 /// A cent in pico-dollars.
 const CENT: i128 = Amount::USD.0 / 100;
-/// In a payment's metadata: whose it is.
-const ORG: &str = "godwit_org";
+/// In a payment's metadata: whose it is,
+pub(crate) const ORG: &str = "godwit_org";
+/// and which auto top-up it is.
+pub(crate) const TOPUP: &str = "godwit_topup";
 
 /// The secret of a webhook. Not printable.
 #[derive(Clone)]
@@ -50,6 +52,22 @@ pub enum PaymentError {
     Meaning(String),
 }
 
+/// What is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Telling {
+    /// Money was paid.
+    Paid(Payment),
+    /// An auto top-up was not paid, and why.
+    Failed {
+        /// The provider's own id of the payment.
+        id: String,
+        /// Which auto top-up.
+        topup: String,
+        /// As the provider says it.
+        reason: String,
+    },
+}
+
 /// Money that was paid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Payment {
@@ -58,7 +76,17 @@ pub struct Payment {
     /// How much.
     pub amount: Amount,
     /// The provider's own id of the payment: it counts once.
-    pub reference: String,
+    pub id: String,
+    /// Which auto top-up it is; none is a payment that somebody has made.
+    pub topup: Option<String>,
+}
+
+impl Payment {
+    /// Under which it is in the books.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        format!("payment/{}", self.id)
+    }
 }
 
 impl WebhookSecret {
@@ -107,7 +135,7 @@ impl WebhookSecret {
 ///
 /// # Errors
 /// When it is about a payment, but in another currency, without an organisation, or not readable.
-pub fn read(body: &[u8]) -> Result<Option<Payment>, PaymentError> {
+pub fn read(body: &[u8]) -> Result<Option<Telling>, PaymentError> {
     let odd = |text: &str| PaymentError::Meaning(text.to_owned());
     let event: Event =
         serde_json::from_slice(body).map_err(|error| PaymentError::Meaning(error.to_string()))?;
@@ -120,6 +148,7 @@ pub fn read(body: &[u8]) -> Result<Option<Payment>, PaymentError> {
             object.amount_total
         }
         "payment_intent.succeeded" => object.amount_received,
+        "payment_intent.payment_failed" => return Ok(object.failed()),
         _ => return Ok(None),
     };
     let cents = cents.filter(|cents| *cents > 0);
@@ -135,11 +164,12 @@ pub fn read(body: &[u8]) -> Result<Option<Payment>, PaymentError> {
     let org = org.ok_or_else(|| odd("neither metadata.godwit_org nor client_reference_id"))?;
     // A check-out and its payment are told apart, but are one payment.
     let id = object.payment_intent.unwrap_or(object.id);
-    Ok(Some(Payment {
+    Ok(Some(Telling::Paid(Payment {
         org: OrgId::from(org),
         amount: Amount(i128::from(cents) * CENT),
-        reference: format!("payment/{id}"),
-    }))
+        id,
+        topup: object.metadata.get(TOPUP).cloned(),
+    })))
 }
 
 #[derive(Deserialize)]
@@ -165,6 +195,25 @@ struct Object {
     client_reference_id: Option<String>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    last_payment_error: Option<Problem>,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    message: Option<String>,
+}
+
+impl Object {
+    /// Nothing is to be done about payments that somebody makes by hand.
+    fn failed(self) -> Option<Telling> {
+        let topup = self.metadata.get(TOPUP).cloned()?;
+        let problem = self.last_payment_error.and_then(|problem| problem.message);
+        Some(Telling::Failed {
+            id: self.id,
+            topup,
+            reason: problem.unwrap_or_else(|| "the payment has failed".to_owned()),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -225,9 +274,14 @@ mod tests {
             "currency":"usd","client_reference_id":"org_a","metadata":{}}}}"#;
         let intent = br#"{"type":"payment_intent.succeeded","data":{"object":{"id":"pi_1",
             "amount_received":4050,"currency":"usd","metadata":{"godwit_org":"org_a"}}}}"#;
-        let paid = read(checkout).unwrap().unwrap();
+        let told = |body| match read(body).unwrap() {
+            Some(Telling::Paid(paid)) => paid,
+            other => panic!("{other:?}"),
+        };
+        let paid = told(checkout);
         assert_eq!(paid.amount.to_string(), "40.5");
-        assert_eq!(read(intent).unwrap().unwrap(), paid);
+        assert_eq!(paid.reference(), "payment/pi_1");
+        assert_eq!(told(intent), paid);
         let text = |body: &[u8]| String::from_utf8(body.to_vec()).unwrap();
         let unpaid = text(checkout).replace("\"paid\"", "\"unpaid\"");
         assert_eq!(read(unpaid.as_bytes()), Ok(None));

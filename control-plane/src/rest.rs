@@ -16,6 +16,7 @@ mod organization;
 mod read;
 mod refused;
 mod session;
+mod topup;
 mod usd;
 mod webhook;
 mod workspaces;
@@ -108,6 +109,7 @@ impl Rest {
             .route("/keys/{hash}", one_key)
             .route("/credits", get(credits::show).post(credits::buy))
             .route("/credits/coinbase", post(credits::retired))
+            .route("/credits/auto-topup", get(topup::show).patch(topup::change))
             .route("/generation", get(generation::show))
             .route("/activity", get(activity::list))
             .route(

@@ -248,7 +248,7 @@ pub(super) async fn reconcile(
     }))
 }
 
-fn usd(field: &str, text: &str) -> Result<Amount, Status> {
+pub(super) fn usd(field: &str, text: &str) -> Result<Amount, Status> {
     text.parse()
         .map_err(|error| Status::invalid_argument(format!("{field}: {error}")))
 }
@@ -308,7 +308,7 @@ pub(super) async fn audit(
 }
 
 /// The organisation of this id, the first when it is empty: money must not go to a typo.
-async fn find_org(deps: &Deps, id: &str) -> Result<OrgId, Status> {
+pub(super) async fn find_org(deps: &Deps, id: &str) -> Result<OrgId, Status> {
     let org = deps.accounts.find_org(id).await;
     org.map_err(|error| accounts_status(&error))
 }

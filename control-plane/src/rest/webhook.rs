@@ -2,7 +2,7 @@
 //! calls is known by the signature alone; what is told twice counts once.
 
 use super::{Answer, BODY_BYTES_MAX, Refused, Rest, json};
-use crate::payment::{self, Payment, PaymentError, WebhookSecret};
+use crate::payment::{self, Payment, PaymentError, Telling, WebhookSecret};
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -34,7 +34,11 @@ pub(super) async fn told(
         .check(signature, &body, rest.clock.unix_s())
         .and_then(|()| payment::read(&body));
     match paid {
-        Ok(Some(payment)) => post(&rest, payment).await?,
+        Ok(Some(Telling::Paid(payment))) => post(&rest, payment).await?,
+        Ok(Some(Telling::Failed { id, topup, reason })) => {
+            let topups = rest.accounts.topups();
+            topups.told(&topup, &id, Some(&reason)).await?;
+        }
         Ok(None) => {}
         Err(error @ PaymentError::Meaning(_)) => {
             tracing::error!(%error, "a signed telling of a payment can't be used");
@@ -46,10 +50,12 @@ pub(super) async fn told(
 }
 
 async fn post(rest: &Rest, payment: Payment) -> Result<(), Refused> {
+    let reference = payment.reference();
     let Payment {
         org,
         amount,
-        reference,
+        id,
+        topup,
     } = payment;
     // An id out of somebody else's form must name an organisation that there is.
     let org = match org.as_str() {
@@ -64,6 +70,10 @@ async fn post(rest: &Rest, payment: Payment) -> Result<(), Refused> {
     if bought.new {
         let object = format!("{org} USD {amount} ({reference})");
         rest.accounts.record(ACTOR, "credits.buy", &object).await?;
+    }
+    // Also when it was posted before: the one who posted may have been killed here.
+    if let Some(topup) = topup {
+        rest.accounts.topups().told(&topup, &id, None).await?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "policy", include_str!("0008_policy.sql")),
     (9, "own keys", include_str!("0009_own_keys.sql")),
     (10, "openings", include_str!("0010_openings.sql")),
+    (11, "auto top-up", include_str!("0011_topups.sql")),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

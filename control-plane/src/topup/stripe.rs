@@ -1,0 +1,220 @@
+//! The payment provider's API, in Stripe's shape: an off-session payment under an idempotency key,
+//! and what has become of one. What is not understood is not known, never a no.
+
+use super::Charge;
+use crate::https::{Answer, Https, HttpsError};
+use crate::payment::{ORG, TOPUP};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use serde::Deserialize;
+use std::fmt;
+use std::time::Duration;
+
+/// How long the provider may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The secret key of the API. Not printable.
+#[derive(Clone)]
+pub struct StripeKey(String);
+
+impl StripeKey {
+    /// A key of this text; none when it is none.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let good = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic());
+        good.then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for StripeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StripeKey(…)")
+    }
+}
+
+/// The API.
+#[derive(Clone, Debug)]
+pub struct Stripe {
+    base: String,
+    key: StripeKey,
+    https: Https,
+}
+
+/// What has become of a charge.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    /// The money was taken: by this payment.
+    Taken(String),
+    /// It is being taken.
+    Processing(String),
+    /// It was not and will not be.
+    Refused(String),
+    /// Nobody knows.
+    Unknown(String),
+}
+
+impl Stripe {
+    /// The API at `base`, which is `https://api.stripe.com` but for tests.
+    #[must_use]
+    pub fn new(base: &str, key: StripeKey) -> Self {
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+            key,
+            https: Https::new(DEADLINE),
+        }
+    }
+
+    /// Charges, or finds out what the same question has led to before.
+    pub(super) async fn charge(&self, charge: &Charge) -> Outcome {
+        let request = self.request(Method::POST, "/v1/payment_intents");
+        let request = request
+            .header("idempotency-key", charge.id.as_str())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::from(form(charge)));
+        match request {
+            Ok(request) => read(self.https.send(request).await),
+            Err(error) => Outcome::Unknown(error.to_string()),
+        }
+    }
+
+    /// What has become of a payment.
+    pub(super) async fn find(&self, charge: &Charge) -> Outcome {
+        let path = format!("/v1/payment_intents/{}", charge.payment);
+        match self.request(Method::GET, &path).body(Bytes::new()) {
+            Ok(request) => match read(self.https.send(request).await) {
+                // Whether there is such a payment is known already.
+                Outcome::Refused(reason) if !reason.starts_with(ENDED) => Outcome::Unknown(reason),
+                outcome => outcome,
+            },
+            Err(error) => Outcome::Unknown(error.to_string()),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key.0))
+    }
+}
+
+/// The question. The same charge has the same, byte for byte.
+fn form(charge: &Charge) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("amount", &charge.cents.to_string())
+        .append_pair("currency", "usd")
+        .append_pair("customer", &charge.customer)
+        .append_pair("payment_method", &charge.payment_method)
+        .append_pair("off_session", "true")
+        .append_pair("confirm", "true")
+        .append_pair(&format!("metadata[{ORG}]"), charge.org.as_str())
+        .append_pair(&format!("metadata[{TOPUP}]"), &charge.id);
+    form.finish()
+}
+
+/// How the reason of a payment begins that has ended without money.
+const ENDED: &str = "payment ";
+
+#[derive(Deserialize)]
+struct Intent {
+    id: String,
+    status: String,
+    last_payment_error: Option<Problem>,
+}
+
+#[derive(Deserialize)]
+struct Failed {
+    error: Problem,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Problem {
+    fn told(&self) -> String {
+        let parts = [&self.kind, &self.code, &self.message];
+        let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+        parts.join(": ")
+    }
+}
+
+fn read(answer: Result<Answer, HttpsError>) -> Outcome {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Outcome::Unknown(error.to_string()),
+    };
+    let status = answer.status;
+    if (200..300).contains(&status) {
+        let Ok(intent) = serde_json::from_slice::<Intent>(&answer.body) else {
+            return Outcome::Unknown(format!("status {status}, and no payment"));
+        };
+        return match intent.status.as_str() {
+            "succeeded" => Outcome::Taken(intent.id),
+            "processing" | "requires_capture" => Outcome::Processing(intent.id),
+            other => {
+                let why = intent.last_payment_error.map(|problem| problem.told());
+                let why = why.unwrap_or_else(|| "its owner is needed".to_owned());
+                Outcome::Refused(format!("{ENDED}{other}: {why}"))
+            }
+        };
+    }
+    let problem = serde_json::from_slice::<Failed>(&answer.body).map(|failed| failed.error);
+    let told = problem.map_or_else(|_| String::new(), |problem| problem.told());
+    let told = format!("status {status}: {told}");
+    match status {
+        // The same question at the same time, too many questions, or they fail.
+        409 | 429 | 500.. => Outcome::Unknown(told),
+        _ => Outcome::Refused(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_no_refusal() {
+        let check = |status, body: &'static str, expect: &str| {
+            let body = Bytes::from_static(body.as_bytes());
+            let outcome = format!("{:?}", read(Ok(Answer { status, body })));
+            assert!(outcome.starts_with(expect), "{status} {outcome}");
+        };
+        check(
+            200,
+            r#"{"id":"pi_1","status":"succeeded"}"#,
+            "Taken(\"pi_1\")",
+        );
+        check(200, r#"{"id":"pi_1","status":"processing"}"#, "Processing");
+        check(
+            200,
+            r#"{"id":"pi_1","status":"requires_action"}"#,
+            "Refused",
+        );
+        check(200, "{", "Unknown");
+        check(
+            402,
+            r#"{"error":{"type":"card_error","code":"card_declined","message":"no"}}"#,
+            "Refused(\"status 402: card_error: card_declined: no\")",
+        );
+        check(401, "", "Refused");
+        check(409, "", "Unknown");
+        check(429, "", "Unknown");
+        check(503, "", "Unknown");
+        let late = read(Err(HttpsError::Deadline(DEADLINE)));
+        assert!(matches!(late, Outcome::Unknown(_)));
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let key = StripeKey::new(" sk_test_0123456789 \n").unwrap();
+        let stripe = Stripe::new("https://api.stripe.com/", key);
+        assert!(!format!("{stripe:?}").contains("0123456789"));
+        assert!(StripeKey::new("short").is_none());
+    }
+}
