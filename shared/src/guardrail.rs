@@ -3,6 +3,7 @@
 //! never looser than any of its parts. Reading prompts and counting money are not here.
 
 mod combine;
+mod filter;
 pub mod pattern;
 mod words;
 
@@ -18,6 +19,7 @@ use crate::policy::ResetInterval;
 use serde::{Deserialize, Serialize};
 
 pub use combine::{Layer, combine};
+pub use filter::{Action, Builtin, BuiltinFilter, Check, ContentFilter, Filter, Scope};
 pub use words::covers;
 
 /// Most entries of one list of models or providers.
@@ -99,121 +101,6 @@ impl Place {
     }
 }
 
-/// What happens to a text that a filter finds; the later, the stronger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// It is told.
-    Flag,
-    /// It is replaced.
-    Redact,
-    /// The request is refused.
-    Block,
-}
-
-impl Action {
-    /// How it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Flag => "flag",
-            Self::Redact => "redact",
-            Self::Block => "block",
-        }
-    }
-}
-
-/// A pattern of the organisation's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ContentFilter {
-    /// A regular expression in JavaScript's flavour, without look-around and back-references.
-    pub pattern: String,
-    /// What happens to what it finds.
-    pub action: Action,
-    /// What stands in the place of what is redacted, and names the filter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-}
-
-/// A filter that comes with Godwit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BuiltinFilter {
-    /// Which.
-    pub slug: Builtin,
-    /// What happens to what it finds.
-    pub action: Action,
-    /// Where it looks; only the prompt-injection filter can look beyond user messages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scan_scope: Option<Scope>,
-}
-
-/// The filters that come with Godwit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Builtin {
-    /// Addresses of electronic mail.
-    Email,
-    /// Telephone numbers.
-    Phone,
-    /// US social security numbers.
-    Ssn,
-    /// Card numbers whose check digit is right.
-    CreditCard,
-    /// IPv4 and IPv6 addresses.
-    IpAddress,
-    /// Names of people, as far as the words around them give them away.
-    PersonName,
-    /// Street addresses.
-    Address,
-    /// Known phrases of prompt injection.
-    #[serde(rename = "regex-prompt-injection")]
-    PromptInjection,
-}
-
-impl Builtin {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Email,
-        Self::Phone,
-        Self::Ssn,
-        Self::CreditCard,
-        Self::IpAddress,
-        Self::PersonName,
-        Self::Address,
-        Self::PromptInjection,
-    ];
-
-    /// Its slug.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::Phone => "phone",
-            Self::Ssn => "ssn",
-            Self::CreditCard => "credit-card",
-            Self::IpAddress => "ip-address",
-            Self::PersonName => "person-name",
-            Self::Address => "address",
-            Self::PromptInjection => "regex-prompt-injection",
-        }
-    }
-}
-
-/// Where a filter looks.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// What users say.
-    #[default]
-    UserOnly,
-    /// What anybody says, tools included.
-    AllMessages,
-}
-
 /// What holds for one key: the combination of its guardrails. Lists are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -284,32 +171,6 @@ impl Zdr {
     pub fn any(&self) -> bool {
         *self != Self::default()
     }
-}
-
-/// Something that is looked for, and what happens then.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Filter {
-    /// What.
-    pub check: Check,
-    /// And then.
-    pub action: Action,
-    /// The filter's name; stands in the place of what is redacted.
-    pub label: String,
-}
-
-/// What is looked for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
-    /// A pattern of the organisation's own, in what users say.
-    Pattern(String),
-    /// One that comes with Godwit.
-    Builtin {
-        /// Which.
-        slug: Builtin,
-        /// Where.
-        scope: Scope,
-    },
 }
 
 /// A guardrail's limit on what a key or a member spends.

@@ -1,12 +1,19 @@
 //! API keys: made, listed, changed, refused. What a key may spend and use is its policy, one text;
 //! everything else is a column. A key that is refused for good keeps its row: the books name it.
 
+mod change;
+mod text;
+
+pub use change::KeyChange;
+pub use text::kind_text;
+use text::{check_policy, policy_text};
+pub(super) use text::{parse_id, parse_kind, parse_policy};
+
 use super::{Accounts, AccountsError, Change, LIST_MAX, audit, check_name, events, orgs};
-use crate::sql::{DatabaseError, bigint, unsigned};
+use crate::sql::{bigint, unsigned};
 use shared::id::{OrgId, UserId, WorkspaceId};
 use shared::key::{KeyHash, SecretKey};
-use shared::money::Amount;
-use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
+use shared::policy::{KeyKind, KeyPolicy};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
@@ -96,27 +103,6 @@ pub struct KeyFilter {
     pub offset: u64,
     /// At most so many; none is [`LIST_MAX`].
     pub limit: Option<u64>,
-}
-
-/// What is to change about a key; what is none stays as it is.
-#[derive(Clone, Debug, Default)]
-pub struct KeyChange {
-    /// Its name.
-    pub name: Option<String>,
-    /// Whether it is refused.
-    pub disabled: Option<bool>,
-    /// The most that it may spend, or no limit.
-    pub limit: Option<Option<Amount>>,
-    /// When the limit starts anew, or never.
-    pub limit_reset: Option<Option<ResetInterval>>,
-    /// Whether use of own provider keys counts.
-    pub include_byok_in_limit: Option<bool>,
-    /// When it ends, in seconds since 1970, or never.
-    pub expires_at: Option<Option<u64>>,
-    /// Its workspace.
-    pub workspace: Option<WorkspaceId>,
-    /// The whole policy, before the members above are set.
-    pub policy: Option<KeyPolicy>,
 }
 
 impl Accounts {
@@ -298,55 +284,6 @@ impl Accounts {
     }
 }
 
-impl KeyChange {
-    fn apply(&self, row: &mut KeyRow) -> Result<(), AccountsError> {
-        if let Some(name) = &self.name {
-            check_name("name", name)?;
-            row.name.clone_from(name);
-        }
-        if let Some(policy) = &self.policy {
-            row.policy = policy.clone();
-        }
-        let policy = &mut row.policy;
-        policy.limit = self.limit.unwrap_or(policy.limit);
-        policy.limit_reset = self.limit_reset.unwrap_or(policy.limit_reset);
-        policy.include_byok_in_limit = self
-            .include_byok_in_limit
-            .unwrap_or(policy.include_byok_in_limit);
-        check_policy(policy)?;
-        row.disabled = self.disabled.unwrap_or(row.disabled);
-        row.expires_at = self.expires_at.unwrap_or(row.expires_at);
-        Ok(())
-    }
-
-    /// What it changes, for the audit log.
-    fn told(&self) -> String {
-        let mut told = String::new();
-        let mut add = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                told.push_str(&format!(" {name}={value}"));
-            }
-        };
-        add("name", self.name.as_ref().map(|name| format!("{name:?}")));
-        add("disabled", self.disabled.map(|on| on.to_string()));
-        let limit =
-            |limit: Option<Amount>| limit.map_or_else(|| "none".to_owned(), |l| l.to_string());
-        add("limit", self.limit.map(limit));
-        let reset = |reset: Option<ResetInterval>| format!("{reset:?}").to_lowercase();
-        add("limit_reset", self.limit_reset.map(reset));
-        let byok = self.include_byok_in_limit.map(|on| on.to_string());
-        add("include_byok_in_limit", byok);
-        let end = |end: Option<u64>| end.map_or_else(|| "never".to_owned(), |end| end.to_string());
-        add("expires_at", self.expires_at.map(end));
-        add(
-            "workspace",
-            self.workspace.as_ref().map(ToString::to_string),
-        );
-        add("policy", self.policy.as_ref().map(|_| "new".to_owned()));
-        told
-    }
-}
-
 pub(super) async fn find(
     connection: &mut AnyConnection,
     id: KeyHash,
@@ -379,54 +316,4 @@ fn row_of(row: &AnyRow) -> Result<KeyRow, AccountsError> {
         disabled: unsigned(row, 12)? > 0,
         revoked: row.try_get::<Option<i64>, _>(11)?.is_some(),
     })
-}
-
-pub(super) fn parse_id(text: String) -> Result<KeyHash, DatabaseError> {
-    text.parse().map_err(|_| DatabaseError::Corrupt {
-        what: "key id",
-        value: text,
-    })
-}
-
-/// The word for a kind of key, as it is stored and sent.
-#[must_use]
-pub fn kind_text(kind: KeyKind) -> &'static str {
-    match kind {
-        KeyKind::Inference => "inference",
-        KeyKind::Management => "management",
-    }
-}
-
-pub(super) fn parse_kind(text: &str) -> Result<KeyKind, DatabaseError> {
-    [KeyKind::Inference, KeyKind::Management]
-        .into_iter()
-        .find(|kind| kind_text(*kind) == text)
-        .ok_or_else(|| DatabaseError::Corrupt {
-            what: "kind of key",
-            value: text.to_owned(),
-        })
-}
-
-/// A policy that can't be read must not become "no rules".
-pub(super) fn parse_policy(text: String) -> Result<KeyPolicy, DatabaseError> {
-    serde_json::from_str(&text).map_err(|_| DatabaseError::Corrupt {
-        what: "policy",
-        value: text,
-    })
-}
-
-fn policy_text(policy: &KeyPolicy) -> Result<String, AccountsError> {
-    serde_json::to_string(policy)
-        .map_err(|error| AccountsError::invalid("policy", error.to_string()))
-}
-
-fn check_policy(policy: &KeyPolicy) -> Result<(), AccountsError> {
-    let kept = |limit: Amount| limit >= Amount::ZERO && limit.to_nano().is_some();
-    if policy.limit.is_some_and(|limit| !kept(limit)) {
-        return Err(AccountsError::invalid(
-            "limit",
-            "an amount from 0 up to 9 billion dollars is expected",
-        ));
-    }
-    Ok(())
 }

@@ -4,14 +4,14 @@
 //! OpenRouter calls `is_byok_only`; both names mean that here.
 
 use super::guardrails::page;
-use super::read::{Body, Query};
+use super::read::{Body, Query, given};
 use super::{Answer, Caller, Refused, Rest, data, json};
 use crate::accounts::credentials::{
     CredentialRow, CredentialTerms, Filters, NewCredential, ProviderSecret, origin_of_provider,
 };
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as literal};
 use shared::date::rfc3339_ms;
 
@@ -86,14 +86,6 @@ pub(super) struct Given {
     allowed_user_ids: Option<Option<Vec<String>>>,
     declared_region: Option<Value>,
     declared_zdr: Option<Value>,
-}
-
-fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl Given {

@@ -1,14 +1,14 @@
 //! `/keys`: made, listed, changed and deleted with a management key, or by people. Members reach
 //! the keys that they have made, administrators and management keys all of the organisation's.
 
-use super::read::{Body, Query, key_hash};
+use super::read::{Body, Query, given, key_hash};
 use super::usd::Usd;
 use super::{Answer, Caller, Refused, Rest, data, json};
 use crate::accounts::{KeyChange, KeyFilter, KeyRow, NewKey};
 use crate::ledger::activity::KeyUsage;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json as literal;
 use shared::date::{parse_rfc3339_utc, rfc3339, rfc3339_ms};
 use shared::id::{UserId, WorkspaceId};
@@ -135,14 +135,6 @@ pub(super) struct Changes {
     #[serde(default, deserialize_with = "given")]
     expires_at: Option<Option<String>>,
     workspace_id: Option<String>,
-}
-
-fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
 }
 
 pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {

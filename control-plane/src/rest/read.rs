@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use shared::key::KeyHash;
 use std::time::Duration;
 
@@ -117,4 +118,13 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 pub(crate) fn key_hash(text: &str) -> Result<KeyHash, Refused> {
     text.parse()
         .map_err(|_| Refused::not_found("there is no such key: its hash has 64 hex digits"))
+}
+
+/// Tells a member that is absent from one that is null: the inner option is null.
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }

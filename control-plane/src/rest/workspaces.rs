@@ -1,12 +1,12 @@
 //! `/workspaces` and who is in them. Everybody in the organisation may look, administrators and
 //! management keys may change.
 
-use super::read::{Body, Query};
+use super::read::{Body, Query, given};
 use super::{Answer, Caller, Refused, Rest, data, json};
 use crate::accounts::workspaces::{Settings, Workspace, WorkspaceChange, WorkspaceMember};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json as literal;
 use shared::date::rfc3339_ms;
 use shared::id::UserId;
@@ -78,13 +78,6 @@ pub(super) struct Given {
     default_image_model: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
     default_provider_sort: Option<Option<String>>,
-}
-
-fn given<'de, D>(deserializer: D) -> Result<Option<Option<String>>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl Given {

@@ -1,0 +1,145 @@
+//! Log-ins with their cookies, workspaces and members over the management API.
+
+use super::*;
+use crate::testing::on_both;
+
+async fn people_manage_with_a_cookie(f: Fixture) {
+    f.member("ada@example.com", MemberRole::Admin).await;
+    let bob = f.member("bob@example.com", MemberRole::Member).await;
+    let (cookie, token) = f.log_in("bob@example.com").await;
+    let as_bob = |ask: Ask| ask.with("cookie", &cookie).with("x-csrf-token", &token);
+    let make = || ask("POST", "/api/v1/keys").of(json!({ "name": "bob's" }));
+
+    // Without the token, or from another site's page, a cookie is not enough for a change.
+    assert_eq!(f.answer(make().with("cookie", &cookie)).await.0, 403);
+    let wrong = make().with("cookie", &cookie).with("x-csrf-token", "0");
+    assert_eq!(f.answer(wrong).await.0, 403);
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        assert_eq!(
+            f.answer(as_bob(make()).with(name, value)).await.0,
+            403,
+            "{name}"
+        );
+    }
+    let own = as_bob(make()).with("origin", "http://127.0.0.1:7080");
+    let (status, made) = f.answer(own).await;
+    assert_eq!(
+        (status, &made["data"]["creator_user_id"]),
+        (201, &json!(bob)),
+        "{made}"
+    );
+
+    // A member sees and changes their own keys only, and nobody else's role.
+    let (_, told) = f
+        .answer(ask("GET", "/api/v1/keys").with("cookie", &cookie))
+        .await;
+    assert_eq!(told["data"].as_array().unwrap().len(), 1);
+    let path = format!("/api/v1/keys/{}", f.inference.hash());
+    assert_eq!(f.answer(as_bob(ask("DELETE", &path))).await.0, 404);
+    let path = format!("/api/v1/organization/members/{bob}");
+    let raise = || ask("PATCH", &path).of(json!({ "role": "admin" }));
+    assert_eq!(f.answer(as_bob(raise())).await.0, 403);
+    let (ada_cookie, ada_token) = f.log_in("ada@example.com").await;
+    let as_ada = |ask: Ask| {
+        ask.with("cookie", &ada_cookie)
+            .with("x-csrf-token", &ada_token)
+    };
+    assert_eq!(f.answer(as_ada(raise())).await.0, 200);
+    let mixed = raise()
+        .with("cookie", &ada_cookie)
+        .with("x-csrf-token", &token);
+    assert_eq!(f.answer(mixed).await.0, 403, "another session's token");
+    let elsewhere = ask("GET", "/v1/keys").with("x-godwit-org", "org_none");
+    assert_eq!(f.answer(elsewhere.with("cookie", &ada_cookie)).await.0, 403);
+
+    let out = || ask("DELETE", "/api/v1/session").with("cookie", &cookie);
+    assert_eq!(f.answer(out()).await.0, 403);
+    assert_eq!(f.answer(out().with("x-csrf-token", &token)).await.0, 204);
+    let gone = ask("GET", "/api/v1/session").with("cookie", &cookie);
+    assert_eq!(f.answer(gone).await.0, 401);
+    let wrong = json!({ "email": "ada@example.com", "password": "wrong wrong wrong" });
+    assert_eq!(
+        f.answer(ask("POST", "/api/v1/session").of(wrong)).await.0,
+        401
+    );
+}
+
+async fn a_cookie_opens_nothing_over_an_edge(f: Fixture) {
+    f.member("ada@example.com", MemberRole::Admin).await;
+    let (cookie, _) = f.log_in("ada@example.com").await;
+    let request = axum::http::Request::get("/api/v1/keys").header("cookie", &cookie);
+    let mut edges = f.rest.clone().for_edges();
+    let answer = edges
+        .call(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN, "no edge");
+    let identity = crate::security::Identity::new(Role::Edge, "e");
+    let request = axum::http::Request::get("/api/v1/keys").header("cookie", &cookie);
+    let address = "127.0.0.1:1".parse().unwrap();
+    let request = request.extension(Peer { address, identity });
+    let answer = edges
+        .call(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+}
+
+async fn workspaces_and_members_are_told(f: Fixture) {
+    let given = json!({ "email": "ada@example.com", "name": "Ada L", "role": "org:admin" });
+    let add = ask("POST", "/api/v1/organization/members").of(given);
+    let (status, ada) = f.answer(add.by(&f.management)).await;
+    assert_eq!(
+        (status, &ada["data"]["last_name"]),
+        (201, &json!("L")),
+        "{ada}"
+    );
+    let given = json!({ "name": "Lab", "slug": "lab", "default_text_model": "a/b" });
+    let make = ask("POST", "/api/v1/workspaces").of(given);
+    let (status, made) = f.answer(make.by(&f.management)).await;
+    assert_eq!(
+        (status, &made["data"]["slug"]),
+        (201, &json!("lab")),
+        "{made}"
+    );
+    let users = json!({ "user_ids": [ada["data"]["id"]] });
+    for (way, count) in [("add", "added_count"), ("remove", "removed_count")] {
+        let path = format!("/api/v1/workspaces/lab/members/{way}");
+        let (status, told) = f
+            .answer(ask("POST", &path).of(users.clone()).by(&f.management))
+            .await;
+        assert_eq!((status, &told[count]), (200, &json!(1)), "{told}");
+    }
+    let change = json!({ "description": "x", "default_text_model": null });
+    let patch = ask("PATCH", "/api/v1/workspaces/lab").of(change);
+    let (_, told) = f.answer(patch.by(&f.management)).await;
+    assert_eq!(told["data"]["description"], "x");
+    assert_eq!(told["data"]["default_text_model"], Value::Null);
+    let (_, told) = f
+        .answer(ask("GET", "/v1/workspaces?limit=1").by(&f.management))
+        .await;
+    assert_eq!(
+        (&told["total_count"], told["data"].as_array().unwrap().len()),
+        (&json!(2), 1)
+    );
+    let delete = |name: &str| ask("DELETE", &format!("/v1/workspaces/{name}")).by(&f.management);
+    assert_eq!(f.answer(delete("default")).await.0, 409);
+    assert_eq!(f.answer(delete("lab")).await.0, 200);
+    let path = format!(
+        "/v1/organization/members/{}",
+        ada["data"]["id"].as_str().unwrap()
+    );
+    assert_eq!(
+        f.answer(ask("DELETE", &path).by(&f.management)).await.0,
+        409
+    );
+}
+
+on_both! {
+    people_manage_with_a_cookie,
+    a_cookie_opens_nothing_over_an_edge,
+    workspaces_and_members_are_told,
+}

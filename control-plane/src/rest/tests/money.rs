@@ -1,0 +1,158 @@
+//! Credits, use, limits and payments over the management API.
+
+use super::*;
+use crate::testing::on_both;
+
+async fn money_and_use_are_told(f: Fixture) {
+    let buy = || {
+        let ask = ask("POST", "/api/v1/credits").of(json!({ "amount": 40.5 }));
+        ask.with("idempotency-key", "card-1").by(&f.management)
+    };
+    let (status, told) = f.answer(buy()).await;
+    assert_eq!(
+        (status, &told["data"]["fee"]),
+        (201, &json!(2.025)),
+        "{told}"
+    );
+    let (status, told) = f.answer(buy()).await;
+    assert_eq!((status, &told["data"]["added"]), (200, &json!(false)));
+    let cost: Amount = "0.000000000123".parse().unwrap();
+    f.spend(&f.inference, 1, cost, 1).await;
+    f.spend(&f.inference, 2, cost, 0).await;
+
+    let answer = f.raw(ask("GET", "/api/v1/credits").by(&f.management)).await;
+    let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let exact = r#"{"data":{"total_credits":38.475,"total_usage":0.000000000246}}"#;
+    assert_eq!(std::str::from_utf8(&body).unwrap(), exact);
+
+    let (_, told) = f.answer(ask("GET", "/api/v1/key").by(&f.inference)).await;
+    let told = &told["data"];
+    assert_eq!(
+        (&told["usage"], &told["usage_daily"]),
+        (&json!(2.46e-10), &json!(1.23e-10))
+    );
+    assert_eq!(told["is_free_tier"], false);
+    assert_eq!(told["effective_budget"], Value::Null);
+    assert_eq!(told["free_model_daily_requests"]["limit"], 1000);
+
+    let (_, told) = f
+        .answer(ask("GET", "/api/v1/activity").by(&f.management))
+        .await;
+    let rows = told["data"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "today is not over");
+    assert_eq!(
+        (&rows[0]["requests"], &rows[0]["usage"]),
+        (&json!(1), &json!(1.23e-10))
+    );
+    let today = shared::date::date(f.rest.clock.unix_s() / DAY_S);
+    let path = format!("/api/v1/activity?date={today}&group_by=workspace");
+    let (_, told) = f.answer(ask("GET", &path).by(&f.management)).await;
+    assert!(
+        told["data"][0]["workspace_id"]
+            .as_str()
+            .unwrap()
+            .starts_with("ws_")
+    );
+    assert_eq!(told["data"][0]["reasoning_tokens"], 1);
+
+    let (_, told) = f
+        .answer(ask("GET", "/v1/generation?id=gen-1").by(&f.inference))
+        .await;
+    let told = &told["data"];
+    assert_eq!(
+        (&told["total_cost"], &told["model"]),
+        (&json!(1.23e-10), &json!("a/b"))
+    );
+    assert_eq!(
+        (&told["latency"], &told["generation_time"]),
+        (&json!(10), &json!(20))
+    );
+    f.leads.send_replace(None);
+    assert_eq!(f.answer(buy()).await.0, 503);
+}
+
+async fn budgets_are_told(f: Fixture) {
+    let gift = f.rest.ledger.credit(Epoch(1), &f.org, "gift", Amount::USD);
+    gift.await.unwrap();
+    f.spend(&f.inference, 1, "0.000000000123".parse().unwrap(), 0)
+        .await;
+    let purse = (Scope::Org, &f.org.as_str().into(), Interval::Monthly);
+    let most = Some(("0.000000000250".parse().unwrap(), false));
+    let set = f.rest.accounts.set_limit("op", &f.org, purse, most);
+    set.await.unwrap();
+    let (_, told) = f.answer(ask("GET", "/api/v1/key").by(&f.inference)).await;
+    let budget = &told["data"]["effective_budget"];
+    assert_eq!(budget["scope"], "organization", "{told}");
+    assert_eq!(budget["reset_interval"], "monthly");
+    assert!(budget["remaining_usd"].as_f64().unwrap() < 2.5e-10);
+    assert_eq!(budget["spend_usd"], 1.23e-10);
+}
+
+async fn a_payment_is_told_once(f: Fixture) {
+    let told = |org: &str| {
+        let object = json!({ "id": "pi_1", "amount_received": 2000, "currency": "usd",
+            "metadata": { "godwit_org": org } });
+        json!({ "type": "payment_intent.succeeded", "data": { "object": object } })
+    };
+    let tell = |body: Value, secret: &str| {
+        let now = f.rest.clock.unix_s();
+        let signature = crate::payment::sign(secret, body.to_string().as_bytes(), now);
+        let ask = ask("POST", "/webhooks/stripe").of(body);
+        let answer = f.answer(ask.with("stripe-signature", &signature));
+        async move { answer.await.0 }
+    };
+    assert_eq!(
+        tell(told(f.org.as_str()), "whsec_another_secret").await,
+        400
+    );
+    assert_eq!(tell(told("org_none"), SECRET).await, 404);
+    assert_eq!(tell(told("\0"), SECRET).await, 404);
+    assert_eq!(tell(json!({ "type": "x" }), SECRET).await, 400);
+    for _ in 0..2 {
+        assert_eq!(tell(told(f.org.as_str()), SECRET).await, 200);
+        let totals = f.rest.ledger.totals_of(&f.org).await.unwrap();
+        assert_eq!(totals.bought.to_string(), "20");
+        assert_eq!(totals.available.to_string(), "19");
+    }
+    let ask = ask("POST", "/webhooks/stripe").of(told(f.org.as_str()));
+    assert_eq!(f.answer(ask).await.0, 400, "not signed");
+}
+
+async fn an_auto_top_up_is_shown_and_changed(f: Fixture) {
+    let path = "/api/v1/credits/auto-topup";
+    let by = |ask: Ask| ask.by(&f.management);
+    assert_eq!(f.answer(ask("GET", path).by(&f.inference)).await.0, 403);
+    assert_eq!(f.answer(by(ask("GET", path))).await.0, 404);
+    let usd = |dollars: i128| Amount(Amount::USD.0 * dollars);
+    let rule = crate::topup::Rule {
+        threshold: usd(10),
+        amount: usd(40),
+        monthly_cap: usd(100),
+        customer: "cus_1".to_owned(),
+        payment_method: "pm_1".to_owned(),
+    };
+    let topups = f.rest.accounts.topups();
+    topups.set("op", &f.org, Some(&rule), true).await.unwrap();
+    let change = json!({ "threshold": 20, "enabled": false });
+    let (status, told) = f.answer(by(ask("PATCH", path).of(change))).await;
+    assert_eq!(status, 200, "{told}");
+    let (_, again) = f.answer(by(ask("GET", path))).await;
+    assert_eq!(again, told);
+    let told = &told["data"];
+    assert_eq!(
+        (&told["threshold"], &told["amount"]),
+        (&json!(20), &json!(40))
+    );
+    assert_eq!(told["enabled"], false);
+    assert_eq!(told["charges"], json!([]));
+    for bad in [json!({ "amount": 0.001 }), json!({ "customer": "cus_2" })] {
+        assert_eq!(f.answer(by(ask("PATCH", path).of(bad))).await.0, 400);
+    }
+}
+
+on_both! {
+    money_and_use_are_told,
+    budgets_are_told,
+    a_payment_is_told_once,
+    an_auto_top_up_is_shown_and_changed,
+}
