@@ -18,10 +18,12 @@ use std::sync::{Arc, OnceLock};
 
 /// What stands in a base URL for the project of our account at Google Cloud.
 const PROJECT: &str = "/projects/PROJECT/";
-/// Names the project where the key is a token, which does not tell.
+/// Names the project, whatever the account's file says; a token does not tell.
 const PROJECT_VARIABLE: &str = "GOOGLE_CLOUD_PROJECT";
-/// The service whose requests are signed for AWS.
-const AWS_SERVICE: &str = "bedrock";
+/// Names an account's file for Google's hosts, where their own variable is not set.
+const ACCOUNT_VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+/// The token of a session at AWS, where the key's own variable does not hold it.
+const SESSION_VARIABLE: &str = "AWS_SESSION_TOKEN";
 
 /// Keys at providers.
 #[derive(Default)]
@@ -69,21 +71,30 @@ impl Credentials {
     /// is fetched, good.
     #[must_use]
     pub fn usable(&self, provider: &Provider) -> bool {
-        let is_set = || match provider.auth {
-            Auth::AwsSigv4 => self.aws(provider).is_some(),
+        match (provider.auth, &provider.api_key_env) {
+            (Auth::AwsSigv4, _) => self.aws(provider).is_some(),
+            (Auth::None, _) | (_, None) => true,
             _ => self.header(provider).is_some() && self.base_url(provider).is_some(),
-        };
-        provider.auth == Auth::None || provider.api_key_env.is_none() || is_set()
+        }
     }
 
     /// True when the provider's variable is set, even if no token has been fetched yet.
     #[must_use]
     pub fn is_set(&self, provider: &Provider) -> bool {
-        let secret = || {
-            let variable = provider.api_key_env.as_deref()?;
-            self.secret(variable, provider.auth == Auth::Bearer)
-        };
-        self.usable(provider) || (provider.auth == Auth::Bearer && secret().is_some())
+        self.usable(provider) || (provider.auth == Auth::Bearer && self.secret(provider).is_some())
+    }
+
+    /// True while an account's token is not there, or has ended.
+    #[must_use]
+    pub fn is_pending(&self, provider: &Provider) -> bool {
+        matches!(self.secret(provider), Some(Secret::Account(_))) && !self.usable(provider)
+    }
+
+    /// Notes that a provider has refused our token: an account's is fetched anew, soon.
+    pub fn distrust(&self, provider: &Provider) {
+        if let Some(Secret::Account(account)) = self.secret(provider) {
+            account.distrust(self.clock.now());
+        }
     }
 
     /// Where the provider is, with our project in it; none while that is not known.
@@ -93,35 +104,35 @@ impl Credentials {
         if !url.contains(PROJECT) {
             return Some(Cow::Borrowed(url));
         }
-        let variable = provider.api_key_env.as_deref()?;
-        let project = match self.secret(variable, true)? {
-            Secret::Account(account) => account.project()?,
-            Secret::Key(_) => {
-                let read = || std::env::var(PROJECT_VARIABLE).ok();
-                self.project.get_or_init(read).clone()?
-            }
+        let read = || std::env::var(PROJECT_VARIABLE).ok();
+        let named = self.project.get_or_init(read).clone();
+        let told = || match self.secret(provider)? {
+            Secret::Account(account) => account.project(),
+            Secret::Key(_) => None,
         };
+        let project = named.filter(|it| !it.is_empty()).or_else(told)?;
         Some(
             url.replace(PROJECT, &format!("/projects/{project}/"))
                 .into(),
         )
     }
 
-    /// The headers that authenticate us at the provider; none where no key is needed.
+    /// The headers that authenticate us at the provider, of which there are none where no key is
+    /// needed; `None` when there is no good key: nothing must be sent without one.
     #[must_use]
     pub fn headers(
         &self,
         provider: &Provider,
         request: &Unsigned<'_>,
-    ) -> Vec<(HeaderName, HeaderValue)> {
-        match provider.auth {
-            Auth::AwsSigv4 => self.sign(provider, request).unwrap_or_default(),
-            _ => self.header(provider).into_iter().collect(),
+    ) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        match (provider.auth, &provider.api_key_env) {
+            (Auth::AwsSigv4, _) => self.sign(provider, request),
+            (Auth::None, _) | (_, None) => Some(Vec::new()),
+            _ => Some(vec![self.header(provider)?]),
         }
     }
 
     fn header(&self, provider: &Provider) -> Option<(HeaderName, HeaderValue)> {
-        let variable = provider.api_key_env.as_deref()?;
         let name = match provider.auth {
             Auth::Bearer => header::AUTHORIZATION,
             Auth::XApiKey => HeaderName::from_static("x-api-key"),
@@ -129,18 +140,22 @@ impl Credentials {
             Auth::XGoogApiKey => HeaderName::from_static("x-goog-api-key"),
             Auth::AwsSigv4 | Auth::None => return None,
         };
-        let value = match self.secret(variable, provider.auth == Auth::Bearer)? {
+        let value = match self.secret(provider)? {
             Secret::Key(value) => value,
             Secret::Account(account) => account.header(self.clock.now())?,
         };
         Some((name, value))
     }
 
-    /// What the variable holds, read once.
-    fn secret(&self, variable: &str, bearer: bool) -> Option<Secret> {
+    /// What the provider's variable holds, read once.
+    fn secret(&self, provider: &Provider) -> Option<Secret> {
+        let variable = provider.api_key_env.as_deref()?;
         let cached = self.known.get(variable).map(|secret| secret.clone());
         cached.unwrap_or_else(|| {
-            let secret = read(variable, bearer);
+            let is_bearer = provider.auth == Auth::Bearer;
+            let instead =
+                (is_bearer && provider.base_url.contains(PROJECT)).then_some(ACCOUNT_VARIABLE);
+            let secret = read(variable, is_bearer).or_else(|| read(instead?, true));
             self.known.insert(variable.to_owned(), secret.clone());
             secret
         })
@@ -149,9 +164,7 @@ impl Credentials {
     /// Takes note of the accounts that these providers name.
     fn notice(&self, providers: &[Arc<Provider>]) {
         for provider in providers.iter().filter(|p| p.auth == Auth::Bearer) {
-            if let Some(variable) = &provider.api_key_env {
-                self.secret(variable, true);
-            }
+            self.secret(provider);
         }
     }
 
@@ -189,8 +202,8 @@ impl Credentials {
             body: request.body,
         };
         let scope = sigv4::Scope {
-            region: sigv4::region(&provider.base_url)?,
-            service: AWS_SERVICE,
+            region: region(provider)?,
+            service: sigv4::service(&provider.base_url),
         };
         sigv4::sign(&key, &parts, scope, self.clock.unix_ms() / 1000)
     }
@@ -198,15 +211,25 @@ impl Credentials {
     /// The provider's key for AWS, if it is set and the region is known.
     fn aws(&self, provider: &Provider) -> Option<Arc<sigv4::Key>> {
         let variable = provider.api_key_env.as_deref()?;
-        sigv4::region(&provider.base_url)?;
+        region(provider)?;
         let cached = self.aws.get(variable).map(|key| key.clone());
         cached.unwrap_or_else(|| {
             let text = std::env::var(variable).unwrap_or_default();
-            let key = sigv4::Key::parse(&text).map(Arc::new);
+            let token = std::env::var(SESSION_VARIABLE).ok();
+            let key = sigv4::Key::parse(&text).map(|key| Arc::new(key.in_session(token)));
+            if key.is_none() && !text.trim().is_empty() {
+                tracing::error!(variable, "not of the form ACCESS_KEY_ID:SECRET: not used");
+            }
             self.aws.insert(variable.to_owned(), key.clone());
             key
         })
     }
+}
+
+/// Where a provider's requests are signed for: its host tells, else the first region of its row.
+fn region(provider: &Provider) -> Option<&str> {
+    let told = || provider.regions.first().map(String::as_str);
+    sigv4::region(&provider.base_url).or_else(told)
 }
 
 fn read(variable: &str, bearer: bool) -> Option<Secret> {
@@ -216,8 +239,47 @@ fn read(variable: &str, bearer: bool) -> Option<Secret> {
     if bearer && let Some(account) = Account::of(&secret) {
         return Some(Secret::Account(account));
     }
+    if bearer && is_no_token(secret.trim()) {
+        tracing::error!(
+            variable,
+            "holds a path or an encoded file, not a token: not used"
+        );
+        return None;
+    }
     let prefix = if bearer { "Bearer " } else { "" };
     let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.trim())).ok()?;
     value.set_sensitive(true);
     Some(Secret::Key(value))
+}
+
+/// True for what can only be meant otherwise than as a token, and must not reach a provider: a path
+/// that is not absolute, or a JSON file in base64, which begins with an encoded brace.
+fn is_no_token(text: &str) -> bool {
+    let is_path = ["~/", "./", "../", "file:"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    let brace = ["eyAi", "eyAg", "eyJ", "ewog", "ewoJ", "ewoi", "ew0K"];
+    // A JWT begins so as well, and has dots.
+    let is_encoded = brace.iter().any(|start| text.starts_with(start)) && !text.contains('.');
+    is_path || (is_encoded && text.len() > ENCODED_FILE_MIN)
+}
+
+/// No account's file is shorter in base64.
+const ENCODED_FILE_MIN: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_encoded_files_are_no_tokens() {
+        let encoded = format!("ewogICJ0eXBlIjog{}", "A".repeat(300));
+        for text in ["~/key.txt", "./key", "../key", "file:///key", &*encoded] {
+            assert!(is_no_token(text), "{text}");
+        }
+        let jwt = format!("eyJhbGciOiJ9.{}.x", "A".repeat(300));
+        for text in ["sk-1", "ya29.a0/token", "eyJhbGciOiJSUzI1NiJ9", &*jwt] {
+            assert!(!is_no_token(text), "{text}");
+        }
+    }
 }

@@ -228,6 +228,18 @@ impl Failure {
         failure
     }
 
+    /// Our credential at a provider is set and not good at this moment.
+    #[must_use]
+    pub fn credential_pending(provider: &str) -> Self {
+        let text = format!("the credential for {provider} is being renewed; try again soon");
+        let kind = ErrorType::ProviderUnavailable;
+        let mut failure = Self::new(Fault::Gateway, 503, kind, "credential_pending", text);
+        failure.retry = Retry::OtherEndpoint;
+        failure.availability = Some("temporarily_unavailable");
+        failure.retry_after = Some(Duration::from_secs(2));
+        failure
+    }
+
     /// The client hung up: nobody reads this.
     #[must_use]
     pub fn client_gone() -> Self {

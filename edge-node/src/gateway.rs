@@ -269,7 +269,7 @@ fn planned(
         }
         Err(refusal) => {
             story.tells(Telling::refused(call, &refusal, region));
-            Err(no_plan(&refusal, &call.demand))
+            Err(node.refused(view, &refusal, &call.demand))
         }
     }
 }

@@ -25,9 +25,8 @@ use shared::clock::Clock;
 use shared::health::{Board, Departure, Handle, StateChange};
 use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
-use shared::routing::{self, Candidate, Demand, Plan, Record, Refusal, View};
+use shared::routing::{self, Candidate, Demand, Exclude, Exclusion, Plan, Record, Refusal, View};
 use shared::window::{Observation, Outcome, Sign};
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -189,10 +188,15 @@ impl Node {
     ) -> Result<Authorized, Failure> {
         let provider = &candidate.provider;
         let Some(own) = &candidate.own else {
-            let url = self.credentials.base_url(provider);
+            // It was there when the candidate was planned, and may have ended since.
+            let base_url = self.credentials.base_url(provider);
+            let headers = self.credentials.headers(provider, request);
+            let (Some(base_url), Some(headers)) = (base_url, headers) else {
+                return Err(Failure::credential_pending(&provider.name));
+            };
             return Ok(Authorized {
-                base_url: url.map_or_else(|| provider.base_url.clone(), Cow::into_owned),
-                headers: self.credentials.headers(provider, request),
+                base_url: base_url.into_owned(),
+                headers,
             });
         };
         let authorized = self.own_keys.authorize(own, provider, request, &self.clock);
@@ -203,6 +207,26 @@ impl Node {
             failure.fault = Fault::ProviderKey;
             failure.with_retry(Retry::OtherEndpoint)
         })
+    }
+
+    /// Why nothing can be planned: where but for a credential that is set and not good at this moment
+    /// there would be somebody, that is told, because the same request may succeed soon.
+    #[must_use]
+    pub fn refused(&self, view: &View, refusal: &Refusal, demand: &Demand) -> Failure {
+        let pending = |exclusion: &Exclusion| {
+            let index = view.snapshot.index_of(&exclusion.endpoint)?;
+            let slug = &view.snapshot.endpoint(index)?.provider;
+            let mut providers = view.snapshot.providers().iter();
+            let provider = providers.find(|it| it.slug == *slug)?;
+            let waits =
+                exclusion.why == Exclude::NotServed && self.credentials.is_pending(provider);
+            waits.then(|| Failure::credential_pending(&provider.name))
+        };
+        let pending = match refusal {
+            Refusal::NoEndpoints { excluded } => excluded.iter().find_map(pending),
+            _ => None,
+        };
+        pending.unwrap_or_else(|| crate::gateway::no_plan(refusal, demand))
     }
 
     /// The counters of an endpoint.

@@ -82,9 +82,33 @@ pub fn origin_of(url: &str) -> Option<String> {
     Some(format!("{scheme}://{host}{port}"))
 }
 
+/// True for an address that stands for one's own, as the shipped catalogue has it: no key may go
+/// there before it is filled in.
+#[must_use]
+pub fn has_gaps(base_url: &str) -> bool {
+    let rest = base_url
+        .split_once("://")
+        .map_or(base_url, |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or(rest);
+    let gaps = ["/accounts/ACCOUNT/", "/projects/PROJECT/"];
+    host.ends_with(".invalid") || gaps.iter().any(|gap| base_url.contains(gap))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gaps_are_seen() {
+        assert!(has_gaps("https://resource.openai.azure.invalid/openai"));
+        assert!(has_gaps(
+            "https://h.example/v1/projects/PROJECT/locations/global"
+        ));
+        assert!(has_gaps(
+            "https://h.example/client/v4/accounts/ACCOUNT/ai/v1"
+        ));
+        assert!(!has_gaps("https://api.invalid.example/v1"));
+    }
 
     #[test]
     fn an_origin_is_what_tells_servers_apart() {

@@ -12,7 +12,7 @@ pub mod provider;
 pub mod region;
 
 pub use auto::{AutoRow, AutoTable, CostTier};
-pub use endpoint::{Endpoint, Parameter, PriceOverride, Pricing, Quantization, Tier};
+pub use endpoint::{EffortWord, Endpoint, Parameter, PriceOverride, Pricing, Quantization, Tier};
 pub use model::{Modality, Model};
 pub use provider::{Auth, DataPolicy, Dialect, Limits, Provider, Quirk, Timeouts};
 pub use region::DataRegion;

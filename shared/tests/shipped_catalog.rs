@@ -83,3 +83,30 @@ fn what_models_demand_is_said_of_their_offers() {
     }
     assert!(count >= 10, "{count}");
 }
+
+#[test]
+fn models_that_refuse_an_old_name_are_told_by_the_new_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/catalog");
+    let catalog = file::parse(&file::read_dir(&folder).unwrap()).unwrap();
+    let starts = ["gpt-5", "gpt-6", "o1", "o3", "o4"];
+    // Who serves OpenAI's models under OpenAI's own rules.
+    let own = ["openai", "azure", "azure-foundry"];
+    let mut seen = 0;
+    for endpoint in &catalog.endpoints {
+        let model = endpoint.provider_model.as_str();
+        if !own.contains(&endpoint.provider.as_str())
+            || !starts.iter().any(|s| model.starts_with(s))
+        {
+            continue;
+        }
+        let mut providers = catalog.providers.iter();
+        let provider = providers.find(|p| p.slug == endpoint.provider).unwrap();
+        let quirks = [&provider.quirks, &endpoint.quirks];
+        let told = quirks
+            .iter()
+            .any(|q| q.contains(&Quirk::MaxCompletionTokens));
+        assert!(told, "{}", endpoint.id);
+        seen += 1;
+    }
+    assert!(seen > 40, "{seen}");
+}

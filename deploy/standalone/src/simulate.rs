@@ -175,6 +175,7 @@ fn endpoint(model: &catalog::Model, slug: &str, real: &[&Arc<Endpoint>]) -> Endp
             .map(|e| e.supported_parameters.clone())
             .unwrap_or_default(),
         quirks: Vec::new(),
+        efforts: Vec::new(),
         pricing,
     }
 }

@@ -55,8 +55,12 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
             mut failure,
             remains,
         }) => {
-            if candidate.own.is_some() && failure.fault == Fault::ProviderKey {
-                own_key_refused(&candidate, &mut failure);
+            if failure.fault == Fault::ProviderKey {
+                if candidate.own.is_some() {
+                    own_key_refused(&candidate, &mut failure);
+                } else if failure.reason == "provider_auth" {
+                    job.node.credentials.distrust(&candidate.provider);
+                }
             }
             note(job, &candidate, &failure);
             let remains =

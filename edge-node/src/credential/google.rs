@@ -20,6 +20,10 @@ use tokio::io::AsyncReadExt;
 
 /// How long before its end a token is replaced; shorter for tokens that do not live twice as long.
 pub const REFRESH_MARGIN: Duration = Duration::from_mins(5);
+/// How long before its end a token is not sent any more: it must not end on its way.
+const GUARD: Duration = Duration::from_secs(15);
+/// A token that was fetched so lately is not fetched anew, whoever refuses it.
+const DISTRUST_AFTER: Duration = Duration::from_mins(1);
 /// The longest account file.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
@@ -40,6 +44,7 @@ enum Source {
 struct Current {
     project: Option<String>,
     header: HeaderValue,
+    since: Moment,
     /// When to fetch the next.
     renew: Moment,
     /// When it is of no use any more.
@@ -75,6 +80,23 @@ impl Account {
         self.current.load().as_ref()?.project.clone()
     }
 
+    /// The token was refused: another is fetched, unless this one is quite new.
+    pub(super) fn distrust(&self, now: Moment) {
+        let current = self.current.load();
+        if let Some(current) = current.as_deref()
+            && now >= current.since.plus(DISTRUST_AFTER)
+            && now < current.renew
+        {
+            self.current.store(Some(Arc::new(Current {
+                project: current.project.clone(),
+                header: current.header.clone(),
+                since: now,
+                renew: now,
+                end: current.end,
+            })));
+        }
+    }
+
     fn is_due(&self, now: Moment) -> bool {
         let current = self.current.load();
         current.as_ref().is_none_or(|current| now >= current.renew)
@@ -102,12 +124,18 @@ impl Account {
         let header = HeaderValue::from_str(&format!("Bearer {}", grant.token));
         let mut header = header.map_err(|_| "the token is not a header value".to_owned())?;
         header.set_sensitive(true);
-        let margin = REFRESH_MARGIN.min(grant.life / 2);
+        let mut margin = REFRESH_MARGIN.min(grant.life / 2);
+        if margin == REFRESH_MARGIN {
+            // Not all nodes at once.
+            margin += REFRESH_MARGIN.mul_f64(fastrand::f64() / 10.0);
+        }
+        let guard = GUARD.min(grant.life / 4);
         self.current.store(Some(Arc::new(Current {
             project,
             header,
+            since: now,
             renew: now.plus(grant.life.saturating_sub(margin)),
-            end: now.plus(grant.life),
+            end: now.plus(grant.life.saturating_sub(guard)),
         })));
         Ok(())
     }

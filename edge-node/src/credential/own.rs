@@ -2,14 +2,14 @@
 //! that it was made for. The node's key follows from its private TLS key, so that a restart opens
 //! what is on disk and another node does not.
 
-use super::{AWS_SERVICE, Unsigned, sigv4};
+use super::{Unsigned, region, sigv4};
 use crate::control::Pem;
 use crate::metrics::shed;
 use http::{HeaderName, HeaderValue, header};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use shared::byok::seal::NodeKey;
-use shared::byok::{SealedCredential, origin_of};
+use shared::byok::{SealedCredential, has_gaps, origin_of};
 use shared::catalog::{Auth, Provider};
 use shared::clock::Clock;
 use shared::key::unhex;
@@ -56,6 +56,9 @@ pub enum Unusable {
     /// The provider is somewhere else than when the key was made.
     #[error("it was made for another host than the provider's")]
     OtherHost,
+    /// The provider's row stands for an address of one's own, which has not been given.
+    #[error("the provider's address has not been filled in")]
+    NoAddress,
     /// The text is no key of the provider's kind.
     #[error("it is not of the form that the provider takes")]
     Form,
@@ -152,6 +155,9 @@ impl Secret {
         unix_s: u64,
     ) -> Result<Authorized, Unusable> {
         let base_url = provider.base_url.clone();
+        if has_gaps(&base_url) {
+            return Err(Unusable::NoAddress);
+        }
         // A path that makes the host another one would be a way around the check.
         let whole = origin_of(&format!("{base_url}{}", request.path));
         if origin_of(&base_url).as_ref() != Some(&self.origin)
@@ -165,9 +171,7 @@ impl Secret {
             Auth::ApiKey => HeaderName::from_static("api-key"),
             Auth::XGoogApiKey => HeaderName::from_static("x-goog-api-key"),
             Auth::AwsSigv4 => {
-                let headers = self
-                    .sign(&base_url, request, unix_s)
-                    .ok_or(Unusable::Form)?;
+                let headers = self.sign(provider, request, unix_s).ok_or(Unusable::Form)?;
                 return Ok(Authorized { base_url, headers });
             }
             Auth::None => return Err(Unusable::Form),
@@ -186,10 +190,11 @@ impl Secret {
 
     fn sign(
         &self,
-        base_url: &str,
+        provider: &Provider,
         request: &Unsigned<'_>,
         unix_s: u64,
     ) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let base_url = &provider.base_url;
         let key = sigv4::Key::parse(&self.text)?;
         let mut headers = request.headers.iter();
         let content_type = headers.find(|(name, _)| *name == header::CONTENT_TYPE);
@@ -201,8 +206,8 @@ impl Secret {
             body: request.body,
         };
         let scope = sigv4::Scope {
-            region: sigv4::region(base_url)?,
-            service: AWS_SERVICE,
+            region: region(provider)?,
+            service: sigv4::service(base_url),
         };
         sigv4::sign(&key, &parts, scope, unix_s)
     }
@@ -329,6 +334,24 @@ mod tests {
         other.slug = "q".into();
         let refused = authorize(&keys, &own, &other, "/chat").unwrap_err();
         assert_eq!(refused, Unusable::OtherHost);
+    }
+
+    #[test]
+    fn no_key_goes_to_an_address_with_gaps() {
+        let keys = OwnKeys::new(None);
+        for (origin, path) in [
+            ("https://resource.openai.azure.invalid", "/openai"),
+            ("https://api.p.example", "/accounts/ACCOUNT/ai/v1"),
+            (
+                "https://api.p.example",
+                "/v1/projects/PROJECT/locations/global",
+            ),
+        ] {
+            let own = sealed(&keys, origin, SECRET);
+            let provider = provider(&format!("{origin}{path}"), Auth::Bearer);
+            let refused = authorize(&keys, &own, &provider, "/chat").unwrap_err();
+            assert_eq!(refused, Unusable::NoAddress, "{origin}{path}");
+        }
     }
 
     #[test]

@@ -29,7 +29,18 @@ impl Key {
             token: part(),
         })
     }
+
+    /// With the session's token that stands elsewhere, if these are a session's credentials.
+    pub(super) fn in_session(mut self, token: Option<String>) -> Self {
+        if self.token.is_none() && self.id.starts_with(TEMPORARY) {
+            self.token = token.filter(|token| !token.is_empty());
+        }
+        self
+    }
 }
+
+/// What ids of temporary credentials begin with.
+const TEMPORARY: &str = "ASIA";
 
 /// What is signed.
 #[derive(Clone, Copy)]
@@ -103,6 +114,15 @@ pub(super) fn sign(
     Some(headers)
 }
 
+/// The service that a host belongs to: Bedrock's OpenAI-compatible hosts are one of their own.
+pub(super) fn service(base_url: &str) -> &'static str {
+    if host(base_url).starts_with("bedrock-mantle.") {
+        "bedrock-mantle"
+    } else {
+        "bedrock"
+    }
+}
+
 /// The region in a host's name, e.g. of `bedrock-runtime.eu-west-3.amazonaws.com`.
 pub(super) fn region(base_url: &str) -> Option<&str> {
     let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
@@ -111,7 +131,7 @@ pub(super) fn region(base_url: &str) -> Option<&str> {
         let [country, middle @ .., number] = &*words else {
             return false;
         };
-        country.len() == 2
+        (country.len() == 2 || *country == "eusc")
             && is_word(country)
             && !middle.is_empty()
             && middle.iter().all(is_word)
@@ -318,8 +338,24 @@ mod tests {
             "https://vpce-0a.bedrock-runtime.ap-southeast-2.vpce.amazonaws.com:443",
             Some("ap-southeast-2"),
         );
+        check(
+            "https://bedrock-mantle.us-east-1.api.aws/openai/v1",
+            Some("us-east-1"),
+        );
+        check(
+            "https://bedrock-runtime.eusc-de-east-1.amazonaws.eu",
+            Some("eusc-de-east-1"),
+        );
         check("http://127.0.0.1:8080", None);
         check("https://bedrock.example.com/us-east-1", None);
+    }
+
+    #[test]
+    fn each_host_belongs_to_its_service() {
+        let mantle = "https://bedrock-mantle.us-east-1.api.aws/v1";
+        assert_eq!(service(mantle), "bedrock-mantle");
+        let runtime = "https://bedrock-runtime.us-east-1.amazonaws.com";
+        assert_eq!(service(runtime), "bedrock");
     }
 
     #[test]
@@ -330,5 +366,12 @@ mod tests {
         let key = Key::parse(" AKID:se/cr+et:a:b= ").unwrap();
         assert_eq!((&*key.id, &*key.secret), ("AKID", "se/cr+et"));
         assert_eq!(key.token.as_deref(), Some("a:b="));
+        let token = |text: &str| {
+            let key = Key::parse(text).unwrap();
+            key.in_session(Some("t".to_owned())).token
+        };
+        assert_eq!(token("ASIAX:secret").as_deref(), Some("t"));
+        assert_eq!(token("AKIAX:secret"), None);
+        assert_eq!(token("ASIAX:secret:own").as_deref(), Some("own"));
     }
 }

@@ -20,7 +20,7 @@ const MODELS_VERSION: &str = "2024-05-01-preview";
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     let base = Base::of(&target.provider.base_url);
-    if responds(call, target) && base != Base::Models {
+    if responds(call, target) && !matches!(base, Base::Models | Base::Deployment) {
         let mut outgoing = openai_responses::prepare(call, target)?;
         outgoing.path = base.responses();
         return Ok(outgoing);
@@ -37,6 +37,8 @@ enum Base {
     V1,
     /// `…/openai`: the path names deployment and version.
     Deployments,
+    /// `…/openai/deployments/NAME`: one deployment, whatever the body's model.
+    Deployment,
     /// `…/models`: all makers' models.
     Models,
     /// The resource itself.
@@ -45,8 +47,11 @@ enum Base {
 
 impl Base {
     fn of(base_url: &str) -> Self {
+        let before = base_url.rsplit_once('/').map_or("", |(before, _)| before);
         if base_url.ends_with("/v1") {
             Self::V1
+        } else if before.ends_with("/openai/deployments") {
+            Self::Deployment
         } else if base_url.ends_with("/openai") {
             Self::Deployments
         } else if base_url.ends_with("/models") {
@@ -61,6 +66,7 @@ impl Base {
             Self::V1 => "/chat/completions".to_owned(),
             Self::Resource => "/openai/v1/chat/completions".to_owned(),
             Self::Models => format!("/chat/completions?api-version={MODELS_VERSION}"),
+            Self::Deployment => format!("/chat/completions?api-version={DEPLOYMENTS_VERSION}"),
             Self::Deployments => {
                 let name = segment(deployment);
                 format!("/deployments/{name}/chat/completions?api-version={DEPLOYMENTS_VERSION}")
@@ -72,7 +78,7 @@ impl Base {
         match self {
             Self::V1 => "/responses".to_owned(),
             Self::Resource => "/openai/v1/responses".to_owned(),
-            Self::Deployments | Self::Models => {
+            Self::Deployments | Self::Deployment | Self::Models => {
                 format!("/responses?api-version={RESPONSES_VERSION}")
             }
         }

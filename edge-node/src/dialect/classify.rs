@@ -11,6 +11,7 @@ use std::time::Duration;
 
 mod aws;
 mod hosts;
+mod misfit;
 #[cfg(test)]
 mod tests;
 
@@ -169,6 +170,10 @@ fn verdict(provider: &str, status: u16, said: &Said) -> Failure {
     } else if named(&["tool_use_failed"]) {
         // The model's own tool call broke the schema.
         Failure::provider(502, "tool_use_failed", "")
+    } else if is_request_error && misfit::is(said, &text) {
+        let kind = ErrorType::InvalidRequest;
+        Failure::new(Fault::Gateway, status, kind, misfit::REASON, "")
+            .with_retry(Retry::OtherEndpoint)
     } else {
         by_status(status)
     };
@@ -236,7 +241,7 @@ fn finish(provider: &str, status: u16, said: &Said, mut failure: Failure) -> Fai
     }
     let code = [&said.code, &said.kind].into_iter().find(|c| !c.is_empty());
     failure.provider_code = Some(code.map_or_else(|| status.to_string(), |code| plain(code)));
-    if failure.fault == Fault::Caller {
+    if failure.fault == Fault::Caller || failure.reason == misfit::REASON {
         failure.param = said.param.as_deref().map(scrub);
     }
     failure

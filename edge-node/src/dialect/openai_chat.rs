@@ -5,9 +5,11 @@
 mod compose;
 mod content;
 mod counts;
+mod demands;
 mod read;
 mod request;
 mod stream;
+mod thinking;
 mod walk;
 mod whole;
 
@@ -15,7 +17,7 @@ mod whole;
 mod tests;
 
 pub(super) use read::Answer;
-pub(super) use request::{effort, takes_effort};
+pub(super) use thinking::{effort, takes_effort, word};
 
 use crate::dialect::{Outgoing, Target, Translator, accepted, translate};
 use crate::failure::Failure;
@@ -26,6 +28,7 @@ use bytes::Bytes;
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     let (body, translator) = if call.api == Api::Chat {
+        demands::check(call, demands::forces_raw(call, call.text()), target)?;
         (request::body(call, target), spliced(call, target))
     } else {
         composed(call, target)?
@@ -47,6 +50,7 @@ fn spliced(call: &Call, target: &Target<'_>) -> Box<dyn Translator> {
 /// The body for a call of another API, and the translator of its answer.
 fn composed(call: &Call, target: &Target<'_>) -> Result<(Bytes, Box<dyn Translator>), Failure> {
     let request = ingress::request(call)?;
+    demands::check(call, demands::forces(&request), target)?;
     let body = compose::body(&request, target)?.into();
     let reader = Answer::new(target).stopping_at(&request.stop);
     let translator = translate::translator::<sse::Parser, _>(reader, call, target);

@@ -55,6 +55,7 @@ pub(super) fn embed(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failur
         count,
         images: images.count() as u64,
         base64: request.base64,
+        bytes: target.has(Quirk::Int8Vectors),
     };
     Ok(outgoing(composed, Collected::new(kind, call, target)))
 }

@@ -43,6 +43,7 @@ pub(crate) fn endpoint(model: &str, theirs: &str) -> Endpoint {
         quantization: Quantization::Unknown,
         supported_parameters: Vec::new(),
         quirks: Vec::new(),
+        efforts: Vec::new(),
         pricing: Pricing {
             prompt: "0.000001".parse().unwrap_or_default(),
             completion: "0.000002".parse().unwrap_or_default(),

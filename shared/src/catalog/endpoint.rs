@@ -93,6 +93,28 @@ text_enum! {
 }
 
 text_enum! {
+    /// A word for how hard a model shall think, the least first.
+    EffortWord {
+        /// Not at all.
+        None = "none",
+        /// Hardly.
+        Minimal = "minimal",
+        /// A little.
+        Low = "low",
+        /// Some.
+        Medium = "medium",
+        /// Hard.
+        High = "high",
+        /// Harder.
+        XHigh = "xhigh",
+        /// As hard as it can.
+        Max = "max",
+        /// As it is made to.
+        Default = "default",
+    }
+}
+
+text_enum! {
     /// A way to be served that costs otherwise or waits longer than the default; the last part of
     /// an endpoint's tag, e.g. `openai/priority`.
     Tier {
@@ -131,6 +153,8 @@ pub struct Endpoint {
     /// Deviations of this offer from its provider's dialect, beside the provider's own: what a
     /// model demands wherever it is served.
     pub quirks: Vec<Quirk>,
+    /// The words of `reasoning_effort` that it knows; not told when empty.
+    pub efforts: Vec<EffortWord>,
     /// What it costs.
     pub pricing: Pricing,
 }

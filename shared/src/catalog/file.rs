@@ -18,7 +18,8 @@
 //!
 //! `[[endpoints]]`: `model`, `provider`, `provider_model` and `pricing` with `prompt` and
 //! `completion` are required. Defaults: `tag` the provider's slug; `context_length` the model's;
-//! `quantization` `unknown`; no parameters; no quirks but its provider's.
+//! `quantization` `unknown`; no parameters; no quirks but its provider's; `efforts`, the
+//! words of `reasoning_effort` that it knows, all of them.
 //!
 //! `[[auto]]`: the models that `godwit/auto` uses for one `task`, best first, by cost tier: `low`,
 //! `medium`, `high`, `xhigh`, `max`, each a list; a tier that is left out is served by the next

@@ -21,7 +21,9 @@ mod models_dev;
 mod name;
 mod offer;
 mod parameters;
+mod profile;
 mod report;
+mod review;
 #[cfg(test)]
 mod tests;
 
@@ -116,7 +118,7 @@ pub fn import(lists: &Lists<'_>) -> Result<Imported, ImportError> {
         report: &mut report,
     };
     let (catalog, provenance) = builder.build(&models);
-    build::review(&catalog, &decisions, &mut report);
+    review::review(&catalog, &decisions, &mut report);
     if let Some(text) = lists.genai {
         report.differing = genai::compare(text, &catalog).map_err(list("genai"))?;
     }
@@ -152,6 +154,7 @@ fn offers(
         }
     }
     offers.sort_by(|a, b| (&a.provider, a.list, &a.key).cmp(&(&b.provider, b.list, &b.key)));
+    profile::complete(&mut offers, decisions);
     Ok(offers)
 }
 

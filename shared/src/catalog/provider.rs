@@ -104,6 +104,36 @@ text_enum! {
         ResponsesApi = "responses-api",
         /// openai-chat: takes `cache_control` marks on content and tools.
         CacheControl = "cache-control",
+        /// openai-chat: messages may carry no `name`.
+        NoNames = "no-names",
+        /// openai-chat: takes no more than one choice.
+        SingleChoice = "single-choice",
+        /// openai-chat: refuses the reasoning of earlier messages under any name.
+        NoReasoningBack = "no-reasoning-back",
+        /// openai-chat: takes the reasoning of earlier messages back as `reasoning`, and refuses
+        /// its other names (Cerebras).
+        ReasoningBack = "reasoning-back",
+        /// openai-chat: thinking is switched by `thinking: {"type": "enabled"}`.
+        ThinkingType = "thinking-type",
+        /// openai-chat: thinking, which is on, is switched off by `thinking: {"type": "disabled"}`.
+        ThinkingOff = "thinking-off",
+        /// openai-chat: thinking is switched by `enable_thinking`.
+        EnableThinking = "enable-thinking",
+        /// openai-chat: thinking is bounded by `thinking_budget`, in tokens.
+        ThinkingBudget = "thinking-budget",
+        /// openai-chat: arguments of calls are streamed only with `tool_stream`.
+        ToolStream = "tool-stream",
+        /// openai-chat: of `tool_choice` it knows `auto` and `none` only.
+        AutoToolChoice = "auto-tool-choice",
+        /// openai-chat: as `auto-tool-choice` while it thinks, which it does unless it is told not
+        /// to by `thinking`.
+        AutoToolChoiceThinking = "auto-tool-choice-thinking",
+        /// openai-chat: takes no schema for an answer, only the wish for JSON.
+        JsonObjectOnly = "json-object-only",
+        /// openai-chat: refuses `service_tier`.
+        NoServiceTier = "no-service-tier",
+        /// openai-chat: vectors are base64 of signed bytes, behind `/v1` (Perplexity).
+        Int8Vectors = "int8-vectors",
         /// openai-chat: embeds and reranks in Voyage's own form.
         Voyage = "voyage",
         /// Any dialect: a stream that its reader leaves is made to its end and billed so.

@@ -3,8 +3,8 @@
 
 use super::{ConvertError, named, parsed, present};
 use crate::catalog::{
-    Auth, AutoRow, AutoTable, CostTier, DataPolicy, Dialect, Endpoint, Limits, Modality, Model,
-    Parameter, PriceOverride, Pricing, Provider, Quantization, Quirk, Timeouts,
+    Auth, AutoRow, AutoTable, CostTier, DataPolicy, Dialect, EffortWord, Endpoint, Limits,
+    Modality, Model, Parameter, PriceOverride, Pricing, Provider, Quantization, Quirk, Timeouts,
 };
 use crate::id::EndpointId;
 use crate::money::Price;
@@ -223,6 +223,7 @@ impl From<&Endpoint> for wire::Endpoint {
             quantization: endpoint.quantization.to_string(),
             supported_parameters: parameters.map(Parameter::to_string).collect(),
             quirks: endpoint.quirks.iter().map(Quirk::to_string).collect(),
+            efforts: endpoint.efforts.iter().map(EffortWord::to_string).collect(),
             pricing: Some((&endpoint.pricing).into()),
         }
     }
@@ -250,6 +251,7 @@ impl TryFrom<&wire::Endpoint> for Endpoint {
                 Parameter::parse,
             )?,
             quirks: all("quirks", &endpoint.quirks, Quirk::parse)?,
+            efforts: all("efforts", &endpoint.efforts, EffortWord::parse)?,
             pricing: pricing.try_into()?,
         })
     }

@@ -107,6 +107,7 @@ fn check_endpoint(inner: &Inner, endpoint: &Endpoint) -> Result<(), String> {
     check_text("provider_model", &endpoint.provider_model)?;
     check_list("supported_parameters", endpoint.supported_parameters.len())?;
     check_list("quirks", endpoint.quirks.len())?;
+    check_list("efforts", endpoint.efforts.len())?;
     check_list("pricing.overrides", endpoint.pricing.overrides.len())?;
     if endpoint.id != EndpointId::of(&endpoint.model, &endpoint.tag) {
         return Err(format!("id = {:?}: is not model@tag", endpoint.id));

@@ -81,6 +81,7 @@ pub(crate) fn endpoint(model: usize, provider: usize, tag: &str) -> Endpoint {
         quantization: Quantization::Fp8,
         supported_parameters: vec![Parameter::Temperature, Parameter::Tools],
         quirks: Vec::new(),
+        efforts: Vec::new(),
         pricing: Pricing {
             prompt: price(format!("0.000000{}", provider + 1)),
             completion: price(format!("0.000001{}", provider + 1)),

@@ -3,7 +3,7 @@
 use crate::accounts::{AccountsError, NAME_MAX, check_name};
 use crate::security::vault::Sealed;
 use serde::{Deserialize, Serialize};
-use shared::byok::{binding, origin_of};
+use shared::byok::{binding, has_gaps, origin_of};
 use shared::catalog::{Auth, Provider};
 use shared::id::{OrgId, WorkspaceId};
 use std::fmt;
@@ -140,9 +140,9 @@ pub fn origin_of_provider(
     if provider.auth == Auth::None {
         return Err(odd("it takes no key"));
     }
-    if provider.base_url.contains("/projects/PROJECT/") {
+    if has_gaps(&provider.base_url) {
         return Err(odd(
-            "its address holds an account of its own; that is not done yet",
+            "its address holds an account of its own, which has not been filled in",
         ));
     }
     origin_of(&provider.base_url).ok_or_else(|| odd("its address is no URL of a server"))

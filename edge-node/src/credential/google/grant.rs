@@ -13,6 +13,8 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// How long an assertion is good; the most that is taken.
 const ASSERTION_S: u64 = 3600;
+/// How far our clock may be ahead.
+const CLOCK_SKEW_S: u64 = 10;
 /// The longest that a token is believed to live.
 const LIFE_MAX_S: u64 = 12 * 3600;
 
@@ -77,7 +79,12 @@ impl File {
         let key = PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes());
         let key = key.map_err(|_| BAD_KEY)?;
         let key = RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).map_err(|_| BAD_KEY)?;
-        let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.private_key_id});
+        let mut header = json!({"alg": "RS256", "typ": "JWT"});
+        if !self.private_key_id.is_empty() {
+            header["kid"] = self.private_key_id.as_str().into();
+        }
+        // Our clock may be ahead of the issuer's.
+        let now = now.saturating_sub(CLOCK_SKEW_S);
         let claims = json!({
             "iss": self.client_email,
             "scope": SCOPE,

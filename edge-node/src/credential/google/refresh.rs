@@ -9,6 +9,7 @@ use crate::upstream::{Request, Upstream};
 use ::metrics::counter;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures::future::join_all;
 use http::{HeaderValue, header};
 use shared::clock::Moment;
 use shared::id::Version;
@@ -66,23 +67,32 @@ impl Refresher {
         }
     }
 
-    /// Looks at every account once.
+    /// Looks at every account once; those that are due ask their issuers at the same time.
     pub(super) async fn round(&mut self) {
-        for (variable, account) in self.credentials.accounts() {
-            let now = self.credentials.clock.now();
-            let known = self.failed.get(&variable);
-            let waits = known.is_some_and(|(again, _)| now < *again);
-            if waits || !account.is_due(now) {
-                continue;
-            }
-            let outcome = match self.fetch(&account).await {
+        let now = self.credentials.clock.now();
+        let mut due = self.credentials.accounts();
+        due.retain(|(variable, account)| {
+            let waits = self
+                .failed
+                .get(variable)
+                .is_some_and(|(again, _)| now < *again);
+            !waits && account.is_due(now)
+        });
+        let this = &*self;
+        let fetches = due.into_iter().map(|(variable, account)| async move {
+            let fetched = this.fetch(&account).await;
+            (variable, fetched)
+        });
+        let fetched = join_all(fetches).await;
+        for (variable, fetched) in fetched {
+            let outcome = match fetched {
                 Ok(()) => {
                     self.failed.remove(&variable);
                     "ok"
                 }
                 Err(reason) => {
                     tracing::warn!(variable, reason, "no token from the account's issuer");
-                    let failures = known.map_or(0, |(_, failures)| *failures);
+                    let failures = self.failed.get(&variable).map_or(0, |(_, count)| *count);
                     let pause = TICK.saturating_mul(1 << failures.min(6)).min(PAUSE_MAX);
                     let again = self.credentials.clock.now().plus(pause);
                     self.failed.insert(variable, (again, failures + 1));

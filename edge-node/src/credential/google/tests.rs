@@ -178,6 +178,26 @@ async fn a_users_account_gives_its_refresh_token() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_refused_is_fetched_anew_but_not_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut scene = scene(&file(port).to_string());
+    let now = || scene.clock.now();
+    let token = (200, json!({"access_token": "t", "expires_in": 3600}));
+    tokio::join!(issuer(listener, vec![token]), scene.refresher.round());
+    scene.account.distrust(now());
+    assert!(!scene.account.is_due(now()));
+    scene.clock.advance(Duration::from_mins(1));
+    scene.account.distrust(now());
+    assert!(scene.account.is_due(now()));
+    // It may be good elsewhere, until another is there.
+    assert!(scene.account.header(now()).is_some());
+    // Near its end it does not leave any more.
+    scene.clock.advance(Duration::from_secs(58 * 60 + 50));
+    assert!(scene.account.header(now()).is_none());
+}
+
+#[tokio::test]
 async fn what_is_no_account_gives_no_token_and_no_secret() {
     for text in [
         "{\"private_key\":\"hidden",

@@ -33,6 +33,8 @@ fn every_base_url_has_its_path() {
     check(&at(""), CHAT, "/openai/v1/chat/completions");
     let path = "/deployments/gpt-5%20mini/chat/completions?api-version=2024-12-01-preview";
     check(&at("/openai"), CHAT, path);
+    let path = "/chat/completions?api-version=2024-12-01-preview";
+    check(&at("/openai/deployments/mine"), CHAT, path);
     let path = "/chat/completions?api-version=2024-05-01-preview";
     check(&at("/models"), CHAT, path);
     // Clients of Responses get chat's answers, unless the provider has that API too.

@@ -113,6 +113,29 @@ fn what_only_this_provider_lacks_is_sought_elsewhere() {
 }
 
 #[test]
+fn what_we_should_not_have_sent_is_tried_elsewhere_and_is_no_sickness() {
+    for body in [
+        r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","type":"invalid_request_error","param":"max_tokens","code":"unsupported_parameter"}}"#,
+        r#"{"error":{"message":"Unrecognized request argument supplied: top_k","type":"invalid_request_error"}}"#,
+        r#"{"error":{"message":"property 'top_k' is unsupported","type":"invalid_request_error"}}"#,
+        r#"{"code":"Client specified an invalid argument","error":"Argument not supported on this model: stop"}"#,
+        r#"{"detail":[{"type":"extra_forbidden","loc":["body","top_k"],"msg":"Extra inputs are not permitted"}]}"#,
+        r#"{"error":{"message":"This response_format type is unavailable now","type":"invalid_request_error"}}"#,
+        r#"{"message":"x","type":"invalid_request_error","code":"wrong_api_format"}"#,
+        r#"{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"x\": Cannot find field.","status":"INVALID_ARGUMENT"}}"#,
+    ] {
+        check(400, body, Fault::Gateway, 400, "misfit");
+        check(422, body, Fault::Gateway, 422, "misfit");
+    }
+    let failure = of(
+        400,
+        r#"{"error":{"message":"Unknown parameter: 'x'.","param":"x"}}"#,
+    );
+    assert_eq!(failure.message, "Acme: Unknown parameter: 'x'.");
+    assert_eq!(failure.param.as_deref(), Some("x"));
+}
+
+#[test]
 fn an_error_inside_an_answer_has_the_status_that_it_names() {
     let check = |body: &str, fault, status| {
         let failure = in_band("Acme", body);

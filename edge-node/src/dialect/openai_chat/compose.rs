@@ -8,7 +8,8 @@ mod parts;
 mod tests;
 
 use crate::dialect::Target;
-use crate::dialect::openai_chat::request::{effort, limit_name, takes_effort};
+use crate::dialect::openai_chat::request::limit_name;
+use crate::dialect::openai_chat::{demands, thinking};
 use crate::dialect::write::{List, member, put};
 use crate::egress::quoted;
 use crate::failure::Failure;
@@ -29,7 +30,7 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
         &mut out,
         &["{\"model\":", &quoted(&target.endpoint.provider_model)],
     );
-    messages::write(&request.turns, target, &mut out)?;
+    messages::write(&request.turns, !request.tools.is_empty(), target, &mut out)?;
     limit(request, target, &mut out);
     for (parameter, raw) in &request.parameters {
         if target.supports(*parameter) {
@@ -47,13 +48,9 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
     if let Some(format) = request.format {
         form(&format, target, &mut out);
     }
-    if takes_effort(target)
-        && let Some(effort) = effort(&request.reasoning, request.max_tokens)
-    {
-        put(
-            &mut out,
-            &[",\"reasoning_effort\":\"", effort.as_str(), "\""],
-        );
+    let forced = demands::forces(request);
+    for (name, value) in thinking::members(&request.reasoning, request.max_tokens, forced, target) {
+        put(&mut out, &[",\"", name, "\":", &value]);
     }
     if request.n > 1 {
         put(&mut out, &[",\"n\":", &request.n.to_string()]);
@@ -61,6 +58,9 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
     others(request, target, &mut out);
     if request.stream {
         put(&mut out, &[",\"stream\":true"]);
+        if target.has(Quirk::ToolStream) && !request.tools.is_empty() {
+            put(&mut out, &[",\"tool_stream\":true"]);
+        }
         if !target.has(Quirk::NoStreamOptions) {
             put(&mut out, &[",\"stream_options\":{\"include_usage\":true}"]);
         }
@@ -149,7 +149,9 @@ fn schema(form: &Schema<'_>, out: &mut Vec<u8>) {
 /// ours are not; OpenAI refuses it without `store`.
 fn others(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
     optional(out, "user", request.user.map(Str::raw));
-    optional(out, "service_tier", target.tier_word(request.service_tier));
+    if !target.has(Quirk::NoServiceTier) {
+        optional(out, "service_tier", target.tier_word(request.service_tier));
+    }
     optional(
         out,
         "prompt_cache_key",

@@ -5,10 +5,10 @@
 mod history;
 
 use crate::dialect::Target;
+use crate::dialect::openai_chat::{demands, thinking};
 use crate::egress::quoted;
 use crate::ingress::Call;
 use crate::ingress::peek::{Field, Member, Own};
-use crate::ingress::reasoning::{Effort, Reasoning};
 use crate::wire::json::{self, Kind, Scanner, Span, SyntaxError};
 use crate::wire::splice::{Members, Splices, Tail};
 use bytes::Bytes;
@@ -49,6 +49,8 @@ struct Request<'a> {
     has_limit: bool,
     has_stream_options: bool,
     has_effort: bool,
+    /// The client says how to think in a provider's own words.
+    has_own_words: bool,
     has_tier: bool,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Request<'a> {
             has_limit: false,
             has_stream_options: false,
             has_effort: false,
+            has_own_words: false,
             has_tier: false,
         }
     }
@@ -110,6 +113,12 @@ impl<'a> Request<'a> {
                 self.tier(member.value)
             }
             Field::Parameter(parameter) => self.parameter(parameter, member),
+            Field::Other => {
+                let key = self.text.get(member.key.start..member.key.end);
+                let name = key.map(|key| key.trim_matches('"'));
+                self.has_own_words |= name.is_some_and(thinking::is_own_word);
+                true
+            }
             Field::Stream
             | Field::Choices
             | Field::User
@@ -117,8 +126,7 @@ impl<'a> Request<'a> {
             | Field::Metadata
             | Field::Modalities
             | Field::Audio
-            | Field::Special(_)
-            | Field::Other => true,
+            | Field::Special(_) => true,
         }
     }
 
@@ -126,7 +134,7 @@ impl<'a> Request<'a> {
         match parameter {
             Parameter::MaxTokens | Parameter::MaxCompletionTokens => self.limit(parameter, member),
             Parameter::ReasoningEffort => {
-                self.has_effort = takes_effort(self.target);
+                self.has_effort = self.effort_passes();
                 self.has_effort
             }
             // Said by `reasoning_effort`; showing it is decided when the answer comes.
@@ -137,6 +145,13 @@ impl<'a> Request<'a> {
             Parameter::Tools | Parameter::ToolChoice => true,
             _ => self.target.supports(parameter),
         }
+    }
+
+    /// True where the client's word for an effort is the endpoint's too.
+    fn effort_passes(&self) -> bool {
+        let wish = self.call.reasoning.effort;
+        let is_known = wish.is_none_or(|it| thinking::word(it, self.target) == Some(it.as_str()));
+        thinking::takes_effort(self.target) && is_known && !thinking::is_switched(self.target)
     }
 
     /// `max_tokens` by its right name and within the clamp. Of two only the first stays where both
@@ -172,6 +187,9 @@ impl<'a> Request<'a> {
         let mut scanner = Scanner::starting(self.text, value.start);
         if scanner.kind() == Ok(Kind::Null) && self.target.endpoint.tier().is_none() {
             return true;
+        }
+        if self.has(Quirk::NoServiceTier) {
+            return false;
         }
         let word = self.target.tier_word(scanner.string().ok());
         if let Some(word) = word {
@@ -228,23 +246,23 @@ impl<'a> Request<'a> {
         {
             tail.add(&mut self.splices, format!("\"service_tier\":{word}"));
         }
-        if !self.has_effort
-            && takes_effort(self.target)
-            && let Some(effort) = effort(&self.call.reasoning, self.call.max_tokens)
-        {
-            let member = format!("\"reasoning_effort\":\"{}\"", effort.as_str());
-            tail.add(&mut self.splices, member);
+        let (call, target) = (self.call, self.target);
+        let tools = call.demand.needs_tools;
+        if call.stream && tools && self.has(Quirk::ToolStream) {
+            tail.add(&mut self.splices, "\"tool_stream\":true");
+        }
+        if self.has_effort || self.has_own_words {
+            return;
+        }
+        let forced = demands::forces_raw(call, self.text);
+        for (name, value) in thinking::members(&call.reasoning, call.max_tokens, forced, target) {
+            tail.add(&mut self.splices, format!("\"{name}\":{value}"));
         }
     }
 
     fn has(&self, quirk: Quirk) -> bool {
         self.target.has(quirk)
     }
-}
-
-/// True when the endpoint may be told how hard to think.
-pub(in crate::dialect) fn takes_effort(target: &Target<'_>) -> bool {
-    target.supports(Parameter::ReasoningEffort) || target.supports(Parameter::Reasoning)
 }
 
 /// What the provider calls the longest answer; none when both names will do.
@@ -261,19 +279,4 @@ pub(super) fn limit_name(target: &Target<'_>) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// The effort; a budget becomes the effort whose share of the answer it reaches.
-pub(in crate::dialect) fn effort(wish: &Reasoning, max_tokens: Option<u64>) -> Option<Effort> {
-    if wish.effort.is_some() {
-        return wish.effort;
-    }
-    let budget = wish.max_tokens?;
-    let Some(answer) = max_tokens else {
-        return Some(Effort::Medium);
-    };
-    let percent = budget.saturating_mul(100) / answer.max(1);
-    let reached = [Effort::High, Effort::Medium, Effort::Low];
-    let effort = reached.into_iter().find(|e| percent >= e.percent());
-    Some(effort.unwrap_or(Effort::Minimal))
 }

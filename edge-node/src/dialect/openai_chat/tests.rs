@@ -3,7 +3,7 @@ use crate::failure::{ErrorType, Fault, Retry};
 use crate::ingress::{Api, Surface};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::catalog::{Dialect, Parameter, Quirk};
+use shared::catalog::{Dialect, EffortWord, Parameter, Quirk};
 
 const STREAM: &str =
     r#"{"model":"author/model","messages":[{"role":"user","content":"x"}],"stream":true}"#;

@@ -2,7 +2,7 @@
 //! nothing is stored at the provider, so reasoning is asked for in the form that can come back.
 
 use crate::dialect::Target;
-use crate::dialect::openai_chat::{effort, takes_effort};
+use crate::dialect::openai_chat::{effort, takes_effort, word};
 use crate::dialect::openai_responses::input;
 use crate::dialect::write::{List, member, one_choice, put, refuse};
 use crate::egress::quoted;
@@ -169,10 +169,10 @@ fn reasoning(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
     let Some(effort) = effort(wish, request.max_tokens) else {
         return;
     };
-    put(
-        out,
-        &[",\"reasoning\":{\"effort\":\"", effort.as_str(), "\""],
-    );
+    let Some(word) = word(effort, target) else {
+        return;
+    };
+    put(out, &[",\"reasoning\":{\"effort\":\"", word, "\""]);
     if effort != Effort::None && !wish.exclude {
         put(out, &[",\"summary\":\"auto\""]);
     }

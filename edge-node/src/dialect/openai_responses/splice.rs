@@ -7,7 +7,7 @@
 mod tests;
 
 use crate::dialect::Target;
-use crate::dialect::openai_chat::{effort, takes_effort};
+use crate::dialect::openai_chat::{effort, takes_effort, word};
 use crate::dialect::openai_responses::{maker, request::thinks};
 use crate::egress::quoted;
 use crate::ingress::Call;
@@ -192,8 +192,11 @@ impl Request<'_> {
             }
         }
         let mut tail = members.finish(&mut self.splices);
-        if !has_effort && let Some(effort) = effort(&self.call.reasoning, self.call.max_tokens) {
-            let member = format!("\"effort\":\"{}\"", effort.as_str());
+        if !has_effort
+            && let Some(effort) = effort(&self.call.reasoning, self.call.max_tokens)
+            && let Some(word) = word(effort, self.target)
+        {
+            let member = format!("\"effort\":\"{word}\"");
             tail.add(&mut self.splices, member);
         }
         Ok(())

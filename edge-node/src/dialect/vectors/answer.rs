@@ -13,11 +13,13 @@ use shared::usage::Usage;
 
 /// What was asked for.
 pub(super) enum Kind {
-    /// So many vectors, of so many pictures among other things, in this form.
+    /// So many vectors, of so many pictures among other things, in this form; `bytes` is true where
+    /// the provider's are of signed bytes.
     Vectors {
         count: usize,
         images: u64,
         base64: bool,
+        bytes: bool,
     },
     /// A ranking of these documents, as the client wrote them.
     Ranking(Vec<String>),
@@ -57,7 +59,12 @@ impl Collected {
         read.map_err(|error| garbage(error.reason))?;
         let made = match &self.kind {
             _ if found.failed => return Err(classify::in_band(&self.name, text)),
-            Kind::Vectors { count, base64, .. } => found.vectors(*count, *base64),
+            Kind::Vectors {
+                count,
+                base64,
+                bytes,
+                ..
+            } => found.vectors(*count, *base64, *bytes),
             Kind::Ranking(documents) => found.ranking(documents),
         };
         self.list = made.map_err(garbage)?;
@@ -182,7 +189,7 @@ impl<'a> Found<'a> {
     }
 
     /// The vectors in the order of the inputs, each once.
-    fn vectors(&self, count: usize, base64: bool) -> Result<Vec<u8>, &'static str> {
+    fn vectors(&self, count: usize, base64: bool, bytes: bool) -> Result<Vec<u8>, &'static str> {
         let mut places: Vec<Option<&str>> = vec![None; count];
         for (at, item) in self.items.iter().enumerate() {
             let place = places.get_mut(item.index.unwrap_or(at));
@@ -196,6 +203,8 @@ impl<'a> Found<'a> {
             let head =
                 format!("{comma}{{\"object\":\"embedding\",\"index\":{index},\"embedding\":");
             out.extend_from_slice(head.as_bytes());
+            let unpacked = if bytes { unpacked(vector)? } else { None };
+            let vector = unpacked.as_deref().unwrap_or(vector);
             let is_text = vector.starts_with('"');
             if is_text == base64 {
                 out.extend_from_slice(vector.as_bytes());
@@ -240,6 +249,18 @@ impl<'a> Found<'a> {
         }
         Ok(out)
     }
+}
+
+/// A vector of signed bytes as a list of numbers; none for one that is a list already.
+fn unpacked(vector: &str) -> Result<Option<String>, &'static str> {
+    if !vector.starts_with('"') {
+        return Ok(None);
+    }
+    let text = Scanner::new(vector)
+        .string()
+        .map_err(|error| error.reason)?;
+    let list = base64::decode_bytes(&text.decode()).ok_or("base64 of no vector")?;
+    Ok(Some(list))
 }
 
 fn item<'a>(scanner: &mut Scanner<'a>) -> Result<Item<'a>, SyntaxError> {

@@ -1,4 +1,5 @@
-//! Vectors between their two forms: lists of numbers, and base64 of little-endian 32-bit floats.
+//! Vectors between their forms: lists of numbers, base64 of little-endian 32-bit floats, and base64
+//! of signed bytes, which is read only.
 
 use crate::wire::json::{Scanner, SyntaxError};
 use std::fmt::Write;
@@ -37,6 +38,21 @@ pub(super) fn encode(list: &str) -> Result<String, SyntaxError> {
 
 /// Base64 as a list of numbers; none when it is not that of whole floats.
 pub(super) fn decode(text: &str) -> Option<String> {
+    let bytes = bytes(text)?;
+    let (floats, []) = bytes.as_chunks::<4>() else {
+        return None;
+    };
+    let numbers = floats.iter().map(|float| f32::from_le_bytes(*float));
+    list(numbers)
+}
+
+/// Base64 of signed bytes as a list of numbers between -1 and 1; none when it is not base64.
+pub(super) fn decode_bytes(text: &str) -> Option<String> {
+    let scale = |byte: u8| f32::from(byte.cast_signed()).max(-127.0) / 127.0;
+    list(bytes(text)?.into_iter().map(scale))
+}
+
+fn bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut held) = (0_u32, 0);
     for letter in text.trim_end_matches('=').bytes() {
@@ -48,12 +64,13 @@ pub(super) fn decode(text: &str) -> Option<String> {
             bytes.push(u8::try_from(bits >> held & 255).ok()?);
         }
     }
-    let (floats, []) = bytes.as_chunks::<4>() else {
-        return None;
-    };
+    Some(bytes)
+}
+
+/// None when one of them is no finite number.
+fn list(numbers: impl Iterator<Item = f32>) -> Option<String> {
     let mut out = String::from("[");
-    for (index, float) in floats.iter().enumerate() {
-        let number = f32::from_le_bytes(*float);
+    for (index, number) in numbers.enumerate() {
         if !number.is_finite() {
             return None;
         }
@@ -79,6 +96,8 @@ mod tests {
         assert_eq!(decode("AACAPw").unwrap(), "[1]");
         assert_eq!(decode("AACA"), None);
         assert_eq!(decode("A*"), None);
+        assert_eq!(decode_bytes("f4GAAA==").unwrap(), "[1,-1,-1,0]");
+        assert_eq!(decode_bytes("*"), None);
         assert!(encode("[true]").is_err());
     }
 

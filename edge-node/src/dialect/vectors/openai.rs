@@ -10,7 +10,7 @@ use crate::ingress::Call;
 use crate::ingress::peek::Field;
 use crate::message::{Embed, Input, Rerank};
 use crate::wire::splice::{Members, Splices};
-use shared::catalog::Dialect;
+use shared::catalog::{Dialect, Quirk};
 
 /// The body for vectors. What they are for has no word here; it is a hint, and left out.
 pub(super) fn embed(
@@ -23,6 +23,7 @@ pub(super) fn embed(
         return Err(refuse(&format!("input[{index}]"), "takes only text"));
     }
     let is_mistral = target.provider.dialect == Dialect::MistralChat;
+    let has_bytes = target.has(Quirk::Int8Vectors);
     let text = call.text();
     let mut splices = Splices::default();
     let first = call.members.first();
@@ -32,6 +33,11 @@ pub(super) fn embed(
         let (start, end) = (member.key.start, member.value.end);
         match member.field {
             Field::Own(_) | Field::Special("input_type" | "stream") => {
+                members.remove(&mut splices, start, end);
+                continue;
+            }
+            // Its default is the form that is read.
+            Field::Special("encoding_format") if has_bytes => {
                 members.remove(&mut splices, start, end);
                 continue;
             }
@@ -53,7 +59,7 @@ pub(super) fn embed(
     }
     let mut out = Vec::with_capacity(text.len() + 64);
     splices.pieces(text.as_bytes(), |piece| out.extend_from_slice(piece));
-    let path = if is_mistral {
+    let path = if is_mistral || has_bytes {
         target.path("/v1", "/embeddings")
     } else {
         "/embeddings".to_owned()

@@ -55,6 +55,22 @@ fn openai_gets_the_clients_bytes() {
 }
 
 #[test]
+fn vectors_of_bytes_become_numbers() {
+    let mut fixture = embeddings(Dialect::OpenaiChat).quirks(&[Quirk::Int8Vectors]);
+    fixture.provider.base_url = "https://api.p.example".to_owned();
+    let request = r#"{"model":"a/b","input":"x","encoding_format":"float"}"#;
+    let (path, body) = sent(&fixture, request);
+    assert_eq!(path, "/v1/embeddings");
+    assert_eq!(body, json!({"model": "theirs", "input": "x"}));
+    let answer = r#"{"data":[{"index":0,"embedding":"f4EA"}],"usage":{"prompt_tokens":1}}"#;
+    let got = fixture.play(request, answer.as_bytes(), 999).answer();
+    assert_eq!(got["data"][0]["embedding"], json!([1, -1, 0]));
+    let packed = request.replace("float", "base64");
+    let got = fixture.play(&packed, answer.as_bytes(), 999).answer();
+    assert_eq!(got["data"][0]["embedding"], "AACAPwAAgL8AAAAA");
+}
+
+#[test]
 fn voyage_has_names_of_its_own() {
     let fixture = voyage(embeddings(Dialect::OpenaiChat));
     let (path, body) = sent(&fixture, TWO);

@@ -57,6 +57,7 @@ fn catalog(models: &[u32]) -> Catalog {
         quantization: Quantization::Unknown,
         supported_parameters: Vec::new(),
         quirks: Vec::new(),
+        efforts: Vec::new(),
         pricing: Pricing::default(),
     };
     Catalog {

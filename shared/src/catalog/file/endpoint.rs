@@ -61,6 +61,7 @@ fn body(
     let quantization = section.choice("quantization");
     let supported_parameters = section.choices("supported_parameters").unwrap_or_default();
     let quirks = section.choices("quirks").unwrap_or_default();
+    let efforts = section.choices("efforts").unwrap_or_default();
     section.require("pricing");
     let pricing = section.section("pricing").and_then(pricing);
     let (model, provider) = (model?.clone(), provider?.clone());
@@ -77,6 +78,7 @@ fn body(
         quantization: quantization.unwrap_or(Quantization::Unknown),
         supported_parameters,
         quirks,
+        efforts,
         pricing: pricing?,
     })
 }

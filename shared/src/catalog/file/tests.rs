@@ -1,7 +1,7 @@
 use super::*;
 use crate::catalog::{
-    Auth, DataPolicy, Dialect, Endpoint, Limits, Modality, Model, Parameter, PriceOverride,
-    Pricing, Provider, Quantization, Quirk, Timeouts,
+    Auth, DataPolicy, Dialect, EffortWord, Endpoint, Limits, Modality, Model, Parameter,
+    PriceOverride, Pricing, Provider, Quantization, Quirk, Timeouts,
 };
 use crate::id::{EndpointId, ModelId, ProviderSlug};
 use crate::money::Price;
@@ -460,12 +460,12 @@ prop_compose! {
     fn offer()(
         model in any::<Index>(), provider in any::<Index>(), variant in option::of("[a-z0-9]{1,5}(/[a-z]{1,3})?"),
         provider_model in text(), context_length in option::of(1_u64..10_000_000), bound in option::of(1_u64..),
-        quantization in select(Quantization::ALL), parameters in chosen(Parameter::ALL), quirks in chosen(Quirk::ALL), pricing in pricing(),
+        quantization in select(Quantization::ALL), parameters in chosen(Parameter::ALL), quirks in chosen(Quirk::ALL), efforts in chosen(EffortWord::ALL), pricing in pricing(),
     ) -> (Index, Index, Option<String>, Option<u64>, Endpoint) {
         let endpoint = Endpoint {
             id: EndpointId::from(""), model: ModelId::from(""), provider: ProviderSlug::from(""),
             tag: String::new(), provider_model, context_length: 0, max_completion_tokens: bound,
-            max_prompt_tokens: bound, quantization, supported_parameters: parameters, quirks, pricing,
+            max_prompt_tokens: bound, quantization, supported_parameters: parameters, quirks, efforts, pricing,
         };
         (model, provider, variant, context_length, endpoint)
     }

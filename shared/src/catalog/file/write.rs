@@ -163,6 +163,7 @@ fn endpoint(endpoint: &Endpoint, usual_context: Option<u64>) -> String {
     }
     record.written("supported_parameters", &endpoint.supported_parameters);
     record.written("quirks", &endpoint.quirks);
+    record.written("efforts", &endpoint.efforts);
     record.table("pricing", &pricing(&endpoint.pricing));
     record.text
 }

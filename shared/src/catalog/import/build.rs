@@ -7,17 +7,18 @@ use super::join::{Registry, offer_name, slug_name};
 use super::name::Tail;
 use super::offer::{List, Offer, Skip};
 use super::parameters;
+use super::profile;
 use super::report::Report;
-use crate::catalog::{Catalog, Endpoint, Model, Pricing, Provider, Quantization};
+use crate::catalog::{
+    Catalog, Dialect, EffortWord, Endpoint, Model, Provider, Quantization, Quirk,
+};
 use crate::id::{EndpointId, ModelId};
 use crate::money::Price;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// No model costs more than 2,000 USD per million tokens; what seems to is a slip of units.
 const ABSURD: &str = "0.002";
-/// From this many digits on, a price shows that its source computed with floats.
-const NOISY_DIGITS: usize = 15;
 
 /// Where an endpoint's price comes from: the list and its line.
 pub(super) type Provenance = BTreeMap<EndpointId, (List, String)>;
@@ -65,9 +66,14 @@ impl<'a> Builder<'a> {
     /// The places of fit offers, by model and provider.
     fn fit(&mut self, models: &[Option<String>]) -> BTreeMap<(String, String), Vec<usize>> {
         let offers = self.offers;
+        let needless = profile::needless(offers, self.decisions);
         let mut fit: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
         for (at, (offer, model)) in offers.iter().zip(models).enumerate() {
             let Some(model) = model else { continue };
+            if needless.contains(&at) {
+                self.skip(offer, Skip::SecondBest);
+                continue;
+            }
             match self.model_of(offer, model) {
                 Ok(model) => {
                     let key = (model, offer.provider.to_string());
@@ -102,7 +108,7 @@ impl<'a> Builder<'a> {
         Ok(model.to_owned())
     }
 
-    /// The best offer of each speed tier and precision, with its tag.
+    /// The best offer of each place, speed tier and precision, with its tag.
     fn variants(
         &mut self,
         card: &Card,
@@ -110,22 +116,23 @@ impl<'a> Builder<'a> {
         places: &[usize],
     ) -> Vec<(String, &'a Offer)> {
         let model = slug_name(card);
-        let mut tiers: BTreeMap<Option<&str>, BTreeMap<Quantization, Vec<&'a Offer>>> =
-            BTreeMap::new();
+        type Tier<'t> = (Option<&'t str>, Option<&'t str>);
+        let mut tiers: BTreeMap<Tier<'_>, BTreeMap<Quantization, Vec<&'a Offer>>> = BTreeMap::new();
         for offer in places.iter().filter_map(|at| self.offers.get(*at)) {
             let name = offer_name(offer);
             let precision = name.quantization(&model).unwrap_or(Quantization::Unknown);
-            let tier = tiers.entry(name.speed(&model)).or_default();
+            let place = profile::of(offer).map(|(place, _)| place);
+            let tier = tiers.entry((place, name.speed(&model))).or_default();
             tier.entry(precision).or_default().push(offer);
         }
         let mut chosen = Vec::new();
-        for (speed, tier) in tiers {
+        for ((place, speed), tier) in tiers {
             let several = tier.len() > 1;
             for (precision, mut rivals) in tier {
                 let mut tag = provider.slug.to_string();
                 let told =
                     (several && precision != Quantization::Unknown).then_some(precision.as_str());
-                for part in [speed, told].into_iter().flatten() {
+                for part in [place, speed, told].into_iter().flatten() {
                     tag = format!("{tag}/{part}");
                 }
                 rivals.sort_by_key(|offer| rank(offer));
@@ -159,6 +166,9 @@ impl<'a> Builder<'a> {
         }
         let name = offer_name(offer);
         let precision = name.quantization(&slug_name(card));
+        let (slug, id) = (provider.slug.as_str(), &offer.provider_model);
+        let mut supported_parameters = parameters::of(card, offer.can, provider.dialect);
+        supported_parameters.retain(|it| !self.decisions.refuses(slug, id, *it));
         Ok(Endpoint {
             id: EndpointId::of(&card.model.id, &tag),
             model: card.model.id.clone(),
@@ -169,10 +179,35 @@ impl<'a> Builder<'a> {
             max_completion_tokens: limits.max_completion.map(|tokens| tokens.min(context)),
             max_prompt_tokens: max_prompt.filter(|tokens| *tokens < context),
             quantization: precision.unwrap_or(Quantization::Unknown),
-            supported_parameters: parameters::of(card, offer.can, provider.dialect),
-            quirks: self.decisions.quirks(provider, &offer.provider_model),
+            supported_parameters,
+            quirks: self.quirks(provider, offer, limits),
+            efforts: self.efforts(provider, offer, limits),
             pricing: offer.pricing.clone(),
         })
+    }
+
+    /// What the offer demands beyond its provider's dialect; `twin` tells how it thinks.
+    fn quirks(&self, provider: &Provider, offer: &Offer, twin: &Offer) -> Vec<Quirk> {
+        let mut quirks = self.decisions.quirks(provider, &offer.provider_model);
+        let slug = provider.slug.as_str();
+        quirks.extend(self.decisions.switches(slug, &twin.thinking));
+        quirks.retain(|quirk| !provider.quirks.contains(quirk));
+        quirks.sort_unstable();
+        quirks.dedup();
+        quirks
+    }
+
+    /// The words for how hard to think, where the dialect has such words.
+    fn efforts(&self, provider: &Provider, offer: &Offer, twin: &Offer) -> Vec<EffortWord> {
+        match provider.dialect {
+            Dialect::OpenaiChat | Dialect::OpenaiResponses | Dialect::AzureOpenai => {}
+            _ => return Vec::new(),
+        }
+        if twin.thinking.efforts.is_empty() {
+            self.decisions.efforts(&offer.provider_model)
+        } else {
+            twin.thinking.efforts.clone()
+        }
     }
 
     /// The lengths of the other list's line for the same offer where that is models.dev's, which
@@ -219,108 +254,4 @@ fn rank(offer: &Offer) -> (bool, bool, usize, String) {
     let dated = name.cut(&[Tail::Serving, Tail::Date]) != name.cut(&[Tail::Serving]);
     let id = &offer.provider_model;
     (!offer.preferred, dated, id.len(), id.clone())
-}
-
-/// Fills in the report's counts and its list of prices to look at.
-pub(super) fn review(catalog: &Catalog, decisions: &Decisions, report: &mut Report) {
-    let mut by_model: BTreeMap<&ModelId, Vec<&Endpoint>> = BTreeMap::new();
-    for endpoint in &catalog.endpoints {
-        by_model.entry(&endpoint.model).or_default().push(endpoint);
-    }
-    let providers = |endpoints: &[&Endpoint]| {
-        let slugs: BTreeSet<_> = endpoints
-            .iter()
-            .map(|endpoint| &endpoint.provider)
-            .collect();
-        slugs.len()
-    };
-    report.models = catalog.models.len();
-    report.endpoints = catalog.endpoints.len();
-    report.shared_models = by_model.values().filter(|list| providers(list) > 1).count();
-    let used: BTreeSet<_> = catalog
-        .endpoints
-        .iter()
-        .map(|endpoint| &endpoint.provider)
-        .collect();
-    report.providers = used.len();
-    let idle = catalog
-        .providers
-        .iter()
-        .filter(|provider| !used.contains(&provider.slug));
-    report.idle_providers = idle.map(|provider| provider.slug.to_string()).collect();
-    for (model, endpoints) in by_model {
-        let decided = decisions
-            .spreads
-            .iter()
-            .any(|spread| spread.models.iter().any(|id| id == model.as_str()));
-        if !decided {
-            report.suspicious.extend(spread(model, &endpoints));
-        }
-    }
-    let prices = catalog
-        .endpoints
-        .iter()
-        .flat_map(|endpoint| all_prices(&endpoint.pricing));
-    report.noisy_prices = prices
-        .filter(|price| digits(*price) >= NOISY_DIGITS)
-        .count();
-}
-
-/// A line about a model whose dearest offer is more than eight times its cheapest.
-fn spread(model: &ModelId, endpoints: &[&Endpoint]) -> Option<String> {
-    let far = |pick: fn(&Pricing) -> Price| {
-        let priced = || {
-            endpoints
-                .iter()
-                .map(|endpoint| (pick(&endpoint.pricing), *endpoint))
-        };
-        let (low, cheap) = priced()
-            .filter(|(price, _)| !price.is_zero())
-            .min_by_key(|(price, _)| *price)?;
-        let (high, dear) = priced().max_by_key(|(price, _)| *price)?;
-        let ratio = high.to_f64_lossy() / low.to_f64_lossy();
-        let names = format!(
-            "{} {low} ({}), {} {high} ({})",
-            cheap.tag, cheap.provider_model, dear.tag, dear.provider_model
-        );
-        (ratio > 8.0).then(|| format!("{model}: {names}"))
-    };
-    far(|pricing| pricing.prompt).or_else(|| far(|pricing| pricing.completion))
-}
-
-fn digits(price: Price) -> usize {
-    let text = price.to_string();
-    let significant = text.trim_start_matches(['0', '.']);
-    significant.bytes().filter(u8::is_ascii_digit).count()
-}
-
-/// Every price of an endpoint, the base ones first.
-fn all_prices(pricing: &Pricing) -> Vec<Price> {
-    let base = [
-        Some(pricing.prompt),
-        Some(pricing.completion),
-        pricing.request,
-        pricing.image,
-        pricing.image_token,
-        pricing.image_output,
-        pricing.audio,
-        pricing.audio_output,
-        pricing.input_audio_cache,
-        pricing.web_search,
-        pricing.internal_reasoning,
-        pricing.input_cache_read,
-        pricing.input_cache_write,
-        pricing.input_cache_write_1h,
-    ];
-    let steps = pricing.overrides.iter().flat_map(|rule| {
-        [
-            rule.prompt,
-            rule.completion,
-            rule.internal_reasoning,
-            rule.input_cache_read,
-            rule.input_cache_write,
-            rule.input_cache_write_1h,
-        ]
-    });
-    base.into_iter().chain(steps).flatten().collect()
 }

@@ -1,8 +1,12 @@
 //! What people decided about the lists: `decisions.toml`, which is part of the program.
 
-use crate::catalog::{Dialect, Provider, Quirk};
+use super::offer::Thinking;
+use crate::catalog::{Dialect, EffortWord, Parameter, Provider, Quirk};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+
+#[cfg(test)]
+mod tests;
 
 /// The file's text.
 const TEXT: &str = include_str!("decisions.toml");
@@ -18,6 +22,10 @@ pub(super) struct Decisions {
     pub(super) authors: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) aliases: Vec<Alias>,
+    #[serde(default)]
+    refusals: Vec<Refusal>,
+    #[serde(default)]
+    efforts: Vec<Efforts>,
     #[serde(default)]
     pub(super) drops: Vec<Drop>,
     #[serde(default)]
@@ -45,6 +53,12 @@ pub(super) struct Source {
     pub(super) strip: Vec<String>,
     #[serde(default)]
     pub(super) vendor_dots: bool,
+    #[serde(default)]
+    pub(super) profiled: Vec<String>,
+    #[serde(default)]
+    toggle: String,
+    #[serde(default)]
+    budget: String,
     #[serde(default)]
     pub(super) litellm_source: String,
     #[serde(default = "chat")]
@@ -97,6 +111,37 @@ pub(super) struct Drop {
     reason: String,
 }
 
+/// Parameters that a provider refuses or ignores, whatever the lists say of its models.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct Refusal {
+    /// Patterns.
+    providers: Vec<String>,
+    /// Patterns of the provider's own ids; all when empty.
+    #[serde(default)]
+    models: Vec<String>,
+    parameters: Vec<String>,
+    #[expect(
+        dead_code,
+        reason = "for the reader of the file; the reason must be there"
+    )]
+    reason: String,
+}
+
+/// The words of `reasoning_effort` of models that are served alike everywhere.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct Efforts {
+    /// Patterns of the providers' own ids.
+    models: Vec<String>,
+    words: Vec<String>,
+    #[expect(
+        dead_code,
+        reason = "for the reader of the file; the reason must be there"
+    )]
+    reason: String,
+}
+
 /// Models whose prices were looked at and differ for a reason.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +178,43 @@ fn chat() -> String {
 impl Decisions {
     pub(super) fn shipped() -> Result<Self, toml::de::Error> {
         toml::from_str(TEXT)
+    }
+
+    /// Does the provider not take this parameter for its model of that id?
+    pub(super) fn refuses(&self, provider: &str, id: &str, parameter: Parameter) -> bool {
+        self.refusals.iter().any(|row| {
+            row.providers.iter().any(|pattern| fits(pattern, provider))
+                && (row.models.is_empty() || row.models.iter().any(|pattern| fits(pattern, id)))
+                && row.parameters.iter().any(|word| word == parameter.as_str())
+        })
+    }
+
+    /// The words of `reasoning_effort` that this model knows wherever it is served.
+    pub(super) fn efforts(&self, id: &str) -> Vec<EffortWord> {
+        let mut rows = self.efforts.iter();
+        let row = rows.find(|row| row.models.iter().any(|pattern| fits(pattern, id)));
+        let words = row.into_iter().flat_map(|row| &row.words);
+        words.filter_map(|word| EffortWord::parse(word)).collect()
+    }
+
+    /// How a provider's thinking is switched and bounded, as far as its offer says that it can be.
+    pub(super) fn switches(&self, provider: &str, thinking: &Thinking) -> Vec<Quirk> {
+        let mut sources = self.sources.iter();
+        let Some(source) = sources.find(|source| source.provider == provider) else {
+            return Vec::new();
+        };
+        let told = [
+            (thinking.toggle, &source.toggle),
+            (thinking.budget, &source.budget),
+        ];
+        let told = told.into_iter().filter(|(can, _)| *can);
+        told.filter_map(|(_, word)| Quirk::parse(word)).collect()
+    }
+
+    /// Is the id of no use without an inference profile before it?
+    pub(super) fn is_profiled(&self, provider: &str, id: &str) -> bool {
+        let mut sources = self.sources.iter().filter(|s| s.provider == provider);
+        sources.any(|source| source.profiled.iter().any(|pattern| fits(pattern, id)))
     }
 
     pub(super) fn drops(&self, provider: &str, id: &str) -> bool {
@@ -193,64 +275,4 @@ pub(super) fn fits(pattern: &str, text: &str) -> bool {
         }
     }
     rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_stand_for_anything() {
-        for (pattern, text, expect) in [
-            ("gpt-*", "gpt-4o", true),
-            ("gpt-*", "xgpt-4o", false),
-            ("*audio*", "gpt-audio-mini", true),
-            ("*-maas", "meta/Llama-maas", true),
-            ("*-maas", "maas-x", false),
-            ("exact", "exact", true),
-            ("exact", "exactly", false),
-            ("a*b*c", "a1b2c", true),
-            ("a*b*c", "acb", false),
-        ] {
-            assert_eq!(fits(pattern, text), expect, "{pattern} {text}");
-        }
-    }
-
-    #[test]
-    fn the_shipped_decisions_are_consistent() {
-        let decisions = Decisions::shipped().unwrap();
-        let mut seen = std::collections::BTreeSet::new();
-        for source in &decisions.sources {
-            assert!(
-                seen.insert(&source.provider),
-                "{} is there twice",
-                source.provider
-            );
-            assert!(
-                !source.litellm.is_empty() || !source.models_dev.is_empty(),
-                "{}",
-                source.provider
-            );
-        }
-        for row in &decisions.quirks {
-            assert!(Quirk::parse(&row.quirk).is_some(), "{}", row.quirk);
-        }
-        for left_out in &decisions.left_out {
-            for name in left_out.litellm.iter() {
-                assert!(
-                    !decisions.sources.iter().any(|s| s.litellm.contains(name)),
-                    "{name}"
-                );
-            }
-            for name in left_out.models_dev.iter() {
-                assert!(
-                    !decisions
-                        .sources
-                        .iter()
-                        .any(|s| s.models_dev.contains(name)),
-                    "{name}"
-                );
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::decisions::{Decisions, Source};
 use super::json::Object;
-use super::offer::{Abilities, List, Offer, Skip};
+use super::offer::{Abilities, List, Offer, Skip, Thinking};
 use super::report::Report;
 use crate::catalog::{Modality, PriceOverride, Pricing};
 use crate::money::Price;
@@ -49,7 +49,12 @@ fn offer(
     source: &Source,
     decisions: &Decisions,
 ) -> Result<Offer, Skip> {
-    if line.text("mode").as_deref() != Some(source.mode.as_str()) {
+    let elsewhere = || {
+        let paths = line.texts("supported_endpoints").unwrap_or_default();
+        !paths.is_empty() && !paths.iter().any(|path| path.ends_with("/chat/completions"))
+    };
+    let is_chat = source.mode == "chat";
+    if line.text("mode").as_deref() != Some(source.mode.as_str()) || (is_chat && elsewhere()) {
         return Err(Skip::NotChat);
     }
     let provider_model = provider_model(key, &source.litellm);
@@ -84,6 +89,7 @@ fn offer(
         input: modalities(line),
         output: Some(vec![Modality::Text]),
         can: abilities(line),
+        thinking: Thinking::default(),
     })
 }
 

@@ -2,9 +2,9 @@
 
 use super::decisions::{Decisions, Source};
 use super::json::Object;
-use super::offer::{Abilities, List, Offer, Skip};
+use super::offer::{Abilities, List, Offer, Skip, Thinking};
 use super::report::Report;
-use crate::catalog::{Modality, PriceOverride, Pricing};
+use crate::catalog::{EffortWord, Modality, PriceOverride, Pricing};
 use std::collections::BTreeMap;
 
 /// Prices are per 10^6 tokens.
@@ -96,6 +96,7 @@ fn offer(id: &str, key: &str, line: &Object<'_>, source: &Source) -> Result<Offe
         input: modality("input"),
         output,
         can: abilities(line),
+        thinking: thinking(line),
     })
 }
 
@@ -169,4 +170,21 @@ fn abilities(line: &Object<'_>) -> Abilities {
         effort: effort.then_some(true),
         ..Abilities::default()
     }
+}
+
+fn thinking(line: &Object<'_>) -> Thinking {
+    let mut thinking = Thinking::default();
+    for option in line.objects("reasoning_options") {
+        match option.text("type").as_deref() {
+            Some("effort") => {
+                let words = option.texts("values").unwrap_or_default();
+                thinking.efforts = words.iter().filter_map(|w| EffortWord::parse(w)).collect();
+                thinking.efforts.sort_unstable();
+            }
+            Some("toggle") => thinking.toggle = true,
+            Some("budget_tokens") => thinking.budget = true,
+            _ => {}
+        }
+    }
+    thinking
 }

@@ -1,6 +1,6 @@
 //! An offer: what one line of a price list says about one model at one provider of ours.
 
-use crate::catalog::{Modality, Pricing};
+use crate::catalog::{EffortWord, Modality, Pricing};
 use crate::id::ProviderSlug;
 
 /// A price list.
@@ -48,6 +48,18 @@ pub(super) struct Offer {
     pub(super) input: Option<Vec<Modality>>,
     pub(super) output: Option<Vec<Modality>>,
     pub(super) can: Abilities,
+    pub(super) thinking: Thinking,
+}
+
+/// How the list says that thinking is asked for.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Thinking {
+    /// The words of `reasoning_effort`.
+    pub(super) efforts: Vec<EffortWord>,
+    /// It can be switched.
+    pub(super) toggle: bool,
+    /// It can be bounded in tokens.
+    pub(super) budget: bool,
 }
 
 /// What the list says that the model can do; none is not told.

@@ -74,7 +74,8 @@ pub(super) fn of(card: &Card, can: Abilities, dialect: Dialect) -> Vec<Parameter
         can.sampling,
         &[P::Temperature, P::TopP, P::TopK, P::MinP, P::TopA],
     );
-    // The two are one parameter under two names: the gateway says whichever the provider takes.
+    // One parameter under two names, of which clients may say either: where a provider takes but one
+    // of them, a quirk of its row or of the endpoint tells which, and what is said is renamed.
     if all.contains(&P::MaxTokens) || all.contains(&P::MaxCompletionTokens) {
         all.extend([P::MaxTokens, P::MaxCompletionTokens]);
     }

@@ -43,7 +43,8 @@ fn text(price: Option<crate::money::Price>) -> String {
 fn offers_of_one_model_are_joined_under_its_listed_id() {
     let imported = import(&LISTS).unwrap();
     let expected = [
-        "anthropic/claude-sonnet-4.5@amazon-bedrock",
+        "anthropic/claude-sonnet-4.5@amazon-bedrock/global",
+        "anthropic/claude-sonnet-4.5@amazon-bedrock/us",
         "anthropic/claude-sonnet-4.5@anthropic",
         "arcee-ai/trinity-large-thinking@digitalocean",
         "arcee-ai/trinity-large-thinking@venice",
@@ -51,18 +52,21 @@ fn offers_of_one_model_are_joined_under_its_listed_id() {
         "deepseek/deepseek-v4-pro@deepseek",
         "deepseek/deepseek-v4-pro@novita",
         "google/gemma-4-31b-it:free@google-ai-studio",
+        "meta-llama/llama-3.3-70b-instruct@amazon-bedrock/us",
         "meta-llama/llama-3.3-70b-instruct@deepinfra/turbo",
         "meta-llama/llama-3.3-70b-instruct@groq",
+        "openai/gpt-5.4@azure-foundry",
         "openai/gpt-5.4@openai",
         "openai/gpt-oss-120b@deepinfra",
         "openai/gpt-oss-120b@groq",
         "openai/gpt-oss-120b@together",
         "qwen/qwen-flash@alibaba",
+        "x-ai/grok-4.3@amazon-bedrock-mantle-openai",
         "x-ai/grok-4.3@xai",
     ];
     assert_eq!(ids(&imported), expected);
     assert_eq!(imported.report.models, imported.catalog.models.len());
-    assert_eq!(imported.report.shared_models, 5);
+    assert_eq!(imported.report.shared_models, 7);
     // A price of zero counts only where the listing has the free model apart.
     let free = endpoint(&imported, "google/gemma-4-31b-it:free@google-ai-studio");
     assert!(free.pricing.prompt.is_zero() && free.pricing.completion.is_zero());
@@ -147,6 +151,47 @@ fn what_a_list_says_of_an_endpoint_is_kept_within_its_dialect() {
     assert!(!claude.supported_parameters.contains(&Parameter::Seed));
     assert_eq!(claude.provider_model, "claude-sonnet-4-5");
     assert_eq!(claude.quantization, Quantization::Unknown);
+}
+
+#[test]
+fn a_profile_of_bedrocks_has_its_own_price_and_its_place_in_the_tag() {
+    let imported = import(&LISTS).unwrap();
+    let offer = |id: &str| {
+        let endpoint = endpoint(&imported, id);
+        let price = endpoint.pricing.prompt.to_string();
+        (endpoint.provider_model.as_str(), price)
+    };
+    // Without a profile it is refused, and under the fourth name it is not known.
+    assert_eq!(
+        offer("anthropic/claude-sonnet-4.5@amazon-bedrock/global"),
+        (
+            "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "0.000003".to_owned()
+        )
+    );
+    assert_eq!(
+        offer("anthropic/claude-sonnet-4.5@amazon-bedrock/us"),
+        (
+            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "0.0000033".to_owned()
+        )
+    );
+    assert_eq!(
+        offer("meta-llama/llama-3.3-70b-instruct@amazon-bedrock/us").0,
+        "us.meta.llama3-3-70b-instruct-v1:0"
+    );
+}
+
+#[test]
+fn an_endpoint_has_the_quirks_that_were_decided() {
+    let imported = import(&LISTS).unwrap();
+    let foundry = endpoint(&imported, "openai/gpt-5.4@azure-foundry");
+    assert_eq!(foundry.quirks, [Quirk::MaxCompletionTokens]);
+    assert!(
+        endpoint(&imported, "openai/gpt-5.4@openai")
+            .quirks
+            .is_empty()
+    );
 }
 
 #[test]

@@ -11,17 +11,19 @@ use crate::wire::json::Str;
 use shared::catalog::Quirk;
 use std::borrow::Cow;
 
-/// Appends the member `messages`.
+/// Appends the member `messages`; `has_tools` is true when the request declares some.
 ///
 /// # Errors
 /// A part can't be carried, or nothing is left to say.
 pub(super) fn write(
     turns: &[Turn<'_>],
+    has_tools: bool,
     target: &Target<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     let mut messages = Messages {
         target,
+        has_tools,
         list: List::default(),
         shown: List::default(),
     };
@@ -57,6 +59,7 @@ pub(super) fn write(
 
 struct Messages<'a> {
     target: &'a Target<'a>,
+    has_tools: bool,
     list: List,
     /// Pictures and files that tools have shown since the last message.
     shown: List,
@@ -85,6 +88,7 @@ impl Messages<'_> {
             Role::User | Role::Assistant | Role::Tool => "user",
         };
         let marks = self.has(Quirk::CacheControl);
+        let names = !self.has(Quirk::NoNames);
         let out = self.list.item();
         put(out, &["{\"role\":\"", role, "\",\"content\":"]);
         match &*turn.parts {
@@ -102,7 +106,9 @@ impl Messages<'_> {
                 out.push(b']');
             }
         }
-        name(turn, out);
+        if names {
+            name(turn, out);
+        }
         out.push(b'}');
         Ok(())
     }
@@ -113,6 +119,7 @@ impl Messages<'_> {
             turn.call_id.unwrap_or(Str::EMPTY),
             self.has(Quirk::NineLetterIds),
         );
+        let names = !self.has(Quirk::NoNames);
         let out = self.list.item();
         put(out, &["{\"role\":\"tool\",\"tool_call_id\":", &id]);
         put(out, &[",\"content\":\""]);
@@ -125,7 +132,9 @@ impl Messages<'_> {
             }
         }
         out.push(b'"');
-        name(turn, out);
+        if names {
+            name(turn, out);
+        }
         out.push(b'}');
         Ok(())
     }
@@ -133,6 +142,8 @@ impl Messages<'_> {
     fn assistant(&mut self, turns: &[Turn<'_>]) -> Result<(), Failure> {
         let gives_back = self.has(Quirk::ReasoningContentBack);
         let gives_details = self.has(Quirk::ReasoningDetails);
+        let takes_back = self.has(Quirk::ReasoningBack);
+        let names = !self.has(Quirk::NoNames);
         let (marks, short) = (
             self.has(Quirk::CacheControl),
             self.has(Quirk::NineLetterIds),
@@ -173,16 +184,20 @@ impl Messages<'_> {
             put(out, &[",\"tool_calls\":["]);
             out.extend_from_slice(calls.as_bytes());
             out.push(b']');
-            if gives_back {
-                put(out, &[",\"reasoning_content\":\"", &thoughts, "\""]);
-            }
+        }
+        // What the model said without its reasoning is refused, with none of it is not.
+        if gives_back && (self.has_tools || !calls.is_empty()) {
+            put(out, &[",\"reasoning_content\":\"", &thoughts, "\""]);
+        }
+        if takes_back && !thoughts.is_empty() {
+            put(out, &[",\"reasoning\":\"", &thoughts, "\""]);
         }
         if gives_details && !details.is_empty() {
             put(out, &[",\"reasoning_details\":["]);
             out.extend_from_slice(details.as_bytes());
             out.push(b']');
         }
-        if let Some(turn) = turns.first() {
+        if let Some(turn) = turns.first().filter(|_| names) {
             name(turn, out);
         }
         out.push(b'}');

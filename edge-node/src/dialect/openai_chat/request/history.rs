@@ -27,7 +27,8 @@ impl Request<'_> {
         let renames = self.has(Quirk::NoDeveloperRole);
         let gives_back = self.has(Quirk::ReasoningContentBack);
         let shortens = self.has(Quirk::NineLetterIds);
-        if !renames && !gives_back && !shortens {
+        let refused = self.refused_members();
+        if !renames && !gives_back && !shortens && refused.is_empty() {
             return Ok(());
         }
         let mut scanner = Scanner::starting(self.text, start);
@@ -38,7 +39,8 @@ impl Request<'_> {
             let mut members = Members::new(scanner.at());
             while let Some(key) = scanner.key()? {
                 // A null there would stand beside what is added.
-                if message.member(&key, &mut scanner)? || !gives_back {
+                let stays = message.member(&key, &mut scanner)? || !gives_back;
+                if stays && !refused.contains(&&*key.name.decode()) {
                     members.keep(&mut self.splices, key.start, scanner.at());
                 } else {
                     members.remove(&mut self.splices, key.start, scanner.at());
@@ -53,14 +55,20 @@ impl Request<'_> {
             if shortens {
                 self.shorten(&message)?;
             }
-            if !gives_back || message.calls.is_none() || message.has_reasoning_content {
+            let spoke = || {
+                message
+                    .role
+                    .is_some_and(|it| scanner.raw(it) == "\"assistant\"")
+            };
+            let owed = message.calls.is_some() || (self.call.demand.needs_tools && spoke());
+            if !gives_back || !owed || message.has_reasoning_content {
                 continue;
             }
             if let Some(key) = message.reasoning {
                 self.splices.replace(key.span(), "\"reasoning_content\"");
                 continue;
             }
-            // A call without its reasoning is refused, one with none of it is not.
+            // What the model said without its reasoning is refused, with none of it is not.
             let told = match message.details {
                 Some(start) => texts(Scanner::starting(self.text, start))?,
                 None => String::new(),
@@ -69,6 +77,22 @@ impl Request<'_> {
             tail.add(&mut self.splices, member);
         }
         Ok(())
+    }
+
+    /// The members of messages that the provider refuses.
+    fn refused_members(&self) -> Vec<&'static str> {
+        let mut refused = Vec::new();
+        if self.has(Quirk::NoNames) {
+            refused.push("name");
+        }
+        let none = self.has(Quirk::NoReasoningBack);
+        if none || self.has(Quirk::ReasoningBack) {
+            refused.extend(["reasoning_content", "reasoning_details"]);
+        }
+        if none {
+            refused.push("reasoning");
+        }
+        refused
     }
 
     /// Notes the edits of a message's ids of calls.

@@ -71,6 +71,13 @@ fn limits_get_their_name_and_their_clamp() {
     };
     let new_name = || openai().quirks(&[Quirk::MaxCompletionTokens]);
     let old_name = || openai().quirks(&[Quirk::MaxTokensOnly]);
+    let mut one = openai();
+    one.endpoint.quirks = vec![Quirk::MaxCompletionTokens];
+    check(
+        &one,
+        r#","max_tokens":90"#,
+        r#","max_completion_tokens":90"#,
+    );
     check(&openai(), r#","max_tokens":90"#, r#","max_tokens":90"#);
     check(
         &clamped(openai()),
@@ -145,6 +152,101 @@ fn reasoning_is_said_as_an_effort() {
 }
 
 #[test]
+fn thinking_is_asked_for_in_the_endpoints_words() {
+    let check = |fixture: &Fixture, asked: &str, sent: &str| {
+        let head = r#"{"messages":[{"role":"user","content":"x"}],"model":"#;
+        super::requests::check(
+            fixture,
+            &format!(r#"{head}"a/b"{asked}}}"#),
+            &format!(r#"{head}"theirs"{sent}}}"#),
+        );
+    };
+    let none = r#","reasoning_effort":"none""#;
+    let high = r#","reasoning":{"effort":"high"}"#;
+    let switch = openai().quirks(&[Quirk::ThinkingType]);
+    check(&switch, "", "");
+    check(&switch, none, r#","thinking":{"type":"disabled"}"#);
+    check(&switch, high, r#","thinking":{"type":"enabled"}"#);
+    // What the client says in the provider's own words passes.
+    let own = r#","thinking":{"type":"enabled"}"#;
+    check(&switch, &format!("{own}{none}"), own);
+    let mut known = openai().quirks(&[Quirk::ThinkingType]);
+    known.endpoint.efforts = vec![EffortWord::High, EffortWord::Max];
+    let low = r#","reasoning_effort":"low""#;
+    let both = r#","thinking":{"type":"enabled"},"reasoning_effort":"high""#;
+    check(&known, low, both);
+    let budget = openai().quirks(&[Quirk::EnableThinking, Quirk::ThinkingBudget]);
+    check(&budget, none, r#","enable_thinking":false"#);
+    check(
+        &budget,
+        r#","reasoning":{"max_tokens":2000}"#,
+        r#","enable_thinking":true,"thinking_budget":2000"#,
+    );
+    let mut three = openai();
+    three.endpoint.efforts = vec![EffortWord::Low, EffortWord::Medium];
+    let medium = r#","reasoning_effort":"medium""#;
+    check(&three, r#","reasoning_effort":"xhigh""#, medium);
+    check(&three, medium, medium);
+}
+
+#[test]
+fn what_a_provider_cant_do_is_sought_elsewhere() {
+    let refused = |quirk: Quirk, asked: &str| {
+        let fixture = openai().quirks(&[quirk]);
+        let text =
+            format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"x"}}]{asked}}}"#);
+        fixture
+            .body(&text)
+            .err()
+            .map(|failure| (failure.retry, failure.param))
+    };
+    let elsewhere = |param: &str| Some((Retry::OtherEndpoint, Some(param.to_owned())));
+    assert_eq!(refused(Quirk::SingleChoice, r#","n":2"#), elsewhere("n"));
+    assert_eq!(refused(Quirk::SingleChoice, r#","n":1"#), None);
+    let tools = r#","tools":[{"type":"function","function":{"name":"f"}}]"#;
+    let required = format!(r#"{tools},"tool_choice":"required""#);
+    let auto = format!(r#"{tools},"tool_choice":"auto""#);
+    let choice = elsewhere("tool_choice");
+    assert_eq!(refused(Quirk::AutoToolChoice, &required), choice);
+    assert_eq!(refused(Quirk::AutoToolChoice, &auto), None);
+    let thinking = Quirk::AutoToolChoiceThinking;
+    let hard = format!(r#"{required},"reasoning_effort":"high""#);
+    assert_eq!(refused(thinking, &hard), choice);
+    let schema =
+        r#","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}}"#;
+    assert_eq!(
+        refused(Quirk::JsonObjectOnly, schema),
+        elsewhere("response_format")
+    );
+    let json = r#","response_format":{"type":"json_object"}"#;
+    assert_eq!(refused(Quirk::JsonObjectOnly, json), None);
+    // Unasked it does not think, where it must call a tool.
+    let request =
+        format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"x"}}]{required}}}"#);
+    let sent = openai().quirks(&[thinking]).body(&request).unwrap();
+    assert!(
+        sent.ends_with(r#","thinking":{"type":"disabled"}}"#),
+        "{sent}"
+    );
+}
+
+#[test]
+fn streams_of_calls_and_tiers_are_asked_for_as_they_are_known() {
+    let tools = r#""tools":[{"type":"function","function":{"name":"f"}}],"stream":true"#;
+    let request =
+        format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"x"}}],{tools}}}"#);
+    let sent = openai()
+        .quirks(&[Quirk::ToolStream])
+        .body(&request)
+        .unwrap();
+    assert!(sent.contains(r#""tool_stream":true"#), "{sent}");
+    let request =
+        r#"{"model":"a/b","service_tier":"auto","messages":[{"role":"user","content":"x"}]}"#;
+    let body = r#"{"model":"theirs","messages":[{"role":"user","content":"x"}]}"#;
+    check(&openai().quirks(&[Quirk::NoServiceTier]), request, body);
+}
+
+#[test]
 fn reasoning_goes_back_by_the_providers_name() {
     let fixture = openai().quirks(&[Quirk::ReasoningContentBack, Quirk::NoDeveloperRole]);
     let check = |message: &str, expected: &str| {
@@ -209,6 +311,29 @@ fn ids_get_the_form_that_the_model_demands() {
     let body: Value = serde_json::from_str(&sent).unwrap();
     assert_eq!(body["messages"][1]["tool_calls"][0]["id"], id);
     assert_eq!(body["messages"][2]["tool_call_id"], id);
+}
+
+#[test]
+fn members_that_a_provider_refuses_stay_here() {
+    let request = r#"{"model":"a/b","messages":[{"role":"user","name":"u","content":"x"},{"role":"assistant","reasoning":"r","reasoning_details":[{"text":"r"}],"content":"c"}]}"#;
+    let body = r#"{"model":"theirs","messages":[{"role":"user","content":"x"},{"role":"assistant","content":"c"}]}"#;
+    let none = [Quirk::NoNames, Quirk::NoReasoningBack];
+    check(&openai().quirks(&none), request, body);
+    let body = r#"{"model":"theirs","messages":[{"role":"user","name":"u","content":"x"},{"role":"assistant","reasoning":"r","content":"c"}]}"#;
+    check(&openai().quirks(&[Quirk::ReasoningBack]), request, body);
+}
+
+#[test]
+fn with_tools_all_that_was_said_has_its_reasoning() {
+    let tools = r#""tools":[{"type":"function","function":{"name":"f"}}]"#;
+    let of = |model: &str, more: &str| {
+        format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}},{{"role":"assistant","content":"c"{more}}},{{"role":"user","content":"y"}}],{tools}}}"#
+        )
+    };
+    let fixture = openai().quirks(&[Quirk::ReasoningContentBack]);
+    let expected = of("theirs", r#","reasoning_content":"""#);
+    check(&fixture, &of("a/b", ""), &expected);
 }
 
 #[test]
