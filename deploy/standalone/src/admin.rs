@@ -20,6 +20,7 @@ mod rankings;
 mod report;
 #[cfg(test)]
 mod tests;
+mod topup;
 
 use clap::{Args, Parser, Subcommand};
 use report::Report;

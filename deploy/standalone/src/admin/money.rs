@@ -1,6 +1,7 @@
 //! `godwit admin credits | audit | ledger`.
 
 use super::report::{Report, Table, time};
+use super::topup::{self, TopupCommand};
 use super::{Failed, Target, bill, connect};
 use clap::Subcommand;
 use serde_json::json;
@@ -43,6 +44,9 @@ pub(super) enum CreditsCommand {
         #[arg(long)]
         reference: String,
     },
+    /// Buys credits by themselves when they run low.
+    #[command(subcommand)]
+    Topup(TopupCommand),
     /// Agrees on the fees of an organisation from now on: on what it buys, or on what it spends.
     Terms {
         /// In millionths of a purchase: 50000 is 5 %.
@@ -117,6 +121,7 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
             };
             refund(to, request).await
         }
+        CreditsCommand::Topup(command) => topup::run(to, command).await,
         CreditsCommand::Terms {
             fee_ppm,
             spend_fee_ppm,
