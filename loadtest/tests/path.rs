@@ -148,6 +148,15 @@ async fn usage_is_streamed_as_each_surface_promises() {
         let heard = listen(&client, OPENAI_CHAT, &body).await;
         assert_eq!(heard.usage.len(), 1);
         assert_usage(&heard.usage[0], &expected_answer(&body));
+        let mut body = json!({ "model": model, "prompt": "hello", "stream": true });
+        let heard = listen(&client, "/v1/completions", &body).await;
+        assert!(heard.usage.is_empty() && heard.done, "{:?}", heard.usage);
+        body["stream_options"] = json!({"include_usage": true});
+        let heard = listen(&client, "/v1/completions", &body).await;
+        assert_eq!(heard.usage.len(), 1, "{model}");
+        let said = json!([{ "role": "user", "content": "hello" }]);
+        let meant = json!({ "model": model, "messages": said });
+        assert_usage(&heard.usage[0], &expected_answer(&meant));
     }
 }
 
