@@ -25,6 +25,7 @@ mod retry_after;
 #[cfg(test)]
 mod round_trips;
 mod scrub;
+pub(crate) mod served;
 mod shape;
 mod single;
 mod tier;
@@ -199,12 +200,25 @@ pub trait Translator: Send {
 /// The call has something that the target's dialect can't say (fault: caller; another endpoint may
 /// help).
 pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
+    let dialect = target.provider.dialect;
     match call.api {
         Api::Embeddings => return vectors::embed(call, target),
         Api::Rerank => return vectors::rerank(call, target),
+        Api::Chat if matches!(dialect, Dialect::OpenaiChat | Dialect::AzureOpenai) => {
+            if let Some(place) = &call.other_tool {
+                return Err(write::refuse(place, "runs no such tool"));
+            }
+            // Without a search it would be the answer to another question.
+            let search = Parameter::WebSearchOptions;
+            if call.demand.parameters.contains(&search)
+                && !target.endpoint.supported_parameters.contains(&search)
+            {
+                return Err(write::refuse(search.as_str(), "does not search the web"));
+            }
+        }
         _ => {}
     }
-    match target.provider.dialect {
+    match dialect {
         Dialect::OpenaiChat if responds(call, target) => openai_responses::prepare(call, target),
         Dialect::OpenaiChat => openai_chat::prepare(call, target),
         Dialect::OpenaiResponses => openai_responses::prepare(call, target),

@@ -152,6 +152,10 @@ pub struct Call {
     pub(crate) sealed: Vec<Seal>,
     /// Tools that take free text.
     pub(crate) freeform: Vec<Freeform>,
+    /// The place of a tool that only providers of another dialect than the client's run.
+    pub(crate) other_tool: Option<String>,
+    /// The place of an item that holds what a tool of another dialect's provider did.
+    pub(crate) other_run: Option<String>,
 }
 
 impl Call {
@@ -252,11 +256,6 @@ fn assemble(
     let (text_bytes, other_tokens) = (peek.survey.text_bytes, peek.survey.other_tokens());
     let mut input = peek.survey.input;
     input.push(Modality::Text);
-    input.sort_unstable();
-    input.dedup();
-    let mut parameters = peek.parameters;
-    parameters.sort_unstable();
-    parameters.dedup();
     let max_tokens = peek.max_tokens.max(peek.max_completion_tokens);
     let explain = headers
         .get(EXPLAIN_HEADER)
@@ -270,10 +269,10 @@ fn assemble(
             fallback_models,
             prompt_tokens,
             max_tokens,
-            input,
+            input: distinct(input),
             output: api.output().to_vec(),
             longest_text: peek.survey.longest_text,
-            parameters,
+            parameters: distinct(peek.parameters),
             preferences: Preferences {
                 partition: peek.preferences.partition.or(peek.partition),
                 ..peek.preferences
@@ -302,7 +301,15 @@ fn assemble(
         members: peek.members,
         sealed: peek.survey.sealed,
         freeform: peek.survey.freeform,
+        other_tool: peek.survey.other_tool,
+        other_run: peek.survey.other_run,
     })
+}
+
+fn distinct<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort_unstable();
+    list.dedup();
+    list
 }
 
 fn anthropic_beta(headers: &HeaderMap) -> Option<HeaderValue> {

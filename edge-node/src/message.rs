@@ -54,6 +54,8 @@ pub struct Request<'a> {
     pub turns: Vec<Turn<'a>>,
     /// Functions that the model may call.
     pub tools: Vec<Tool<'a>>,
+    /// Tools that a provider runs by itself.
+    pub served: Vec<ServerTool<'a>>,
     /// Which of them it shall call; none is its own choice.
     pub tool_choice: Option<ToolChoice<'a>>,
     /// False forbids several calls in one turn.
@@ -115,6 +117,15 @@ pub struct Tool<'a> {
     /// It takes free text of this form, in the words of the Responses API; to dialects that have
     /// only functions it is one whose parameters say so.
     pub freeform: Option<&'a str>,
+}
+
+/// A tool that a provider runs by itself: it means something in one dialect only.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerTool<'a> {
+    /// Its place among all tools.
+    pub index: usize,
+    /// The declaration, as written.
+    pub raw: &'a str,
 }
 
 /// Which tool to call.

@@ -8,6 +8,7 @@ mod messages;
 mod pass;
 mod reader;
 mod request;
+mod runs;
 mod splice;
 pub(crate) mod thinking;
 

@@ -14,6 +14,7 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
+use crate::dialect::served;
 use crate::dialect::{Outgoing, Target, translate};
 use crate::failure::Failure;
 use crate::ingress::{self, Api, Call};
@@ -24,6 +25,9 @@ use shared::catalog::Dialect;
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     let (body, translator) = if call.api == Api::Responses {
+        if let Some(place) = &call.other_run {
+            return Err(served::foreign_run(place));
+        }
         (splice::body(call, target), pass::translator(call, target))
     } else {
         let request = ingress::request(call)?;

@@ -1,8 +1,9 @@
 //! What all writers of upstream bodies share: lists of JSON texts, pieces put together, and the
 //! refusal of what a dialect has no word for.
 
+use crate::egress::seal;
 use crate::failure::{Failure, Retry};
-use crate::message::Request;
+use crate::message::{Request, Thought};
 use ring::digest;
 use std::fmt::Write;
 
@@ -90,6 +91,30 @@ pub(crate) fn clamped<'a>(raw: &'a str, (low, high): (&'a str, &'a str)) -> &'a 
     } else {
         raw
     }
+}
+
+/// Appends the blocks of what the provider's own tool did, as they came.
+pub(crate) fn run(thought: &Thought<'_>, list: &mut List) {
+    if let Some(raw) = thought.raw {
+        return put(list.item(), &[raw]);
+    }
+    let text: String = thought.texts.iter().map(|text| text.decode()).collect();
+    for block in seal::blocks(&text).unwrap_or_default() {
+        put(list.item(), &[block]);
+    }
+}
+
+/// For dialects that give text and nothing else.
+///
+/// # Errors
+/// Pictures or sound are asked for.
+pub(crate) fn only_text(request: &Request<'_>) -> Result<(), Failure> {
+    let others = ["\"audio\"", "\"image\""];
+    let asks = |raw: &str| others.iter().any(|other| raw.contains(other));
+    if request.modalities.is_some_and(asks) {
+        return Err(refuse("modalities", "gives only text"));
+    }
+    Ok(())
 }
 
 /// For dialects that give one choice only.

@@ -10,7 +10,7 @@ pub(crate) use answer::Answer;
 pub(crate) use chunks::Chunks;
 
 use crate::failure::Failure;
-use crate::message::{Detail, Event};
+use crate::message::{Detail, Escaped, Event};
 use bytes::{Bytes, BytesMut};
 use serde_json::json;
 use shared::id::GenerationId;
@@ -61,6 +61,22 @@ fn detail(detail: &Detail<'_>, members: &[(&str, &str)], out: &mut BytesMut) {
         out,
         &[",\"format\":\"", format, "\",\"index\":", &index, "}"],
     );
+}
+
+/// Appends the detail of a tool that the provider ran; texts are the insides of JSON strings. Its
+/// result is all that the provider told, because all of it must come back.
+fn ran(about: &Detail<'_>, (name, arguments, blocks): (&str, &str, &str), out: &mut BytesMut) {
+    let members = [
+        ("tool_name", name),
+        ("arguments", arguments),
+        ("result", blocks),
+        ("tool_call_id", about.id.0),
+    ];
+    let nameless = Detail {
+        id: Escaped(""),
+        ..*about
+    };
+    detail(&nameless, &members, out);
 }
 
 /// Appends the annotation of a citation. Places that nobody knows are 0, because clients demand

@@ -19,6 +19,8 @@ use bytes::BytesMut;
 
 /// How ids of reasoning begin that its maker gave none: they mean nothing when they come back.
 pub(crate) const OWN_IDS: &str = "rs_gw_";
+/// How ids of items of reasoning begin that hold what a provider's own tool did.
+pub(crate) const TOOL_IDS: &str = "rs_gwt_";
 
 fn put(out: &mut BytesMut, texts: &[&str]) {
     for text in texts {

@@ -16,9 +16,22 @@ pub(crate) fn anthropic() -> Str<'static> {
     text.unwrap_or(Str::EMPTY)
 }
 
-/// True for thoughts that the Messages API has words for.
+/// True for what the Messages API has words for.
 pub(crate) fn is_own(detail: &Detail<'_>) -> bool {
     detail.format.0.starts_with(OWN)
+}
+
+/// The JSON texts of a list, each as written; none where it is no list.
+pub(crate) fn blocks(list: &str) -> Option<Vec<&str>> {
+    json::check(list).ok().filter(|kind| *kind == Kind::Array)?;
+    let mut scanner = Scanner::new(list);
+    let mut all = Vec::new();
+    scanner.begin_array().ok()?;
+    while scanner.element().ok()? {
+        let span = scanner.value().ok()?;
+        all.push(scanner.raw(span));
+    }
+    Some(all)
 }
 
 /// What to give in place of a signature or data, as the inside of a JSON string.
@@ -91,7 +104,12 @@ fn read<'a>(scanner: &mut Scanner<'a>) -> Result<Sealed<'a>, json::SyntaxError> 
         let text = Some(scanner.string()?).filter(|text| !text.is_empty());
         match &*key.name.decode() {
             "kind" => {
-                let known = [DetailKind::Text, DetailKind::Summary, DetailKind::Encrypted];
+                let known = [
+                    DetailKind::Text,
+                    DetailKind::Summary,
+                    DetailKind::Encrypted,
+                    DetailKind::Tool,
+                ];
                 let named = |kind: &DetailKind| text.is_some_and(|t| t.decode() == kind.as_str());
                 sealed.kind = known.into_iter().find(named).unwrap_or(DetailKind::Text);
             }
@@ -107,7 +125,7 @@ fn read<'a>(scanner: &mut Scanner<'a>) -> Result<Sealed<'a>, json::SyntaxError> 
 impl<'a> Sealed<'a> {
     /// The thought again; `text` is what the client could read of it.
     pub(crate) fn thought(self, text: Option<Str<'a>>) -> Thought<'a> {
-        let encrypted = self.kind == DetailKind::Encrypted;
+        let encrypted = matches!(self.kind, DetailKind::Encrypted | DetailKind::Tool);
         let texts = if encrypted { self.data } else { text };
         Thought {
             kind: self.kind,
@@ -115,6 +133,7 @@ impl<'a> Sealed<'a> {
             signature: self.data.filter(|_| !encrypted),
             id: self.id,
             format: self.format,
+            raw: None,
         }
     }
 }

@@ -7,11 +7,12 @@ mod turn;
 
 pub(super) use turn::parts;
 
+use crate::dialect::served::{self, Words};
 use crate::failure::Failure;
 use crate::ingress::peek::{Field, Grammar, Refused};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
 use crate::ingress::{Call, freeform, survey};
-use crate::message::{Format, Request, Schema, Tool, ToolChoice};
+use crate::message::{Format, Request, Schema, ServerTool, Tool, ToolChoice};
 use crate::wire::json::{Kind, Scanner};
 use shared::catalog::Parameter;
 
@@ -52,7 +53,7 @@ fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
         Field::Turns => request.turns = turn::turns(scanner)?,
         Field::Special("functions") => return Err(foreign("functions", "has only tools")),
         Field::Parameter(Parameter::Stop) => request.stop = texts_of(scanner, "stop")?,
-        Field::Parameter(Parameter::Tools) => request.tools = tools(scanner)?,
+        Field::Parameter(Parameter::Tools) => tools(scanner, request)?,
         Field::Parameter(Parameter::ToolChoice) => {
             request.tool_choice = Some(tool_choice(scanner)?);
         }
@@ -62,14 +63,25 @@ fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn tools<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Tool<'a>>, Refused> {
-    let mut list = Vec::new();
+fn tools<'a>(scanner: &mut Scanner<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
+    let mut index = 0;
     scanner.begin_array()?;
     while scanner.element()? {
-        let place = format!("tools[{}]", list.len());
-        list.push(tool(scanner, &place)?);
+        let place = format!("tools[{index}]");
+        let kind = survey::type_of(&mut scanner.clone(), &place)?;
+        let mut again = scanner.clone();
+        let span = scanner.value()?;
+        let raw = scanner.raw(span);
+        // Some leave the type of a function out.
+        let is_bare = kind.is_none() && served::words_of(raw) == Words::None;
+        if is_bare || matches!(kind.as_deref(), Some("function" | "custom")) {
+            request.tools.push(tool(&mut again, &place)?);
+        } else {
+            request.served.push(ServerTool { index, raw });
+        }
+        index += 1;
     }
-    Ok(list)
+    Ok(())
 }
 
 fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused> {
@@ -78,14 +90,9 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         match (&*key.name.decode(), scanner.kind()?) {
-            ("type", Kind::String) => match &*scanner.string()?.decode() {
-                "function" => {}
-                "custom" => freeform = Some(""),
-                _ => {
-                    let place = format!("{place}.type");
-                    return Err(foreign(&place, "runs no tools of its own"));
-                }
-            },
+            ("type", Kind::String) => {
+                freeform = (scanner.string()?.decode() == "custom").then_some("");
+            }
             ("cache_control", _) => cache = raw_of(scanner)?,
             ("function" | "custom", Kind::Object) => {
                 scanner.begin_object()?;

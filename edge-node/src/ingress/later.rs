@@ -30,7 +30,8 @@ pub fn model(param: &str, id: &str) -> Result<(), Failure> {
 /// # Errors
 /// The tool's type is one of these.
 pub fn tool(param: &str, kind: &str) -> Result<(), Failure> {
-    if kind.starts_with("openrouter:") || kind.starts_with("web_search") {
+    let is_ours = matches!(kind, "web_search" | "web_search_preview");
+    if kind.starts_with("openrouter:") || is_ours {
         let feature = format!("the server tool {kind}");
         return Err(refuse(param, &feature, "leave it out"));
     }

@@ -1,6 +1,6 @@
 //! Anthropic's Messages API, with OpenRouter's extensions: what its body calls things, and the full
 //! parse into the canonical request for upstreams of another dialect. What only Anthropic's dialect
-//! can say (its own server tools, containers, MCP servers) is refused there by its place.
+//! can say (containers, MCP servers) is refused there by its place.
 
 mod survey;
 mod tools;
@@ -251,7 +251,7 @@ fn own<'a>(
             turn::content(call, scanner, &|| "system".into(), &mut turn.parts)?;
             *operator = Some(turn);
         }
-        Field::Special("tools") => request.tools = tools::list(scanner)?,
+        Field::Special("tools") => tools::list(scanner, request)?,
         Field::Special("output_config") => {
             scanner.begin_object()?;
             while let Some(key) = scanner.key()? {

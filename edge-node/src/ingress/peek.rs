@@ -259,9 +259,6 @@ impl Peek {
                     self.parameters.pop();
                 }
             }
-            Parameter::WebSearchOptions => {
-                return Err(later::refuse(name, "web search", "leave it out").into());
-            }
             Parameter::Reasoning => self.reasoning.object(scanner)?,
             Parameter::ReasoningEffort => self.reasoning.shorthand(scanner.string()?),
             Parameter::IncludeReasoning => self.reasoning.include = Some(boolean(scanner)?),

@@ -107,6 +107,9 @@ fn common<'a>(
         Field::Parameter(Parameter::ParallelToolCalls) => {
             request.parallel_tool_calls = Some(found.raw == "true");
         }
+        Field::Parameter(parameter @ Parameter::WebSearchOptions) => {
+            return Err(foreign(parameter.as_str(), "does not search the web"));
+        }
         Field::Parameter(parameter) if PLAIN.contains(&parameter) => {
             request.parameters.push((parameter, found.raw));
         }

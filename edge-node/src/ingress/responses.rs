@@ -1,6 +1,6 @@
 //! The Responses API, stateless: what its body calls things, and the full parse into the canonical
 //! request for upstreams of another dialect. What would need answers to be kept is refused by name,
-//! as are tools that a server would have to run.
+//! as are tools that this server would have to run; those that a provider runs go to it.
 
 mod items;
 mod survey;
@@ -13,7 +13,7 @@ use crate::ingress::peek::{Field, Grammar, Peek, Refused, expect, integer};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
 use crate::ingress::survey::type_of;
 use crate::ingress::{Call, chat, freeform, later};
-use crate::message::{Format, Part, Place, Request, Role, Tool, ToolChoice, Turn};
+use crate::message::{Format, Part, Place, Request, Role, ServerTool, Tool, ToolChoice, Turn};
 use crate::wire::json::{Kind, Scanner, Span, Str};
 use shared::catalog::Parameter;
 
@@ -160,12 +160,10 @@ fn tools_of(peek: &mut Peek, scanner: &mut Scanner<'_>) -> Result<(), Refused> {
         }
         let place = format!("{place}.type");
         match kind.as_deref() {
-            Some("function" | "custom") => {}
             None => return Err(wrong(&place, "is missing")),
-            Some(kind) => {
-                let feature = format!("the server tool {kind}");
-                return Err(later::refuse(&place, &feature, "leave it out").into());
-            }
+            Some(kind) if kind.starts_with("openrouter:") => later::tool(&place, kind)?,
+            // Others are run by providers of this dialect, or refused by those of others.
+            Some(_) => {}
         }
         peek.survey.text(scanner.at() - start);
     }
@@ -206,7 +204,7 @@ fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
             turn.parts.push(Part::plain(scanner.string()?));
             request.turns.insert(0, turn);
         }
-        Field::Special("tools") => request.tools = tools(scanner)?,
+        Field::Special("tools") => tools(scanner, request)?,
         Field::Special("text") => settings(scanner, request)?,
         Field::Special("include") => {
             let wished = texts_of(scanner, "include")?;
@@ -223,14 +221,22 @@ fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn tools<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Tool<'a>>, Refused> {
-    let mut list = Vec::new();
+fn tools<'a>(scanner: &mut Scanner<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
+    let mut index = 0;
     scanner.begin_array()?;
     while scanner.element()? {
-        let place = format!("tools[{}]", list.len());
-        list.push(tool(scanner, &place)?);
+        let place = format!("tools[{index}]");
+        let kind = type_of(&mut scanner.clone(), &place)?;
+        if matches!(kind.as_deref(), Some("function" | "custom")) {
+            request.tools.push(tool(scanner, &place)?);
+        } else {
+            let span = scanner.value()?;
+            let raw = scanner.raw(span);
+            request.served.push(ServerTool { index, raw });
+        }
+        index += 1;
     }
-    Ok(list)
+    Ok(())
 }
 
 fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused> {
@@ -248,11 +254,10 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
         let member = key.name.decode();
         let inner = || format!("{place}.{member}");
         match &*member {
-            "type" => match text_of(scanner, &inner)?.map(Str::decode).as_deref() {
-                Some("function") => {}
-                Some("custom") => tool.freeform = Some(""),
-                _ => return Err(foreign(&inner(), "runs no tools of its own")),
-            },
+            "type" => {
+                let kind = text_of(scanner, &inner)?.map(Str::decode);
+                tool.freeform = kind.is_some_and(|kind| kind == "custom").then_some("");
+            }
             "name" => name = text_of(scanner, &inner)?,
             "description" => tool.description = text_of(scanner, &inner)?,
             "parameters" => {

@@ -1,6 +1,7 @@
 //! What messages and tools amount to: sizes for the estimate of prompt tokens, kinds of content for
 //! the choice of endpoints. Roles and the types of parts are checked, their contents are not.
 
+use crate::dialect::served::{self, Words};
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
 use crate::ingress::conversation::Beginning;
@@ -40,6 +41,10 @@ pub(crate) struct Survey {
     pub(crate) sealed: Vec<Seal>,
     /// Tools that take free text.
     pub(crate) freeform: Vec<Freeform>,
+    /// The place of a chat tool that providers of other dialects run.
+    pub(crate) other_tool: Option<String>,
+    /// The place of an item that holds what a tool of another dialect's provider did.
+    pub(crate) other_run: Option<String>,
 }
 
 impl Survey {
@@ -92,11 +97,21 @@ pub(crate) fn tools(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<()
         expect(&place, &[Kind::Object], kind)?;
         let start = scanner.at();
         let mut again = scanner.clone();
-        if let Some(kind) = type_of(scanner, &place)? {
-            later::tool(&format!("{place}.type"), &kind)?;
-            if kind == "custom" {
+        let kind = type_of(scanner, &place)?;
+        if let Some(kind) = &kind {
+            later::tool(&format!("{place}.type"), kind)?;
+        }
+        match kind.as_deref() {
+            Some("function") => {}
+            Some("custom") => {
                 let tool = freeform::tool(&mut again, &place)?;
                 freeform::note(&mut survey.freeform, tool)?;
+            }
+            _ => {
+                let span = again.value()?;
+                if served::words_of(again.raw(span)) != Words::None {
+                    survey.other_tool = Some(format!("{place}.type"));
+                }
             }
         }
         survey.text(scanner.at() - start);

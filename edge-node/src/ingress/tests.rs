@@ -212,7 +212,6 @@ fn what_comes_later_is_named() {
             "tools[1].type",
         ),
         (r#""preset":"x""#, "preset"),
-        (r#""web_search_options":{}"#, "web_search_options"),
     ] {
         refused(with(member), param, later);
     }

@@ -73,6 +73,17 @@ pub enum Event<'a> {
         /// The data, whole.
         data: Escaped<'a>,
     },
+    /// A tool that the provider ran by itself. It is no call of the client's: all of it has come.
+    Ran {
+        /// Which detail, of the kind [`DetailKind::Tool`]; its id is the run's.
+        detail: Detail<'a>,
+        /// The tool.
+        name: Escaped<'a>,
+        /// What it was asked, a JSON text.
+        arguments: Escaped<'a>,
+        /// All that its provider told of it, a list of JSON texts as they came: so it can go back.
+        blocks: Escaped<'a>,
+    },
     /// A tool call begins.
     Call {
         /// Counts the calls of the choice from 0, without gaps.
@@ -272,6 +283,7 @@ impl Progress {
             }
             Event::Signature { .. }
             | Event::Encrypted { .. }
+            | Event::Ran { .. }
             | Event::Citation { .. }
             | Event::Image { .. }
             | Event::Logprobs { .. } => 0,

@@ -171,6 +171,8 @@ pub enum DetailKind {
     Summary,
     /// Readable by its provider only.
     Encrypted,
+    /// A tool that the provider ran by itself: the list of its blocks, a JSON text.
+    Tool,
 }
 
 impl DetailKind {
@@ -181,6 +183,7 @@ impl DetailKind {
             Self::Text => "reasoning.text",
             Self::Summary => "reasoning.summary",
             Self::Encrypted => "reasoning.encrypted",
+            Self::Tool => "reasoning.server_tool_call",
         }
     }
 }
@@ -198,6 +201,8 @@ pub struct Thought<'a> {
     pub id: Option<Str<'a>>,
     /// Whose form it has, e.g. `anthropic-claude-v1`; none where the client did not say.
     pub format: Option<Str<'a>>,
+    /// What a provider's own tool did, where it stands in the client's body as its maker wrote it.
+    pub raw: Option<&'a str>,
 }
 
 impl<'a> Thought<'a> {
@@ -210,6 +215,7 @@ impl<'a> Thought<'a> {
             signature: None,
             id: None,
             format: None,
+            raw: None,
         }
     }
 
@@ -217,7 +223,8 @@ impl<'a> Thought<'a> {
     #[must_use]
     pub fn is_free(&self) -> bool {
         let is_unclaimed = |format: Str<'_>| format.decode() == "unknown";
-        self.kind != DetailKind::Encrypted && self.format.is_none_or(is_unclaimed)
+        let is_text = matches!(self.kind, DetailKind::Text | DetailKind::Summary);
+        is_text && self.format.is_none_or(is_unclaimed)
     }
 
     /// True when it has the form of this maker, or of nobody: makers refuse what others signed.

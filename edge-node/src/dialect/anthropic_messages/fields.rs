@@ -35,6 +35,11 @@ pub(super) struct Fields<'a> {
     pub(super) stop_reason: Option<Str<'a>>,
     pub(super) stop_sequence: Option<Str<'a>>,
     pub(super) input: Option<&'a str>,
+    /// The call that a result belongs to.
+    pub(super) call_id: Option<Str<'a>>,
+    /// The whole object as written, and where in it the input stands.
+    pub(super) raw: &'a str,
+    pub(super) input_at: Option<Span>,
     pub(super) citations: Vec<Citation>,
 }
 
@@ -105,6 +110,8 @@ impl<'a> Fields<'a> {
     /// Consumes an object.
     pub(super) fn read(scanner: &mut Scanner<'a>) -> Result<Self, SyntaxError> {
         let mut fields = Self::default();
+        scanner.kind()?;
+        let start = scanner.at();
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {
             let kind = scanner.kind()?;
@@ -119,6 +126,10 @@ impl<'a> Fields<'a> {
                 ("input", _) => {
                     let span = scanner.value()?;
                     fields.input = Some(scanner.raw(span));
+                    fields.input_at = Some(Span {
+                        start: span.start - start,
+                        end: span.end - start,
+                    });
                 }
                 ("citation", Kind::Object) => fields.citation(scanner)?,
                 ("citations", Kind::Array) => {
@@ -132,6 +143,8 @@ impl<'a> Fields<'a> {
                 }
             }
         }
+        let end = scanner.at();
+        fields.raw = scanner.raw(Span { start, end });
         Ok(fields)
     }
 
@@ -153,6 +166,7 @@ impl<'a> Fields<'a> {
             "name" => &mut self.name,
             "stop_reason" => &mut self.stop_reason,
             "stop_sequence" => &mut self.stop_sequence,
+            "tool_use_id" => &mut self.call_id,
             _ => return None,
         })
     }

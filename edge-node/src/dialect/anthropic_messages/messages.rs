@@ -2,7 +2,7 @@
 //! empty blocks.
 
 use crate::dialect::redacted;
-use crate::dialect::write::{List, put, refuse};
+use crate::dialect::write::{List, put, refuse, run};
 use crate::failure::Failure;
 use crate::message::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
 use crate::wire::json::{self, Kind, Str};
@@ -208,6 +208,9 @@ fn media(
 
 /// Thoughts go back as they came; what has no signature can't.
 fn thinking(thought: &Thought<'_>, list: &mut List) {
+    if thought.kind == DetailKind::Tool {
+        return run(thought, list);
+    }
     if !is_own(thought) {
         return;
     }
@@ -235,7 +238,7 @@ pub(crate) fn is_own(thought: &Thought<'_>) -> bool {
     let whole = match thought.kind {
         DetailKind::Text => thought.signature.is_some(),
         DetailKind::Encrypted => true,
-        DetailKind::Summary => false,
+        DetailKind::Summary | DetailKind::Tool => false,
     };
     whole && thought.is_of(MAKER)
 }

@@ -1,8 +1,9 @@
-//! Reads an answer, streamed or whole, as canonical events. Blocks of the provider's own tools are
-//! skipped: they are not calls to the client.
+//! Reads an answer, streamed or whole, as canonical events. What the provider's own tools did is
+//! told as that ([`super::runs`]): it is no call to the client.
 
 use crate::dialect::anthropic_messages::counts::Counts;
 use crate::dialect::anthropic_messages::fields::{Citation, Fields, Outline};
+use crate::dialect::anthropic_messages::runs::{self, Runs, Use};
 use crate::dialect::calls::{CALLS_MAX, Calls};
 use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{Target, classify, finish};
@@ -13,7 +14,7 @@ use crate::wire::json::{self, Scanner, Span, Str, SyntaxError};
 /// How many blocks may be open at once.
 const OPEN_BLOCKS_MAX: usize = 256;
 /// How reasoning details of this dialect are marked.
-const REASONING_FORMAT: Escaped<'_> = Escaped("anthropic-claude-v1");
+pub(super) const REASONING_FORMAT: Escaped<'_> = Escaped("anthropic-claude-v1");
 
 /// State over one answer.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(super) struct Answer {
     calls: Calls,
     /// Details of reasoning so far.
     thoughts: usize,
+    runs: Runs,
     /// Characters of text so far.
     characters: usize,
     /// The stop sequence that was met, as the inside of a JSON string.
@@ -47,6 +49,8 @@ enum Block {
         /// Arguments that came with the block's start, as the inside of a JSON string.
         input: String,
     },
+    /// A tool that the provider runs.
+    Use(Box<Use>),
     /// Nothing more that the client gets.
     Other,
 }
@@ -60,6 +64,7 @@ impl Answer {
             blocks: Vec::new(),
             calls: Calls::default(),
             thoughts: 0,
+            runs: Runs::default(),
             characters: 0,
             stop: String::new(),
             gave_up: None,
@@ -262,6 +267,7 @@ impl Answer {
             self.gave_up = Some(failure.with_provider_code(said));
             return;
         }
+        self.give_uses(sink);
         let complete = matches!(finish, Finish::Stop | Finish::ToolCalls);
         self.notes.progress.tool_error |= complete && !self.calls.are_sound();
         let event = Event::Finish {
@@ -312,6 +318,12 @@ impl Answer {
                 Block::Other
             }
             "tool_use" => self.open_call(&fields, sink),
+            kind if runs::is_use(kind) => Block::Use(Box::new(Use::new(&fields))),
+            kind if runs::is_result(kind) => {
+                let index = self.next_thought();
+                self.runs.end(&fields, index, (&mut self.notes, sink));
+                Block::Other
+            }
             _ => Block::Other,
         }
     }
@@ -381,6 +393,7 @@ impl Answer {
                 let piece = fields.partial_json.map_or("", Str::inner);
                 self.arguments(index, piece, sink);
             }
+            Some(Block::Use(used)) => used.ask(fields.partial_json.map_or("", Str::inner)),
             Some(Block::Other) => {}
             // A block that never began: its text is still text.
             None => self.text(fields.text, sink),
@@ -407,7 +420,8 @@ impl Answer {
     /// The answer ends: calls that nobody ended have what they have.
     fn shut_calls(&mut self, sink: &mut dyn Sink) {
         let blocks = std::mem::take(&mut self.blocks);
-        let is_call = |(_, block): &(u64, Block)| matches!(block, Block::Call { .. });
+        let is_call =
+            |(_, block): &(u64, Block)| matches!(block, Block::Call { .. } | Block::Use(_));
         let (calls, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_call);
         self.blocks = others;
         for (_, call) in calls {
@@ -435,7 +449,21 @@ impl Answer {
                 let all = if input.is_empty() { "{}" } else { &input };
                 self.arguments(index, all, sink);
             }
+            Block::Use(used) => self.runs.wait(*used),
             Block::Call { .. } | Block::Thinking(_) | Block::Other => {}
+        }
+    }
+
+    /// Uses without a result: the provider paused before it, and goes on from them.
+    fn give_uses(&mut self, sink: &mut dyn Sink) {
+        while let Some(used) = self.runs.next() {
+            let index = self.next_thought();
+            runs::give(
+                Some(&used),
+                ("", None),
+                index,
+                (&mut self.notes, &mut *sink),
+            );
         }
     }
 

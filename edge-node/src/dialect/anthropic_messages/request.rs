@@ -4,7 +4,8 @@
 use crate::dialect::Target;
 use crate::dialect::anthropic_messages::messages;
 use crate::dialect::anthropic_messages::thinking::{self, Thinking};
-use crate::dialect::write::{List, member, one_choice, put};
+use crate::dialect::served::{self, Words};
+use crate::dialect::write::{List, member, one_choice, only_text, put};
 use crate::failure::Failure;
 use crate::message::{Format, Part, Request, Tool, ToolChoice};
 use shared::catalog::Parameter;
@@ -26,6 +27,8 @@ pub(crate) fn body(
     head: &str,
 ) -> Result<Vec<u8>, Failure> {
     one_choice(request)?;
+    only_text(request)?;
+    served::check(request, Words::Anthropic)?;
     let max_tokens = max_tokens(request.max_tokens, target);
     let thinking = thinking::choose(request, target, max_tokens);
     let mut out = Vec::with_capacity(4096);
@@ -86,6 +89,7 @@ fn tools(request: &Request<'_>, out: &mut Vec<u8>) {
     for tool in &request.tools {
         write_tool(tool, list.item());
     }
+    served::write(request, &mut list);
     let mut choice = request.tool_choice;
     if list.is_empty() {
         // A history with calls needs their tools, even if none may be called any more.

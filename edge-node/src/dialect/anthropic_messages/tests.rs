@@ -405,6 +405,12 @@ fn parallel_calls_count_from_zero_whatever_stands_between() {
             json!({"tool_calls": [{"index": 1, "id": "t2", "type": "function", "function": {"name": "g", "arguments": ""}}]}),
             json!({"tool_calls": [{"index": 1, "function": {"arguments": "{\"x\":"}}]}),
             json!({"tool_calls": [{"index": 1, "function": {"arguments": " 1}"}}]}),
+            json!({"reasoning_details": [{
+                "type": "reasoning.server_tool_call", "tool_name": "web_search",
+                "arguments": "{}", "tool_call_id": "s",
+                "result": r#"[{"type":"server_tool_use","id":"s","name":"web_search","input":{}}]"#,
+                "format": "anthropic-claude-v1", "index": 0,
+            }]}),
         ]
     );
     let chunks = played.chunks();

@@ -8,7 +8,8 @@ use crate::dialect::anthropic_messages::thinking::{self, Thinking};
 use crate::dialect::bedrock_converse::family::Family;
 use crate::dialect::bedrock_converse::messages::Writer;
 use crate::dialect::bedrock_converse::tools;
-use crate::dialect::write::{List, clamped, member, one_choice, put};
+use crate::dialect::served::{self, Words};
+use crate::dialect::write::{List, clamped, member, one_choice, only_text, put};
 use crate::failure::Failure;
 use crate::ingress::reasoning::Effort;
 use crate::message::{Format, Request, Schema};
@@ -29,6 +30,8 @@ const SCHEMA_NAME: &str = "\"answer\"";
 /// The request has something that this dialect can't carry.
 pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
     one_choice(request)?;
+    only_text(request)?;
+    served::check(request, Words::None)?;
     let family = Family::of(target);
     let mut writer = Writer::new(family);
     let mut out = Vec::with_capacity(4096);

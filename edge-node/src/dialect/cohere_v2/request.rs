@@ -3,7 +3,8 @@
 
 use crate::dialect::Target;
 use crate::dialect::cohere_v2::messages;
-use crate::dialect::write::{List, clamped, member, one_choice, put, refuse};
+use crate::dialect::served::{self, Words};
+use crate::dialect::write::{List, clamped, member, one_choice, only_text, put, refuse};
 use crate::egress::quoted;
 use crate::failure::Failure;
 use crate::ingress::reasoning::Effort;
@@ -22,6 +23,8 @@ const NO_PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{}}";
 /// The request has something that this dialect can't carry.
 pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
     one_choice(request)?;
+    only_text(request)?;
+    served::check(request, Words::None)?;
     let mut out = Vec::with_capacity(4096);
     let model = quoted(&target.endpoint.provider_model);
     put(&mut out, &["{\"model\":", &model]);

@@ -4,7 +4,7 @@
 use crate::dialect::gemini::Host;
 use crate::dialect::gemini::media;
 use crate::dialect::gemini::model::Model;
-use crate::dialect::write::{List, put, refuse};
+use crate::dialect::write::{List, put, refuse, run};
 use crate::failure::Failure;
 use crate::message::{DetailKind, Json, Part, Place, Role, Thought, Turn};
 use crate::wire::json::{self, Kind, Str};
@@ -192,6 +192,9 @@ impl<'a> Writer<'a> {
 
     /// Thoughts go back as they came. Those of nobody known are not the model's.
     fn thought(&mut self, thought: &Thought<'_>) {
+        if thought.kind == DetailKind::Tool {
+            return run(thought, &mut self.rest);
+        }
         let is_own = thought.format.is_some() && thought.is_of(MAKER);
         if thought.kind == DetailKind::Encrypted || !is_own || thought.texts.is_empty() {
             return;

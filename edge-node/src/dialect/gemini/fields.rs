@@ -24,6 +24,10 @@ pub(super) struct Piece<'a> {
     /// Media type, and base64 or a link.
     pub(super) inline: Option<(Str<'a>, Str<'a>)>,
     pub(super) link: Option<(Str<'a>, Str<'a>)>,
+    /// What a tool of the provider's own was asked, by its name, as written.
+    pub(super) asked: Option<(Str<'a>, &'a str)>,
+    /// What such a tool gave.
+    pub(super) gave: Option<(Str<'a>, &'a str)>,
 }
 
 /// A call of one of the client's functions.
@@ -126,7 +130,14 @@ impl<'a> Piece<'a> {
                     let span = scanner.value()?;
                     piece.is_thought = scanner.raw(span) == "true";
                 }
-                // Code that the provider ran is its own affair, as are the results.
+                ("executableCode" | "toolCall", Kind::Object) => {
+                    let span = scanner.value()?;
+                    piece.asked = Some((key.name, scanner.raw(span)));
+                }
+                ("codeExecutionResult" | "toolResponse", Kind::Object) => {
+                    let span = scanner.value()?;
+                    piece.gave = Some((key.name, scanner.raw(span)));
+                }
                 _ => {
                     scanner.value()?;
                 }

@@ -358,6 +358,9 @@ impl Answer {
         self.notes.progress.tool_error |= has_calls && !choice.calls.are_sound();
         self.cite_held(at, sink);
         self.turn_to(at, sink);
+        if let Some(choice) = self.choices.get_mut(at) {
+            choice.give_run(None, &mut self.notes, sink);
+        }
         let event = Event::Finish {
             finish,
             native: Escaped(&native),

@@ -4,6 +4,7 @@
 use crate::dialect::Target;
 use crate::dialect::gemini::model::Model;
 use crate::dialect::gemini::{Host, config, contents, schema};
+use crate::dialect::served::{self, Words};
 use crate::dialect::write::{List, member, put, refuse};
 use crate::failure::Failure;
 use crate::message::{Part, Request, Tool, ToolChoice};
@@ -17,6 +18,7 @@ pub(super) fn body(
     target: &Target<'_>,
     model: Model,
 ) -> Result<Vec<u8>, Failure> {
+    served::check(request, Words::Gemini)?;
     let mut out = Vec::with_capacity(4096);
     put(&mut out, &["{\"contents\":["]);
     contents::write(&request.turns, model, &mut out)?;
@@ -75,15 +77,21 @@ fn tools(request: &Request<'_>, model: Model, out: &mut Vec<u8>) {
     for tool in &request.tools {
         declaration(tool, model, list.item());
     }
+    let mut all = List::default();
+    if !list.is_empty() {
+        let mut functions = Vec::new();
+        member(&mut functions, "functionDeclarations", &list);
+        let item = all.item();
+        item.push(b'{');
+        // Without the comma that a further member has.
+        item.extend_from_slice(functions.get(1..).unwrap_or_default());
+        item.push(b'}');
+    }
+    served::write(request, &mut all);
+    member(out, "tools", &all);
     if list.is_empty() {
         return;
     }
-    put(out, &[",\"tools\":[{"]);
-    let mut functions = Vec::new();
-    member(&mut functions, "functionDeclarations", &list);
-    // Without the comma that a further member has.
-    out.extend_from_slice(functions.get(1..).unwrap_or_default());
-    put(out, &["}]"]);
     let (mode, name) = match request.tool_choice {
         None => return,
         Some(ToolChoice::Auto) => ("AUTO", None),

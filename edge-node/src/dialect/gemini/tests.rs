@@ -230,7 +230,7 @@ fn a_list_of_responses_is_a_stream() {
 }
 
 #[test]
-fn pictures_and_speech_come_out_and_code_does_not() {
+fn pictures_and_speech_come_out_and_code_is_told() {
     let answer = whole(&frame(
         r#"{"executableCode":{"language":"PYTHON","code":"1"}},{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"1"}},{"text":"see"},{"inlineData":{"mimeType":"image/png","data":"QQ=="},"thoughtSignature":"S"},{"inlineData":{"mimeType":"image/png","data":"QUE="},"thought":true}"#,
         STOP,
@@ -241,7 +241,13 @@ fn pictures_and_speech_come_out_and_code_does_not() {
     let images = message["images"].as_array().unwrap();
     assert_eq!(images.len(), 1);
     assert_eq!(images[0]["image_url"]["url"], "data:image/png;base64,QQ==");
-    assert_eq!(message["reasoning_details"][0]["data"], "S");
+    let details = &message["reasoning_details"];
+    assert_eq!(details[0]["tool_name"], "code_execution");
+    assert_eq!(
+        details[0]["arguments"],
+        r#"{"language":"PYTHON","code":"1"}"#
+    );
+    assert_eq!(details[1]["data"], "S");
     let answer = whole(&frame(
         r#"{"inlineData":{"mimeType":"audio/L16;codec=pcm;rate=24000","data":"QQ=="}}"#,
         STOP,

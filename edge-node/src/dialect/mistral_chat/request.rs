@@ -3,7 +3,8 @@
 
 use crate::dialect::Target;
 use crate::dialect::mistral_chat::messages;
-use crate::dialect::write::{List, clamped, member, put};
+use crate::dialect::served::{self, Words};
+use crate::dialect::write::{List, clamped, member, only_text, put};
 use crate::egress::quoted;
 use crate::failure::Failure;
 use crate::ingress::reasoning::Effort;
@@ -20,6 +21,8 @@ const NO_PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{}}";
 /// # Errors
 /// The request has something that this dialect can't carry.
 pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
+    served::check(request, Words::None)?;
+    only_text(request)?;
     let mut out = Vec::with_capacity(4096);
     let model = quoted(&target.endpoint.provider_model);
     put(&mut out, &["{\"model\":", &model]);

@@ -10,6 +10,7 @@ mod tests;
 use crate::dialect::Target;
 use crate::dialect::openai_chat::request::limit_name;
 use crate::dialect::openai_chat::{demands, thinking};
+use crate::dialect::served::{self, Words};
 use crate::dialect::write::{List, member, put};
 use crate::egress::quoted;
 use crate::failure::Failure;
@@ -25,6 +26,7 @@ const SCHEMA_NAME: &str = "\"answer\"";
 /// # Errors
 /// The request has something that this dialect can't carry.
 pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
+    served::check(request, Words::None)?;
     let mut out = Vec::with_capacity(4096);
     put(
         &mut out,

@@ -6,6 +6,8 @@ use crate::wire::json::{self, Kind, Scanner, Span, Str, SyntaxError};
 /// The members of one object.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
+    /// The object as written.
+    pub(super) raw: &'a str,
     pub(super) kind: Option<Str<'a>>,
     pub(super) id: Option<Str<'a>>,
     pub(super) status: Option<Str<'a>>,
@@ -14,6 +16,7 @@ pub(super) struct Fields<'a> {
     pub(super) name: Option<Str<'a>>,
     pub(super) arguments: Option<Str<'a>>,
     pub(super) input: Option<Str<'a>>,
+    pub(super) code: Option<Str<'a>>,
     pub(super) encrypted: Option<Str<'a>>,
     /// A picture, in base64, and its format.
     pub(super) result: Option<Str<'a>>,
@@ -70,6 +73,7 @@ impl<'a> Fields<'a> {
             scanner.value()?;
             return Ok(fields);
         }
+        let start = scanner.at();
         scanner.begin_object()?;
         while let Some(key) = scanner.key()? {
             let name = key.name.decode();
@@ -93,6 +97,8 @@ impl<'a> Fields<'a> {
                 }
             }
         }
+        let end = scanner.at();
+        fields.raw = scanner.raw(Span { start, end });
         Ok(fields)
     }
 
@@ -108,6 +114,7 @@ impl<'a> Fields<'a> {
             "name" => &mut self.name,
             "arguments" => &mut self.arguments,
             "input" => &mut self.input,
+            "code" => &mut self.code,
             "encrypted_content" => &mut self.encrypted,
             "result" => &mut self.result,
             "output_format" => &mut self.output_format,

@@ -3,7 +3,7 @@
 
 use crate::dialect::Target;
 use crate::dialect::openai_responses::maker;
-use crate::dialect::write::{List, put, refuse};
+use crate::dialect::write::{List, put, refuse, run};
 use crate::failure::Failure;
 use crate::message::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
 use crate::wire::json::{self, Str};
@@ -120,6 +120,11 @@ impl Items<'_> {
         for (index, part) in turn.parts.iter().enumerate() {
             if let Part::Reasoning(thought) = part {
                 self.say(&mut said);
+                if thought.kind == DetailKind::Tool {
+                    self.think(&mut thoughts);
+                    run(thought, &mut self.list);
+                    continue;
+                }
                 if thoughts.last().is_some_and(|last| !belongs(last, thought)) {
                     self.think(&mut thoughts);
                 }

@@ -2,6 +2,7 @@
 //! given already, so that its end adds only what is missing.
 
 mod give;
+mod made;
 
 use crate::message::{Detail, DetailKind, Escaped};
 
@@ -140,6 +141,13 @@ impl Items {
         self.details += 1;
         self.parts += 1;
         Some((next, true))
+    }
+
+    /// The number of a detail that comes whole.
+    const fn next_detail(&mut self) -> usize {
+        self.details += 1;
+        self.parts += 1;
+        self.details - 1
     }
 
     /// The detail with this number, as events name it.

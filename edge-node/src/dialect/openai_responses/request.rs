@@ -3,7 +3,8 @@
 
 use crate::dialect::Target;
 use crate::dialect::openai_chat::{effort, takes_effort, word};
-use crate::dialect::openai_responses::input;
+use crate::dialect::openai_responses::{input, maker};
+use crate::dialect::served::{self, Words};
 use crate::dialect::write::{List, member, one_choice, put, refuse};
 use crate::egress::quoted;
 use crate::failure::Failure;
@@ -24,6 +25,7 @@ const NO_PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{}}";
 /// The request has something that this dialect can't carry.
 pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
     one_choice(request)?;
+    served::check(request, Words::Responses(maker(target)))?;
     if request
         .modalities
         .is_some_and(|raw| raw.contains("\"audio\""))
@@ -81,6 +83,7 @@ fn tools(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
     for tool in &request.tools {
         write_tool(tool, list.item());
     }
+    served::write(request, &mut list);
     if list.is_empty() {
         return;
     }

@@ -1,7 +1,7 @@
 //! Canonical events as one whole chat answer.
 
 use crate::dialect::{Bill, Target};
-use crate::egress::chat::{annotation, detail, image, put};
+use crate::egress::chat::{annotation, detail, image, put, ran};
 use crate::egress::{Envelope, Writer, usage};
 use crate::failure::Failure;
 use crate::ingress::Call as ClientCall;
@@ -44,6 +44,8 @@ struct Thought {
     format: String,
     text: String,
     signature: String,
+    /// Of a tool that the provider ran: its name and what it was asked.
+    asked: (String, String),
 }
 
 #[derive(Debug)]
@@ -132,6 +134,16 @@ impl Choice {
                 signature.0.clone_into(&mut self.thought(detail).signature);
             }
             Event::Encrypted { detail, data } => self.thought(detail).text.push_str(data.0),
+            Event::Ran {
+                detail,
+                name,
+                arguments,
+                blocks,
+            } => {
+                let thought = self.thought(detail);
+                thought.asked = (name.0.to_owned(), arguments.0.to_owned());
+                thought.text.push_str(blocks.0);
+            }
             Event::Call { id, name, .. } | Event::Freeform { id, name, .. } => {
                 self.calls.push(Call {
                     id: id.0.to_owned(),
@@ -181,6 +193,7 @@ impl Choice {
                 format: detail.format.0.to_owned(),
                 text: String::new(),
                 signature: String::new(),
+                asked: <(String, String)>::default(),
             });
             self.details.len() - 1
         });
@@ -274,6 +287,10 @@ impl Choice {
                 }
                 DetailKind::Summary => detail(&about, &[("summary", own)], out),
                 DetailKind::Encrypted => detail(&about, &[("data", own)], out),
+                DetailKind::Tool => {
+                    let (name, arguments) = &thought.asked;
+                    ran(&about, (name, arguments, own), out);
+                }
             }
         }
         put(out, &["]"]);

@@ -1,7 +1,7 @@
 //! Canonical events as the chunks of a chat stream, each at once.
 
 use crate::dialect::{Bill, Target};
-use crate::egress::chat::{annotation, detail, image, put};
+use crate::egress::chat::{annotation, detail, image, put, ran};
 use crate::egress::{Envelope, Writer, usage};
 use crate::ingress::Call;
 use crate::message::{DetailKind, Event, Spoken};
@@ -78,7 +78,10 @@ impl Writer for Chunks {
     fn write(&mut self, event: &Event<'_>, out: &mut BytesMut) {
         let hidden = matches!(
             event,
-            Event::Reasoning { .. } | Event::Signature { .. } | Event::Encrypted { .. }
+            Event::Reasoning { .. }
+                | Event::Signature { .. }
+                | Event::Encrypted { .. }
+                | Event::Ran { .. }
         );
         if hidden && self.envelope.hides_reasoning {
             return;
@@ -184,12 +187,22 @@ fn reasoning(event: &Event<'_>, out: &mut BytesMut) {
             put(out, &["\"reasoning\":\"", text.0, "\","]);
             let name = match detail.kind {
                 DetailKind::Summary => "summary",
-                DetailKind::Text | DetailKind::Encrypted => "text",
+                DetailKind::Text | DetailKind::Encrypted | DetailKind::Tool => "text",
             };
             (detail, (name, text.0))
         }
         Event::Signature { detail, signature } => (detail, ("signature", signature.0)),
         Event::Encrypted { detail, data } => (detail, ("data", data.0)),
+        Event::Ran {
+            detail: about,
+            name,
+            arguments,
+            blocks,
+        } => {
+            put(out, &["\"reasoning_details\":["]);
+            ran(about, (name.0, arguments.0, blocks.0), out);
+            return put(out, &["]"]);
+        }
         _ => return,
     };
     put(out, &["\"reasoning_details\":["]);

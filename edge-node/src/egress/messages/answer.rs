@@ -36,6 +36,8 @@ enum Block {
         signature: String,
     },
     Redacted(String),
+    /// As its maker wrote it.
+    Raw(String),
     /// Its members.
     Image(String),
     Call {
@@ -110,6 +112,21 @@ impl Answer {
         }
     }
 
+    /// What a provider's own tool did: in Anthropic's words, or under a seal.
+    fn ran(&mut self, detail: &Detail<'_>, blocks: Escaped<'_>) {
+        let text = blocks.decode();
+        match seal::blocks(&text).filter(|_| seal::is_own(detail)) {
+            Some(own) => {
+                let own = own.into_iter().map(|raw| Block::Raw(raw.to_owned()));
+                self.blocks.extend(own);
+            }
+            None => {
+                let sealed = seal::close(detail, blocks);
+                self.blocks.push(Block::Redacted(sealed));
+            }
+        }
+    }
+
     fn arguments(&mut self, call: usize, more: &str) {
         let mut blocks = self.blocks.iter_mut().rev();
         let found = blocks.find_map(|block| match block {
@@ -143,6 +160,7 @@ impl Writer for Answer {
                 self.blocks
                     .push(Block::Redacted(seal::close(detail, *data)));
             }
+            Event::Ran { detail, blocks, .. } => self.ran(detail, *blocks),
             Event::Call { index, id, name } => self.blocks.push(Block::Call {
                 index: *index,
                 id: id.0.to_owned(),
@@ -201,6 +219,7 @@ impl Block {
                 put(out, &["{\"type\":\"thinking\",\"thinking\":\"", text]);
                 put(out, &["\",\"signature\":\"", signature, "\"}"]);
             }
+            Self::Raw(raw) => put(out, &[raw]),
             Self::Image(members) => put(out, &["{", members, "}"]),
             Self::Redacted(data) => {
                 put(out, &["{\"type\":\"redacted_thinking\",\"data\":\"", data]);

@@ -157,6 +157,30 @@ impl Events {
         self.shut(out);
     }
 
+    fn redacted(&mut self, detail: &Detail<'_>, data: Escaped<'_>, out: &mut BytesMut) {
+        self.shut(out);
+        let sealed = seal::close(detail, data);
+        let members = ["\"type\":\"redacted_thinking\",\"data\":\"", &sealed, "\""];
+        let block = self.open(&members, out);
+        stop(block, out);
+    }
+
+    /// What a provider's own tool did: in Anthropic's words, or under a seal.
+    fn ran(&mut self, detail: &Detail<'_>, blocks: Escaped<'_>, out: &mut BytesMut) {
+        let text = blocks.decode();
+        let Some(own) = seal::blocks(&text).filter(|_| seal::is_own(detail)) else {
+            return self.redacted(detail, blocks, out);
+        };
+        self.shut(out);
+        for raw in own {
+            let members = raw.get(1..raw.len().saturating_sub(1)).unwrap_or("");
+            // Line ends between members would end the event.
+            let members = members.replace(['\n', '\r'], " ");
+            let block = self.open(&[members.as_str()], out);
+            stop(block, out);
+        }
+    }
+
     fn call(&mut self, (index, id, name): (usize, &str, &str), out: &mut BytesMut) {
         self.shut(out);
         let head = [
@@ -198,13 +222,8 @@ impl Writer for Events {
                 }
             }
             Event::Signature { detail, signature } => self.signature(detail, *signature, out),
-            Event::Encrypted { detail, data } => {
-                self.shut(out);
-                let sealed = seal::close(detail, *data);
-                let members = ["\"type\":\"redacted_thinking\",\"data\":\"", &sealed, "\""];
-                let block = self.open(&members, out);
-                stop(block, out);
-            }
+            Event::Encrypted { detail, data } => self.redacted(detail, *data, out),
+            Event::Ran { detail, blocks, .. } => self.ran(detail, *blocks, out),
             Event::Call { index, id, name } => self.call((*index, id.0, name.0), out),
             Event::Arguments { index, text } => self.arguments(*index, text.0, out),
             Event::Citation { .. } => {

@@ -107,7 +107,7 @@ impl Response {
                 }
             }
             Item::Reasoning(reasoning) => self.stream.reasoning_done(place, reasoning, out),
-            Item::Call(_) | Item::Image { .. } => {}
+            Item::Call(_) | Item::Image { .. } | Item::Raw(_) => {}
         }
         self.stream.item_done(place, (item, status), out);
     }
@@ -168,8 +168,12 @@ impl Writer for Response {
             Event::Start | Event::Choice(_) => {}
             Event::Text(text) => self.say(text.0, false, out),
             Event::Refusal(text) => self.say(text.0, true, out),
-            Event::Reasoning { .. } | Event::Signature { .. } | Event::Encrypted { .. }
+            Event::Reasoning { .. }
+            | Event::Signature { .. }
+            | Event::Encrypted { .. }
+            | Event::Ran { .. }
                 if self.hides_reasoning => {}
+            Event::Ran { detail, blocks, .. } => self.ran(detail, *blocks, out),
             Event::Reasoning { detail, text } => self.think(detail, text.0, out),
             Event::Signature { detail, signature } => self.seal(detail, signature.0, out),
             Event::Encrypted { detail, data } => self.seal(detail, data.0, out),

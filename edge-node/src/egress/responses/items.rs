@@ -8,10 +8,18 @@ use bytes::BytesMut;
 /// An item of the output.
 #[derive(Debug)]
 pub(super) enum Item {
-    Message { id: String, parts: Vec<Part> },
+    Message {
+        id: String,
+        parts: Vec<Part>,
+    },
     Reasoning(Reasoning),
     Call(Call),
-    Image { id: String, data: String },
+    Image {
+        id: String,
+        data: String,
+    },
+    /// As its maker wrote it.
+    Raw(String),
 }
 
 /// A part of a message.
@@ -110,6 +118,7 @@ impl Item {
                 put(out, &["\",\"name\":\"", &call.name]);
                 put(out, &["\",\"", member, "\":\"", arguments, "\"}"]);
             }
+            Self::Raw(raw) => put(out, &[raw]),
             Self::Image { id, data } => {
                 put(out, &["{\"type\":\"image_generation_call\",\"id\":\"", id]);
                 put(out, &["\",\"status\":\"", status, "\",\"result\":"]);

@@ -67,7 +67,7 @@ impl Reasoning {
     const fn parts(&mut self, kind: DetailKind) -> &mut Vec<(usize, String)> {
         match kind {
             DetailKind::Summary => &mut self.summary,
-            DetailKind::Text | DetailKind::Encrypted => &mut self.content,
+            DetailKind::Text | DetailKind::Encrypted | DetailKind::Tool => &mut self.content,
         }
     }
 

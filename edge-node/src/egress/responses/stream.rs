@@ -204,7 +204,7 @@ impl Words {
                 text_done: "reasoning_summary_text.done",
                 part_done: "reasoning_summary_part.done",
             },
-            DetailKind::Text | DetailKind::Encrypted => &Self {
+            DetailKind::Text | DetailKind::Encrypted | DetailKind::Tool => &Self {
                 index: "content_index",
                 part: "reasoning_text",
                 added: "content_part.added",

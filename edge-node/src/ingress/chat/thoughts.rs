@@ -31,6 +31,7 @@ pub(super) fn read<'a>(scanner: &mut Scanner<'a>, all: &mut Vec<Part<'a>>) -> Re
         let kind = match piece.kind.map(Str::decode).as_deref() {
             Some("reasoning.summary") => DetailKind::Summary,
             Some("reasoning.encrypted") => DetailKind::Encrypted,
+            Some("reasoning.server_tool_call") => DetailKind::Tool,
             _ => DetailKind::Text,
         };
         let goes_on = open.as_ref().is_some_and(|(index, thought)| {
@@ -38,7 +39,7 @@ pub(super) fn read<'a>(scanner: &mut Scanner<'a>, all: &mut Vec<Part<'a>>) -> Re
             *index == piece.index
                 && thought.kind == kind
                 && thought.signature.is_none()
-                && kind != DetailKind::Encrypted
+                && !matches!(kind, DetailKind::Encrypted | DetailKind::Tool)
                 && format(thought.format) == format(piece.format)
         });
         if !goes_on && let Some((_, thought)) = open.take() {
@@ -51,6 +52,7 @@ pub(super) fn read<'a>(scanner: &mut Scanner<'a>, all: &mut Vec<Part<'a>>) -> Re
                 signature: None,
                 id: None,
                 format: piece.format,
+                raw: None,
             };
             (piece.index, thought)
         });
@@ -71,7 +73,7 @@ impl<'a> Piece<'a> {
         while let Some(key) = scanner.key()? {
             let field = match (&*key.name.decode(), scanner.kind()?) {
                 ("type", Kind::String) => &mut piece.kind,
-                ("text" | "summary" | "data", Kind::String) => &mut piece.text,
+                ("text" | "summary" | "data" | "result", Kind::String) => &mut piece.text,
                 ("signature", Kind::String) => &mut piece.signature,
                 ("id", Kind::String) => &mut piece.id,
                 ("format", Kind::String) => &mut piece.format,

@@ -195,8 +195,6 @@ fn what_only_anthropic_can_say_is_refused_by_its_place() {
         assert_eq!(failure.param.as_deref(), Some(param), "{}", failure.message);
         assert_eq!(failure.retry, crate::failure::Retry::OtherEndpoint);
     };
-    let tool = r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#;
-    check(tool, "tools[0].type");
     check(r#""container":"c""#, "container");
     check(r#""mcp_servers":[{"url":"https://x"}]"#, "mcp_servers");
     assert!(request(&with(r#""mcp_servers":[],"context_management":{}"#).unwrap()).is_ok());
@@ -207,10 +205,6 @@ fn what_only_anthropic_can_say_is_refused_by_its_place() {
         let failure = request(&call).unwrap_err();
         assert_eq!(failure.param.as_deref(), Some(param), "{}", failure.message);
     };
-    block(
-        r#"{"type":"container_upload","file_id":"f"}"#,
-        "messages[0].content[0]",
-    );
     let cited = r#"{"type":"document","source":{"type":"file","file_id":"f"},"citations":{"enabled":true}}"#;
     block(cited, "messages[0].content[0].citations");
 }

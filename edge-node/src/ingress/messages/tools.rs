@@ -1,19 +1,31 @@
 //! Tools and the choice among them.
 
 use crate::ingress::peek::{Refused, expect};
-use crate::ingress::read::{flag_of, foreign, raw_of, text_of, wrong};
-use crate::message::{Request, Tool, ToolChoice};
+use crate::ingress::read::{flag_of, raw_of, text_of, wrong};
+use crate::ingress::survey::type_of;
+use crate::message::{Request, ServerTool, Tool, ToolChoice};
 use crate::wire::json::{Kind, Scanner};
 
-/// Consumes the tools.
-pub(super) fn list<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Tool<'a>>, Refused> {
-    let mut list = Vec::new();
+/// Consumes the tools; those with a type of their own are run by providers.
+pub(super) fn list<'a>(
+    scanner: &mut Scanner<'a>,
+    request: &mut Request<'a>,
+) -> Result<(), Refused> {
+    let mut index = 0;
     scanner.begin_array()?;
     while scanner.element()? {
-        let place = format!("tools[{}]", list.len());
-        list.push(tool(scanner, &place)?);
+        let place = format!("tools[{index}]");
+        let kind = type_of(&mut scanner.clone(), &place)?;
+        if kind.is_none_or(|kind| kind == "custom") {
+            request.tools.push(tool(scanner, &place)?);
+        } else {
+            let span = scanner.value()?;
+            let raw = scanner.raw(span);
+            request.served.push(ServerTool { index, raw });
+        }
+        index += 1;
     }
-    Ok(list)
+    Ok(())
 }
 
 fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused> {
@@ -24,11 +36,6 @@ fn tool<'a>(scanner: &mut Scanner<'a>, place: &str) -> Result<Tool<'a>, Refused>
         let member = key.name.decode();
         let inner = || format!("{place}.{member}");
         match (&*member, scanner.kind()?) {
-            ("type", Kind::String) => {
-                if scanner.string()?.decode() != "custom" {
-                    return Err(foreign(&inner(), "runs no tools of its own"));
-                }
-            }
             ("name", _) => name = text_of(scanner, &inner)?,
             ("description", _) => description = text_of(scanner, &inner)?,
             ("input_schema", kind) => {

@@ -50,6 +50,11 @@ fn message<'a>(
                 scanner.begin_array()?;
                 while scanner.element()? {
                     let at = || format!("{place}.content[{index}]");
+                    if let Some(run) = ran(scanner)? {
+                        parts.push(Part::Reasoning(run));
+                        index += 1;
+                        continue;
+                    }
                     let block = Block::read(call, scanner, &at)?;
                     if block.is("tool_result") {
                         results.push(block.result(place, &at)?);
@@ -256,7 +261,34 @@ fn own_thought<'a>(kind: DetailKind, text: Str<'a>, signature: Option<Str<'a>>) 
         signature,
         id: None,
         format: is_signed.then(seal::anthropic),
+        raw: None,
     }
+}
+
+/// Consumes a block of a tool that the provider ran; none for any other.
+fn ran<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Thought<'a>>, Refused> {
+    let mut ahead = scanner.clone();
+    let mut is_run = false;
+    ahead.begin_object()?;
+    while let Some(key) = ahead.key()? {
+        if key.name.decode() != "type" {
+            ahead.value()?;
+            continue;
+        }
+        let kind = text_of(&mut ahead, &String::new)?.map(Str::decode);
+        let ends = ["_tool_use", "_tool_result"];
+        is_run = kind.is_some_and(|kind| {
+            kind == "container_upload" || ends.iter().any(|end| kind.ends_with(end))
+        });
+        break;
+    }
+    if !is_run {
+        return Ok(None);
+    }
+    let span = scanner.value()?;
+    let raw = Some(scanner.raw(span));
+    let own = own_thought(DetailKind::Tool, Str::EMPTY, Some(seal::anthropic()));
+    Ok(Some(Thought { raw, ..own }))
 }
 
 /// Consumes a source. Texts are parts as they stand; anything else is a file, its name unknown.

@@ -3,7 +3,7 @@
 
 mod parts;
 
-use crate::egress::responses::OWN_IDS;
+use crate::egress::responses::{OWN_IDS, TOOL_IDS};
 use crate::ingress::peek::Refused;
 use crate::ingress::read::{foreign, text_of, wrong};
 use crate::message::{DetailKind, Json, Part, Place, Role, Source, Thought, Turn};
@@ -182,6 +182,7 @@ impl<'a> Item<'a> {
             signature: None,
             id,
             format: Some(format),
+            raw: None,
         };
         let mut all = Vec::new();
         for text in texts(raw, self.summary, place)? {
@@ -202,7 +203,12 @@ impl<'a> Item<'a> {
         }
         all.append(&mut told);
         if let Some(data) = self.encrypted.filter(|data| !data.is_empty()) {
-            all.push(thought(DetailKind::Encrypted, Some(data)));
+            let is_tool = |id: Str<'_>| id.inner().starts_with(TOOL_IDS);
+            let kind = match self.id.is_some_and(is_tool) {
+                true => DetailKind::Tool,
+                false => DetailKind::Encrypted,
+            };
+            all.push(thought(kind, Some(data)));
         }
         Ok(all)
     }

@@ -1,6 +1,7 @@
 //! What the input amounts to: sizes for the estimate of prompt tokens, kinds of content for the
 //! choice of endpoints. Roles and the types of parts are checked, their contents are not.
 
+use crate::egress::responses::TOOL_IDS;
 use crate::failure::Failure;
 use crate::ingress::peek::Refused;
 use crate::ingress::read::wrong;
@@ -56,6 +57,11 @@ fn item(scanner: &mut Scanner<'_>, survey: &mut Survey, index: u64) -> Result<()
                 has_content = content(scanner, survey, &place)?;
                 let end = scanner.at();
                 spoken = Some(Span { start, end });
+            }
+            ("id", Kind::String) => {
+                if scanner.string()?.inner().starts_with(TOOL_IDS) {
+                    survey.other_run = Some(place(""));
+                }
             }
             // Its size says nothing of the tokens that it stands for.
             ("encrypted_content", _) => {

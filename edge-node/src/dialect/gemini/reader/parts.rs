@@ -10,7 +10,7 @@ use crate::dialect::gemini::sources::Text;
 use crate::dialect::reader::{Notes, Sink};
 use crate::failure::Failure;
 use crate::message::{Detail, DetailKind, Escaped, Event, Finish};
-use crate::wire::json::Str;
+use crate::wire::json::{self, Str};
 
 /// State of one choice.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub(super) struct Choice {
     details: usize,
     /// The detail that a further thought continues.
     thought: Option<usize>,
+    /// What a tool of the provider's own was asked that has not answered, as written.
+    asked: Option<(String, String)>,
     pub(super) finish: Option<(Finish, String)>,
 }
 
@@ -50,6 +52,7 @@ impl Answer {
             choice.text.push(text);
             self.notes.give(Event::Text(text.into()), sink);
         }
+        choice.run(piece, &mut self.notes, sink);
         if let Some((media, data)) = piece.inline {
             // The provider's own id stands behind the speech.
             let id = self.call_id.replacen("call_", "audio_", 1);
@@ -144,6 +147,52 @@ impl Choice {
         notes.give(Event::Encrypted { detail, data }, sink);
     }
 
+    /// What a tool of the provider's own was asked, or gave.
+    fn run(&mut self, piece: &Piece<'_>, notes: &mut Notes, sink: &mut dyn Sink) {
+        if let Some((name, raw)) = piece.asked {
+            self.give_run(None, notes, sink);
+            self.asked = Some((name.inner().to_owned(), raw.to_owned()));
+        }
+        if let Some((name, raw)) = piece.gave {
+            self.give_run(Some((name.inner(), raw)), notes, sink);
+        }
+    }
+
+    /// Gives what was asked, with what came of it; at the end, what has got no answer.
+    pub(super) fn give_run(
+        &mut self,
+        gave: Option<(&str, &str)>,
+        notes: &mut Notes,
+        sink: &mut dyn Sink,
+    ) {
+        let asked = self.asked.take();
+        if asked.is_none() && gave.is_none() {
+            return;
+        }
+        self.thought = None;
+        let asked_of = asked.as_ref().map(|(name, raw)| (&**name, &**raw));
+        let parts = asked_of.into_iter().chain(gave);
+        let parts: Vec<String> = parts
+            .map(|(name, raw)| format!("{{\"{name}\":{raw}}}"))
+            .collect();
+        let blocks = escaped(&format!("[{}]", parts.join(",")));
+        let arguments = escaped(asked_of.map_or("{}", |(_, raw)| raw));
+        let is_code = |name: &str| matches!(name, "executableCode" | "codeExecutionResult");
+        let kind = asked_of.or(gave).map_or("", |(name, _)| name);
+        let index = self.next_detail();
+        let event = Event::Ran {
+            detail: detail(index, DetailKind::Tool, ""),
+            name: Escaped(if is_code(kind) {
+                "code_execution"
+            } else {
+                "server_tool"
+            }),
+            arguments: Escaped(&arguments),
+            blocks: Escaped(&blocks),
+        };
+        notes.give(event, sink);
+    }
+
     const fn next_detail(&mut self) -> usize {
         self.details += 1;
         self.details - 1
@@ -176,6 +225,13 @@ fn give_media(media: Str<'_>, data: Str<'_>, id: &str, notes: &mut Notes, sink: 
     } else {
         tracing::warn!(media = media.inner(), "output of a kind that has no word");
     }
+}
+
+/// A text as the inside of a JSON string.
+fn escaped(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + 16);
+    json::write_escaped(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// A JSON text as the inside of a JSON string, without the white space between its tokens.

@@ -166,7 +166,7 @@ impl Messages<'_> {
                 Part::Refusal(said) => put(out, &[",\"refusal\":", said.raw()]),
                 Part::Spoken(id) => put(out, &[",\"audio\":{\"id\":", id.raw(), "}"]),
                 Part::Reasoning(thought) => {
-                    if thought.kind != DetailKind::Encrypted {
+                    if matches!(thought.kind, DetailKind::Text | DetailKind::Summary) {
                         thoughts.extend(thought.texts.iter().map(|text| text.inner()));
                     }
                     detail(thought, count, &mut details);
@@ -285,6 +285,8 @@ fn detail(thought: &Thought<'_>, index: usize, list: &mut List) {
         DetailKind::Text => "text",
         DetailKind::Summary => "summary",
         DetailKind::Encrypted => "data",
+        // Refused before.
+        DetailKind::Tool => return,
     };
     let out = list.item();
     put(

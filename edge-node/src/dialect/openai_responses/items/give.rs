@@ -103,29 +103,6 @@ impl Answer {
         }
     }
 
-    /// A piece of the text that a call gives.
-    pub(in crate::dialect::openai_responses) fn input(
-        &mut self,
-        event: &Fields<'_>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), SyntaxError> {
-        self.type_in(event.output_index, event.delta, sink);
-        Ok(())
-    }
-
-    fn type_in(&mut self, place: u64, piece: Option<Str<'_>>, sink: &mut dyn Sink) {
-        if let Some(piece) = piece.filter(|piece| !piece.is_empty())
-            && let Some(Item {
-                kind: Kind::Freeform { call, is_given },
-                ..
-            }) = self.items.find(place)
-        {
-            *is_given = true;
-            let (index, text) = (*call, piece.into());
-            self.notes.give(Event::Input { index, text }, sink);
-        }
-    }
-
     /// Calls that have got no arguments have none to get.
     pub(in crate::dialect::openai_responses) fn close_calls(&mut self, sink: &mut dyn Sink) {
         let bare: Vec<usize> = self.calls.bare().collect();
@@ -282,7 +259,8 @@ impl Answer {
                     }
                 }
             }
-            _ => {}
+            Some(kind) => self.ran(text, kind, item, sink),
+            None => {}
         }
         if let Some(item) = self.items.find(index) {
             item.is_done = true;
@@ -351,13 +329,5 @@ impl Answer {
             self.notes.give(Event::Encrypted { detail, data }, sink);
         }
         Ok(())
-    }
-
-    fn picture(&mut self, item: &Fields<'_>, sink: &mut dyn Sink) {
-        if let Some(data) = item.result.filter(|data| !data.is_empty()) {
-            let format = item.output_format.map_or("png", Str::inner);
-            let url = format!("data:image/{format};base64,{}", data.inner());
-            self.notes.give(Event::Image { url: Escaped(&url) }, sink);
-        }
     }
 }

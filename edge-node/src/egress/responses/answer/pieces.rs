@@ -4,7 +4,8 @@ use super::Response;
 use crate::egress::responses::items::{Call, Item, Part, join};
 use crate::egress::responses::reasoning::Reasoning;
 use crate::egress::responses::stream::Spot;
-use crate::egress::responses::{OWN_IDS, put};
+use crate::egress::responses::{OWN_IDS, TOOL_IDS, put};
+use crate::egress::seal;
 use crate::message::{Detail, DetailKind, Escaped, Event};
 use bytes::BytesMut;
 
@@ -203,9 +204,38 @@ impl Response {
         if let Some(Item::Reasoning(reasoning)) = self.items.get_mut(place) {
             let field = match detail.kind {
                 DetailKind::Encrypted => &mut reasoning.encrypted,
-                DetailKind::Text | DetailKind::Summary => &mut reasoning.signature,
+                DetailKind::Text | DetailKind::Summary | DetailKind::Tool => {
+                    &mut reasoning.signature
+                }
             };
             sealed.clone_into(field);
+        }
+    }
+
+    /// What a provider's own tool did: as its maker wrote it where this API has the word, else
+    /// in an item of reasoning, which clients give back unread.
+    pub(super) fn ran(&mut self, detail: &Detail<'_>, blocks: Escaped<'_>, out: &mut BytesMut) {
+        self.close_open("completed", out);
+        let text = blocks.decode();
+        let is_native = detail.format.0.ends_with("-responses-v1");
+        match seal::blocks(&text).filter(|_| is_native) {
+            Some(own) => {
+                for raw in own {
+                    let item = Item::Raw(raw.replace(['\n', '\r'], " "));
+                    self.open = Some(self.push(item, out));
+                    self.close_open("completed", out);
+                }
+            }
+            None => {
+                let nobodys = Detail {
+                    id: Escaped(""),
+                    ..*detail
+                };
+                let mut reasoning = Reasoning::new(&nobodys, self.next_id(TOOL_IDS));
+                blocks.0.clone_into(&mut reasoning.encrypted);
+                self.open = Some(self.push(Item::Reasoning(reasoning), out));
+                self.close_open("completed", out);
+            }
         }
     }
 
