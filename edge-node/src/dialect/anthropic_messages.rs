@@ -4,6 +4,7 @@
 
 mod counts;
 mod fields;
+mod media;
 mod messages;
 mod pass;
 mod reader;

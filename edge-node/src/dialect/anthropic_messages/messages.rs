@@ -1,10 +1,11 @@
 //! Writes the messages: user and assistant in turn, neighbours merged, results of tools first, no
 //! empty blocks.
 
+use crate::dialect::anthropic_messages::media;
 use crate::dialect::redacted;
 use crate::dialect::write::{List, put, refuse, run};
 use crate::failure::Failure;
-use crate::message::{DetailKind, Json, Media, Part, Place, Role, Source, Thought, Turn};
+use crate::message::{DetailKind, Json, Part, Place, Role, Thought, Turn};
 use crate::wire::json::{self, Kind, Str};
 
 /// Reasoning of other makers carries signatures that this dialect's providers refuse.
@@ -160,10 +161,10 @@ fn block(part: &Part<'_>, (place, index): (Place, usize), list: &mut List) -> Re
     match part {
         Part::Text { .. } => text(part, list),
         Part::Refusal(said) => text(&Part::plain(*said), list),
-        Part::Image { source: of, .. } => media("image", of, (None, part.cache()), place, list)?,
-        Part::File {
-            source: of, name, ..
-        } => media("document", of, (*name, part.cache()), place, list)?,
+        Part::Image { source, .. } => media::picture(source, part.cache(), place, list)?,
+        Part::File { source, name, .. } => {
+            media::document(source, (*name, part.cache()), place, list)?;
+        }
         Part::Reasoning(thought) => thinking(thought, list),
         Part::Call {
             id: call,
@@ -184,25 +185,6 @@ fn block(part: &Part<'_>, (place, index): (Place, usize), list: &mut List) -> Re
             return Err(refuse(&place, "takes neither sound nor film"));
         }
     }
-    Ok(())
-}
-
-/// A picture or a document with its title, and its cache mark.
-fn media(
-    kind: &str,
-    source_of: &Source<'_>,
-    (name, mark): (Option<Str<'_>>, Option<&str>),
-    place: Place,
-    list: &mut List,
-) -> Result<(), Failure> {
-    let source = source(source_of, place)?;
-    let out = list.item();
-    put(out, &["{\"type\":\"", kind, "\",\"source\":", &source]);
-    if let Some(name) = name.filter(|name| !name.is_empty()) {
-        put(out, &[",\"title\":", name.raw()]);
-    }
-    cache(mark, out);
-    out.push(b'}');
     Ok(())
 }
 
@@ -266,34 +248,4 @@ fn input(arguments: Json<'_>, place: Place) -> Result<String, Failure> {
     let place = format!("{place}.tool_calls");
     let why = "takes only arguments that are a JSON object";
     Err(refuse(&place, why))
-}
-
-/// Where a picture or document comes from.
-fn source(source: &Source<'_>, place: Place) -> Result<String, Failure> {
-    let media = source.resolve();
-    let mut out = Vec::new();
-    match &media {
-        Media::Url(url) if url.starts_with("https://") || url.starts_with("http://") => {
-            put(&mut out, &["{\"type\":\"url\",\"url\":"]);
-            json::write_string(&mut out, url);
-        }
-        Media::Inline { media, data } => {
-            out.reserve(data.len() + 64);
-            put(&mut out, &["{\"type\":\"base64\",\"media_type\":"]);
-            json::write_string(&mut out, media);
-            put(&mut out, &[",\"data\":"]);
-            json::write_string(&mut out, data);
-        }
-        Media::Id(id) => {
-            put(&mut out, &["{\"type\":\"file\",\"file_id\":"]);
-            json::write_string(&mut out, id);
-        }
-        Media::Url(_) => {
-            let place = format!("{place}.content");
-            let why = "needs an http(s) URL or base64 in a data URL";
-            return Err(refuse(&place, why));
-        }
-    }
-    out.push(b'}');
-    Ok(String::from_utf8(out).unwrap_or_default())
 }
