@@ -18,6 +18,8 @@ mod guardrails;
 mod keys;
 #[path = "policy/rotation.rs"]
 mod rotation;
+#[path = "policy/workspace.rs"]
+mod workspace;
 
 use loadtest::client::{Client, Reply};
 use loadtest::cluster::scene::{ALPHA, BETA, BOTH, CHAT};
