@@ -22,11 +22,11 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use shared::catalog::{Endpoint, Provider};
 use shared::clock::Clock;
-use shared::health::{Board, Departure, Handle, StateChange};
+use shared::health::{Allowance, Board, Handle, StateChange};
 use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
 use shared::routing::{self, Candidate, Demand, Exclude, Exclusion, Plan, Record, Refusal, View};
-use shared::window::{Observation, Outcome, Sign};
+use shared::window::{Observation, Outcome, Sign, Stated};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -243,11 +243,7 @@ impl Node {
         if candidate.own.is_some() {
             return Departed { under_way: None };
         }
-        let departure = Departure {
-            lease: candidate.lease,
-            first,
-            probe: candidate.probe,
-        };
+        let departure = candidate.departure(first);
         let (handle, now) = (candidate.handle, self.clock.now());
         self.health.departed(handle, &departure, now);
         let sign = Sign::Sent { first };
@@ -285,6 +281,17 @@ impl Node {
         let (requests, tokens) = dialect::allowances(headers);
         let now = self.clock.now();
         self.health.allowed(candidate.handle, requests, tokens, now);
+        let per_minute = |allowance: Option<Allowance>| allowance?.per_minute();
+        let stated = Stated {
+            requests_per_minute: per_minute(requests),
+            tokens_per_minute: per_minute(tokens),
+            retry_after: None,
+        };
+        let stated = stated.believed();
+        if !stated.is_silent() {
+            let sign = Sign::Limits(stated);
+            self.reporter.note(&candidate.endpoint.id, &sign, None);
+        }
     }
 
     /// Takes note of how an attempt went: here at once, in the fleet with the next report. A good
@@ -294,6 +301,19 @@ impl Node {
             return;
         }
         let outcome = &observation.outcome;
+        let used = match outcome {
+            Outcome::Ok => {
+                let usage = &observation.usage;
+                Some(usage.prompt.saturating_add(usage.completion))
+            }
+            // Who answers nothing has counted nothing.
+            Outcome::HardFail | Outcome::Overload { .. } | Outcome::RateLimited { .. } => Some(0),
+            Outcome::Timeout | Outcome::Silence | Outcome::Truncated | Outcome::Neutral => None,
+        };
+        if let Some(used) = used {
+            let (departure, now) = (candidate.departure(false), self.clock.now());
+            self.health.spent(candidate.handle, &departure, used, now);
+        }
         let known = observation.noted && *outcome == Outcome::Ok;
         let change = (!known)
             .then(|| {

@@ -7,12 +7,14 @@ mod allowance;
 mod board;
 mod bucket;
 mod evidence;
+mod lease;
 mod local;
 mod tuning;
 
 pub use allowance::Allowance;
 pub use board::{BOARD_MAX, Board, Departure};
 pub use evidence::{Ask, Evidence, Handle, Local, Recorded};
+pub use lease::Lease;
 pub use local::{LocalHealth, StateChange};
 pub use tuning::Tuning;
 

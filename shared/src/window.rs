@@ -2,6 +2,10 @@
 //! may be combined in any order and anywhere; exactly-once is the receiver's concern. Traffic on
 //! an organisation's own credentials is never recorded here.
 
+mod stated;
+
+pub use stated::{STATED_MAX, Stated};
+
 use crate::id::{BootEpoch, EndpointId, NodeId, Pop, Region};
 use crate::money::Amount;
 use crate::sketch::Sketch;
@@ -96,6 +100,8 @@ pub enum Sign {
         /// Completion tokens per second.
         tokens_per_second: f64,
     },
+    /// What its headers state of the account's limits.
+    Limits(Stated),
 }
 
 impl Observation {
@@ -115,7 +121,7 @@ impl Observation {
     }
 }
 
-/// Counts of one endpoint. All are additive and saturate.
+/// Counts of one endpoint. All but [`Window::stated`] are additive and saturate.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Window {
     /// Whole answers.
@@ -152,6 +158,8 @@ pub struct Window {
     pub ttft: Sketch,
     /// Tokens per second.
     pub throughput: Sketch,
+    /// What the provider said of its limits.
+    pub stated: Stated,
 }
 
 impl Window {
@@ -169,6 +177,11 @@ impl Window {
         };
         if let Some(counter) = counter {
             add(counter, 1);
+        }
+        if let Outcome::Overload { retry_after } | Outcome::RateLimited { retry_after } =
+            seen.outcome
+        {
+            self.stated.retry_after = self.stated.retry_after.max(retry_after);
         }
         add(&mut self.tool_errors, u64::from(seen.tool_error));
         add(&mut self.prompt_tokens, seen.usage.prompt);
@@ -206,6 +219,7 @@ impl Window {
                 }
             }
             Sign::Speed { tokens_per_second } => self.throughput.add_value(*tokens_per_second),
+            Sign::Limits(stated) => self.stated.merge(stated),
         }
     }
 
@@ -232,6 +246,7 @@ impl Window {
         self.cost += other.cost;
         self.ttft.merge(&other.ttft);
         self.throughput.merge(&other.throughput);
+        self.stated.merge(&other.stated);
     }
 
     /// Attempts that failed.

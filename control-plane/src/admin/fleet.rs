@@ -171,6 +171,7 @@ pub(super) fn ranked(
         samples,
         tool_failure: f64::from(row.tool_failure) / f64::from(u16::MAX),
         cap: row.cap_per_second().unwrap_or_default(),
+        token_cap: row.tokens_per_second().unwrap_or_default(),
         probe_node: row
             .probe
             .as_ref()

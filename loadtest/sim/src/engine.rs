@@ -203,6 +203,7 @@ impl Run<'_> {
             leg, answer, begun, ..
         } = &self.attempts[attempt];
         let (leg, answer, begun) = (*leg, *answer, *begun);
+        self.policy.stated(leg, now, answer.stated);
         self.policy.first_token(leg, now, now - begun);
         self.world.served(leg.call, leg.offer, now);
         self.attempts[attempt].live = false;
@@ -228,8 +229,11 @@ impl Run<'_> {
         }
         self.requests[leg.call].streams = None;
         self.world.released(leg.offer);
-        self.policy.ended(leg, now, answer.complete, answer.speed);
         let call = self.world.calls[leg.call];
+        if answer.complete {
+            self.policy.used(leg, now, (call.prompt, call.output));
+        }
+        self.policy.ended(leg, now, answer.complete, answer.speed);
         self.trace.records.push(Record {
             at: call.at,
             ok: answer.complete,
@@ -248,6 +252,10 @@ impl Run<'_> {
         self.requests[leg.call].live.retain(|it| *it != attempt);
         if holds(ending) {
             self.world.released(leg.offer);
+        }
+        if how != Failed::Timeout {
+            self.policy
+                .stated(leg, now, self.attempts[attempt].answer.stated);
         }
         self.policy.failed(leg, now, how);
         let request = &self.requests[leg.call];

@@ -16,10 +16,11 @@ use agenda::{Agenda, Item};
 use control::Control;
 use edge::Edge;
 use shared::clock::Moment;
-use shared::health::{Handle, StateChange};
+use shared::health::{Allowance, Departure, Handle, StateChange};
 use shared::id::EndpointId;
 use shared::ranking::Mode;
-use shared::window::{Observation, Outcome, Sign};
+use shared::usage::Usage;
+use shared::window::{Observation, Outcome, Sign, Stated};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub struct Ours {
     control: Control,
     agenda: Agenda,
     walks: HashMap<usize, Walk>,
+    /// What left, by request and offer.
+    left: HashMap<(usize, usize), Departure>,
     /// When the next alarm may be ranked.
     may_rank: f64,
     alarms: u64,
@@ -113,6 +116,7 @@ impl Ours {
             control,
             agenda,
             walks: HashMap::new(),
+            left: HashMap::new(),
             may_rank: 0.0,
             alarms: 0,
         }
@@ -156,6 +160,14 @@ impl Ours {
             edge.alarm = true;
             let at = now.max(edge.reported + ALARM_GAP);
             self.agenda.push(at, Item::Alarm(leg.edge));
+        }
+    }
+
+    /// It is known what an attempt took of the limit on tokens.
+    fn spent(&mut self, leg: Leg, tokens: u64, now: f64) {
+        if let Some(departure) = self.left.get(&(leg.call, leg.offer)) {
+            let (board, handle) = (&self.edges[leg.edge].board, self.handles[leg.offer]);
+            board.spent(handle, departure, tokens, moment(now));
         }
     }
 
@@ -242,6 +254,7 @@ impl Policy for Ours {
         let walk = self.walks.get(&leg.call);
         let departure = walk.map(Walk::departure).unwrap_or_default();
         let first = departure.first;
+        self.left.insert((leg.call, leg.offer), departure);
         let edge = &mut self.edges[leg.edge];
         edge.board
             .departed(self.handles[leg.offer], &departure, moment(now));
@@ -261,7 +274,44 @@ impl Policy for Ours {
         self.changed(leg, change, now);
     }
 
+    fn stated(&mut self, leg: Leg, now: f64, limits: (Option<Allowance>, Option<Allowance>)) {
+        let (requests, tokens) = limits;
+        let edge = &mut self.edges[leg.edge];
+        let handle = self.handles[leg.offer];
+        edge.board.allowed(handle, requests, tokens, moment(now));
+        let per_minute = |allowance: Option<Allowance>| allowance?.per_minute();
+        let stated = Stated {
+            requests_per_minute: per_minute(requests),
+            tokens_per_minute: per_minute(tokens),
+            retry_after: None,
+        };
+        if !stated.is_silent() {
+            edge.windows
+                .note(&self.endpoints[leg.offer], &Sign::Limits(stated));
+        }
+    }
+
+    fn used(&mut self, leg: Leg, now: f64, (prompt, answer): (f64, f64)) {
+        let usage = Usage {
+            prompt: prompt as u64,
+            completion: answer as u64,
+            ..Usage::default()
+        };
+        self.spent(leg, usage.prompt + usage.completion, now);
+        let seen = Observation {
+            usage,
+            noted: true,
+            ..Observation::of(Outcome::Ok)
+        };
+        self.edges[leg.edge]
+            .windows
+            .record(&self.endpoints[leg.offer], &seen);
+    }
+
     fn failed(&mut self, leg: Leg, now: f64, how: Failed) {
+        if how != Failed::Timeout {
+            self.spent(leg, 0, now);
+        }
         self.dropped(leg, now);
         let outcome = match how {
             Failed::Hard => Outcome::HardFail,
@@ -295,6 +345,7 @@ impl Policy for Ours {
     }
 
     fn dropped(&mut self, leg: Leg, now: f64) {
+        self.left.remove(&(leg.call, leg.offer));
         self.edges[leg.edge]
             .board
             .ended(self.handles[leg.offer], moment(now));

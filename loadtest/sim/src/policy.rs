@@ -12,6 +12,7 @@ use crate::ours::Ours;
 use crate::random::Random;
 use crate::scenario::Scenario;
 use crate::world::World;
+use shared::health::Allowance;
 use shared::ranking::Mode;
 use std::collections::BTreeMap;
 
@@ -108,6 +109,10 @@ pub trait Policy {
     fn begun(&mut self, _leg: Leg, _now: f64) {}
     /// The first token came after so many seconds.
     fn first_token(&mut self, _leg: Leg, _now: f64, _ttft: f64) {}
+    /// An answer's headers state the account's limits, of requests and of tokens.
+    fn stated(&mut self, _leg: Leg, _now: f64, _limits: (Option<Allowance>, Option<Allowance>)) {}
+    /// A stream that is about to end used so many tokens of prompt and answer.
+    fn used(&mut self, _leg: Leg, _now: f64, _tokens: (f64, f64)) {}
     /// An attempt failed before its first token.
     fn failed(&mut self, _leg: Leg, _now: f64, _how: Failed) {}
     /// A stream ended, whole or cut; its client heard all of it.

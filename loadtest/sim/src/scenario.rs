@@ -48,6 +48,8 @@ pub struct Offer {
     pub tokens: Option<f64>,
     /// What a cached prompt token costs, as a part of a fresh one.
     pub cached: f64,
+    /// Its answers' headers state the account's limits.
+    pub states_limits: bool,
 }
 
 /// What breaks.

@@ -9,7 +9,9 @@ use crate::scenario::{Break, Kind, REGIONS, Scenario};
 pub use calls::Call;
 use calls::Sessions;
 pub use flags::Flags;
+use shared::health::Allowance;
 use std::f64::consts::TAU;
+use std::time::Duration;
 
 /// A request is served well when its first token comes within so many seconds …
 pub const TTFT_GOOD: f64 = 3.0;
@@ -48,6 +50,8 @@ pub struct Answer {
     pub retry_after: f64,
     /// The part of the prompt that was cached.
     pub hit: f64,
+    /// What its headers state of requests and of tokens.
+    pub stated: (Option<Allowance>, Option<Allowance>),
 }
 
 /// Everything that a policy doesn't own; the same for all policies of a seed but for the luck of
@@ -177,6 +181,7 @@ impl World {
             speed: 0.0,
             retry_after,
             hit: 0.0,
+            stated: (None, None),
         };
         if flags.down {
             return failed(Ending::HardFail, 0.08 + trip, 0.0);
@@ -188,13 +193,21 @@ impl World {
         if flags.hole > 0.0 && self.luck.unit() < flags.hole {
             return failed(Ending::Hang, 1e9, 0.0);
         }
-        if !self.admit(offer, &asked, flags.limit, now) {
+        let admitted = self.admit(offer, &asked, flags.limit, now);
+        let stated = self.stated(offer, flags.limit);
+        if !admitted {
             let retry_after = 1.0 + 2.0 * self.luck.unit();
-            return failed(Ending::RateLimited, 0.05 + trip, retry_after);
+            return Answer {
+                stated,
+                ..failed(Ending::RateLimited, 0.05 + trip, retry_after)
+            };
         }
         let load = self.load(offer, now);
         if load >= 1.0 {
-            return failed(Ending::Overload, 0.1 + trip, 0.0);
+            return Answer {
+                stated,
+                ..failed(Ending::Overload, 0.1 + trip, 0.0)
+            };
         }
         let about = self.scenario.offers[offer];
         if self.luck.unit() < about.errors + flags.errors {
@@ -218,6 +231,7 @@ impl World {
             speed,
             retry_after: 0.0,
             hit,
+            stated,
         }
     }
 
@@ -238,6 +252,26 @@ impl World {
         }
         load.requests.left -= 1.0;
         true
+    }
+
+    /// What an offer's headers state now: limits per minute, which refill steadily.
+    fn stated(&self, offer: usize, left_of_limit: f64) -> (Option<Allowance>, Option<Allowance>) {
+        let about = self.scenario.offers[offer];
+        if !about.states_limits {
+            return (None, None);
+        }
+        let allowance = |rate: f64, bucket: &Bucket| {
+            let rate = rate * left_of_limit;
+            let missing = (2.0 * rate - bucket.left).max(0.0);
+            Allowance {
+                limit: Some(60.0 * rate),
+                remaining: 60.0 * rate - missing,
+                reset: Some(Duration::from_secs_f64(missing / rate)),
+            }
+        };
+        let load = &self.offers[offer];
+        let tokens = about.tokens.map(|rate| allowance(rate, &load.tokens));
+        (Some(allowance(about.limit, &load.requests)), tokens)
     }
 
     /// The part of its requests for which an edge reaches nobody.

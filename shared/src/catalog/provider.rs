@@ -225,6 +225,8 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Requests per minute, all edges together.
     pub requests_per_minute: Option<u32>,
+    /// Tokens per minute, prompts and answers together, all edges together.
+    pub tokens_per_minute: Option<u32>,
     /// Requests in flight, all edges together.
     pub concurrent: Option<u32>,
 }

@@ -119,6 +119,7 @@ impl From<&Provider> for wire::Provider {
             stall_ms: ms(provider.timeouts.stall),
             total_ms: ms(provider.timeouts.total),
             requests_per_minute: provider.limits.requests_per_minute,
+            tokens_per_minute: provider.limits.tokens_per_minute,
             concurrent: provider.limits.concurrent,
             privacy_policy_url: provider.privacy_policy_url.clone(),
             terms_of_service_url: provider.terms_of_service_url.clone(),
@@ -153,6 +154,7 @@ impl TryFrom<&wire::Provider> for Provider {
             },
             limits: Limits {
                 requests_per_minute: provider.requests_per_minute,
+                tokens_per_minute: provider.tokens_per_minute,
                 concurrent: provider.concurrent,
             },
             privacy_policy_url: provider.privacy_policy_url.clone(),

@@ -139,6 +139,7 @@ fn to_wire(endpoint: &EndpointId, row: &RankingRow) -> wire::RankingRow {
         failure: u32::from(row.failure),
         tool_failure: u32::from(row.tool_failure),
         cap: row.cap,
+        token_cap: row.token_cap,
         probe_node: probe.map(|it| it.node.to_string()).unwrap_or_default(),
         probe_number: probe.map(|it| it.number).unwrap_or_default(),
         long_run_balanced,
@@ -188,6 +189,7 @@ fn from_wire(row: &wire::RankingRow) -> Result<(EndpointId, RankingRow), Convert
         failure: small("failure", row.failure)?,
         tool_failure: small("tool_failure", row.tool_failure)?,
         cap: row.cap,
+        token_cap: row.token_cap,
         probe: (!row.probe_node.is_empty()).then(|| ProbeLease {
             node: row.probe_node.as_str().into(),
             number: row.probe_number,

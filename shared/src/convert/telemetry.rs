@@ -5,7 +5,8 @@ use crate::id::{BootEpoch, EndpointId};
 use crate::money::Amount;
 use crate::proto::telemetry as wire;
 use crate::sketch::Sketch;
-use crate::window::{CELLS_MAX, Report, Window};
+use crate::window::{CELLS_MAX, Report, Stated, Window};
+use std::time::Duration;
 
 impl From<&Report> for wire::WindowReport {
     fn from(report: &Report) -> Self {
@@ -88,6 +89,12 @@ fn to_wire(endpoint: &EndpointId, window: &Window) -> wire::Window {
         answered: window.answered,
         ttft: filled(&window.ttft),
         throughput: filled(&window.throughput),
+        stated_requests_per_minute: window.stated.requests_per_minute,
+        stated_tokens_per_minute: window.stated.tokens_per_minute,
+        retry_after_ms: window
+            .stated
+            .retry_after
+            .map(|rest| u32::try_from(rest.as_millis()).unwrap_or(u32::MAX)),
     }
 }
 
@@ -111,6 +118,14 @@ fn from_wire(window: wire::Window) -> Result<(EndpointId, Window), ConvertError>
         answered: window.answered,
         ttft: sketch("ttft", window.ttft)?,
         throughput: sketch("throughput", window.throughput)?,
+        stated: Stated {
+            requests_per_minute: window.stated_requests_per_minute,
+            tokens_per_minute: window.stated_tokens_per_minute,
+            retry_after: window
+                .retry_after_ms
+                .map(|ms| Duration::from_millis(ms.into())),
+        }
+        .believed(),
     };
     Ok((endpoint, counts))
 }

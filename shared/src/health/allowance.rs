@@ -15,6 +15,32 @@ pub struct Allowance {
     pub reset: Option<Duration>,
 }
 
+impl Allowance {
+    /// The whole limit per minute, as far as what is told fits one of a minute: providers state
+    /// limits per day under the same names. None is not known.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float to an integer saturates"
+    )]
+    pub fn per_minute(&self) -> Option<u64> {
+        let limit = self.limit.filter(|limit| *limit >= 1.0)?;
+        let per_minute = limit as u64;
+        let Some(reset) = self.reset else {
+            return Some(per_minute);
+        };
+        if reset > MINUTE_MOST {
+            return None;
+        }
+        // What refills steadily tells the time in which the whole limit does. One that begins anew
+        // each minute looks as if it took anything up to that or more; less, only near its end.
+        let missing = limit - self.remaining;
+        let whole = reset.as_secs_f64() * limit / missing.max(1e-9);
+        (missing <= 0.0 || whole >= MINUTE_LEAST.as_secs_f64()).then_some(per_minute)
+    }
+}
+
 /// An [`Allowance`] and when it was told.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Told {
@@ -22,6 +48,10 @@ pub(super) struct Told {
     at: Moment,
 }
 
+/// The whole of a limit per minute is back after at most so long: clocks differ …
+const MINUTE_MOST: Duration = Duration::from_secs(75);
+/// … and, as steadily as it refills, not before this.
+const MINUTE_LEAST: Duration = Duration::from_secs(20);
 /// A limit whose reset is not told is believed for so long.
 const RESET_UNTOLD: Duration = Duration::from_secs(1);
 

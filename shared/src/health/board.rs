@@ -4,7 +4,7 @@
 
 use super::bucket::Bucket;
 use super::evidence::BuildAsItIs;
-use super::{Allowance, Ask, Evidence, Handle, Local, LocalHealth, StateChange, Tuning};
+use super::{Allowance, Ask, Evidence, Handle, Lease, Local, LocalHealth, StateChange, Tuning};
 use crate::clock::Moment;
 use crate::task::lock;
 use crate::window::Outcome;
@@ -38,8 +38,10 @@ pub struct Board {
 /// A request that leaves for an endpoint.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Departure {
-    /// What this node may send the endpoint, in requests per second; none is not limited.
-    pub lease: Option<f64>,
+    /// What this node may send the endpoint.
+    pub lease: Lease,
+    /// An estimate of the tokens that it will take, prompt and answer.
+    pub tokens: u64,
     /// It is its request's first attempt.
     pub first: bool,
     /// The probe lease that it uses up.
@@ -97,6 +99,16 @@ impl Board {
     /// An attempt has ended, however.
     pub fn ended(&self, endpoint: Handle, now: Moment) {
         self.with(endpoint, now, LocalHealth::ended);
+    }
+
+    /// It is known how many tokens an attempt took that had left with so many estimated: its lease
+    /// gets the rest back, or owes what was more.
+    pub fn spent(&self, endpoint: Handle, departure: &Departure, used: u64, now: Moment) {
+        if departure.lease.tokens.is_some() && used != departure.tokens {
+            self.with(endpoint, now, |it| {
+                it.spent(&self.tuning, departure, used, now);
+            });
+        }
     }
 
     /// An attempt's first content has come, after so long where the time says something; what has

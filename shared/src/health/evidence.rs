@@ -1,6 +1,7 @@
 //! What a plan may know of an endpoint's local health, and from where: the live [`super::Board`],
 //! or a record of what a board said, so that a decision can be made again.
 
+use super::Lease;
 use crate::clock::Moment;
 use crate::id::EndpointId;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -56,10 +57,14 @@ pub(super) type BuildAsItIs = BuildHasherDefault<AsItIs>;
 pub struct Ask {
     /// The endpoint.
     pub handle: Handle,
-    /// What this node may send it, in requests per second; none is not limited.
-    pub lease: Option<f64>,
-    /// An estimate of the request's tokens.
+    /// What this node may send it.
+    pub lease: Lease,
+    /// An estimate of the prompt's tokens.
     pub prompt_tokens: u64,
+    /// The same with those of the answer.
+    pub tokens: u64,
+    /// Part of the prompt is in its cache.
+    pub warm: bool,
     /// True when the peak of its latency is wanted, too.
     pub peak: bool,
 }

@@ -3,7 +3,7 @@
 
 use super::allowance::Told;
 use super::bucket::Bucket;
-use super::{Allowance, Ask, Local, Tuning, half_life};
+use super::{Allowance, Ask, Departure, Local, Tuning, half_life};
 use crate::clock::Moment;
 use crate::window::Outcome;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct LocalHealth {
     acceptance: f64,
     accepted: Moment,
     quota: Bucket,
+    /// The same in tokens.
+    spend: Bucket,
     retries: Bucket,
     requests: Option<Told>,
     tokens: Option<Told>,
@@ -56,6 +58,7 @@ impl Default for LocalHealth {
             acceptance: 1.0,
             accepted: Moment::default(),
             quota: Bucket::default(),
+            spend: Bucket::default(),
             retries: Bucket::default(),
             requests: None,
             tokens: None,
@@ -119,17 +122,30 @@ impl LocalHealth {
     }
 
     /// A request leaves for it.
-    pub fn departed(&mut self, tuning: &Tuning, departure: &super::Departure, now: Moment) {
+    pub fn departed(&mut self, tuning: &Tuning, departure: &Departure, now: Moment) {
         self.in_flight = self.in_flight.saturating_add(1);
-        if let Some(lease) = departure.lease {
+        if let Some(lease) = departure.lease.requests {
             let (rate, most) = self.quota_of(tuning, lease, now);
             self.quota.add(-1.0, rate, most, now);
+        }
+        if let Some(lease) = departure.lease.tokens {
+            let (rate, most) = self.spend_of(tuning, lease, now);
+            self.spend.add(-count(departure.tokens), rate, most, now);
         }
         if departure.first {
             let (rate, most) = (tuning.retry_per_s, tuning.retry_burst);
             self.retries.add(tuning.retry_ratio, rate, most, now);
         }
         self.probed = departure.probe.unwrap_or(self.probed);
+    }
+
+    /// A request that left with an estimate of its tokens took `used`.
+    pub fn spent(&mut self, tuning: &Tuning, departure: &Departure, used: u64, now: Moment) {
+        if let Some(lease) = departure.lease.tokens {
+            let (rate, most) = self.spend_of(tuning, lease, now);
+            let back = count(departure.tokens) - count(used);
+            self.spend.add(back, rate, most, now);
+        }
     }
 
     /// A request that left for it has ended, however.
@@ -179,19 +195,33 @@ impl LocalHealth {
     #[inline]
     pub fn local(&self, tuning: &Tuning, ask: &Ask, now: Moment) -> Local {
         let after = |until: Option<Moment>| until.is_some_and(|until| until > now);
-        let spent = ask.lease.is_some_and(|lease| {
+        let used_up = ask.lease.requests.is_some_and(|lease| {
             let (rate, most) = self.quota_of(tuning, lease, now);
             self.quota.level(rate, most, now) < 1.0
         });
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let tokens = ask.prompt_tokens as f64;
+        // A request larger than all that can be saved up leaves when as much is there as can be. One
+        // that finds its prompt in the cache may borrow: elsewhere it would cost several times as
+        // much, and those that don't care where they go make up for it.
+        let spent = ask.lease.tokens.is_some_and(|lease| {
+            let (rate, most) = self.spend_of(tuning, lease, now);
+            let needed = if ask.warm {
+                -most
+            } else {
+                count(ask.tokens).min(most)
+            };
+            self.spend.level(rate, most, now) < needed
+        });
+        let crowded = ask.lease.room(self.in_flight, 1.0) <= 0.0;
+        let tokens = count(ask.prompt_tokens);
         let forbidden = |told: Option<Told>, need| told.is_some_and(|it| it.forbids(need, now));
         Local {
             penalty: self.penalty(tuning, now),
             acceptance: self.acceptance(tuning, now),
             paused: after(self.paused),
             full: after(self.rests)
+                || used_up
                 || spent
+                || crowded
                 || forbidden(self.requests, 1.0)
                 || forbidden(self.tokens, tokens),
             peak: if ask.peak {
@@ -269,6 +299,12 @@ impl LocalHealth {
         (lease * self.acceptance(tuning, now), most)
     }
 
+    /// The same of tokens.
+    fn spend_of(&self, tuning: &Tuning, lease: f64, now: Moment) -> (f64, f64) {
+        let most = tuning.quota_burst_tokens + lease * tuning.quota_burst.as_secs_f64();
+        (lease * self.acceptance(tuning, now), most)
+    }
+
     fn peak_kept(&self, tuning: &Tuning, now: Moment) -> f64 {
         let decay = tuning.peak_decay.as_secs_f64().max(1e-3);
         (-now.since(self.peak.1).as_secs_f64() / decay).exp()
@@ -287,4 +323,9 @@ impl LocalHealth {
         self.bad *= kept;
         self.updated = self.updated.max(now);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn count(tokens: u64) -> f64 {
+    tokens as f64
 }

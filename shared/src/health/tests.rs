@@ -118,7 +118,7 @@ fn who_turns_requests_away_gets_fewer_for_a_while() {
 #[test]
 fn a_lease_lets_so_many_through_and_no_more() {
     let board = Board::default();
-    let (endpoint, lease) = (handle("m@p"), Some(5.0));
+    let (endpoint, lease) = (handle("m@p"), Lease::of_requests(5.0));
     let ask = Ask {
         handle: endpoint,
         lease,
@@ -139,8 +139,117 @@ fn a_lease_lets_so_many_through_and_no_more() {
     }
     // The burst of two seconds and two more, and ten seconds of the lease.
     assert!((60..=62).contains(&sent), "{sent}");
-    let unlimited = Ask { lease: None, ..ask };
+    let unlimited = Ask {
+        lease: Lease::default(),
+        ..ask
+    };
     assert!(!board.local(&unlimited, at(10.0)).full);
+}
+
+#[test]
+fn a_lease_of_tokens_counts_what_was_used_in_the_end() {
+    let board = Board::default();
+    let endpoint = handle("m@p");
+    let lease = Lease {
+        tokens: Some(1_000.0),
+        ..Lease::default()
+    };
+    let ask = |tokens| Ask {
+        handle: endpoint,
+        lease,
+        tokens,
+        ..Ask::default()
+    };
+    let departure = Departure {
+        lease,
+        tokens: 3_000,
+        ..Departure::default()
+    };
+    // Two seconds of it and two thousand more.
+    assert!(!board.local(&ask(4_000), at(0.0)).full);
+    assert!(
+        !board.local(&ask(90_000), at(0.0)).full,
+        "it must leave sometime"
+    );
+    board.departed(endpoint, &departure, at(0.0));
+    assert!(board.local(&ask(1_100), at(0.0)).full);
+    assert!(!board.local(&ask(900), at(0.0)).full, "a small one fits");
+    board.spent(endpoint, &departure, 1_000, at(0.0));
+    assert!(!board.local(&ask(2_900), at(0.0)).full, "it took less");
+    board.spent(endpoint, &departure, 6_000, at(0.0));
+    assert!(board.local(&ask(1), at(0.0)).full, "and another more");
+    let warm = Ask {
+        warm: true,
+        ..ask(9_000)
+    };
+    assert!(
+        !board.local(&warm, at(0.0)).full,
+        "who would pay more elsewhere"
+    );
+    board.spent(endpoint, &departure, 9_000, at(0.0));
+    assert!(board.local(&warm, at(0.0)).full, "but not without bound");
+    assert!(!board.local(&ask(1_000), at(9.0)).full);
+}
+
+#[test]
+fn the_less_room_is_left_the_less_is_sent() {
+    let lease = |in_flight| Lease {
+        in_flight,
+        ..Lease::default()
+    };
+    let check = |most, in_flight, expect: f64| {
+        let room = lease(most).room(in_flight, 0.5);
+        assert!(
+            (room - expect).abs() < 1e-9,
+            "{in_flight} of {most:?}: {room}"
+        );
+    };
+    check(None, 1_000_000, 1.0);
+    check(Some(20.0), 0, 1.0);
+    check(Some(20.0), 10, 1.0);
+    check(Some(20.0), 15, 0.5);
+    check(Some(20.0), 20, 0.0);
+    check(Some(20.0), 30, 0.0);
+    check(Some(0.3), 0, 1.0);
+    check(Some(0.3), 1, 0.0);
+    let (board, endpoint) = (Board::default(), handle("m@p"));
+    let ask = Ask {
+        handle: endpoint,
+        lease: lease(Some(0.3)),
+        ..Ask::default()
+    };
+    assert!(
+        !board.local(&ask, at(0.0)).full,
+        "a tiny part lets one through"
+    );
+    board.departed(endpoint, &Departure::default(), at(0.0));
+    assert!(board.local(&ask, at(0.0)).full);
+}
+
+#[test]
+fn a_limit_of_a_minute_is_told_from_others() {
+    let minute = Duration::from_secs(60);
+    let check = |limit: f64, remaining: f64, reset: Option<Duration>, expect: Option<u64>| {
+        let allowance = Allowance {
+            limit: Some(limit),
+            remaining,
+            reset,
+        };
+        assert_eq!(allowance.per_minute(), expect, "{allowance:?}");
+    };
+    check(60.0, 59.0, Some(Duration::from_secs(1)), Some(60));
+    check(
+        30_000.0,
+        29_984.0,
+        Some(Duration::from_millis(32)),
+        Some(30_000),
+    );
+    check(600.0, 600.0, Some(Duration::ZERO), Some(600));
+    check(600.0, 400.0, Some(minute), Some(600));
+    check(600.0, 0.0, None, Some(600));
+    check(14_400.0, 14_399.0, Some(3 * minute), None);
+    check(50.0, 40.0, Some(Duration::from_millis(200)), None);
+    check(0.0, 0.0, None, None);
 }
 
 #[test]
@@ -157,9 +266,8 @@ fn headers_that_leave_nothing_are_believed_until_the_reset() {
     let full = |prompt_tokens, now| {
         let ask = Ask {
             handle: endpoint,
-            lease: None,
             prompt_tokens,
-            peak: false,
+            ..Ask::default()
         };
         board.local(&ask, at(now)).full
     };

@@ -35,6 +35,8 @@ pub struct Tuning {
     pub quota_burst: Duration,
     /// … and this many requests more, so that a tiny lease lets somebody through.
     pub quota_burst_requests: f64,
+    /// … or so many tokens.
+    pub quota_burst_tokens: f64,
     /// Retries that an endpoint takes for each first attempt sent to it (Google's SRE book: a
     /// budget by ratio; the ratio is ours) …
     pub retry_ratio: f64,
@@ -71,6 +73,7 @@ impl Default for Tuning {
             acceptance_min: 0.05,
             quota_burst: Duration::from_secs(2),
             quota_burst_requests: 2.0,
+            quota_burst_tokens: 2_000.0,
             retry_ratio: 0.2,
             retry_per_s: 1.0,
             retry_burst: 50.0,

@@ -1,21 +1,30 @@
-//! How much an endpoint takes from the whole fleet, learned from what it accepts and turns away:
-//! growing slowly while it is used, cut at once when it turns away. Being full is no sickness.
+//! How much an endpoint takes from the whole fleet, in requests and in tokens: what its provider
+//! states or the catalogue says, else learned from what it accepts and turns away, growing slowly
+//! while it is used and cut at once when it turns away. Being full is no sickness.
+
+mod limit;
 
 use super::CapTuning;
-use super::evidence::real;
+use super::evidence::{Brought, real};
 use crate::clock::Moment;
+use crate::health::half_life;
+use crate::window::Stated;
+use limit::{Limit, Look, Word};
 use std::time::Duration;
 
 /// What is known of an endpoint's capacity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Cap {
-    /// Requests per second; none is not limited.
-    rate: Option<f64>,
-    /// What the catalogue says of it.
-    configured: Option<f64>,
-    /// Accepted per second, smoothed.
-    accepted: f64,
+    requests: Limit,
+    tokens: Limit,
+    /// What the provider said, since the last look and all in all.
+    fresh: Stated,
+    said: (Word, Word),
+    /// Tokens of whole answers, and how many answers, forgotten by half-life.
+    usual: (f64, f64),
     hit: Option<Moment>,
+    /// Nothing gets through until then, said the provider.
+    rests: Option<Moment>,
     gathered: Gathered,
 }
 
@@ -23,28 +32,94 @@ pub(super) struct Cap {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Gathered {
     since: Moment,
-    accepted: u64,
-    turned_away: u64,
+    sum: Taken,
+    retry_after: Option<Duration>,
+}
+
+/// What an endpoint took and turned away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) accepted: u64,
+    pub(super) turned_away: u64,
+    /// Answers that came whole …
+    pub(super) whole: u64,
+    /// … and their tokens, prompts included.
+    pub(super) tokens: u64,
+}
+
+impl Taken {
+    /// Adds what an edge brought.
+    pub(super) fn add(&mut self, brought: &Brought) {
+        let sum = |mine: &mut u64, more: u64| *mine = mine.saturating_add(more);
+        sum(&mut self.accepted, brought.accepted().into());
+        sum(&mut self.turned_away, brought.turned_away.into());
+        sum(&mut self.whole, brought.whole.into());
+        sum(&mut self.tokens, brought.tokens);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.accepted = self.accepted.saturating_add(other.accepted);
+        self.turned_away = self.turned_away.saturating_add(other.turned_away);
+        self.whole = self.whole.saturating_add(other.whole);
+        self.tokens = self.tokens.saturating_add(other.tokens);
+    }
 }
 
 impl Cap {
-    /// The catalogue allows so many requests per second; a change starts anew.
-    pub(super) fn configure(&mut self, limit: Option<f64>, tuning: &CapTuning) {
-        if limit == self.configured {
-            return;
-        }
-        self.configured = limit;
-        self.rate = limit.map(|limit| tuning.first * limit);
+    /// The catalogue allows so many requests and tokens per second. The provider's own word counts
+    /// where it is stricter, or the catalogue has none.
+    pub(super) fn configure(
+        &mut self,
+        (requests, tokens): (Option<f64>, Option<f64>),
+        tuning: &CapTuning,
+        now: Moment,
+    ) {
+        let stricter = |limit: Option<f64>, word: &Word| match word.per_second(tuning.believed, now)
+        {
+            Some(said) => Some(limit.map_or(said, |limit| limit.min(said))),
+            None => limit,
+        };
+        let (of_requests, of_tokens) = &self.said;
+        let requests = stricter(requests, of_requests);
+        let tokens = stricter(tokens, of_tokens);
+        self.requests.configure(requests, tuning);
+        self.tokens.configure(tokens, tuning);
+    }
+
+    /// What the provider said of its limits, in whatever order it comes.
+    pub(super) fn hear(&mut self, stated: &Stated) {
+        self.fresh.merge(stated);
     }
 
     /// Requests per second that the whole fleet may send; none is not limited.
     pub(super) const fn rate(&self) -> Option<f64> {
-        self.rate
+        self.requests.rate()
+    }
+
+    /// The same in tokens.
+    pub(super) const fn tokens(&self) -> Option<f64> {
+        self.tokens.rate()
+    }
+
+    /// Requests per second of the usual size that fit both.
+    pub(super) fn fits(&self) -> Option<f64> {
+        let by_tokens = self.tokens.rate().zip(self.unit());
+        let by_tokens = by_tokens.map(|(tokens, unit)| tokens / unit);
+        match (self.requests.rate(), by_tokens) {
+            (Some(requests), Some(by_tokens)) => Some(requests.min(by_tokens)),
+            (requests, by_tokens) => requests.or(by_tokens),
+        }
     }
 
     /// Accepted per second, of late.
     pub(super) const fn accepted(&self) -> f64 {
-        self.accepted
+        self.requests.used()
+    }
+
+    /// Tokens of a usual request and its answer.
+    pub(super) fn unit(&self) -> Option<f64> {
+        let (tokens, answers) = self.usual;
+        (answers > 0.0 && tokens > 0.0).then(|| tokens / answers)
     }
 
     /// When it last turned requests away.
@@ -53,16 +128,14 @@ impl Cap {
     }
 
     /// Takes in what was accepted and turned away since the last tick.
-    pub(super) fn step(
-        &mut self,
-        accepted: u64,
-        turned_away: u64,
-        tuning: &CapTuning,
-        now: Moment,
-    ) {
+    pub(super) fn step(&mut self, taken: &Taken, tuning: &CapTuning, now: Moment) {
+        let fresh = std::mem::take(&mut self.fresh);
+        let (requests, tokens) = &mut self.said;
+        requests.hear(fresh.requests_per_minute, tuning.word, now);
+        tokens.hear(fresh.tokens_per_minute, tuning.word, now);
         let gathered = &mut self.gathered;
-        gathered.accepted = gathered.accepted.saturating_add(accepted);
-        gathered.turned_away = gathered.turned_away.saturating_add(turned_away);
+        gathered.sum.merge(taken);
+        gathered.retry_after = gathered.retry_after.max(fresh.retry_after);
         let elapsed = now.since(gathered.since);
         if elapsed < tuning.period {
             return;
@@ -74,55 +147,73 @@ impl Cap {
 
     /// True when nothing is remembered.
     pub(super) fn is_blank(&self) -> bool {
-        self.rate.is_none() || self.rate == self.configured
+        self.requests.is_blank() && self.tokens.is_blank()
     }
 
     fn look(&mut self, gathered: &Gathered, elapsed: Duration, tuning: &CapTuning, now: Moment) {
+        self.learn_usual(&gathered.sum, half_life(elapsed, tuning.usual_half_life));
+        let unit = self.unit();
         // After a long silence the first report doesn't tell of all of it.
         let seconds = elapsed.as_secs_f64().min(5.0);
-        let accepted = real(gathered.accepted) / seconds;
-        let turned_away = real(gathered.turned_away) / seconds;
-        let smooth = 0.5 * self.accepted + 0.5 * accepted;
+        let accepted = real(gathered.sum.accepted) / seconds;
+        let turned_away = real(gathered.sum.turned_away) / seconds;
+        // Answers end long after they were let in: what was let in now is what counts.
+        let tokens = unit.map_or(0.0, |unit| accepted * unit);
+        self.requests.measure(accepted);
+        self.tokens.measure(tokens);
         if turned_away > tuning.hit_share * accepted + tuning.hit_rate {
-            let cut = if accepted > 0.0 {
-                tuning.cut * smooth
-            } else {
-                0.5 * self.rate.unwrap_or(smooth)
-            };
-            let least = self.configured.map_or(0.0, |limit| tuning.least * limit);
-            let least = least.max(tuning.least_rate);
-            let cut = self.rate.map_or(cut, |rate| rate.min(cut));
-            self.rate = Some(cut.max(least));
             self.hit = Some(now);
-        } else if let Some(rate) = self.rate {
-            self.rate = self.grown(rate, (accepted, seconds), tuning, now);
+            self.cut(accepted > 0.0, gathered.retry_after, tuning, now);
+            return;
         }
-        self.accepted = smooth;
+        if self.rests.is_some_and(|until| until > now) {
+            return;
+        }
+        let look = Look {
+            seconds,
+            unit: 1.0,
+            hit: self.hit,
+            now,
+        };
+        self.requests.grow(accepted, &look, tuning);
+        let unit = unit.unwrap_or(1.0);
+        self.tokens.grow(tokens, &Look { unit, ..look }, tuning);
     }
 
-    fn grown(
-        &self,
-        rate: f64,
-        (accepted, seconds): (f64, f64),
+    /// Which limit it was is not told. One that is known and nearly used up explains it; where none
+    /// does, or both do, both are cut.
+    fn cut(
+        &mut self,
+        accepted: bool,
+        retry_after: Option<Duration>,
         tuning: &CapTuning,
         now: Moment,
-    ) -> Option<f64> {
-        let since_hit = self.hit.map(|hit| now.since(hit));
-        if self.configured.is_none() && since_hit.is_none_or(|since| since > tuning.memory) {
-            return None;
+    ) {
+        let unit = self.unit();
+        if !accepted && let Some(rest) = retry_after {
+            self.rests = Some(now.plus(rest.min(tuning.rest_most)));
+            self.requests.shut(1.0, tuning);
+            if let Some(unit) = unit.filter(|_| self.tokens.rate().is_some()) {
+                self.tokens.shut(unit, tuning);
+            }
+            return;
         }
-        if accepted <= tuning.used * rate {
-            return Some(rate);
+        let (requests, tokens) = (self.requests.explains(tuning), self.tokens.explains(tuning));
+        if requests || !tokens {
+            self.requests.cut(accepted, 1.0, tuning);
         }
-        let careful = since_hit.is_some_and(|since| since < tuning.careful);
-        let growth = if careful {
-            tuning.grow_carefully
-        } else {
-            tuning.grow
-        };
-        let grown = rate * growth.powf(seconds) + tuning.grow_step * seconds;
-        let most = self.configured.map(|limit| tuning.most * limit);
-        Some(most.map_or(grown, |most| grown.min(most)))
+        if let Some(unit) = unit.filter(|_| tokens || !requests) {
+            self.tokens.cut(accepted, unit, tuning);
+        }
+    }
+
+    fn learn_usual(&mut self, taken: &Taken, kept: f64) {
+        let (tokens, answers) = &mut self.usual;
+        *tokens = *tokens * kept + real(taken.tokens);
+        *answers = *answers * kept + real(taken.whole);
+        if *answers < 1e-3 {
+            self.usual = (0.0, 0.0);
+        }
     }
 }
 
@@ -134,16 +225,33 @@ mod tests {
         Moment::default().plus(Duration::from_secs(seconds))
     }
 
+    fn taken(accepted: u64, turned_away: u64) -> Taken {
+        Taken {
+            accepted,
+            turned_away,
+            ..Taken::default()
+        }
+    }
+
+    /// As many whole answers of so many tokens.
+    fn heavy(accepted: u64, turned_away: u64, tokens: u64) -> Taken {
+        Taken {
+            whole: accepted,
+            tokens: accepted * tokens,
+            ..taken(accepted, turned_away)
+        }
+    }
+
     #[test]
     fn a_limit_is_the_first_cap_and_the_last() {
         let (tuning, mut cap) = (CapTuning::default(), Cap::default());
-        cap.configure(Some(30.0), &tuning);
+        cap.configure((Some(30.0), None), &tuning, at(0));
         assert_eq!(cap.rate(), Some(28.5));
         for second in 1..60 {
-            cap.step(27, 0, &tuning, at(second));
+            cap.step(&taken(27, 0), &tuning, at(second));
         }
         assert!((cap.rate().unwrap() - 29.4).abs() < 1e-9);
-        cap.configure(None, &tuning);
+        cap.configure((None, None), &tuning, at(60));
         assert_eq!(cap.rate(), None);
     }
 
@@ -151,22 +259,22 @@ mod tests {
     fn turning_away_cuts_to_what_was_accepted() {
         let (tuning, mut cap) = (CapTuning::default(), Cap::default());
         for second in 1..20 {
-            cap.step(50, 0, &tuning, at(second));
+            cap.step(&taken(50, 0), &tuning, at(second));
             assert_eq!(cap.rate(), None, "nothing is limited without a reason");
         }
-        cap.step(50, 1, &tuning, at(20));
+        cap.step(&taken(50, 1), &tuning, at(20));
         assert_eq!(cap.rate(), None, "once is nothing");
-        cap.step(40, 20, &tuning, at(21));
+        cap.step(&taken(40, 20), &tuning, at(21));
         let learned = cap.rate().unwrap();
         assert!((35.0..46.0).contains(&learned), "{learned}");
-        cap.step(0, 20, &tuning, at(22));
+        cap.step(&taken(0, 20), &tuning, at(22));
         assert!((cap.rate().unwrap() - learned / 2.0).abs() < 1e-9);
         for second in 23..90 {
-            cap.step(40, 0, &tuning, at(second));
+            cap.step(&taken(40, 0), &tuning, at(second));
         }
         assert!(cap.rate().unwrap() > learned, "grows while it is used");
         for second in 90..800 {
-            cap.step(0, 0, &tuning, at(second));
+            cap.step(&taken(0, 0), &tuning, at(second));
         }
         assert_eq!(cap.rate(), None, "and is forgotten");
     }
@@ -174,10 +282,100 @@ mod tests {
     #[test]
     fn it_never_falls_to_nothing() {
         let (tuning, mut cap) = (CapTuning::default(), Cap::default());
-        cap.configure(Some(10.0), &tuning);
+        cap.configure((Some(10.0), None), &tuning, at(0));
         for second in 1..100 {
-            cap.step(0, 9, &tuning, at(second));
+            cap.step(&taken(0, 9), &tuning, at(second));
         }
         assert!((cap.rate().unwrap() - 0.4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_the_provider_states_is_the_first_cap() {
+        let (tuning, mut cap) = (CapTuning::default(), Cap::default());
+        let say = |cap: &mut Cap, requests, tokens, second| {
+            cap.hear(&Stated {
+                requests_per_minute: requests,
+                tokens_per_minute: tokens,
+                retry_after: None,
+            });
+            cap.step(&heavy(5, 0, 1_000), &tuning, at(second));
+            cap.configure((Some(30.0), None), &tuning, at(second));
+        };
+        say(&mut cap, Some(600), Some(1_200_000), 1);
+        assert_eq!(cap.rate(), Some(9.5), "stricter than the catalogue");
+        assert_eq!(cap.tokens(), Some(19_000.0));
+        assert_eq!(cap.fits(), Some(9.5));
+        say(&mut cap, Some(6_000), Some(300_000), 2);
+        assert_eq!(cap.rate(), Some(9.5), "another key may have more");
+        assert_eq!(cap.fits(), Some(4.75), "a stricter word counts at once");
+        for second in 3..70 {
+            say(&mut cap, Some(6_000), Some(300_000), second);
+        }
+        assert_eq!(cap.rate(), Some(28.5), "the catalogue is stricter now");
+        cap.configure((Some(30.0), None), &tuning, at(69 + 3_601));
+        assert_eq!(cap.tokens(), None, "forgotten");
+    }
+
+    #[test]
+    fn the_limit_that_explains_it_is_cut() {
+        let tuning = CapTuning::default();
+        let both = |requests, tokens| {
+            let mut cap = Cap::default();
+            cap.configure((requests, tokens), &tuning, at(0));
+            for second in 1..10 {
+                cap.step(&heavy(10, 0, 1_000), &tuning, at(second));
+            }
+            let before = (cap.rate(), cap.tokens());
+            cap.step(&heavy(10, 10, 1_000), &tuning, at(10));
+            (before.0 != cap.rate(), before.1 != cap.tokens())
+        };
+        assert_eq!(both(Some(40.0), Some(11_000.0)), (false, true));
+        assert_eq!(both(Some(11.0), Some(40_000.0)), (true, false));
+        assert_eq!(both(Some(11.0), None), (true, false));
+        assert_eq!(both(None, Some(11_000.0)), (false, true));
+        assert_eq!(both(None, None), (true, true), "nobody knows which");
+        assert_eq!(both(Some(40.0), Some(40_000.0)), (true, true));
+    }
+
+    #[test]
+    fn tokens_are_learned_and_forgotten_as_requests_are() {
+        let (tuning, mut cap) = (CapTuning::default(), Cap::default());
+        for second in 1..20 {
+            cap.step(&heavy(20, 0, 2_000), &tuning, at(second));
+        }
+        assert_eq!((cap.tokens(), cap.fits()), (None, None));
+        cap.step(&heavy(20, 10, 2_000), &tuning, at(20));
+        let learned = cap.tokens().unwrap();
+        assert!((36_000.0..40_000.0).contains(&learned), "{learned}");
+        for second in 21..30 {
+            cap.step(&heavy(18, 0, 4_000), &tuning, at(second));
+        }
+        let (fits, rate) = (cap.fits().unwrap(), cap.rate().unwrap());
+        assert!(
+            fits < 0.8 * rate,
+            "larger requests, fewer of them: {fits} of {rate}"
+        );
+        for second in 30..800 {
+            cap.step(&taken(0, 0), &tuning, at(second));
+        }
+        assert_eq!((cap.tokens(), cap.rate()), (None, None));
+    }
+
+    #[test]
+    fn who_lets_nobody_in_is_left_alone_as_long_as_it_asks() {
+        let (tuning, mut cap) = (CapTuning::default(), Cap::default());
+        cap.configure((Some(10.0), None), &tuning, at(0));
+        cap.hear(&Stated {
+            retry_after: Some(Duration::from_secs(30)),
+            ..Stated::default()
+        });
+        cap.step(&taken(0, 9), &tuning, at(1));
+        assert_eq!(cap.rate(), Some(0.4), "at once");
+        for second in 2..31 {
+            cap.step(&taken(2, 0), &tuning, at(second));
+        }
+        assert_eq!(cap.rate(), Some(0.4));
+        cap.step(&taken(2, 0), &tuning, at(32));
+        assert!(cap.rate().unwrap() > 0.4);
     }
 }

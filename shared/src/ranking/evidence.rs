@@ -6,7 +6,7 @@
 mod observer;
 mod pooled;
 
-pub(super) use observer::Observer;
+pub(super) use observer::{Brought, Observer};
 pub(super) use pooled::{Pooled, Prior};
 
 use super::VerdictTuning;

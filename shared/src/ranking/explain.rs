@@ -176,12 +176,22 @@ fn write_comparison(text: &mut String, subject: &Subject<'_>, memory: &Memory) -
 }
 
 fn write_cap(text: &mut String, memory: &Memory, now: Moment) -> Result {
-    let Some(cap) = memory.cap.rate() else {
+    let (rate, tokens) = (memory.cap.rate(), memory.cap.tokens());
+    if rate.is_none() && tokens.is_none() {
         return Ok(());
-    };
+    }
+    write!(text, "takes")?;
+    if let Some(rate) = rate {
+        write!(text, " {rate:.2} requests/s")?;
+    }
+    if let Some(tokens) = tokens {
+        let and = if rate.is_some() { " and" } else { "" };
+        let unit = memory.cap.unit().unwrap_or_default();
+        write!(text, "{and} {tokens:.0} tokens/s, {unit:.0} by request,")?;
+    }
     write!(
         text,
-        "takes {cap:.2} requests/s from the fleet, accepted {:.2}/s of late",
+        " from the fleet, accepted {:.2}/s of late",
         memory.cap.accepted()
     )?;
     match memory.cap.hit() {

@@ -2,6 +2,7 @@
 //! it can't add an endpoint, change a price or touch a policy, because a row has no such field.
 
 use super::{Mode, Portion, PortionDelta, State};
+use crate::health::Lease;
 use crate::id::{EndpointId, ModelId, NodeId, Version};
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ pub struct RankingRow {
     pub tool_failure: u16,
     /// What the whole fleet may send it, in requests per 1000 seconds; 0 is not limited.
     pub cap: u32,
+    /// The same in tokens, prompts and answers together, per second; 0 is not limited.
+    pub token_cap: u32,
     /// Who sends the next probe.
     pub probe: Option<ProbeLease>,
 }
@@ -69,6 +72,7 @@ impl Default for RankingRow {
             failure: 0,
             tool_failure: 0,
             cap: 0,
+            token_cap: 0,
             probe: None,
         }
     }
@@ -93,6 +97,12 @@ impl RankingRow {
     #[must_use]
     pub fn cap_per_second(&self) -> Option<f64> {
         (self.cap > 0).then(|| f64::from(self.cap) / 1000.0)
+    }
+
+    /// What the whole fleet may send it, in tokens per second; none is not limited.
+    #[must_use]
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        (self.token_cap > 0).then(|| f64::from(self.token_cap))
     }
 }
 
@@ -187,11 +197,15 @@ impl RankingTable {
         })
     }
 
-    /// What this edge may send an endpoint of `model`, in requests per second; none is not
-    /// limited.
+    /// What this edge may send an endpoint of `model`.
     #[must_use]
-    pub fn lease(&self, model: &ModelId, row: &RankingRow) -> Option<f64> {
-        self.portion.lease(model, row.cap_per_second()?)
+    pub fn lease(&self, model: &ModelId, row: &RankingRow) -> Lease {
+        let part = |whole: Option<f64>| self.portion.lease(model, whole?);
+        Lease {
+            requests: part(row.cap_per_second()),
+            tokens: part(row.tokens_per_second()),
+            in_flight: None,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::id::{BootEpoch, EndpointId, Region, Version};
 use crate::snapshot::Snapshot;
 use crate::snapshot::tests::{catalog, endpoint};
 use crate::window::tests::window;
-use crate::window::{Observation, Outcome, Report, Window};
+use crate::window::{Observation, Outcome, Report, Stated, Window};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -400,6 +400,7 @@ fn without_capacity(reports: &[Report]) -> Vec<Report> {
     for report in &mut reports {
         for (_, window) in &mut report.windows {
             (window.overload, window.rate_limited) = (0, 0);
+            window.stated = Stated::default();
         }
     }
     reports

@@ -159,6 +159,14 @@ pub struct CapTuning {
     pub memory: Duration,
     /// How often it is looked at.
     pub period: Duration,
+    /// A provider's word of its limits is believed for so long …
+    pub believed: Duration,
+    /// … and a looser one counts when a stricter has not been heard for this.
+    pub word: Duration,
+    /// Who lets nobody in is left alone as long as it asks, at most so long.
+    pub rest_most: Duration,
+    /// After which half of what requests usually take is forgotten.
+    pub usual_half_life: Duration,
 }
 
 /// Who tries out what gets no share.
@@ -332,6 +340,10 @@ impl Default for CapTuning {
             careful: Duration::from_secs(20),
             memory: Duration::from_secs(600),
             period: Duration::from_millis(800),
+            believed: Duration::from_secs(3600),
+            word: Duration::from_secs(60),
+            rest_most: Duration::from_secs(60),
+            usual_half_life: Duration::from_secs(30),
         }
     }
 }

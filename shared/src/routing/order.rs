@@ -10,7 +10,7 @@ use super::random::{Purpose, unit};
 use super::resolve::Wanted;
 use super::{Candidate, Context, Exclude, Exclusion, Plan, Preferences, Reason, View};
 use crate::catalog::Parameter;
-use crate::health::{Ask, Evidence, Handle, Local};
+use crate::health::{Ask, Evidence, Handle, Lease, Local};
 use crate::ranking::Mode;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const LAST_RESORT_RATE: f64 = 1e-9;
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) handle: Handle,
-    pub(super) lease: Option<f64>,
+    pub(super) lease: Lease,
     pub(super) lease_to_probe: Option<u32>,
     /// Asked with the organisation's own key.
     pub(super) own: bool,
@@ -90,9 +90,15 @@ pub(super) fn enter(
         place.prior = prior;
         place.fleet = fleet * stickiness(&context.view.tuning, demand, offer.endpoint, mode);
         place.ttft = known.ttft;
+        let mut sticky = demand.sticky.iter();
+        place.warm = sticky.any(|it| it.endpoint == offer.endpoint.id);
         entries.push(Entry {
             handle: known.handle,
-            lease: known.lease.filter(|_| shared).map(|it| it * lease_part),
+            lease: if shared {
+                known.lease.cut_to(lease_part)
+            } else {
+                Lease::default()
+            },
             lease_to_probe: context.view.probe_of(known).filter(|_| shared),
             own: !shared,
             place,
@@ -132,6 +138,7 @@ pub(super) fn first(
         handle: entry.handle,
         own: offer.own.map(|(_, own)| Arc::clone(own)),
         lease: entry.lease,
+        tokens: context.tokens,
         probe: drawn.probe,
         lease_to_probe: entry.lease_to_probe,
         local: drawn.local,
@@ -173,6 +180,8 @@ pub(super) struct Draw<'a> {
     pub(super) round: u32,
     pub(super) mode: Mode,
     pub(super) prompt_tokens: u64,
+    /// With those of the answer.
+    pub(super) tokens: u64,
 }
 
 impl Draw<'_> {
@@ -191,6 +200,8 @@ fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
             handle: entry.handle,
             lease: entry.lease,
             prompt_tokens: context.prompt_tokens,
+            tokens: context.tokens,
+            warm: entry.place.warm,
             peak: context.by_load(),
         };
         context.health.local(&ask, context.now)
@@ -202,8 +213,13 @@ fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
         share *= (1.0 - local.penalty).powi(context.view.tuning.penalty_power);
     }
     // Where there is a lease, the quota refills the slower the more was turned away.
-    if entry.lease.is_none() {
+    if !entry.lease.limits_flow() {
         share *= local.acceptance;
+    }
+    // Before it is full it is slow: who has less room gets less.
+    if entry.lease.in_flight.is_some() {
+        let spare = context.view.tuning.in_flight_spare;
+        share *= entry.lease.room(local.in_flight, spare);
     }
     // A lease to probe is for one request, and that one goes wherever it leads.
     let probe = entry.lease_to_probe;

@@ -115,6 +115,8 @@ pub(super) struct Place {
     pub(super) model: usize,
     /// The client's `order` names it.
     pub(super) is_listed: bool,
+    /// It may have the conversation in its cache.
+    pub(super) warm: bool,
     /// It stands in a strict order, and the fleet is only trying it out.
     pub(super) on_trial: bool,
     /// Why it stands here unless its health says otherwise.
@@ -133,6 +135,7 @@ impl Place {
             ttft: 0.0,
             model,
             is_listed: standing.listed.is_some(),
+            warm: false,
             on_trial: false,
             because,
         }

@@ -6,7 +6,7 @@ use super::{Demand, Sticky, View};
 use crate::byok::SealedCredential;
 use crate::catalog::{Endpoint, Modality, Provider, text_enum};
 use crate::clock::Moment;
-use crate::health::{Evidence, Handle, Local};
+use crate::health::{Departure, Evidence, Handle, Lease, Local};
 use crate::id::{EndpointId, ModelId, Version};
 use crate::ranking::Mode;
 use crate::snapshot::EndpointIndex;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub(super) round: u32,
     pub(super) mode: Mode,
     pub(super) prompt_tokens: u64,
+    /// With those of the answer.
+    pub(super) tokens: u64,
     /// Who served the conversation before: the only part of the demand that is not the client's.
     pub(super) sticky: Vec<Sticky>,
 }
@@ -63,8 +65,10 @@ pub struct Candidate {
     pub index: EndpointIndex,
     /// Its place on the board.
     pub handle: Handle,
-    /// What this node may send it, in requests per second; none is not limited.
-    pub lease: Option<f64>,
+    /// What this node may send it.
+    pub lease: Lease,
+    /// An estimate of the tokens that the request takes there, prompt and answer.
+    pub tokens: u64,
     /// The probe lease that this attempt uses up.
     pub probe: Option<u32>,
     /// What this node knew of it.
@@ -100,6 +104,17 @@ impl Candidate {
         }
     }
 
+    /// What leaves for it.
+    #[must_use]
+    pub fn departure(&self, first: bool) -> Departure {
+        Departure {
+            lease: self.lease,
+            tokens: self.tokens,
+            first,
+            probe: self.probe,
+        }
+    }
+
     /// Is it the same endpoint, asked with the same key?
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -128,6 +143,11 @@ impl Plan {
             round: 0,
             mode: demand.mode,
             prompt_tokens: demand.prompt_tokens,
+            tokens: {
+                let usual = view.tuning.usual_completion;
+                let answer = demand.max_tokens.map_or(usual, |most| most.min(usual));
+                demand.prompt_tokens.saturating_add(answer)
+            },
             sticky: demand.sticky.clone(),
         }
     }
@@ -156,6 +176,7 @@ impl Plan {
             round,
             mode: self.mode,
             prompt_tokens: self.prompt_tokens,
+            tokens: self.tokens,
         }
     }
 

@@ -17,6 +17,9 @@ pub struct Tuning {
     pub lease_stale: Duration,
     /// … is cut to this part: others may have got what it stands for.
     pub lease_stale_part: f64,
+    /// Where less than this part of the requests that may be under way is left, the share shrinks
+    /// with what is left.
+    pub in_flight_spare: f64,
     /// How sharply a share follows the effective price, by [`Mode::index`]: what scores do.
     pub price_power: [f64; 4],
     /// Tokens of an answer whose length nobody told, in the effective price.
@@ -63,6 +66,7 @@ impl Default for Tuning {
             ranking_fades: Duration::from_secs(60),
             lease_stale: Duration::from_secs(60),
             lease_stale_part: 0.8,
+            in_flight_spare: 0.7,
             price_power: [8.0, 14.0, 0.72, 0.72],
             usual_completion: 300,
             sticky_most: 1e6,

@@ -1,9 +1,9 @@
 //! All that a request may read: the catalogue and what the fleet knows, fixed for its whole life.
 
 use super::{Demand, Offered, Pace, Patience, Reason, Task, Tuning};
-use crate::catalog::Tier;
+use crate::catalog::{Endpoint, Provider, Tier};
 use crate::clock::Moment;
-use crate::health::Handle;
+use crate::health::{Handle, Lease};
 use crate::id::NodeId;
 use crate::ranking::{Mode, RankingRow, RankingTable, State};
 use crate::snapshot::{EndpointIndex, Snapshot};
@@ -43,8 +43,8 @@ pub(super) struct Known {
     /// The weight of an endpoint of which the fleet knows nothing: half the price, four times the
     /// traffic.
     pub(super) prior: f64,
-    /// What this node may send it, in requests per second; none is not limited.
-    pub(super) lease: Option<f64>,
+    /// What this node may send it.
+    pub(super) lease: Lease,
     /// What the fleet knows of it.
     pub(super) row: Option<RankingRow>,
     /// What the fleet gives it, where it knows it.
@@ -111,7 +111,7 @@ impl View {
                 handle: Handle::of(&endpoint.id),
                 price,
                 prior: price.max(PRICE_MIN).powi(-2),
-                lease: row.and_then(|row| ranking.lease(&endpoint.model, row)),
+                lease: lease(&ranking, endpoint, provider),
                 given: row.map(Given::of),
                 on_trial: row.is_some_and(|row| matches!(row.state, State::HalfOpen | State::Ramp)),
                 ttft: row.map_or(0.0, |row| f64::from(row.ttft_ms.p50) / 1e3),
@@ -169,11 +169,13 @@ impl View {
         self.received.unwrap_or_default().plus(age)
     }
 
-    /// What this node may send the endpoint, in requests per second: its lease of what the
-    /// endpoint takes from the whole fleet. None is not limited.
+    /// What this node may send the endpoint: its lease of what the endpoint takes from the whole
+    /// fleet.
     #[must_use]
-    pub fn lease(&self, endpoint: EndpointIndex, now: Moment) -> Option<f64> {
-        Some(self.known(endpoint)?.lease? * self.lease_part(now))
+    pub fn lease(&self, endpoint: EndpointIndex, now: Moment) -> Lease {
+        let known = self.known(endpoint);
+        let part = self.lease_part(now);
+        known.map_or_else(Lease::default, |known| known.lease.cut_to(part))
     }
 
     /// How long to wait for an endpoint's first content.
@@ -231,5 +233,17 @@ impl View {
     pub(super) fn probe_of(&self, known: &Known) -> Option<u32> {
         let lease = known.row.as_ref()?.probe.as_ref()?;
         (Some(&lease.node) == self.node.as_ref()).then_some(lease.number)
+    }
+}
+
+/// The node's part of what the endpoint takes: of what flows by the ranking, of what may be under
+/// way by the catalogue.
+fn lease(ranking: &RankingTable, endpoint: &Endpoint, provider: &Provider) -> Lease {
+    let row = ranking.rows.get(&endpoint.id);
+    let flow = row.map(|row| ranking.lease(&endpoint.model, row));
+    let concurrent = provider.limits.concurrent.map(f64::from);
+    Lease {
+        in_flight: concurrent.and_then(|most| ranking.portion.lease(&endpoint.model, most)),
+        ..flow.unwrap_or_default()
     }
 }

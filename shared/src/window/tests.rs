@@ -34,6 +34,11 @@ pub(crate) fn window() -> impl Strategy<Value = Window> {
                 tool_error: tokens % 7 == 0,
                 ..Observation::of(outcome)
             });
+            window.note(&Sign::Limits(Stated {
+                requests_per_minute: (tokens % 5 == 0).then_some(tokens + 1),
+                tokens_per_minute: (tokens % 3 == 0).then_some(100 * tokens + 1),
+                retry_after: (tokens % 2 == 0).then(|| Duration::from_millis(ttft)),
+            }));
         }
         window
     })

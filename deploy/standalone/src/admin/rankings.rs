@@ -230,6 +230,7 @@ fn ranked(row: &wire::RankedEndpoint) -> Value {
         "samples": row.samples,
         "tool_failure": row.tool_failure,
         "cap": row.cap,
+        "token_cap": row.token_cap,
         "probe_node": row.probe_node,
     })
 }

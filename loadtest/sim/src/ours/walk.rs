@@ -87,11 +87,8 @@ impl Walk {
     }
 
     pub(super) fn departure(&self) -> Departure {
-        Departure {
-            lease: self.chosen.as_ref().and_then(|it| it.lease),
-            first: self.first,
-            probe: self.chosen.as_ref().and_then(|it| it.probe),
-        }
+        let chosen = self.chosen.as_ref();
+        chosen.map_or_else(Departure::default, |it| it.departure(self.first))
     }
 
     pub(super) fn patience(&self, edge: &Edge) -> Patience {

@@ -1,5 +1,5 @@
 //! What the reference's world is too kind about: three models that share providers and their
-//! outages, sessions whose prompts are cached, limits on tokens, blips that should be ridden out,
+//! outages, sessions whose prompts are cached, limits on tokens, which half of the providers state, blips that should be ridden out,
 //! a slow decline, an edge without an uplink and one that lies.
 
 use super::standard::{self, A, B, C, D, E};
@@ -43,6 +43,8 @@ pub(super) fn scenario(edges: usize) -> Scenario {
     for offer in &mut offers {
         offer.cached = CACHED[offer.provider];
         offer.tokens = Some(offer.limit * TOKENS_PER_REQUEST);
+        // Half of them say what they take; of the others it has to be learned.
+        offer.states_limits = offer.provider.is_multiple_of(2);
     }
     let mut faults = standard::faults();
     faults.extend(more_faults(edges));

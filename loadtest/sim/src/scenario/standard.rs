@@ -54,6 +54,7 @@ pub(super) fn offers() -> Vec<Offer> {
             errors,
             tokens: None,
             cached: 1.0,
+            states_limits: false,
         }
     });
     offers.collect()

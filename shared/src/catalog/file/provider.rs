@@ -146,6 +146,7 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
             u32::try_from(limit).ok()
         };
         limits.requests_per_minute = read("requests_per_minute");
+        limits.tokens_per_minute = read("tokens_per_minute");
         limits.concurrent = read("concurrent");
         section.finish();
     }

@@ -23,7 +23,7 @@ regions = ["us-east"]
 data_policy = { training = false, retention_days = 0 }
 quirks = []
 timeouts = { connect_ms = 2000, first_token_ms = 10000, stall_ms = 10000, total_ms = 600000 }
-limits = { requests_per_minute = 600, concurrent = 100 }
+limits = { requests_per_minute = 600, tokens_per_minute = 900000, concurrent = 100 }
 
 [[models]]
 id = "meta-llama/llama-3.3-70b-instruct"
@@ -395,7 +395,7 @@ prop_compose! {
         path in "[a-z0-9/]{0,8}", auth in select(Auth::ALL), key in option::of("[A-Z][A-Z0-9_]{0,8}"),
         regions in vec(text(), 0..3), quirks in chosen(Quirk::ALL), training in any::<bool>(),
         retention_days in option::of(0_u32..36_500), ms in vec(1_u64..3_600_000, 4),
-        rpm in option::of(1_u32..), concurrent in option::of(1_u32..), seat in option::of("[A-Z]{2}"),
+        rpm in option::of(1_u32..), tpm in option::of(1_u32..), concurrent in option::of(1_u32..), seat in option::of("[A-Z]{2}"),
     ) -> Provider {
         let timeout = |at: usize| Duration::from_millis(ms[at]);
         Provider {
@@ -405,7 +405,7 @@ prop_compose! {
             regions, quirks,
             data_policy: DataPolicy { training, retention_days },
             timeouts: Timeouts { connect: timeout(0), first_token: timeout(1), stall: timeout(2), total: timeout(3) },
-            limits: Limits { requests_per_minute: rpm, concurrent },
+            limits: Limits { requests_per_minute: rpm, tokens_per_minute: tpm, concurrent },
             privacy_policy_url: seat.as_ref().map(|_| "https://h.example/privacy".to_owned()),
             terms_of_service_url: None, status_page_url: None,
             datacenters: seat.iter().cloned().collect(), headquarters: seat,

@@ -118,6 +118,7 @@ fn timeouts(timeouts: &Timeouts) -> Members {
 fn limits(limits: Limits) -> Members {
     let mut members = Members::default();
     members.some("requests_per_minute", limits.requests_per_minute);
+    members.some("tokens_per_minute", limits.tokens_per_minute);
     members.some("concurrent", limits.concurrent);
     members
 }

@@ -49,6 +49,10 @@ pub(in crate::ranking) struct Brought {
     pub(in crate::ranking) requests: u32,
     /// Attempts that were turned away for want of capacity.
     pub(in crate::ranking) turned_away: u32,
+    /// Answers that came whole.
+    pub(in crate::ranking) whole: u32,
+    /// Their tokens, prompts included.
+    pub(in crate::ranking) tokens: u64,
 }
 
 impl Observer {
@@ -141,9 +145,14 @@ impl Brought {
             (&mut self.openings, window.openings),
             (&mut self.requests, window.first_attempts),
             (&mut self.turned_away, window.turned_away()),
+            (&mut self.whole, window.ok),
         ] {
             *sum = sum.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
         }
+        let tokens = window
+            .prompt_tokens
+            .saturating_add(window.completion_tokens);
+        self.tokens = self.tokens.saturating_add(tokens);
     }
 
     /// As [`Window::health`].

@@ -3,7 +3,7 @@
 use crate::catalog::Provider;
 use crate::clock::Moment;
 use crate::id::Pop;
-use crate::ranking::cap::Cap;
+use crate::ranking::cap::{Cap, Taken};
 use crate::ranking::evidence::{Evidence, Fading, Observer};
 use crate::ranking::probe::Turn;
 use crate::ranking::record::{Record, Track};
@@ -82,6 +82,7 @@ impl Memory {
             .evidence
             .samples_max(&tuning.verdict, Duration::from_secs(1));
         self.evidence.add(from, window, now);
+        self.cap.hear(&window.stated);
         self.throughput.add(&window.throughput, most);
         if !window.ttft.is_empty() {
             let at = from.2.at();
@@ -99,11 +100,20 @@ impl Memory {
         }
     }
 
-    /// The provider's limits are the first cap.
-    pub(in crate::ranking) fn configure(&mut self, provider: Option<&Provider>, tuning: &Tuning) {
-        let per_minute = provider.and_then(|provider| provider.limits.requests_per_minute);
-        let per_second = per_minute.map(|limit| f64::from(limit) / 60.0);
-        self.cap.configure(per_second, &tuning.cap);
+    /// The provider's limits, as it states them or the catalogue does, are the first cap.
+    pub(in crate::ranking) fn configure(
+        &mut self,
+        provider: Option<&Provider>,
+        tuning: &Tuning,
+        now: Moment,
+    ) {
+        let limits = provider.map(|provider| provider.limits).unwrap_or_default();
+        let per_second = |per_minute: u32| f64::from(per_minute) / 60.0;
+        let configured = (
+            limits.requests_per_minute.map(per_second),
+            limits.tokens_per_minute.map(per_second),
+        );
+        self.cap.configure(configured, &tuning.cap, now);
     }
 
     /// Time passes.
@@ -115,12 +125,11 @@ impl Memory {
         self.stepped = Some(now);
         let fading = Fading::over(elapsed, &tuning.verdict);
         self.evidence.fold(fading, &tuning.verdict);
-        let (mut accepted, mut turned_away) = (0_u64, 0_u64);
+        let mut taken = Taken::default();
         for observer in &self.evidence.observers {
-            accepted = accepted.saturating_add(u64::from(observer.brought.accepted()));
-            turned_away = turned_away.saturating_add(u64::from(observer.brought.turned_away));
+            taken.add(&observer.brought);
         }
-        self.cap.step(accepted, turned_away, &tuning.cap, now);
+        self.cap.step(&taken, &tuning.cap, now);
         self.speeds(step, elapsed);
 
         let said = verdict::fleet(&self.evidence, step.roster, &tuning.verdict, now);

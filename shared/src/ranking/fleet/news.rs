@@ -24,6 +24,8 @@ pub(super) struct Finding {
     pub(super) tool_failure: f64,
     /// Requests per second.
     pub(super) cap: Option<f64>,
+    /// Tokens per second.
+    pub(super) token_cap: Option<f64>,
     pub(super) probe: Option<ProbeLease>,
 }
 
@@ -60,11 +62,14 @@ pub(super) fn row(
     tuning: &Tuning,
 ) -> RankingRow {
     let mut fresh = now.row(shares);
-    if let Some(told) = told
-        && !moved(told.cap, fresh.cap, tuning.news.cap)
-    {
+    if let Some(told) = told {
         // All regions are told the same: leases sum to it.
-        fresh.cap = told.cap;
+        if !moved(told.cap, fresh.cap, tuning.news.cap) {
+            fresh.cap = told.cap;
+        }
+        if !moved(told.token_cap, fresh.token_cap, tuning.news.cap) {
+            fresh.token_cap = told.token_cap;
+        }
     }
     match told {
         Some(told) if !now.has_moved(told, &fresh, tuning) => told.clone(),
@@ -95,6 +100,7 @@ impl Finding {
             failure: share_u16(self.failure),
             tool_failure: share_u16(self.tool_failure),
             cap: self.cap.map_or(0, |cap| whole(cap * 1000.0)),
+            token_cap: self.token_cap.map_or(0, whole),
             probe: self.probe.clone(),
         }
     }
@@ -123,6 +129,7 @@ impl Finding {
             || probability(told.failure, now.failure)
             || probability(told.tool_failure, now.tool_failure)
             || told.cap != now.cap
+            || told.token_cap != now.token_cap
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn rank(
             let memory = memories.entry(endpoint.id.clone()).or_default();
             memory.reach(regions);
             let provider = snapshot.provider(endpoint.provider.as_str());
-            memory.configure(provider.map(AsRef::as_ref), place.tuning);
+            memory.configure(provider.map(AsRef::as_ref), place.tuning, now);
             demand.gather(&memory.evidence);
         }
         demand.fold(place.roster, (elapsed, now), place.tuning);
@@ -100,7 +100,9 @@ pub(super) fn rank(
             .iter()
             .filter_map(|endpoint| memories.get(&endpoint.id))
             .collect();
-        if known.iter().any(|memory| memory.cap.rate().is_some()) {
+        let has_cap =
+            |memory: &&Memory| memory.cap.rate().is_some() || memory.cap.tokens().is_some();
+        if known.iter().any(has_cap) {
             capped.insert(model.id.clone());
         }
         let result = model::look(&endpoints, &known, demand, &place);

@@ -4,6 +4,8 @@ use super::*;
 use crate::catalog::Limits;
 use crate::id::{ModelId, NodeId};
 use crate::ranking::portion::LEASE_MARGIN;
+use crate::usage::Usage;
+use crate::window::Sign;
 
 /// As `equals`, each provider allowing so many requests per second.
 fn limited(count: usize, per_second: u32) -> Snapshot {
@@ -11,7 +13,7 @@ fn limited(count: usize, per_second: u32) -> Snapshot {
     for provider in &mut catalog.providers {
         Arc::make_mut(provider).limits = Limits {
             requests_per_minute: Some(60 * per_second),
-            concurrent: None,
+            ..Limits::default()
         };
     }
     for at in 0..count {
@@ -39,7 +41,7 @@ fn leases(bench: &Bench, edges: &[Edge], tag: &str) -> Vec<f64> {
     let lease = |edge: &Edge| {
         let mut own = RankingTable::clone(bench.table(edge.2));
         own.portion = bench.fleet.portion(&edge.0.into()).as_ref().clone();
-        own.lease(&model, &own.rows[&id(tag)]).unwrap()
+        own.lease(&model, &own.rows[&id(tag)]).requests.unwrap()
     };
     edges.iter().map(lease).collect()
 }
@@ -68,6 +70,45 @@ fn a_configured_limit_is_leased_out_by_demand() {
     );
     assert!(got[1] > 2.0, "who asks nothing is not refused: {got:?}");
     assert_eq!(bench.fleet.portion(&NodeId::from("nobody")).usual, 0);
+}
+
+#[test]
+fn a_limit_that_the_provider_states_is_leased_out_before_anything_is_turned_away() {
+    let all = [FRA, NYC];
+    let mut bench = Bench::new(equals(2), &all);
+    for _ in 0..5 {
+        let mut window = asked(Outcome::Ok, 10);
+        for _ in 0..10 {
+            window.record(&Observation {
+                usage: Usage {
+                    prompt: 900,
+                    completion: 100,
+                    ..Usage::default()
+                },
+                noted: true,
+                ..Observation::of(Outcome::Ok)
+            });
+        }
+        window.note(&Sign::Limits(Stated {
+            requests_per_minute: Some(60_000),
+            tokens_per_minute: Some(300_000),
+            retry_after: None,
+        }));
+        bench.report(FRA, vec![(id("p0"), window)]);
+        bench.pass(&all);
+    }
+    let row = bench.row("eu", "p0");
+    assert_eq!((row.cap, row.token_cap), (950_000, 4_750));
+    let lease = |edge: Edge| {
+        let mut own = RankingTable::clone(bench.table(edge.2));
+        own.portion = bench.fleet.portion(&edge.0.into()).as_ref().clone();
+        own.lease(&ModelId::from("m0/x"), &own.rows[&id("p0")])
+            .tokens
+            .unwrap()
+    };
+    let sum = lease(FRA) + lease(NYC);
+    assert!((sum / (LEASE_MARGIN * 4_750.0) - 1.0).abs() < 1e-3, "{sum}");
+    assert_eq!(bench.row("eu", "p1").token_cap, 0);
 }
 
 #[test]

@@ -79,6 +79,35 @@ fn who_turned_requests_away_gets_fewer_where_no_lease_says_so() {
 }
 
 #[test]
+fn who_has_little_room_left_gets_little() {
+    let mut catalog = catalog(3, 1, 3);
+    let provider = Arc::make_mut(&mut catalog.providers[0]);
+    provider.limits.concurrent = Some(40);
+    let mut ranking = (*view_of(&catalog, thirds()).ranking).clone();
+    ranking.portion.usual = 250_000;
+    let snapshot = Snapshot::from_catalog(Version::default(), &catalog).unwrap();
+    let view = View::new(Arc::new(snapshot), Arc::new(ranking));
+    let board = Board::default();
+    let now = Moment::default();
+    let mut shares = Vec::new();
+    for under_way in [3, 3, 3, 3] {
+        let [here, ..] = shares_with(&view, &board, &demand());
+        shares.push(here);
+        for _ in 0..under_way {
+            board.departed(handle("m0/x@p0"), &Departure::default(), now);
+        }
+    }
+    // A quarter of forty and the margin is eleven and a half: the whole third down to seven tenths
+    // of that, then less.
+    assert!((shares[0] - 1.0 / 3.0).abs() < 0.03, "{shares:?}");
+    assert!((shares[1] - 1.0 / 3.0).abs() < 0.03, "{shares:?}");
+    assert!((0.22..0.29).contains(&shares[2]), "{shares:?}");
+    assert!((0.08..0.19).contains(&shares[3]), "{shares:?}");
+    let [full, ..] = shares_with(&view, &board, &demand());
+    assert!(full <= 0.0, "{full}");
+}
+
+#[test]
 fn who_is_full_goes_last_and_everybody_full_is_asked_all_the_same() {
     let view = view_of(&catalog(3, 1, 3), thirds());
     let board = Board::default();

@@ -60,7 +60,7 @@ pub(super) fn look(
         .regions()
         .map(|region| region_of(endpoints, memories, region, place))
         .collect();
-    let caps: Vec<Option<f64>> = memories.iter().map(|it| it.cap.rate()).collect();
+    let caps: Vec<Option<f64>> = memories.iter().map(|it| it.cap.fits()).collect();
     let costs = Costs::of(&findings, place);
     for mode in Mode::ALL {
         let wishes: Vec<Wish> = place

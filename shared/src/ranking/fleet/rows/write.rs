@@ -167,6 +167,7 @@ fn finding(memory: &Memory, found: &Found, region: RegionIx, probe: Option<Probe
         failure: found.failure,
         tool_failure: found.tool_failure,
         cap: memory.cap.rate(),
+        token_cap: memory.cap.tokens(),
         probe,
     }
 }
