@@ -19,6 +19,7 @@ mod mistral_chat;
 mod ollama;
 mod openai_chat;
 mod openai_responses;
+pub(crate) mod options;
 mod reader;
 mod redacted;
 mod retry_after;

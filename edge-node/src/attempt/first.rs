@@ -55,7 +55,12 @@ pub(super) async fn content(
         created: job.created,
         max_tokens_clamp: (job.clamp)(candidate),
     };
-    let outgoing = dialect::prepare(job.call, &target)?;
+    let mut outgoing = dialect::prepare(job.call, &target)?;
+    let options = candidate.options(&job.call.demand.preferences);
+    if !options.is_empty() {
+        outgoing.body = dialect::options::spread(&outgoing.body, &options)
+            .map_err(|error| Failure::invalid("provider.options", error.to_string()))?;
+    }
     let (request, translator) = job.request(candidate, outgoing, deadline)?;
     let answer = job.node.upstream.send(&request).await.map_err(|error| {
         tracing::debug!(endpoint = %endpoint.id, %error, "upstream leg failed");

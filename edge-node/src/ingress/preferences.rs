@@ -1,8 +1,9 @@
 //! The `provider` object: what a client prefers and forbids. Read strictly, unknown members
 //! included: a mistyped `data_collection` that is ignored would send a prompt where it must not go.
 
+mod options;
+
 use crate::failure::Failure;
-use crate::ingress::later;
 use crate::ingress::peek::{Refused, boolean, expect};
 use crate::wire::json::{Kind, Scanner};
 use shared::catalog::Quantization;
@@ -87,12 +88,7 @@ fn member(
             preferences.max_latency = cutoffs(scanner, place, MILLIS_PER_SECOND)?;
         }
         "enforce_distillable_text" => preferences.distillable = boolean(scanner)?,
-        "options" => {
-            scanner.begin_object()?;
-            if scanner.key()?.is_some() {
-                return Err(later::refuse(place, "this", "leave it out").into());
-            }
-        }
+        "options" => preferences.options = options::read(scanner)?,
         _ => {
             let message = format!("{place} is not a known preference");
             return Err(Failure::invalid(place, message).into());

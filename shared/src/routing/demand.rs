@@ -92,6 +92,8 @@ pub struct Preferences {
     pub min_throughput: Cutoffs,
     /// Slower endpoints come last: milliseconds to the first token.
     pub max_latency: Cutoffs,
+    /// What is sent along to the endpoints that a slug names: JSON objects, as they came.
+    pub options: Vec<(String, String)>,
 }
 
 impl Default for Preferences {
@@ -112,6 +114,7 @@ impl Default for Preferences {
             max_price: MaxPrice::default(),
             min_throughput: Cutoffs::default(),
             max_latency: Cutoffs::default(),
+            options: Vec::new(),
         }
     }
 }

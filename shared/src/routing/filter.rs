@@ -125,10 +125,15 @@ fn has_flex(context: &Context<'_>, indexes: &[EndpointIndex]) -> bool {
 /// Does the client's word name this endpoint? A provider's slug or name stands for all its tags,
 /// and a tag for its variants, also those of a service tier.
 pub(super) fn names(word: &str, offer: &Offer<'_>) -> bool {
-    begins(&offer.endpoint.tag, word)
-        || word.eq_ignore_ascii_case(offer.provider.slug.as_str())
-        || word.eq_ignore_ascii_case(&offer.provider.name)
-        || names_tier(word, offer.endpoint)
+    is_named(word, offer.endpoint, offer.provider)
+}
+
+/// The same of an endpoint and its provider.
+pub(super) fn is_named(word: &str, endpoint: &Endpoint, provider: &Provider) -> bool {
+    begins(&endpoint.tag, word)
+        || word.eq_ignore_ascii_case(provider.slug.as_str())
+        || word.eq_ignore_ascii_case(&provider.name)
+        || names_tier(word, endpoint)
 }
 
 /// Does the word name the endpoint's service tier: its whole tag, or its provider and the tier?

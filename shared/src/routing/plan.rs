@@ -1,8 +1,9 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
+use super::filter::is_named;
 use super::order::{self, Draw, Entry};
 use super::place::Place;
-use super::{Demand, Sticky, View};
+use super::{Demand, Preferences, Sticky, View};
 use crate::byok::SealedCredential;
 use crate::catalog::{Endpoint, Modality, Provider, text_enum};
 use crate::clock::Moment;
@@ -102,6 +103,20 @@ impl Candidate {
             own: self.own.is_some(),
             place: self.place,
         }
+    }
+
+    /// What the client sends along to this endpoint: of those that name it, the provider's before
+    /// the more exact, so that the last word is the most exact one's.
+    #[must_use]
+    pub fn options<'a>(&self, preferences: &'a Preferences) -> Vec<&'a str> {
+        let all = preferences.options.iter();
+        let named = all.filter(|(word, _)| is_named(word, &self.endpoint, &self.provider));
+        let mut named: Vec<_> = named.collect();
+        named.sort_by_key(|(word, _)| word.contains('/'));
+        named
+            .into_iter()
+            .map(|(_, object)| object.as_str())
+            .collect()
     }
 
     /// What leaves for it.

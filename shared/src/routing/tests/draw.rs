@@ -108,6 +108,36 @@ fn who_has_little_room_left_gets_little() {
 }
 
 #[test]
+fn options_go_to_whom_they_name_the_most_exact_last() {
+    let mut catalog = catalog(3, 1, 3);
+    let pricing = catalog.endpoints[0].pricing.clone();
+    let mut fast = endpoint(0, 0, "p0/fast");
+    fast.pricing = pricing;
+    catalog.endpoints[0] = Arc::new(fast);
+    let view = view_of(&catalog, Vec::new());
+    let demand = prefer(|it| {
+        let options = [
+            ("p0/fast", "{1}"),
+            ("P0", "{2}"),
+            ("p1", "{3}"),
+            ("p9", "{4}"),
+        ];
+        it.options = options
+            .map(|(to, what)| (to.to_owned(), what.to_owned()))
+            .to_vec();
+    });
+    let plan = plan_of(&view, &demand, 1).unwrap();
+    for candidate in &plan.candidates {
+        let expect: &[&str] = match candidate.provider.slug.as_str() {
+            "p0" => &["{2}", "{1}"],
+            "p1" => &["{3}"],
+            _ => &[],
+        };
+        assert_eq!(candidate.options(&demand.preferences), expect);
+    }
+}
+
+#[test]
 fn who_is_full_goes_last_and_everybody_full_is_asked_all_the_same() {
     let view = view_of(&catalog(3, 1, 3), thirds());
     let board = Board::default();
