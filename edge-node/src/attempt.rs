@@ -22,6 +22,7 @@ use leg::Failed;
 use shared::id::GenerationId;
 use shared::routing::{Candidate, Plan, View};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use walk::Walk;
 
 pub use shared::routing::ATTEMPTS_MAX;
@@ -52,6 +53,8 @@ pub struct Job<'a> {
     pub may_hedge: bool,
     /// Told of every attempt but the first, before it begins.
     pub asks: &'a (dyn Fn(&Candidate) + Sync),
+    /// Attempts under way at providers who make and bill an answer also when nobody waits for it.
+    pub billed_on: &'a watch::Sender<usize>,
 }
 
 /// An endpoint's answer, up to the first content that is owed to the client.

@@ -4,7 +4,7 @@
 
 use crate::egress;
 use crate::exchange::{Exchange, Framing, Gone};
-use crate::failure::{Failure, seconds_up};
+use crate::failure::{Failure, Fault, seconds_up};
 use crate::ingress::Api;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -14,6 +14,7 @@ use shared::routing::auto::Choice;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What a waiting client of a stream gets to keep its connection open: an SSE comment.
 const KEEP_ALIVE: &[u8] = b": GODWIT PROCESSING\n\n";
@@ -112,6 +113,30 @@ impl<'a> Client<'a> {
                     self.send(Bytes::from_static(KEEP_ALIVE)).await?;
                 }
             }
+        }
+    }
+
+    /// Waits for `work` as [`Client::wait_for`] does, but hears it out for nobody while `billed` counts
+    /// something that is billed whoever waits for it.
+    ///
+    /// # Errors
+    /// As [`Client::wait_for`].
+    pub async fn wait_for_billed<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+        billed: &watch::Sender<usize>,
+    ) -> Result<T, Failure> {
+        let mut work = pin!(work);
+        match self.wait_for(work.as_mut()).await {
+            Err(failure) if failure.fault == Fault::ClientGone && *billed.borrow() > 0 => {}
+            done => return done,
+        }
+        let mut billed = billed.subscribe();
+        tokio::select! {
+            biased;
+            done = work => done,
+            // What comes next nobody has to pay for.
+            _ = billed.wait_for(|billed| *billed == 0) => Err(Failure::client_gone()),
         }
     }
 

@@ -32,6 +32,7 @@ use route::Route;
 use shared::policy::Principal;
 use shared::rate::FreeTier;
 use shared::routing::{Candidate, Plan, View};
+use tokio::sync::watch;
 use told::Telling;
 
 /// Serves one request. The answer was sent when this returns, unless the client has gone.
@@ -121,9 +122,13 @@ async fn steps(
         clamp: &|candidate| quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
         may_hedge: held >= quote.ceiling(),
         asks: &|candidate| trail.asks(&asked(candidate)),
+        billed_on: &watch::Sender::new(0),
     };
     story.sent_upstream();
-    let result = match client.wait_for(attempt::run(&job, plan)).await {
+    let result = match client
+        .wait_for_billed(attempt::run(&job, plan), job.billed_on)
+        .await
+    {
         Ok(reply) => relay::run(&job, reply, client, &mut hold, story).await,
         Err(failure) => Err(refuse::described(failure, &call.demand)),
     };

@@ -129,7 +129,7 @@ async fn half_an_answer_is_the_last_resort_and_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_left_is_charged_as_its_provider_bills_it() {
+async fn an_answer_that_is_left_is_charged_as_its_provider_bills_it() {
     let paced = Config {
         dialect: Some(Dialect::OpenaiChat),
         ttft: Duration::from_millis(10),
@@ -147,30 +147,44 @@ async fn a_stream_that_is_left_is_charged_as_its_provider_bills_it() {
         .model("acme/goes-on", &["goes-on"]);
     let mut godwit = StandaloneConfig::new(catalog).start().await.unwrap();
     let client = godwit.client();
-    for (model, stopped) in [("acme/stops", 1), ("acme/goes-on", 0)] {
+    for (model, whole, stopped) in [
+        ("acme/stops", false, 1),
+        ("acme/stops", true, 1),
+        ("acme/goes-on", false, 0),
+        ("acme/goes-on", true, 0),
+    ] {
         let before = provider.totals();
         let body = json!({
-            "model": model, "stream": true, "max_tokens": 4000,
+            "model": model, "stream": !whole, "max_tokens": 4000,
             "messages": [{ "role": "user", "content": "#tokens=120 godwits" }],
         });
-        let mut stream = client.stream(CHAT, &body).await.unwrap();
-        stream.next().await.unwrap().unwrap();
-        drop(stream);
+        if whole {
+            let asked = client.post(CHAT, &body);
+            let left = tokio::time::timeout(Duration::from_millis(200), asked).await;
+            assert!(left.is_err(), "{model}");
+        } else {
+            let mut stream = client.stream(CHAT, &body).await.unwrap();
+            stream.next().await.unwrap().unwrap();
+        }
         let idle = || async { (provider.totals().open == 0).then_some(()) };
         assert!(eventually(Duration::from_secs(10), idle).await.is_some());
         let after = provider.totals();
-        assert_eq!(after.cancelled - before.cancelled, stopped, "{model}");
+        let cancelled = after.cancelled - before.cancelled;
+        assert_eq!(cancelled, stopped, "{model}, whole: {whole}");
     }
     let entries = provider.bill().requests;
-    let completed = entries.iter().find(|entry| entry.completed).unwrap();
-    let told = || async {
-        let path = format!("/api/v1/generation?id={}", completed.id);
-        let reply = client.get(&path).await.ok()?;
-        let data = reply.json()["data"].clone();
-        data.is_object().then_some(data)
-    };
-    let told = eventually(Duration::from_secs(20), told).await.unwrap();
-    assert_eq!(told["tokens_completion"], completed.output_tokens, "{told}");
-    assert_eq!(told["cancelled"], true, "{told}");
+    let completed: Vec<_> = entries.iter().filter(|entry| entry.completed).collect();
+    assert_eq!(completed.len(), 2, "{entries:?}");
+    for completed in completed {
+        let told = || async {
+            let path = format!("/api/v1/generation?id={}", completed.id);
+            let reply = client.get(&path).await.ok()?;
+            let data = reply.json()["data"].clone();
+            data.is_object().then_some(data)
+        };
+        let told = eventually(Duration::from_secs(20), told).await.unwrap();
+        assert_eq!(told["tokens_completion"], completed.output_tokens, "{told}");
+        assert_eq!(told["cancelled"], true, "{told}");
+    }
     godwit.terminate(Duration::from_secs(20)).await;
 }

@@ -8,9 +8,11 @@ use crate::failure::{Failure, Fault};
 use crate::metrics;
 use crate::node::Departed;
 use ::metrics::counter;
+use shared::catalog::Quirk;
 use shared::routing::{Candidate, Patience};
 use shared::window::{Observation, Outcome};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// An attempt that may begin.
 pub(super) struct Leg {
@@ -38,6 +40,7 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
         first,
     } = leg;
     let begun = Instant::now();
+    let _billed_on = BilledOn::new(job, &candidate);
     let departed = job.node.depart(&candidate, first);
     let content = Box::pin(first::content(job, &candidate, begun, patience.deadline));
     match marking_silence(job, &candidate, patience, content).await {
@@ -86,6 +89,29 @@ fn reply(candidate: Candidate, said: First, begun: Instant, departed: Option<Dep
         failed: Vec::new(),
         called_off: Vec::new(),
         departed,
+    }
+}
+
+/// Counts an attempt that is billed to its end, also when the client leaves, while it is under way.
+struct BilledOn<'a>(Option<&'a watch::Sender<usize>>);
+
+impl<'a> BilledOn<'a> {
+    fn new(job: &Job<'a>, candidate: &Candidate) -> Self {
+        let quirks = &candidate.provider.quirks;
+        let billed = quirks.contains(&Quirk::BillsAbandoned);
+        let counted = billed.then_some(job.billed_on);
+        if let Some(count) = counted {
+            count.send_modify(|count| *count += 1);
+        }
+        Self(counted)
+    }
+}
+
+impl Drop for BilledOn<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.0 {
+            count.send_modify(|count| *count = count.saturating_sub(1));
+        }
     }
 }
 
