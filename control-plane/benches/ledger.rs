@@ -91,6 +91,7 @@ async fn node(ledger: &Ledger, number: u64, size: u64, until: Instant) -> Vec<Du
             lease_id: format!("{}-{number}", origin.node),
             wanted: Amount(Amount::USD.0 * 1000),
             least: Amount(1),
+            need: None,
         };
         ledger.acquire(FENCE, &request).await.unwrap();
     }
@@ -150,6 +151,7 @@ fn record(sequence: u64) -> UsageRecord {
         fee_ppm: 0,
         own_key: false,
         flags: Vec::new(),
+        on_credit: Amount::ZERO,
     }
 }
 

@@ -100,6 +100,7 @@ fn ledger_status(error: &LedgerError) -> Status {
         LedgerError::Gap { .. }
         | LedgerError::EpochReused { .. }
         | LedgerError::Replaced { .. }
+        | LedgerError::Copied { .. }
         | LedgerError::NoLimit
         | LedgerError::Unsound(_) => Status::internal(error.to_string()),
     }

@@ -50,7 +50,7 @@ use std::time::Duration;
 pub use bill::{Bill, BillLine, Billed, Reconciled};
 pub use byok::Allowance;
 pub use funds::{FEE_PPM_MAX, Movement, Terms};
-pub use lease::{Grant, LeaseRequest, Part, ReleaseRequest};
+pub use lease::{Grant, LeaseRequest, Need, Part, ReleaseRequest};
 pub use limit::free_a_day;
 pub use read::Totals;
 pub use ship::Batch;
@@ -95,6 +95,8 @@ pub struct Ledger {
     /// must not take leases for abandoned. Holds the newest run of each node and every run with a
     /// lease.
     contacts: Mutex<BTreeMap<Origin, Moment>>,
+    /// Whose leases were recalled lately, and when.
+    recalled: Mutex<BTreeMap<OrgId, Moment>>,
 }
 
 /// What went wrong with money.
@@ -119,6 +121,13 @@ pub enum LedgerError {
     EpochReused {
         /// The first record that differs.
         sequence: u64,
+    },
+    /// What an earlier run had was taken over by a run that this one does not come after: the machine
+    /// is a copy, or was copied.
+    #[error("the leases of boot epoch {epoch} were taken over by another run")]
+    Copied {
+        /// The earlier run.
+        epoch: u64,
     },
     /// A newer run of this node exists.
     #[error("a newer run of this node exists, with boot epoch {newer}")]
@@ -172,6 +181,7 @@ impl Ledger {
             times,
             terms: Terms::default(),
             contacts: Mutex::default(),
+            recalled: Mutex::default(),
         };
         // Everybody who holds a lease has until one whole time from now.
         let now = ledger.clock.now();

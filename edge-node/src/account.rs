@@ -28,7 +28,7 @@ use cashier::{Cashier, Post};
 use lease::Now;
 use recover::{Found, recover};
 use shared::clock::Clock;
-use shared::id::{BootEpoch, NodeId};
+use shared::id::{BootEpoch, NodeId, OrgId};
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::task::Tasks;
@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 use wal::log::LogError;
-use wal::{Book, LeaseBook, Log, OpenHold, Returning};
+use wal::{Book, LeaseBook, Log, OpenHold, Owed, Returning};
 use want::{Wants, Worst};
 
 /// Where the log is and whose it is.
@@ -157,7 +157,7 @@ impl Accounts {
         let ceiling = worst.shared.unwrap_or_default().max(worst.own);
         let least = intent.least.max(Amount(1)).min(ceiling);
         let wants = Wants::of(principal, worst, intent.started_unix_ms / 1000);
-        let amount = self.reserve(principal, &wants, (ceiling, least)).await?;
+        let (amount, credit) = self.reserve(principal, &wants, (ceiling, least)).await?;
         let open = Arc::new(OpenHold {
             generation: intent.generation,
             org: principal.org.clone(),
@@ -174,6 +174,7 @@ impl Accounts {
             own_fee_ppm: worst.own_fee_ppm,
             flags: intent.flags,
             first: intent.first,
+            credit,
         });
         let parts = (wants.all(), amount);
         if let Err(error) = self.cashier.begin(&open, parts, self.clock.now()) {
@@ -187,6 +188,14 @@ impl Accounts {
             return Err(refuse::billing_unavailable(Fault::Gateway, text));
         }
         Ok(Hold::new(Arc::clone(self), open, (wants, amount)))
+    }
+
+    /// Something about the organisation has changed, its balance maybe: what is leased of it and not
+    /// used goes back with the next sweep.
+    pub fn recall(&self, org: &OrgId) {
+        if self.control.is_some() {
+            self.cashier.recall(org, self.clock.now());
+        }
     }
 
     /// What is left of all leases for new holds.
@@ -270,10 +279,19 @@ fn open_log(dir: &Path, node: &NodeId, clock: &Clock) -> Result<(File, Found, Lo
     book.returning = found.returning.iter().map(of_this).collect();
     for (purse, lease) in &found.leases {
         let ttl_ms = u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX);
-        let left = lease.left;
-        book.leases
-            .insert(purse.clone(), LeaseBook { left, ttl_ms });
+        let here = LeaseBook {
+            left: lease.left,
+            ttl_ms,
+            central: lease.central,
+        };
+        book.leases.insert(purse.clone(), here);
     }
+    // Earlier runs' ends are told before this run's first.
+    let owed = |(org, amount): (&OrgId, &Amount)| {
+        let amount = *amount;
+        (org.clone(), Owed { amount, last: 1 })
+    };
+    book.owed = found.owed.iter().map(owed).collect();
     // The youngest contact that any of these leases had: none of them lives longer for it.
     let age = found.leases.values().map(|lease| lease.age).max();
     let age = age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));

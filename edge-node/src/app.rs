@@ -192,6 +192,7 @@ async fn build(
             gossip: gossip.clone(),
             rates: Arc::clone(&rates),
             trusted: config.trusted_signers.clone(),
+            accounts: Arc::clone(&accounts),
             guard: config.guard,
             folder: config.data_dir.join("lkg"),
             timers: timers.clone(),

@@ -56,6 +56,8 @@ pub const LOG_TORN: &str = "godwit_usage_log_torn_total";
 pub const LOG_DAMAGE: &str = "godwit_usage_log_damage_total";
 /// Ends that damage took, and nothing says of whom: reported as such.
 pub const LOG_LOST: &str = "godwit_usage_records_lost_total";
+/// Starts at which the ledger said that another run has the leases of the disk's earlier ones.
+pub const COPIES: &str = "godwit_usage_log_copies_total";
 /// Damaged segments, and runs that the ledger disowns, that were set aside since the start.
 pub const QUARANTINES: &str = "godwit_usage_log_quarantines_total";
 /// How many of them are there for people to look at.
@@ -113,6 +115,7 @@ pub fn describe() {
     describe_counter!(LOG_TORN, "records that a kill cut off");
     describe_counter!(LOG_DAMAGE, "unreadable places in usage logs");
     describe_counter!(LOG_LOST, "usage records that damage took");
+    describe_counter!(COPIES, "starts from a copy of a disk");
     describe_counter!(QUARANTINES, "segments and runs set aside");
     describe_gauge!(QUARANTINED, "segments and runs in quarantine");
     describe_gauge!(DISOWNED, "1 when the ledger disowns this run");

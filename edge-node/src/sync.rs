@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod session;
 
+use crate::account::Accounts;
 use crate::auth::KeyRing;
 use crate::control::{ControlClient, Link, MESSAGE_MAX};
 use crate::gossip::Gossip;
@@ -48,6 +49,8 @@ pub struct Config {
     pub rates: Arc<Rates>,
     /// Who may sign the catalogue.
     pub trusted: Vec<PublicKey>,
+    /// Whose leases go back when an organisation changes.
+    pub accounts: Arc<Accounts>,
     /// How far a table may change at once.
     pub guard: Guard,
     /// Where the last good tables are kept.
@@ -200,6 +203,11 @@ impl Sync {
             Some(Push::Ranking(update)) => Ok(self.ranking(update)?.into_iter().collect()),
             Some(Push::Account(update)) => {
                 let applied = self.keys.apply(&update);
+                for event in &update.events {
+                    if let Some(wire::account_event::Body::OrgChanged(org)) = &event.body {
+                        self.config.accounts.recall(&org.as_str().into());
+                    }
+                }
                 applied.map_err(|error| tonic::Status::data_loss(error.to_string()))?;
                 Ok(Vec::new())
             }

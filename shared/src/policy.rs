@@ -81,6 +81,9 @@ pub struct KeyPolicy {
     /// The platform's fee on the list price of what own provider keys serve, in millionths: what
     /// the month's allowance makes up for is given back by the ledger. Added at the look-up.
     pub byok_fee_ppm: u32,
+    /// What each node may let the organisation use beyond its leases while the ledger is out of
+    /// reach. Added at the look-up.
+    pub outage_credit: Amount,
 }
 
 /// What requests of a workspace's keys begin with.

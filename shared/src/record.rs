@@ -81,6 +81,10 @@ pub struct UsageRecord {
     /// What content filters found and let pass, as `flag:NAME` or `redact:NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
+    /// What of the charge no lease carried: spent on the organisation's credit while the ledger was
+    /// out of reach.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub on_credit: Amount,
 }
 
 impl UsageRecord {
@@ -104,9 +108,10 @@ impl UsageRecord {
         }
     }
 
-    /// What it takes out of which purse, the balance first.
+    /// What it takes out of which purse's lease, the balance first.
     pub fn charges(&self) -> impl Iterator<Item = (Purse, Amount)> {
-        let balance = (Purse::from(self.org.clone()), self.charge());
+        let leased = self.charge() - self.on_credit;
+        let balance = (Purse::from(self.org.clone()), leased);
         let windows = self.windows.iter().map(|window| {
             let purse = Purse {
                 org: self.org.clone(),
@@ -137,6 +142,10 @@ impl UsageRecord {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(ppm: &u32) -> bool {
     *ppm == 0
+}
+
+fn is_nothing(amount: &Amount) -> bool {
+    *amount == Amount::ZERO
 }
 
 /// Where a record comes from: with its sequence, its identity in the ledger.

@@ -122,10 +122,13 @@ impl Accounts {
         .await?;
         policy.limits = rows.iter().map(limit_of).collect::<Result<_, _>>()?;
         policy.limits.push(self.free_limit(org).await?);
-        let row = sqlx::query("SELECT spend_fee_ppm, byok_fee_ppm FROM org_terms WHERE org = $1")
-            .bind(org.as_str())
-            .fetch_optional(self.database.readers())
-            .await?;
+        let row = sqlx::query(
+            "SELECT spend_fee_ppm, byok_fee_ppm, outage_nano, outage_pico_rem
+             FROM org_terms WHERE org = $1",
+        )
+        .bind(org.as_str())
+        .fetch_optional(self.database.readers())
+        .await?;
         let ppm = |column, default| match &row {
             None => Ok(default),
             Some(row) => unsigned(row, column).map(|ppm| u32::try_from(ppm).unwrap_or(default)),
@@ -133,6 +136,8 @@ impl Accounts {
         let default = Terms::default();
         policy.spend_fee_ppm = ppm(0, default.spend_fee_ppm)?;
         policy.byok_fee_ppm = ppm(1, default.byok_fee_ppm)?;
+        let credit = row.map(|row| amount(&row, 2)).transpose()?;
+        policy.outage_credit = credit.unwrap_or(default.outage_credit);
         Ok(())
     }
 

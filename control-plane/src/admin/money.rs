@@ -115,6 +115,10 @@ pub(super) async fn set_terms(
     let free = message.byok_free_usd.as_deref();
     let free = free.map(|text| usd("byok_free_usd", text)).transpose()?;
     let requests = message.byok_free_requests;
+    let outage = message.outage_credit_usd.as_deref();
+    let outage = outage
+        .map(|text| usd("outage_credit_usd", text))
+        .transpose()?;
     let terms = Terms {
         purchase_fee_ppm,
         spend_fee_ppm,
@@ -123,6 +127,7 @@ pub(super) async fn set_terms(
             list: free.unwrap_or(before.byok_free.list),
             requests: requests.unwrap_or(before.byok_free.requests),
         },
+        outage_credit: outage.unwrap_or(before.outage_credit),
     };
     let set = deps.ledger.set_terms(fence(deps)?, &org, terms).await;
     set.map_err(|error| ledger_status(&error))?;
@@ -130,8 +135,8 @@ pub(super) async fn set_terms(
     told.map_err(|error| accounts_status(&error))?;
     let object = format!(
         "{org} fee on purchases {purchase_fee_ppm} ppm, on spend {spend_fee_ppm}, on own keys {} \
-         beyond USD {} and {} requests a month",
-        terms.byok_fee_ppm, terms.byok_free.list, terms.byok_free.requests
+         beyond USD {} and {} requests a month, in an outage USD {} on each node",
+        terms.byok_fee_ppm, terms.byok_free.list, terms.byok_free.requests, terms.outage_credit
     );
     record(deps, actor, "terms.set", &object).await?;
     Ok(Response::new(wire::SetTermsResponse {}))

@@ -147,7 +147,11 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
     let telemetry =
         TelemetryServer::new(TelemetryService::new(parts.ranker.clone(), tasks.clone()))
             .max_decoding_message_size(REPORT_BYTES_MAX);
-    let ledger = LedgerService::new(parts.ledger.clone(), parts.leadership.clone());
+    let ledger = LedgerService::new(
+        parts.ledger.clone(),
+        parts.accounts.clone(),
+        parts.leadership.clone(),
+    );
     let admin = AdminService::new(Deps {
         registry: parts.registry.clone(),
         accounts: parts.accounts.clone(),

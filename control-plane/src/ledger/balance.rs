@@ -16,6 +16,11 @@ use std::time::Duration;
 /// A lease holds at most one in this many of what is available and in it, so that the first edges
 /// that ask do not take all; but never less than what a waiting request needs.
 const SHARE: i128 = 8;
+/// A balance is leased ahead while each node's share of it carries so many of the largest holds: with
+/// less, a lease would save few round trips and lie where nobody needs it.
+const SHARE_HOLDS: i128 = 4;
+/// What is not leased ahead is so again only with so many times as much.
+const AGAIN: i128 = 2;
 /// Added to a lease's time here, besides a fiftieth of it: clocks run apart.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -33,6 +38,26 @@ pub fn grant(available: Amount, holds: Amount, wanted: Amount, least: Amount) ->
     let holds = holds.at_least_zero();
     let share = Amount((available + holds).0 / SHARE) - holds;
     wanted.min(share).max(least)
+}
+
+/// True when a balance, leases included, is too small to be leased ahead: when the share of each of
+/// the `nodes` that have some of it carries too few holds as large as the largest. `was`: it was so
+/// until now.
+#[must_use]
+pub fn is_central(balance: Amount, nodes: u64, largest: Amount, was: bool) -> bool {
+    let shares = SHARE.max(i128::from(nodes));
+    let holds = SHARE_HOLDS * if was { AGAIN } else { 1 };
+    balance.0 < largest.0.saturating_mul(shares * holds)
+}
+
+/// What waiting requests that need `now` get of a balance that is not leased ahead: all of it or what
+/// there is, and nothing when that is not even the least that helps.
+#[must_use]
+pub fn reserve(available: Amount, now: Amount, least: Amount) -> Amount {
+    if now <= Amount::ZERO || least > available {
+        return Amount::ZERO;
+    }
+    now.max(least).min(available).at_least_zero()
 }
 
 /// What can be repaid of `owed` with `available`; none when nothing can.
@@ -57,6 +82,8 @@ pub struct Charge {
     pub windows: BTreeMap<Window, Amount>,
     /// Own provider keys served something.
     pub by_own_keys: bool,
+    /// What of all this no lease carried, by the nodes' own word.
+    pub on_credit: Amount,
 }
 
 impl Charge {
@@ -64,6 +91,12 @@ impl Charge {
     #[must_use]
     pub fn total(&self) -> Amount {
         self.usage.values().copied().sum::<Amount>() + self.suspense
+    }
+
+    /// What of the total, and what of the fee, is owed rather than leased.
+    fn owed(&self) -> (Amount, Amount) {
+        let total = self.on_credit.min(self.total());
+        (total, (self.on_credit - total).min(self.fee))
     }
 
     /// True when nothing is charged to anything.
@@ -82,6 +115,7 @@ pub fn charges(records: &[UsageRecord]) -> BTreeMap<OrgId, Charge> {
     for record in records {
         let charge = charges.entry(record.org.clone()).or_default();
         charge.fee += record.fee();
+        charge.on_credit += record.on_credit.min(record.charge());
         for window in &record.windows {
             *charge.windows.entry(window.clone()).or_default() += record.charge_of(window);
         }
@@ -155,12 +189,13 @@ pub fn window_lines(purse: &Purse, used: Amount, leases: &[(Origin, Amount)]) ->
     lines
 }
 
-/// The lines of a fee.
+/// The lines of a charge's fee.
 #[must_use]
-pub fn fee_lines(org: &OrgId, fee: Amount, leases: &[(Origin, Amount)]) -> Vec<Line> {
+pub fn fee_lines(org: &OrgId, charge: &Charge, leases: &[(Origin, Amount)]) -> Vec<Line> {
     let (purse, overrun) = (Purse::from(org.clone()), Account::Overrun(org.clone()));
-    let mut lines = Vec::new();
-    take_from(&mut lines, &purse, leases, overrun, fee);
+    let (fee, (_, owed)) = (charge.fee, charge.owed());
+    let mut lines = vec![(overrun.clone(), -owed)];
+    take_from(&mut lines, &purse, leases, overrun, fee - owed);
     lines.push((Account::Fees(org.clone()), fee));
     lines
 }
@@ -170,8 +205,9 @@ pub fn fee_lines(org: &OrgId, fee: Amount, leases: &[(Origin, Amount)]) -> Vec<L
 #[must_use]
 pub fn charge_lines(org: &OrgId, charge: &Charge, leases: &[(Origin, Amount)]) -> Vec<Line> {
     let (purse, overrun) = (Purse::from(org.clone()), Account::Overrun(org.clone()));
-    let mut lines = Vec::new();
-    take_from(&mut lines, &purse, leases, overrun, charge.total());
+    let (owed, _) = charge.owed();
+    let mut lines = vec![(overrun.clone(), -owed)];
+    take_from(&mut lines, &purse, leases, overrun, charge.total() - owed);
     for (key, cost) in &charge.usage {
         lines.push((Account::Usage(org.clone(), *key), *cost));
     }
@@ -228,6 +264,35 @@ mod tests {
                 Amount(granted),
                 "{available} {holds} {wanted} {least}"
             );
+        }
+    }
+
+    #[test]
+    fn a_small_balance_is_reserved_request_by_request() {
+        let at = |balance, nodes, was| is_central(Amount(balance), nodes, Amount(10), was);
+        assert!(
+            at(319, 1, false) && !at(320, 1, false),
+            "8 shares of 4 holds"
+        );
+        assert!(
+            at(639, 1, true) && !at(640, 1, true),
+            "and twice that again"
+        );
+        assert!(
+            at(399, 10, false) && !at(400, 10, false),
+            "more nodes, more shares"
+        );
+        // available, what is needed, the least -> reserved
+        for (available, now, least, reserved) in [
+            (100, 30, 10, 30),
+            (20, 30, 10, 20),
+            (9, 30, 10, 0),
+            (100, 0, 1, 0),
+            (100, 5, 10, 10),
+            (-5, 5, 1, 0),
+        ] {
+            let got = reserve(Amount(available), Amount(now), Amount(least));
+            assert_eq!(got, Amount(reserved), "{available} {now} {least}");
         }
     }
 

@@ -53,6 +53,7 @@ async fn node(load: &Load, number: u64) -> (u64, Amount) {
                 lease_id: format!("{number}-{sequence}-{org}"),
                 wanted: Amount::USD,
                 least: Amount(1),
+                need: None,
             };
             insist(load, || load.ledger.acquire(FENCE, &request)).await;
         }

@@ -24,6 +24,8 @@ pub struct Terms {
     pub byok_fee_ppm: u32,
     /// What of that is free.
     pub byok_free: Allowance,
+    /// What each node may let it use beyond its leases while the ledger is out of reach.
+    pub outage_credit: Amount,
 }
 
 impl Default for Terms {
@@ -37,6 +39,7 @@ impl Default for Terms {
                 list: Amount(25_000 * Amount::USD.0),
                 requests: 0,
             },
+            outage_credit: Amount::ZERO,
         }
     }
 }
@@ -147,7 +150,8 @@ impl Ledger {
     pub async fn terms_of(&self, org: &OrgId) -> Result<Terms, LedgerError> {
         let row = sqlx::query(
             "SELECT purchase_fee_ppm, spend_fee_ppm, byok_fee_ppm, byok_free_nano,
-                 byok_free_pico_rem, byok_free_requests FROM org_terms WHERE org = $1",
+                 byok_free_pico_rem, byok_free_requests, outage_nano, outage_pico_rem
+             FROM org_terms WHERE org = $1",
         )
         .bind(org.as_str())
         .fetch_optional(self.database.readers())
@@ -165,6 +169,7 @@ impl Ledger {
                 list: amount(&row, 3)?,
                 requests: unsigned(&row, 5)?,
             },
+            outage_credit: amount(&row, 6)?,
         })
     }
 
@@ -181,6 +186,7 @@ impl Ledger {
         check_id("organisation", org.as_str())?;
         let highest = terms.purchase_fee_ppm.max(terms.spend_fee_ppm);
         let free = split(terms.byok_free.list.at_least_zero())?;
+        let outage = split(terms.outage_credit.at_least_zero())?;
         if highest.max(terms.byok_fee_ppm) > FEE_PPM_MAX {
             return Err(LedgerError::Invalid {
                 what: "fee",
@@ -191,14 +197,17 @@ impl Ledger {
             let mut book = self.book_of(fence, org).await?;
             sqlx::query(
                 "INSERT INTO org_terms (org, purchase_fee_ppm, spend_fee_ppm, byok_fee_ppm,
-                     byok_free_nano, byok_free_pico_rem, byok_free_requests)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)
+                     byok_free_nano, byok_free_pico_rem, byok_free_requests, outage_nano,
+                     outage_pico_rem)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                  ON CONFLICT (org) DO UPDATE SET purchase_fee_ppm = excluded.purchase_fee_ppm,
                      spend_fee_ppm = excluded.spend_fee_ppm,
                      byok_fee_ppm = excluded.byok_fee_ppm,
                      byok_free_nano = excluded.byok_free_nano,
                      byok_free_pico_rem = excluded.byok_free_pico_rem,
-                     byok_free_requests = excluded.byok_free_requests",
+                     byok_free_requests = excluded.byok_free_requests,
+                     outage_nano = excluded.outage_nano,
+                     outage_pico_rem = excluded.outage_pico_rem",
             )
             .bind(org.as_str())
             .bind(i64::from(terms.purchase_fee_ppm))
@@ -207,6 +216,8 @@ impl Ledger {
             .bind(free.0)
             .bind(free.1)
             .bind(bigint(terms.byok_free.requests))
+            .bind(outage.0)
+            .bind(outage.1)
             .execute(&mut **book.sql())
             .await?;
             book.commit().await

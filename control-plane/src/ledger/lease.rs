@@ -8,12 +8,18 @@ use super::account::Account;
 use super::journal::{Book, Kind};
 use super::{Ledger, LedgerError, check_id, check_positive};
 use crate::store::Epoch;
+use shared::clock::Moment;
 use shared::id::OrgId;
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Origin;
 use sqlx::Row;
 use std::time::Duration;
+
+/// An organisation's leases are recalled at most so often,
+const RECALL_EVERY: Duration = Duration::from_secs(10);
+/// and so many organisations' in that time; what others have goes back when it is idle.
+const RECALLED_MAX: usize = 1000;
 
 /// What an edge asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +34,19 @@ pub struct LeaseRequest {
     pub wanted: Amount,
     /// How much helps at all.
     pub least: Amount,
+    /// Who can reserve each request by itself says so; none is always leased ahead.
+    pub need: Option<Need>,
+}
+
+/// What a node needs that can reserve each request by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Need {
+    /// What waiting requests hold together.
+    pub now: Amount,
+    /// The largest hold of late.
+    pub largest: Amount,
+    /// It reserves each request, as far as it knows.
+    pub central: bool,
 }
 
 /// What it gets.
@@ -39,6 +58,10 @@ pub struct Grant {
     pub ttl: Duration,
     /// What the purse has left outside of leases.
     pub available: Amount,
+    /// The balance is too small to be leased ahead: each request is to be reserved.
+    pub central: bool,
+    /// It has just become so: what other nodes have leased of it and don't use is wanted back.
+    pub recall: bool,
 }
 
 /// What an edge gives back.
@@ -100,9 +123,10 @@ impl Ledger {
         let mut book = self.book_of(fence, &request.purse.org).await?;
         let before = book.granted_before(request).await?;
         let most = book.most(&request.purse, self.clock.unix_s()).await?;
+        let central = book.is_central(request).await?;
         let granted = match (before, most) {
             (Some(granted), _) => granted,
-            (None, Some(most)) => book.grant(request, most).await?,
+            (None, Some(most)) => book.grant(request, most, central).await?,
             (None, None) => return Err(LedgerError::NoLimit),
         };
         let outside = book.balance(&Account::outside(&request.purse)).await?;
@@ -111,11 +135,26 @@ impl Ledger {
         if before.is_none() && granted > Amount::ZERO {
             book.commit().await?;
         }
+        let knows = request.need.is_none_or(|need| need.central);
         Ok(Grant {
             granted,
             ttl: self.times.ttl,
             available,
+            central,
+            recall: central && !knows && self.may_recall(&request.purse.org),
         })
+    }
+
+    /// True once in a while for each organisation: nodes ask one after the other.
+    fn may_recall(&self, org: &OrgId) -> bool {
+        let now = self.clock.now();
+        let mut recalled = shared::task::lock(&self.recalled);
+        recalled.retain(|_, at: &mut Moment| now.since(*at) < RECALL_EVERY);
+        if recalled.len() >= RECALLED_MAX || recalled.contains_key(org) {
+            return false;
+        }
+        recalled.insert(org.clone(), now);
+        true
     }
 
     /// Takes unused lease back, once per release id. More than the lease holds is taken as all

@@ -84,6 +84,8 @@ struct Model {
     granted: HashMap<String, ((OrgId, Origin), Amount)>,
     released: BTreeSet<String>,
     inherited: BTreeSet<(OrgId, Origin, BootEpoch)>,
+    /// By node and run, who has taken it over first.
+    claimed: HashMap<(u8, BootEpoch), BootEpoch>,
     /// Per node the epochs of its runs, oldest first; per run what it has sent.
     runs: HashMap<u8, Vec<BootEpoch>>,
     /// Runs that have taken over all runs before.
@@ -201,6 +203,7 @@ impl Bench {
                     lease_id: format!("l{id}"),
                     wanted: usd(*wanted),
                     least: usd(*least),
+                    need: None,
                 };
                 self.acquire(request).await;
             }
@@ -352,6 +355,21 @@ impl Bench {
         if gap {
             assert!(matches!(answer, Err(LedgerError::Gap { .. })), "{answer:?}");
             return;
+        }
+        let copied = batch.inherited.iter().any(|from| {
+            let heir = self.model.claimed.get(&(node, *from));
+            heir.is_some_and(|heir| *heir != origin.epoch && !batch.inherited.contains(heir))
+        });
+        if copied {
+            assert!(
+                matches!(answer, Err(LedgerError::Copied { .. })),
+                "{answer:?}"
+            );
+            return;
+        }
+        for from in &batch.inherited {
+            let claim = self.model.claimed.entry((node, *from));
+            claim.or_insert(origin.epoch);
         }
         self.inherit(&batch);
         for record in &fresh {

@@ -206,6 +206,7 @@ async fn a_correction_of_an_empty_purse_is_owed(f: Fixture) {
         lease_id: "all".to_owned(),
         wanted: rest,
         least: rest,
+        need: None,
     };
     f.ledger.acquire(FENCE, &request).await.unwrap();
     let bill = Bill {

@@ -1,7 +1,8 @@
 //! The ledger on the wire. An edge speaks for its own node only; a control plane that does not
 //! lead sends it elsewhere.
 
-use super::{Batch, LeaseRequest, Ledger, LedgerError, Part, ReleaseRequest};
+use super::{Batch, LeaseRequest, Ledger, LedgerError, Need, Part, ReleaseRequest};
+use crate::accounts::Accounts;
 use crate::security::guard::{EdgeDoor, must_be_own, node_of};
 use crate::sql::DatabaseError;
 use crate::store::Epoch;
@@ -25,14 +26,20 @@ pub type LeadershipWatch = watch::Receiver<Option<Epoch>>;
 /// The service, to be put behind the edges' door by [`LedgerService::server`].
 pub struct LedgerService {
     ledger: Arc<Ledger>,
+    accounts: Arc<Accounts>,
     leadership: LeadershipWatch,
 }
 
 impl LedgerService {
-    /// A service of `ledger`, which writes under the leadership that `leadership` shows.
+    /// A service of `ledger`, which writes under the leadership that `leadership` shows. Edges are
+    /// told through `accounts` whose idle leases are wanted back.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, leadership: LeadershipWatch) -> Self {
-        Self { ledger, leadership }
+    pub fn new(ledger: Arc<Ledger>, accounts: Arc<Accounts>, leadership: LeadershipWatch) -> Self {
+        Self {
+            ledger,
+            accounts,
+            leadership,
+        }
     }
 
     /// The service behind its door.
@@ -58,17 +65,24 @@ impl wire::ledger_server::Ledger for LedgerService {
         let message = request.into_inner();
         let request = LeaseRequest {
             origin: origin(&node, &message.node_id, message.boot_epoch)?,
-            purse: purse(message.org, &message.window)?,
-            lease_id: message.lease_id,
+            purse: purse(message.org.clone(), &message.window)?,
+            lease_id: message.lease_id.clone(),
             wanted: pico("wanted_pico", &message.wanted_pico)?,
             least: pico("least_pico", &message.least_pico)?,
+            need: need(&message)?,
         };
         let grant = self.ledger.acquire(self.fence()?, &request).await;
         let grant = grant.map_err(|error| status(&error))?;
+        if grant.recall
+            && let Err(error) = self.accounts.org_changed(&request.purse.org).await
+        {
+            tracing::warn!(org = %request.purse.org, %error, "idle leases not recalled");
+        }
         Ok(Response::new(wire::AcquireLeaseResponse {
             granted_pico: grant.granted.0.to_string(),
             ttl_ms: u64::try_from(grant.ttl.as_millis()).unwrap_or(u64::MAX),
             available_pico: grant.available.0.to_string(),
+            central: grant.central,
         }))
     }
 
@@ -133,6 +147,17 @@ fn purse(org: String, window: &str) -> Result<Purse, Status> {
         .map_err(|_| Status::invalid_argument(format!("window: {window:?} is no window")))
 }
 
+fn need(message: &wire::AcquireLeaseRequest) -> Result<Option<Need>, Status> {
+    if message.needed_pico.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Need {
+        now: pico("needed_pico", &message.needed_pico)?,
+        largest: pico("largest_pico", &message.largest_pico)?.at_least_zero(),
+        central: message.central,
+    }))
+}
+
 fn pico(field: &str, text: &str) -> Result<Amount, Status> {
     text.parse().map(Amount).map_err(|_| {
         Status::invalid_argument(format!(
@@ -153,6 +178,10 @@ fn status(error: &LedgerError) -> Status {
         LedgerError::Gap { .. } => Status::out_of_range(text),
         LedgerError::EpochReused { .. } => {
             tracing::error!(error = %text, "two runs of a node have used one boot epoch");
+            Status::data_loss(text)
+        }
+        LedgerError::Copied { .. } => {
+            tracing::error!(error = %text, "a node's disk was copied");
             Status::data_loss(text)
         }
         LedgerError::Replaced { .. } | LedgerError::NoLimit => Status::failed_precondition(text),

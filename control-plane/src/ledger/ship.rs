@@ -61,7 +61,8 @@ impl Ledger {
         let cut = watermark::cut(&batch.records, before)?;
         book.must_be_known(origin, cut.known).await?;
         book.load_leases(&origin.node).await?;
-        let mut changed = book.inherit(origin, &batch.inherited, &orgs).await?;
+        let mut changed = book.claim(origin, &batch.inherited).await?;
+        changed |= book.inherit(origin, &batch.inherited, &orgs).await?;
         let mut after = before;
         if let Some(last) = cut.new.last() {
             after = last.sequence;
@@ -172,6 +173,33 @@ impl Book {
         Ok(())
     }
 
+    /// Notes that a run has taken over earlier ones. Who was taken over before was so by one of those:
+    /// else two runs spend the same leases, each after its own copy of one log. True when there were
+    /// any.
+    async fn claim(
+        &mut self,
+        origin: &Origin,
+        inherited: &[BootEpoch],
+    ) -> Result<bool, LedgerError> {
+        for from in inherited {
+            let row = sqlx::query(
+                "INSERT INTO run_heirs (node, epoch, heir) VALUES ($1, $2, $3)
+                 ON CONFLICT (node, epoch) DO UPDATE SET heir = run_heirs.heir
+                 RETURNING heir",
+            )
+            .bind(origin.node.as_str())
+            .bind(bigint(from.0))
+            .bind(bigint(origin.epoch.0))
+            .fetch_one(&mut **self.sql())
+            .await?;
+            let heir = BootEpoch(unsigned(&row, 0)?);
+            if heir != origin.epoch && !inherited.contains(&heir) {
+                return Err(LedgerError::Copied { epoch: from.0 });
+            }
+        }
+        Ok(!inherited.is_empty())
+    }
+
     /// Moves what earlier runs hold to the run that has taken it over, once. True when money
     /// moved.
     async fn inherit(
@@ -248,19 +276,19 @@ impl Book {
             let purse = Purse::from(org.clone());
             let leases = self.leases_for(&purse, origin);
             let mut lines: Vec<Line> = balance::charge_lines(&org, &charge, &leases);
-            for (window, used) in charge.windows {
+            for (window, used) in &charge.windows {
                 let purse = Purse {
                     org: org.clone(),
-                    window: Some(window),
+                    window: Some(window.clone()),
                 };
                 let leases = self.leases_for(&purse, origin);
-                lines.extend(balance::window_lines(&purse, used, &leases));
+                lines.extend(balance::window_lines(&purse, *used, &leases));
             }
             let reference = format!("{}/{}/{before}/{org}", origin.node, origin.epoch.0);
             self.post(&org, Kind::Usage, &reference, &lines).await?;
             if charge.fee > Amount::ZERO {
                 let leases = self.leases_for(&purse, origin);
-                let lines = balance::fee_lines(&org, charge.fee, &leases);
+                let lines = balance::fee_lines(&org, &charge, &leases);
                 self.post(&org, Kind::Fee, &reference, &lines).await?;
             }
             if let Some(lines) = fees.orgs.remove(&org) {

@@ -65,6 +65,7 @@ async fn lease(
         lease_id: id.to_owned(),
         wanted: usd(dollars.0),
         least: usd(dollars.1),
+        need: None,
     };
     f.ledger.acquire(FENCE, &request).await
 }
@@ -297,6 +298,7 @@ async fn free_requests_a_day_follow_from_what_was_bought(f: Fixture) {
         lease_id: id.to_owned(),
         wanted: Amount(2_000),
         least: Amount(50),
+        need: None,
     };
     let most = f.ledger.acquire(FENCE, &ask("f1")).await.unwrap();
     assert_eq!((most.granted, most.available), (Amount(50), Amount::ZERO));

@@ -121,6 +121,7 @@ impl From<LedgerError> for Refused {
             LedgerError::Gap { .. }
             | LedgerError::EpochReused { .. }
             | LedgerError::Replaced { .. }
+            | LedgerError::Copied { .. }
             | LedgerError::NoLimit
             | LedgerError::Unsound(_) => {
                 tracing::error!(%error, "a management call fails");

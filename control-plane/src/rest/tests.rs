@@ -160,6 +160,7 @@ impl Fixture {
             lease_id: format!("l{sequence}"),
             wanted: cost,
             least: cost,
+            need: None,
         };
         self.rest.ledger.acquire(Epoch(1), &lease).await.unwrap();
         let record = UsageRecord {
@@ -194,6 +195,7 @@ impl Fixture {
             fee_ppm: 0,
             own_key: false,
             flags: Vec::new(),
+            on_credit: Amount::ZERO,
         };
         let batch = Batch {
             origin,

@@ -25,6 +25,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "own keys", include_str!("0009_own_keys.sql")),
     (10, "openings", include_str!("0010_openings.sql")),
     (11, "auto top-up", include_str!("0011_topups.sql")),
+    (
+        12,
+        "credit and heirs",
+        include_str!("0012_credit_and_heirs.sql"),
+    ),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

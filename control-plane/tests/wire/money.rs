@@ -38,6 +38,7 @@ async fn everything_counts_once() {
         lease_id: "lease-1".to_owned(),
         wanted_pico: usd(4),
         least_pico: usd(4),
+        ..wire::AcquireLeaseRequest::default()
     };
     for _ in 0..3 {
         let lease = body(ledger.acquire_lease(acquire.clone()).await);
@@ -100,6 +101,7 @@ async fn an_organisation_without_money_gets_no_lease() {
         lease_id: "lease-1".to_owned(),
         wanted_pico: usd(4),
         least_pico: "1".to_owned(),
+        ..wire::AcquireLeaseRequest::default()
     };
     let lease = body(edge.ledger().acquire_lease(acquire.clone()).await);
     assert_eq!((&*lease.granted_pico, &*lease.available_pico), ("0", "0"));

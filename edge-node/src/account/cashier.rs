@@ -7,7 +7,7 @@ mod back;
 
 pub(super) use back::unheard;
 
-use super::desk::{Ask, Desk, Granted, Leases};
+use super::desk::{Ask, Desk, Ended, Granted, Leases, May};
 use super::lease::{Now, Time};
 use super::recover::Found;
 use super::wal::log::LogError;
@@ -86,8 +86,10 @@ impl Cashier {
     ) -> Self {
         let desk = Leases::new(post.refused_for);
         for (purse, lease) in &found.leases {
-            let until = now.plus(lease.ttl.saturating_sub(lease.age));
-            desk.inherit(purse, lease.left, lease.ttl, until);
+            desk.inherit(purse, lease, now);
+        }
+        for (org, amount) in &found.owed {
+            desk.owe(&org.clone().into(), *amount);
         }
         Self {
             epoch: log.with_book(|book| book.epoch),
@@ -135,10 +137,10 @@ impl Cashier {
         &self,
         wants: &[W],
         most: (Amount, Amount),
-        may_ask: bool,
+        may: May,
         now: Moment,
     ) -> Desk {
-        self.desk.reserve(wants, most, may_ask, self.time(now))
+        self.desk.reserve(wants, most, may, self.time(now))
     }
 
     /// Logs that a hold begins for which `amount` was set aside. An error: it does not, and nothing
@@ -151,7 +153,7 @@ impl Cashier {
     ) -> Result<(), LogError> {
         let logged = self.log.intent(open);
         if logged.is_err() {
-            self.desk.undo(wants, amount, now);
+            self.desk.undo(wants, (amount, open.credit), now);
         }
         logged
     }
@@ -171,13 +173,29 @@ impl Cashier {
         };
         let end = open.end(progress, outcome);
         let charges: Vec<(Purse, Amount)> = end.charges().collect();
+        let owed = end.on_credit;
         self.log.end(end);
         for want in wants {
             let charged = charges.iter().find(|(purse, _)| purse == want.purse());
             let charged = charged.map_or(Amount::ZERO, |(_, charged)| *charged);
-            let held = want.part(amount);
-            self.desk.end(want.purse(), held, charged, now);
+            let on_balance = want.purse().window.is_none();
+            let of = |credit| if on_balance { credit } else { Amount::ZERO };
+            let ended = Ended {
+                held: want.part(amount),
+                credit: of(open.credit),
+                charged,
+                owed: of(owed),
+            };
+            self.desk.end(want.purse(), ended, now);
         }
+    }
+
+    /// The ledger has all ends up to `watermark`: what they have used on credit can be used again.
+    pub(super) fn acknowledged(&self, watermark: u64) -> std::io::Result<()> {
+        let done = self.log.acknowledge(watermark);
+        self.log
+            .with_book(|book| self.desk.told(|org| book.owed.contains_key(org)));
+        done
     }
 
     /// What a flight that was just started asks for.
@@ -221,7 +239,7 @@ impl Cashier {
         self.contact(ask.sent, now);
         if !self.desk.expects(purse, ask) {
             // What was left here expired meanwhile, and all of it goes back.
-            return self.desk.failed(purse, false, now.moment);
+            return self.desk.failed(purse, true, now.moment);
         }
         let lease_id = ask.lease_id.clone();
         if granted.amount > Amount::ZERO {
@@ -231,6 +249,7 @@ impl Cashier {
                 amount: granted.amount,
                 ttl_ms: u64::try_from(granted.ttl.as_millis()).unwrap_or(u64::MAX),
                 unix_ms: now.unix_ms,
+                central: granted.central,
             });
         } else if ask.again {
             // The question's first copy may still be under way, and get something.

@@ -7,12 +7,14 @@ mod entry;
 mod flight;
 mod said;
 
-pub(super) use said::{Ask, Desk, Flight, Granted, Landed, Poor, Withdrawn};
+pub(super) use said::{Ask, Desk, Ended, Flight, Granted, Landed, May, Poor, Set, Withdrawn};
 
 use super::lease::Time;
+use super::recover::Inherited;
 use super::want::Asks;
 use entry::{Entry, Refused};
 use shared::clock::Moment;
+use shared::id::OrgId;
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::task::lock;
@@ -45,7 +47,7 @@ impl Leases {
         &self,
         wants: &[W],
         (ceiling, least): (Amount, Amount),
-        may_ask: bool,
+        may: May,
         time: Time,
     ) -> Desk {
         let mut entries = lock(&self.purses);
@@ -57,38 +59,33 @@ impl Leases {
                 return Desk::Crowded;
             }
             let entry = entries.entry(purse.clone()).or_default();
-            let wanted = entry.lease.asked(want.part(ceiling));
+            let wanted = entry.lease.asked(want.part(ceiling), time.now);
             let (left, needs) = (entry.lease.available(time), want.part(least));
             if left >= wanted {
                 continue;
             }
-            let most = if may_ask {
+            let may = of_purse(may, purse);
+            let spare = entry.spare(may);
+            let most = if may.ask && spare == Amount::ZERO {
                 let fresh = |refused: &Refused| time.now < refused.at.plus(self.refused_for);
                 let Some(Refused { outside, .. }) = entry.refused.filter(fresh) else {
                     continue;
                 };
                 if left + outside < needs {
-                    let purse = purse.clone();
-                    let held = entry.lease.held();
-                    worst(
-                        &mut poor,
-                        Poor {
-                            purse,
-                            left,
-                            outside,
-                            held,
-                            needs,
-                        },
-                    );
+                    worst(&mut poor, entry.poor(purse, (left, outside), needs));
                     continue;
                 }
                 // The ledger did not give the ceiling: what it has must do.
                 left + outside.at_least_zero()
             } else {
-                if left < needs || left <= Amount::ZERO {
+                let most = left + spare;
+                if (most < needs || most <= Amount::ZERO) && !may.ask {
                     return Desk::Short;
                 }
-                left
+                if most < needs {
+                    continue;
+                }
+                most
             };
             if want.part(amount) > most {
                 amount = want.fit(amount, most);
@@ -97,28 +94,69 @@ impl Leases {
         if let Some(poor) = poor {
             return Desk::Poor(Box::new(poor));
         }
-        take(&mut entries, wants, amount, time)
+        take(&mut entries, wants, amount, (may, time))
     }
 
     /// A hold was not begun after all.
-    pub(super) fn undo<W: Asks>(&self, wants: &[W], amount: Amount, now: Moment) {
+    pub(super) fn undo<W: Asks>(
+        &self,
+        wants: &[W],
+        (amount, credit): (Amount, Amount),
+        now: Moment,
+    ) {
         for want in wants {
-            self.end(want.purse(), want.part(amount), Amount::ZERO, now);
+            let on_balance = want.purse().window.is_none();
+            let ended = Ended {
+                held: want.part(amount),
+                credit: if on_balance { credit } else { Amount::ZERO },
+                charged: Amount::ZERO,
+                owed: Amount::ZERO,
+            };
+            self.end(want.purse(), ended, now);
         }
     }
 
     /// A hold has ended, as far as it is about this purse.
-    pub(super) fn end(&self, purse: &Purse, held: Amount, charged: Amount, now: Moment) {
+    pub(super) fn end(&self, purse: &Purse, ended: Ended, now: Moment) {
         let mut entries = lock(&self.purses);
         let entry = entries.entry(purse.clone()).or_default();
-        entry.lease.end(held, charged, now);
+        entry.credit -= ended.credit;
+        entry.owed += ended.owed;
+        entry
+            .lease
+            .end(ended.held - ended.credit, ended.charged, now);
+    }
+
+    /// An earlier run has used this on credit.
+    pub(super) fn owe(&self, purse: &Purse, amount: Amount) {
+        let mut entries = lock(&self.purses);
+        entries.entry(purse.clone()).or_default().owed += amount;
+    }
+
+    /// What was used of it on credit.
+    #[cfg(test)]
+    pub(super) fn owes(&self, purse: &Purse) -> Amount {
+        let entries = lock(&self.purses);
+        entries.get(purse).map_or(Amount::ZERO, |entry| entry.owed)
+    }
+
+    /// The ledger knows what was used on credit, but for what `still` says.
+    pub(super) fn told(&self, still: impl Fn(&OrgId) -> bool) {
+        let mut entries = lock(&self.purses);
+        for (purse, entry) in entries.iter_mut() {
+            if entry.owed > Amount::ZERO && !still(&purse.org) {
+                entry.owed = Amount::ZERO;
+            }
+        }
     }
 
     /// Takes over what an earlier run left.
-    pub(super) fn inherit(&self, purse: &Purse, amount: Amount, ttl: Duration, until: Moment) {
+    pub(super) fn inherit(&self, purse: &Purse, lease: &Inherited, now: Moment) {
         let mut entries = lock(&self.purses);
         let entry = entries.entry(purse.clone()).or_default();
-        entry.lease.grant(amount, ttl, until);
+        let until = now.plus(lease.ttl.saturating_sub(lease.age));
+        entry.lease.grant(lease.left, lease.ttl, until);
+        entry.central = lease.central;
     }
 
     /// All balances' available money.
@@ -140,28 +178,43 @@ impl Leases {
     }
 }
 
+/// Credit is for the balance alone: a limit is its owner's.
+fn of_purse(may: May, purse: &Purse) -> May {
+    let credit = match purse.window {
+        None => may.credit,
+        Some(_) => Amount::ZERO,
+    };
+    May { credit, ..may }
+}
+
 /// Sets the parts of `amount` aside if all purses have them; else asks for what is missing.
 fn take<W: Asks>(
     entries: &mut HashMap<Purse, Entry>,
     wants: &[W],
     amount: Amount,
-    time: Time,
+    (may, time): (May, Time),
 ) -> Desk {
     let mut flights = Vec::new();
+    let mut credit = Amount::ZERO;
     for want in wants {
         let Some(entry) = entries.get_mut(want.purse()) else {
             continue;
         };
         let missing = want.part(amount) - entry.lease.available(time);
-        if missing > Amount::ZERO {
-            let (landing, start) = entry.wait(missing);
-            let purse = want.purse().clone();
-            flights.push(Flight {
-                purse,
-                landing,
-                start,
-            });
+        if missing <= Amount::ZERO {
+            continue;
         }
+        if missing <= entry.spare(of_purse(may, want.purse())) {
+            credit = missing;
+            continue;
+        }
+        let (landing, start) = entry.wait(missing);
+        let purse = want.purse().clone();
+        flights.push(Flight {
+            purse,
+            landing,
+            start,
+        });
     }
     if !flights.is_empty() {
         return Desk::Wait(flights);
@@ -169,14 +222,23 @@ fn take<W: Asks>(
     let mut refill = Vec::new();
     for want in wants {
         if let Some(entry) = entries.get_mut(want.purse()) {
-            entry.lease.take(want.part(amount));
-            if entry.is_low(time) {
+            let lent = match want.purse().window {
+                None => credit,
+                Some(_) => Amount::ZERO,
+            };
+            entry.credit += lent;
+            entry.lease.take(want.part(amount) - lent);
+            if entry.is_low(time) || lent > Amount::ZERO && entry.is_due(time) {
                 entry.start();
                 refill.push(want.purse().clone());
             }
         }
     }
-    Desk::Set { amount, refill }
+    Desk::Set(Set {
+        amount,
+        credit,
+        refill,
+    })
 }
 
 /// Of limits the broadest is told: what helps with a narrower one would not help with it. A limit

@@ -8,13 +8,13 @@ mod fill;
 use super::aside;
 use super::wal::reader::Records;
 use super::wal::{
-    Book, LeaseBook, MAGIC, Position, RECOVERED, Record, ReturnedPart, Returning, Scanned,
+    Book, LeaseBook, MAGIC, Owed, Position, RECOVERED, Record, ReturnedPart, Returning, Scanned,
     check_magic, encode, scan, segments, sync_dir,
 };
 use crate::metrics;
 use ::metrics::counter;
 use fill::{Ends, suspend};
-use shared::id::{BootEpoch, NodeId};
+use shared::id::{BootEpoch, NodeId, OrgId};
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::UsageRecord;
@@ -56,6 +56,8 @@ pub(super) struct Inherited {
     pub(super) ttl: Duration,
     /// How much of that has passed.
     pub(super) age: Duration,
+    /// It was reserved for requests one by one.
+    pub(super) central: bool,
 }
 
 /// All that was found.
@@ -69,6 +71,8 @@ pub(super) struct Found {
     pub(super) leases: BTreeMap<Purse, Inherited>,
     /// Money on its way back that the ledger may not know of.
     pub(super) returning: Vec<Returning>,
+    /// What was used on credit and the ledger may not know of.
+    pub(super) owed: BTreeMap<OrgId, Amount>,
     /// The epochs that leases and returns come from.
     pub(super) inherited: BTreeSet<BootEpoch>,
     /// Places of damage, all epochs together.
@@ -125,6 +129,7 @@ struct Left {
     leases: BTreeMap<Purse, LeaseBook>,
     returning: Vec<Returning>,
     asked: BTreeMap<String, Purse>,
+    owed: BTreeMap<OrgId, Owed>,
 }
 
 impl Left {
@@ -139,6 +144,9 @@ impl Left {
                 amount: Amount::ZERO,
                 part: ReturnedPart::Unheard(lease_id.clone()),
             });
+        }
+        for (org, owed) in &self.owed {
+            *found.owed.entry(org.clone()).or_default() += owed.amount;
         }
         let age_ms = unix_ms.saturating_sub(self.contact_unix_ms);
         let age = Duration::from_millis(age_ms);
@@ -163,8 +171,10 @@ impl Left {
                 left: Amount::ZERO,
                 ttl,
                 age,
+                central: false,
             });
             sum.left += lease.left;
+            sum.central |= lease.central;
             if ttl.saturating_sub(age) < sum.ttl.saturating_sub(sum.age) {
                 (sum.ttl, sum.age) = (ttl, age);
             }
@@ -223,6 +233,9 @@ fn close_epoch(dir: &Path, node: &NodeId, epoch: BootEpoch) -> io::Result<Closed
             let lease = book.leases.entry(purse).or_default();
             lease.left -= charged;
         }
+        if fill.on_credit > Amount::ZERO {
+            book.owed.entry(fill.org.clone()).or_default().amount += fill.on_credit;
+        }
     }
     Ok(ClosedEpoch {
         left: Left {
@@ -230,6 +243,7 @@ fn close_epoch(dir: &Path, node: &NodeId, epoch: BootEpoch) -> io::Result<Closed
             leases: book.leases,
             returning: book.returning,
             asked: book.asked,
+            owed: book.owed,
         },
         inherited: book.inherited,
         damage,

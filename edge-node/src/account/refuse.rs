@@ -50,6 +50,16 @@ pub(super) fn billing_unavailable(fault: Fault, text: &str) -> Failure {
         .with_retry_after(RETRY_AFTER)
 }
 
+/// 503: the ledger does not answer, and what this node has of the balance does not carry it.
+pub(super) fn out_of_reach() -> Failure {
+    let text = "the credit balance can't be checked now; try again. What the organization may use \
+                while it can't is its outage_credit_usd, which an operator can raise";
+    let mut failure = billing_unavailable(Fault::ControlPlane, text);
+    let hint = "try again, or have the organization's outage_credit_usd raised";
+    failure.metadata.insert("remedy_hint".into(), hint.into());
+    failure
+}
+
 fn no_credits(least: Amount, have: Amount) -> Failure {
     let message = format!(
         "this request requires more credits, or fewer max_tokens: it needs at least ${least}, \

@@ -262,7 +262,7 @@ impl Shipper {
             }
         };
         Arc::make_mut(&mut self.current).advance(&batch, watermark);
-        tokio::task::spawn_blocking(move || accounts.cashier.log.acknowledge(watermark))
+        tokio::task::spawn_blocking(move || accounts.cashier.acknowledged(watermark))
             .await
             .unwrap_or(Ok(()))?;
         Ok(Step::Moved)

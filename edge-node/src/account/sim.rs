@@ -91,7 +91,11 @@ fn leases_logs_and_ledger_agree_whatever_happens() {
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).unwrap();
     // The mix still does what it is for.
     assert!(
-        sums.kills > 0 && sums.settled > 0 && sums.suspense > 0,
+        sums.kills > 0
+            && sums.settled > 0
+            && sums.suspense > 0
+            && sums.central > 0
+            && sums.lent > 0,
         "{sums:?}"
     );
 }

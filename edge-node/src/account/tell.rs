@@ -5,6 +5,8 @@ use super::Accounts;
 use super::wal::Book;
 use super::wal::reader::Batch;
 use crate::control::Unanswered;
+use crate::metrics;
+use ::metrics::counter;
 use shared::id::BootEpoch;
 use shared::proto::ledger::ShipRequest;
 use shared::proto::ledger::ledger_client::LedgerClient;
@@ -32,11 +34,21 @@ impl Accounts {
         if self.cashier.has_taken_over() {
             return true;
         }
-        let told = self.tell(self.epoch(), &Batch::default()).await.is_ok();
-        if told {
-            self.cashier.took_over();
+        match self.tell(self.epoch(), &Batch::default()).await {
+            Ok(_) => {}
+            Err(Told::Later) => return false,
+            Err(Told::Disowned) => {
+                tracing::error!(
+                    epoch = self.epoch().0,
+                    "another run has taken over what this node's earlier runs had: this disk is a \
+                     copy, or was copied; its leases are given up"
+                );
+                counter!(metrics::COPIES).increment(1);
+                self.cashier.disinherit();
+            }
         }
-        told
+        self.cashier.took_over();
+        true
     }
 
     /// The ledger's answer to a batch, which may be empty: a sign of life.

@@ -1,6 +1,7 @@
 //! Holds on one node against a fake control plane, and the bench that the other tests use.
 
 mod back;
+mod central;
 mod kill;
 mod limits;
 mod outage;

@@ -6,7 +6,7 @@
 use super::Accounts;
 use super::cashier::{Answer, Before};
 use super::desk::Landed;
-use super::desk::{Ask, Desk, Granted};
+use super::desk::{Ask, Desk, Granted, May};
 use super::refuse::{self, billing_unavailable};
 use super::wal::Returning;
 use super::want::Wants;
@@ -27,24 +27,28 @@ use tokio::time::Instant;
 const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 
 impl Accounts {
-    /// Sets money aside, asking the ledger when there is too little.
+    /// Sets money aside, asking the ledger when there is too little. Gives how much, and what of the
+    /// balance's part is on credit.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         principal: &Principal,
         wants: &Wants,
         (ceiling, least): (Amount, Amount),
-    ) -> Result<Amount, Failure> {
+    ) -> Result<(Amount, Amount), Failure> {
         let wants = wants.all();
         let deadline = Instant::now() + self.timers.topup;
-        let mut may_ask = true;
+        let mut may = May {
+            ask: true,
+            credit: principal.policy.outage_credit,
+        };
         loop {
             let now = self.clock.now();
-            match self.cashier.reserve(wants, (ceiling, least), may_ask, now) {
-                Desk::Set { amount, refill } => {
-                    for purse in &refill {
+            match self.cashier.reserve(wants, (ceiling, least), may, now) {
+                Desk::Set(set) => {
+                    for purse in &set.refill {
                         self.fly(purse);
                     }
-                    return Ok(amount);
+                    return Ok((set.amount, set.credit));
                 }
                 Desk::Poor(poor) => {
                     let now = self.clock.unix_s();
@@ -56,8 +60,7 @@ impl Accounts {
                     return Err(billing_unavailable(Fault::Gateway, text));
                 }
                 Desk::Short => {
-                    let text = "the credit balance can't be checked now; try again";
-                    return Err(billing_unavailable(Fault::ControlPlane, text));
+                    return Err(refuse::out_of_reach());
                 }
                 Desk::Wait(flights) => {
                     for flight in flights.iter().filter(|flight| flight.start) {
@@ -66,7 +69,7 @@ impl Accounts {
                     for mut flight in flights {
                         let landed = flight.landing.wait_for(|landed| *landed != Landed::Flying);
                         let landed = tokio::time::timeout_at(deadline, landed).await;
-                        may_ask &= matches!(landed, Ok(Ok(landed)) if *landed == Landed::Answered);
+                        may.ask &= matches!(landed, Ok(Ok(landed)) if *landed == Landed::Answered);
                     }
                 }
             }
@@ -115,6 +118,9 @@ impl Accounts {
             lease_id: ask.lease_id.clone(),
             wanted_pico: ask.wanted.0.to_string(),
             least_pico: ask.least.0.to_string(),
+            needed_pico: ask.needed.0.to_string(),
+            largest_pico: ask.largest.0.to_string(),
+            central: ask.central,
         };
         let call = |channel| async move { LedgerClient::new(channel).acquire_lease(request).await };
         match control.ask(self.timers.topup, call).await {
@@ -144,9 +150,7 @@ impl Accounts {
             return;
         }
         let idle = u64::try_from(self.timers.lease_idle.as_nanos()).unwrap_or(u64::MAX);
-        if let Some(before) = now.0.checked_sub(idle) {
-            self.send_back(Some(Moment(before)));
-        }
+        self.send_back(Some(Moment(now.0.saturating_sub(idle))));
         self.tell_returns().await;
     }
 
@@ -232,5 +236,6 @@ fn read_grant(answer: &AcquireLeaseResponse) -> Option<Granted> {
         ttl: Duration::from_millis(answer.ttl_ms).min(TTL_MAX),
         // An empty text means that the ledger does not tell.
         outside: amount(&answer.available_pico).unwrap_or_default(),
+        central: answer.central,
     })
 }

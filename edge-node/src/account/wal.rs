@@ -16,7 +16,7 @@ pub(super) mod log;
 pub(super) mod reader;
 
 pub use book::Asked;
-pub(super) use book::{Book, LeaseBook, OpenHold, Progress, ReturnedPart, Returning};
+pub(super) use book::{Book, LeaseBook, OpenHold, Owed, Progress, ReturnedPart, Returning};
 pub(super) use log::Log;
 pub(super) use reader::{Position, Reader};
 
@@ -58,6 +58,9 @@ pub(super) enum Record {
         amount: Amount,
         ttl_ms: u64,
         unix_ms: u64,
+        /// Not leased ahead: for requests that waited for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        central: bool,
     },
     /// The ledger is asked for money under this id.
     Ask {

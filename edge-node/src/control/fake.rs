@@ -40,6 +40,10 @@ pub(crate) struct State {
     pub(crate) ttl_ms: u64,
     /// The most that one grant gives beyond the least; none is half of the balance.
     pub(crate) slice: Option<i128>,
+    /// Nothing is leased ahead: each request is reserved.
+    pub(crate) central: bool,
+    /// Questions for leases.
+    pub(crate) asked: usize,
     /// Refuse all calls.
     pub(crate) down: bool,
     /// Apply, but lose the answers of this many ledger calls.
@@ -48,6 +52,8 @@ pub(crate) struct State {
     pub(crate) calls: usize,
     /// The ledger has other records of this run.
     pub(crate) foreign: Option<u64>,
+    /// What runs before this one had is another's.
+    pub(crate) copied: bool,
     /// Look-ups so far.
     pub(crate) lookups: usize,
     pub(crate) keys: HashMap<KeyHash, Principal>,
@@ -137,11 +143,18 @@ impl State {
         let balance = self.balance.entry(org.clone()).or_default();
         let (wanted, least) = (pico(&request.wanted_pico), pico(&request.least_pico));
         assert!(wanted >= least && least > 0, "{request:?}");
+        self.asked += 1;
+        let wanted = if self.central {
+            pico(&request.needed_pico)
+        } else {
+            wanted
+        };
         let granted = *self
             .grants
             .entry(request.lease_id.clone())
             .or_insert_with(|| {
-                let most = self.slice.unwrap_or(*balance / 2).max(least);
+                let slice = self.slice.unwrap_or(*balance / 2).max(least);
+                let most = if self.central { wanted } else { slice };
                 let granted = if *balance < least {
                     0
                 } else {
@@ -156,6 +169,7 @@ impl State {
             granted_pico: granted.to_string(),
             ttl_ms: self.ttl_ms,
             available_pico: balance.to_string(),
+            central: self.central,
         }
     }
 
@@ -186,6 +200,9 @@ impl State {
     fn ship(&mut self, request: ShipRequest) -> Result<u64, Status> {
         if self.foreign == Some(request.boot_epoch) && !request.records.is_empty() {
             return Err(Status::data_loss("another run's"));
+        }
+        if self.copied && !request.inherited_epochs.is_empty() {
+            return Err(Status::data_loss("a copy"));
         }
         self.inherit(&request);
         let origin = (request.node_id, request.boot_epoch);

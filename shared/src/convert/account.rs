@@ -96,6 +96,10 @@ impl From<&UsageRecord> for ledger::UsageRecord {
             fee_ppm: record.fee_ppm,
             own_key: record.own_key,
             flags: record.flags.clone(),
+            on_credit_pico: match record.on_credit {
+                Amount::ZERO => String::new(),
+                some => some.0.to_string(),
+            },
         }
     }
 }
@@ -134,6 +138,10 @@ impl TryFrom<ledger::UsageRecord> for UsageRecord {
             fee_ppm: record.fee_ppm,
             own_key: record.own_key,
             flags: record.flags,
+            on_credit: match &*record.on_credit_pico {
+                "" => Amount::ZERO,
+                some => amount("on_credit_pico", some)?,
+            },
         })
     }
 }

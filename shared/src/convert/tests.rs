@@ -152,6 +152,7 @@ fn a_usage_record_round_trips() {
         fee_ppm: 16,
         own_key: true,
         flags: vec!["flag:email".to_owned(), "redact:PROJECT".to_owned()],
+        on_credit: Amount(5),
     };
     let wire = ledger::UsageRecord::from(&record);
     assert_eq!(UsageRecord::try_from(wire.clone()), Ok(record));

@@ -8,6 +8,7 @@ use crate::ledger::{LedgerError, balance};
 use crate::sql::{amount, bigint, unsigned};
 use shared::id::BootEpoch;
 use shared::money::Amount;
+use shared::record::Origin;
 use sqlx::Row;
 
 impl Book {
@@ -90,11 +91,45 @@ impl Book {
         Ok(())
     }
 
+    /// True when the balance that is asked for is too small to be leased ahead. A window is leased
+    /// ahead whatever is left of it: it bounds what is spent, but what there is to spend lies in the
+    /// balance.
+    pub(super) async fn is_central(&mut self, request: &LeaseRequest) -> Result<bool, LedgerError> {
+        let (Some(need), None) = (request.need, &request.purse.window) else {
+            return Ok(false);
+        };
+        let org = &request.purse.org;
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(SUM(nano), 0) AS BIGINT),
+                 CAST(COALESCE(SUM(pico_rem), 0) AS BIGINT), CAST(COUNT(*) AS BIGINT)
+             FROM balances WHERE kind = 'lease' AND org = $1 AND (nano > 0 OR pico_rem > 0)",
+        )
+        .bind(org.as_str())
+        .fetch_one(&mut **self.sql())
+        .await?;
+        let leased = Amount::from_nano(row.try_get(0)?, row.try_get(1)?);
+        let nodes = unsigned(&row, 2)?;
+        let available = self.balance(&Account::Available(org.clone())).await?;
+        let (balance, largest) = (available + leased, need.largest);
+        Ok(balance::is_central(balance, nodes, largest, need.central))
+    }
+
+    /// The run that has taken over what this one had, by its own word; 0 when none has.
+    async fn heir_of(&mut self, origin: &Origin) -> Result<u64, LedgerError> {
+        let row = sqlx::query("SELECT heir FROM run_heirs WHERE node = $1 AND epoch = $2")
+            .bind(origin.node.as_str())
+            .bind(bigint(origin.epoch.0))
+            .fetch_optional(&mut **self.sql())
+            .await?;
+        Ok(row.map_or(Ok(0), |row| unsigned(&row, 0))?)
+    }
+
     /// `most`: of a window, its limit.
     pub(super) async fn grant(
         &mut self,
         request: &LeaseRequest,
         most: Amount,
+        central: bool,
     ) -> Result<Amount, LedgerError> {
         let origin = &request.origin;
         let row = sqlx::query(
@@ -103,7 +138,7 @@ impl Book {
         .bind(origin.node.as_str())
         .fetch_one(&mut **self.sql())
         .await?;
-        let newer = unsigned(&row, 0)?;
+        let newer = unsigned(&row, 0)?.max(self.heir_of(origin).await?);
         if newer > origin.epoch.0 {
             // Money for a run that is over would only lie there.
             return Err(LedgerError::Replaced { newer });
@@ -114,7 +149,10 @@ impl Book {
         self.load([&available, &lease]).await?;
         let has = most + self.balance(&available).await?;
         let holds = self.balance(&lease).await?;
-        let granted = balance::grant(has, holds, request.wanted, request.least);
+        let granted = match request.need {
+            Some(need) if central => balance::reserve(has, need.now, request.least),
+            _ => balance::grant(has, holds, request.wanted, request.least),
+        };
         if granted == Amount::ZERO {
             return Ok(granted);
         }

@@ -64,6 +64,10 @@ pub(super) enum CreditsCommand {
         /// So many of those requests are free each month; not given: as it is.
         #[arg(long)]
         byok_free_requests: Option<u64>,
+        /// What each edge may let it use beyond its leases while the ledger is out of reach; not
+        /// given: as it is, 0 at first.
+        #[arg(long, value_name = "USD")]
+        outage_credit_usd: Option<String>,
         /// Whose; default: the first organisation.
         #[arg(long, default_value = "")]
         org: String,
@@ -128,6 +132,7 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
             byok_fee_ppm,
             byok_free_usd,
             byok_free_requests,
+            outage_credit_usd,
             org,
         } => {
             let request = wire::SetTermsRequest {
@@ -137,6 +142,7 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
                 byok_fee_ppm,
                 byok_free_usd,
                 byok_free_requests,
+                outage_credit_usd,
             };
             connect::client(to).await?.set_terms(request).await?;
             let report = Report::new(json!({

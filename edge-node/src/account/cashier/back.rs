@@ -2,13 +2,19 @@
 //! without anybody's hearing of it. Deliberately not here: telling the ledger.
 
 use super::Cashier;
+use crate::account::desk::Withdrawn;
 use crate::account::wal::{Record, ReturnedPart, Returning};
 use shared::clock::Moment;
+use shared::id::OrgId;
 use shared::limit::Purse;
 use shared::money::Amount;
+use std::time::Duration;
 
 /// Returns that wait for the ledger's answer; more leases stay where they are.
 const RETURNING_MAX: usize = 10_000;
+
+/// What was not used for so long goes back whole when it is recalled.
+const RECALL_UNUSED: Duration = Duration::from_secs(2);
 
 impl Cashier {
     /// Takes expired leases out of use. The ledger has taken them back, or will be told: it may
@@ -30,18 +36,42 @@ impl Cashier {
         }
     }
 
-    /// Takes leases out of use: those that nobody has used since `before`, or all.
+    /// Takes leases out of use: those that nobody has used since `before`, or all; and always what
+    /// requests that were reserved one by one have left.
     pub(in crate::account) fn send_back(&self, before: Option<Moment>) {
-        if self.has_no_room() {
-            return;
+        if !self.has_no_room() {
+            self.return_all(self.desk.withdraw_idle(before));
         }
-        for withdrawn in self.desk.withdraw_idle(before) {
+    }
+
+    /// What is not used of an organisation's balance is wanted elsewhere.
+    pub(in crate::account) fn recall(&self, org: &OrgId, now: Moment) {
+        let unused = u64::try_from(RECALL_UNUSED.as_nanos()).unwrap_or(u64::MAX);
+        let before = Moment(now.0.saturating_sub(unused));
+        if !self.has_no_room() {
+            self.return_all(self.desk.withdraw_of(&org.clone().into(), before));
+        }
+    }
+
+    fn return_all(&self, all: Vec<Withdrawn>) {
+        for withdrawn in all {
             let (purse, amount) = (withdrawn.purse, withdrawn.amount);
             if amount > Amount::ZERO {
                 let id = self.fresh_id("return");
                 self.give_back(id, purse.clone(), amount, ReturnedPart::Any);
             }
             self.give_back_unheard(purse, withdrawn.asked);
+        }
+    }
+
+    /// What earlier runs had is another's: nothing of it is spent from now on, or given back.
+    pub(in crate::account) fn disinherit(&self) {
+        for withdrawn in self.desk.withdraw_all() {
+            let (purse, amount) = (withdrawn.purse, withdrawn.amount);
+            self.log.note(&Record::Expire { purse, amount });
+        }
+        for returning in self.returning() {
+            self.returned(&returning.release_id);
         }
     }
 

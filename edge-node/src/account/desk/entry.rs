@@ -1,9 +1,10 @@
 //! One purse at the desk: its lease, who waits, and what is on its way. Deliberately not here: more
 //! than one purse at a time.
 
-use super::Landed;
+use super::{Landed, May, Poor};
 use crate::account::lease::{Lease, Time};
 use shared::clock::Moment;
+use shared::limit::Purse;
 use shared::money::Amount;
 use tokio::sync::watch;
 
@@ -11,12 +12,24 @@ use tokio::sync::watch;
 pub(super) struct Entry {
     pub(super) lease: Lease,
     pub(super) flight: Option<watch::Sender<Landed>>,
-    /// What those wait for whom the next flight is.
+    /// What those wait for whom the next flight is, since the last one landed,
     pub(super) wanted: Amount,
+    /// and those who came while one was under way, who will say it again when it lands.
+    pub(super) joined: Amount,
+    /// The flight's question has been put.
+    pub(super) asked: bool,
     pub(super) least: Option<Amount>,
     /// Asked for, and never answered.
     pub(super) unanswered: Option<(String, Moment)>,
     pub(super) refused: Option<Refused>,
+    /// The last question found nobody.
+    pub(super) out_of_reach: bool,
+    /// What open holds have on credit,
+    pub(super) credit: Amount,
+    /// and what ended ones have used of it that the ledger may not know of.
+    pub(super) owed: Amount,
+    /// Each request is reserved at the ledger; nothing is leased ahead.
+    pub(super) central: bool,
     /// No background refill before this.
     pub(super) quiet_until: Moment,
 }
@@ -29,13 +42,50 @@ pub(super) struct Refused {
 
 impl Entry {
     pub(super) fn is_low(&self, time: Time) -> bool {
-        self.flight.is_none() && time.now >= self.quiet_until && self.lease.low(time)
+        !self.central
+            && self.flight.is_none()
+            && time.now >= self.quiet_until
+            && self.lease.low(time)
+    }
+
+    /// What may still be used beyond the lease when so much may be in all. Nothing unless the ledger
+    /// was silent: a question found nobody, or has been under way for longer than one waits.
+    pub(super) fn spare(&self, may: May) -> Amount {
+        if !self.out_of_reach && (may.ask || self.flight.is_none()) {
+            return Amount::ZERO;
+        }
+        (may.credit - self.credit - self.owed).at_least_zero()
+    }
+
+    /// This purse does not carry a request that `needs` so much.
+    pub(super) fn poor(
+        &self,
+        purse: &Purse,
+        (left, outside): (Amount, Amount),
+        needs: Amount,
+    ) -> Poor {
+        Poor {
+            purse: purse.clone(),
+            left,
+            outside,
+            held: self.lease.held(),
+            needs,
+        }
+    }
+
+    /// True when it is time to see whether the ledger is back.
+    pub(super) fn is_due(&self, time: Time) -> bool {
+        self.out_of_reach && self.flight.is_none() && time.now >= self.quiet_until
     }
 
     /// The flight brings at least `short`, if the ledger has that.
     pub(super) fn wait(&mut self, short: Amount) -> (watch::Receiver<Landed>, bool) {
         let short = short.max(Amount(1));
-        self.wanted += short;
+        if self.asked {
+            self.joined += short;
+        } else {
+            self.wanted += short;
+        }
         self.least = Some(self.least.map_or(short, |other| other.min(short)));
         if let Some(flight) = &self.flight {
             return (flight.subscribe(), false);
@@ -50,7 +100,16 @@ impl Entry {
         landing
     }
 
+    /// What the next question asks for those who wait, and the least that helps one of them.
+    pub(super) fn put(&mut self) -> (Amount, Option<Amount>) {
+        self.asked = true;
+        let joined = std::mem::take(&mut self.joined);
+        let needed = std::mem::take(&mut self.wanted).max(joined);
+        (needed, self.least.take())
+    }
+
     pub(super) fn land(&mut self, landed: Landed) {
+        self.asked = false;
         if let Some(flight) = self.flight.take() {
             flight.send_replace(landed);
         }
@@ -58,6 +117,7 @@ impl Entry {
 
     /// True when forgetting it loses nothing.
     pub(super) fn disposable(&self) -> bool {
-        self.lease.empty() && self.flight.is_none() && self.unanswered.is_none()
+        let on_credit = self.credit + self.owed > Amount::ZERO;
+        self.lease.empty() && self.flight.is_none() && self.unanswered.is_none() && !on_credit
     }
 }

@@ -17,8 +17,14 @@ impl Leases {
         let entry = entries.entry(purse.clone()).or_default();
         let available = entry.lease.available(time);
         let target = entry.lease.target(time.now) - available;
-        let least = entry.least.take().unwrap_or(Amount(1));
-        let wanted = std::mem::take(&mut entry.wanted).max(target).max(least);
+        let (needed, least) = entry.put();
+        let least = least.unwrap_or(Amount(1));
+        let wanted = if entry.central {
+            needed
+        } else {
+            needed.max(target)
+        }
+        .max(least);
         let again = entry.unanswered.is_some();
         let (lease_id, sent) = entry.unanswered.take().unwrap_or((fresh_id, time.now));
         entry.unanswered = Some((lease_id.clone(), sent));
@@ -26,6 +32,9 @@ impl Leases {
             lease_id,
             wanted,
             least,
+            needed,
+            largest: entry.lease.largest(),
+            central: entry.central,
             sent,
             again,
         }
@@ -43,6 +52,7 @@ impl Leases {
             amount,
             ttl,
             outside,
+            central,
         } = granted;
         let mut entries = lock(&self.purses);
         let entry = entries.entry(purse.clone()).or_default();
@@ -50,8 +60,11 @@ impl Leases {
         if amount > Amount::ZERO {
             entry.lease.grant(amount, ttl, ask.sent.plus(ttl));
         }
-        entry.lease.answered(amount >= ask.wanted);
-        entry.refused = (amount < ask.wanted).then_some(Refused { at: now, outside });
+        entry.central = central;
+        entry.out_of_reach = false;
+        let enough = if central { ask.needed } else { ask.wanted };
+        entry.lease.answered(amount >= enough);
+        entry.refused = (amount < enough).then_some(Refused { at: now, outside });
         if entry.refused.is_some() {
             entry.quiet_until = now.plus(self.refused_for);
         }
@@ -67,6 +80,7 @@ impl Leases {
         if forget {
             entry.unanswered = None;
         }
+        entry.out_of_reach = !forget;
         entry.quiet_until = now.plus(self.refused_for);
         entry.land(Landed::Failed);
     }

@@ -21,9 +21,8 @@ pub(in crate::account) enum Landed {
 /// What the desk says to a request.
 #[derive(Debug)]
 pub(in crate::account) enum Desk {
-    /// The parts of this much are set aside. Of `refill` there is little left: the caller starts
-    /// these flights, for which nobody waits.
-    Set { amount: Amount, refill: Vec<Purse> },
+    /// The parts of this much are set aside.
+    Set(Set),
     /// This purse does not carry it.
     Poor(Box<Poor>),
     /// There is too little, and the ledger was not to be asked.
@@ -32,6 +31,40 @@ pub(in crate::account) enum Desk {
     Wait(Vec<Flight>),
     /// No room for another purse.
     Crowded,
+}
+
+/// What is set aside for a request.
+#[derive(Debug)]
+pub(in crate::account) struct Set {
+    /// The parts of this much.
+    pub(in crate::account) amount: Amount,
+    /// What of the balance's part no lease carries.
+    pub(in crate::account) credit: Amount,
+    /// Of these there is little left: the caller starts the flights, for which nobody waits.
+    pub(in crate::account) refill: Vec<Purse>,
+}
+
+/// What a request may do besides taking what is there.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::account) struct May {
+    /// Ask the ledger.
+    pub(in crate::account) ask: bool,
+    /// Use so much of the balance beyond the lease, all requests here together, while the ledger is
+    /// out of reach.
+    pub(in crate::account) credit: Amount,
+}
+
+/// How a hold has ended, as far as one purse is concerned.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::account) struct Ended {
+    /// What was set aside,
+    pub(in crate::account) held: Amount,
+    /// what of it on credit,
+    pub(in crate::account) credit: Amount,
+    /// what the lease is charged,
+    pub(in crate::account) charged: Amount,
+    /// and what is owed.
+    pub(in crate::account) owed: Amount,
 }
 
 /// A purse that does not carry a request.
@@ -69,6 +102,12 @@ pub(in crate::account) struct Ask {
     pub(in crate::account) wanted: Amount,
     /// How much is the least that helps.
     pub(in crate::account) least: Amount,
+    /// What those hold together who wait.
+    pub(in crate::account) needed: Amount,
+    /// The largest hold of late.
+    pub(in crate::account) largest: Amount,
+    /// Each request is reserved at the ledger.
+    pub(in crate::account) central: bool,
     /// When this id was first sent: the lease lasts from here.
     pub(in crate::account) sent: Moment,
     /// It was sent before.
@@ -84,6 +123,8 @@ pub(in crate::account) struct Granted {
     pub(in crate::account) ttl: Duration,
     /// What the purse has outside of leases.
     pub(in crate::account) outside: Amount,
+    /// Each request is to be reserved at the ledger from now on, and what it leaves goes back.
+    pub(in crate::account) central: bool,
 }
 
 /// Money that was taken out of use.

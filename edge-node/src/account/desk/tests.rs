@@ -1,8 +1,10 @@
 //! What admission costs where the lease suffices: arithmetic, and no call of the system. The time is
 //! told and not judged: it is another one where nothing is optimised.
 
+mod credit;
+
 use super::*;
-use shared::id::{LimitId, OrgId};
+use shared::id::LimitId;
 use shared::limit::{Interval, Scope, Window};
 use std::time::Instant;
 
@@ -46,10 +48,20 @@ fn calls() -> Vec<String> {
 #[expect(clippy::print_stdout, reason = "the time is to be read")]
 fn an_admission_makes_no_call_of_the_system() {
     let (desk, time) = (Leases::new(Duration::from_secs(1)), Time::default());
+    let may = May {
+        ask: true,
+        credit: Amount::USD,
+    };
     let orgs: Vec<Vec<Purse>> = (0..1000).map(purses).collect();
     let long = Duration::from_secs(7200);
     for purse in orgs.iter().flatten() {
-        desk.inherit(purse, Amount::USD, long, time.now.plus(long));
+        let lease = Inherited {
+            left: Amount::USD,
+            ttl: long,
+            age: Duration::ZERO,
+            central: false,
+        };
+        desk.inherit(purse, &lease, time.now);
     }
     let mut best = Duration::MAX;
     let mut took = Vec::with_capacity(REQUESTS);
@@ -58,13 +70,19 @@ fn an_admission_makes_no_call_of_the_system() {
         took.clear();
         for wants in orgs.iter().cycle().take(REQUESTS) {
             let begun = Instant::now();
-            let said = desk.reserve(wants, (Amount(2_000_000), Amount(1)), true, time);
+            let said = desk.reserve(wants, (Amount(2_000_000), Amount(1)), may, time);
             took.push(begun.elapsed());
-            let Desk::Set { amount, .. } = said else {
+            let Desk::Set(Set { amount, .. }) = said else {
                 panic!("{said:?}");
             };
             for purse in wants {
-                desk.end(purse, purse.part(amount), Amount(100), time.now);
+                let ended = Ended {
+                    held: purse.part(amount),
+                    credit: Amount::ZERO,
+                    charged: Amount(100),
+                    owed: Amount::ZERO,
+                };
+                desk.end(purse, ended, time.now);
             }
         }
         took.sort_unstable();

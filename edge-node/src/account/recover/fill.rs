@@ -124,6 +124,7 @@ fn lost(book: &Book, sequence: u64, like: &UsageRecord) -> UsageRecord {
         fee_ppm: 0,
         own_key: false,
         flags: Vec::new(),
+        on_credit: Amount::ZERO,
         ..like.clone()
     }
 }

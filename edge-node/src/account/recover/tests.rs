@@ -135,7 +135,14 @@ fn a_lease_is_inherited_once_whoever_dies() {
     let mut book = Book::new(node(), BootEpoch(6));
     book.inherited.clone_from(&first.inherited);
     let ttl_ms = 60_000;
-    book.leases.insert(balance(), LeaseBook { left, ttl_ms });
+    book.leases.insert(
+        balance(),
+        LeaseBook {
+            left,
+            ttl_ms,
+            central: false,
+        },
+    );
     book.contact_unix_ms = 1_000_000;
     let log = super::super::wal::Log::create(&dir.path().join("6"), book, 0).unwrap();
     log.intent(&hold(9)).unwrap();

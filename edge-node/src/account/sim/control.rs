@@ -4,7 +4,7 @@
 
 use crate::account::desk::{Ask, Granted};
 use crate::account::wal::{ReturnedPart, Returning};
-use control_plane::ledger::{Batch, LeaseRequest, Ledger, LedgerError, Part, ReleaseRequest};
+use control_plane::ledger::{Batch, LeaseRequest, Ledger, LedgerError, Need, Part, ReleaseRequest};
 use control_plane::sql::{Database, Source};
 use control_plane::store::Epoch;
 use shared::clock::Clock;
@@ -152,7 +152,7 @@ impl Control {
                 self.fenced += 1;
                 Ok(Answer::Unavailable)
             }
-            Err(LedgerError::Replaced { .. }) => Ok(Answer::Refused),
+            Err(LedgerError::Replaced { .. } | LedgerError::Copied { .. }) => Ok(Answer::Refused),
             Err(error) => Err(format!("{call:?} of {node}/{}: {error}", run.0)),
         })
     }
@@ -177,12 +177,18 @@ async fn answer(
                 lease_id: ask.lease_id.clone(),
                 wanted: ask.wanted,
                 least: ask.least,
+                need: Some(Need {
+                    now: ask.needed,
+                    largest: ask.largest,
+                    central: ask.central,
+                }),
             };
             let grant = ledger.acquire(fence, &request).await?;
             Ok(Answer::Granted(Granted {
                 amount: grant.granted,
                 ttl: grant.ttl,
                 outside: grant.available,
+                central: grant.central,
             }))
         }
         Call::Release(returning) => {

@@ -4,7 +4,7 @@
 
 use super::control::{Answer, Call};
 use crate::account::cashier::{self, Before, Cashier, Post};
-use crate::account::desk::{Ask, Desk};
+use crate::account::desk::{Ask, Desk, May, Set};
 use crate::account::lease::Now;
 use crate::account::recover::{OldEpoch, remove_epoch};
 use crate::account::wal::reader::{Batch, BatchLimit};
@@ -90,13 +90,17 @@ impl Run {
     pub(super) fn hold(
         &self,
         (generation, org): (&str, &OrgId),
-        (ceiling, least): (Amount, Amount),
-        may_ask: bool,
+        most: (Amount, Amount),
+        may: May,
         now: Moment,
     ) -> Held {
         let purse = [Purse::from(org.clone())];
-        match self.cashier.reserve(&purse, (ceiling, least), may_ask, now) {
-            Desk::Set { amount, refill } => {
+        match self.cashier.reserve(&purse, most, may, now) {
+            Desk::Set(Set {
+                amount,
+                credit,
+                refill,
+            }) => {
                 let fly = !refill.is_empty();
                 let open = Arc::new(OpenHold {
                     generation: generation.into(),
@@ -114,6 +118,7 @@ impl Run {
                     own_fee_ppm: 0,
                     flags: Vec::new(),
                     first: None,
+                    credit,
                 });
                 if self.cashier.begin(&open, (&purse, amount), now).is_err() {
                     return Held::No { fly };
@@ -149,11 +154,8 @@ impl Run {
         if !self.cashier.has_taken_over() {
             return;
         }
-        let before = now.0.checked_sub(IDLE_NS).map(Moment);
-        let before = if idle { None } else { before };
-        if idle || before.is_some() {
-            self.cashier.send_back(before);
-        }
+        let before = Moment(now.0.saturating_sub(IDLE_NS));
+        self.cashier.send_back((!idle).then_some(before));
     }
 
     /// What the shipper says next; none when there is nothing.
@@ -244,7 +246,7 @@ impl Run {
                     self.cashier.took_over();
                     if !records.is_empty() {
                         self.current.advance(&batch, watermark);
-                        self.cashier.log.acknowledge(watermark).unwrap();
+                        self.cashier.acknowledged(watermark).unwrap();
                     }
                 } else if let Some(older) = self.older.front_mut() {
                     assert!(watermark <= older.found.last, "more than there was");
@@ -252,7 +254,11 @@ impl Run {
                     older.reader.advance(&batch, watermark);
                 }
             }
-            (Call::Ship { .. }, _) => self.shipping = None,
+            (Call::Ship { inherited, .. }, answer) => {
+                let disowned = matches!(answer, Answer::Refused) && !inherited.is_empty();
+                assert!(!disowned, "a run that is no copy is taken for one");
+                self.shipping = None;
+            }
             (Call::Release(_), _) => {}
         }
     }

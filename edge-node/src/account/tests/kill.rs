@@ -203,3 +203,26 @@ async fn twenty_kills_are_exact() {
         assert!(out <= 10_000_000, "money was made: {out}");
     });
 }
+
+#[tokio::test]
+async fn a_copy_of_a_machine_spends_nothing_of_what_its_disk_says() {
+    let bench = Bench::new(100_000).await;
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    spend(&first, 1, 1000, 400).await;
+    eventually("acknowledged", || first.outbox_records() == 0).await;
+    let home = bench.kill(bench.dir.path(), tasks).await;
+    // The ledger knows another heir of the first run.
+    bench.set(|state| {
+        state.copied = true;
+        state.down = false;
+    });
+    let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
+    eventually("given up", || second.cashier.has_taken_over()).await;
+    assert_eq!(second.available(), Amount::ZERO);
+    assert_eq!(bench.fake.with(|state| state.released.len()), 0);
+    // What it is granted itself it spends.
+    spend(&second, 2, 1000, 70).await;
+    eventually("shipped", || bench.records() == 2).await;
+    eventually("acknowledged", || second.outbox_records() == 0).await;
+}

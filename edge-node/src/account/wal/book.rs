@@ -41,6 +41,18 @@ pub(in crate::account) struct Book {
     pub(in crate::account) asked: BTreeMap<String, Purse>,
     /// Holds that have not ended.
     pub(in crate::account) open: HashMap<GenerationId, OpenEntry>,
+    /// What was charged on credit and the ledger may not know of.
+    #[serde(default)]
+    pub(in crate::account) owed: BTreeMap<OrgId, Owed>,
+}
+
+/// What an organisation has used on credit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::account) struct Owed {
+    /// How much.
+    pub(in crate::account) amount: Amount,
+    /// The last end that added to it: when the ledger has that, it knows all.
+    pub(in crate::account) last: u64,
 }
 
 /// One purse's money on this node.
@@ -50,6 +62,9 @@ pub(in crate::account) struct LeaseBook {
     pub(in crate::account) left: Amount,
     /// How long it lasts without contact.
     pub(in crate::account) ttl_ms: u64,
+    /// Requests are reserved at the ledger one by one.
+    #[serde(default)]
+    pub(in crate::account) central: bool,
 }
 
 /// Unused lease that goes back to the ledger.
@@ -136,6 +151,9 @@ pub(in crate::account) struct OpenHold {
     /// Who is asked first.
     #[serde(default)]
     pub(in crate::account) first: Option<Asked>,
+    /// What of the hold no lease carries.
+    #[serde(default)]
+    pub(in crate::account) credit: Amount,
 }
 
 /// Who is asked to serve a request.
@@ -185,6 +203,7 @@ impl Book {
             returning: Vec::new(),
             asked: BTreeMap::new(),
             open: HashMap::new(),
+            owed: BTreeMap::new(),
         }
     }
 
@@ -204,11 +223,13 @@ impl Book {
                 amount,
                 ttl_ms,
                 unix_ms,
+                central,
             } => {
                 self.asked.remove(lease_id);
                 let lease = self.leases.entry(purse.clone()).or_default();
                 lease.left += *amount;
                 lease.ttl_ms = *ttl_ms;
+                lease.central = *central;
                 self.contact_unix_ms = self.contact_unix_ms.max(*unix_ms);
             }
             Record::Expire { purse, amount } => self.take(purse, *amount),
@@ -238,7 +259,10 @@ impl Book {
                 }
             }
             Record::End(end) => self.end(end),
-            Record::Ack { watermark } => self.watermark = self.watermark.max(*watermark),
+            Record::Ack { watermark } => {
+                self.watermark = self.watermark.max(*watermark);
+                self.owed.retain(|_, owed| owed.last > *watermark);
+            }
             Record::Recovered => {}
         }
     }
@@ -269,6 +293,11 @@ impl Book {
         self.open.remove(&end.generation);
         for (purse, charged) in end.charges() {
             self.take(&purse, charged);
+        }
+        if end.on_credit > Amount::ZERO {
+            let owed = self.owed.entry(end.org.clone()).or_default();
+            owed.amount += end.on_credit;
+            owed.last = end.sequence;
         }
     }
 
@@ -306,7 +335,7 @@ impl OpenHold {
         } else {
             (&self.windows, self.fee_ppm)
         };
-        UsageRecord {
+        let mut end = UsageRecord {
             sequence: 0,
             generation: self.generation.clone(),
             org: self.org.clone(),
@@ -333,7 +362,12 @@ impl OpenHold {
             fee_ppm,
             own_key,
             flags: self.flags.clone(),
-        }
+            on_credit: Amount::ZERO,
+        };
+        // What the lease has set aside goes first.
+        let beyond = end.charge() - (self.held - self.credit);
+        end.on_credit = beyond.at_least_zero().min(self.credit);
+        end
     }
 }
 

@@ -28,6 +28,7 @@ pub(in crate::account) fn hold(n: u64) -> Arc<OpenHold> {
         own_fee_ppm: 0,
         flags: Vec::new(),
         first: None,
+        credit: Amount::ZERO,
     })
 }
 
@@ -50,6 +51,7 @@ pub(in crate::account) fn grant(amount: i128) -> Record {
         amount: Amount(amount),
         ttl_ms: 60_000,
         unix_ms: 1_000_000,
+        central: false,
     }
 }
 

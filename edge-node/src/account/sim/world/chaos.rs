@@ -2,6 +2,7 @@
 
 use super::super::run::Held;
 use super::*;
+use crate::account::desk::May;
 
 impl World {
     pub(super) async fn credit(&mut self, org: &OrgId, amount: Amount) {
@@ -38,11 +39,16 @@ impl World {
         let Some(run) = &mut self.nodes[number].run else {
             return;
         };
-        let fly = match run.hold((&generation, org), (ceiling, least), may_ask, now) {
+        let may = May {
+            ask: may_ask,
+            credit: credit_of(org),
+        };
+        let fly = match run.hold((&generation, org), (ceiling, least), may, now) {
             Held::Yes { open, fly } => {
                 let fate = Fate {
                     org: org.clone(),
                     held: open.held,
+                    credit: open.credit,
                     cost: None,
                     node: number,
                     boot: self.nodes[number].boots,
@@ -52,7 +58,8 @@ impl World {
                     power_lost: false,
                 };
                 self.say(&format!("n{number} holds {} for {generation}", open.held.0));
-                self.check_lease(number, open.held);
+                self.check_lease(number, open.held - open.credit);
+                self.check_credit(number, &open);
                 self.fates.insert(generation, fate);
                 self.nodes[number].open.push(open);
                 fly
@@ -146,6 +153,13 @@ impl World {
 
     pub(super) fn sweep_one(&mut self) {
         let number = self.any_node();
+        if self.random.u8(0..8) == 0 {
+            let (org, now) = (self.any_org(), self.time_of(number).moment);
+            if let Some(run) = &self.nodes[number].run {
+                run.cashier.recall(&org, now);
+                self.counts.recalls += 1;
+            }
+        }
         let idle = self.random.u8(0..6) == 0;
         let now = self.time_of(number).moment;
         if let Some(run) = &mut self.nodes[number].run {

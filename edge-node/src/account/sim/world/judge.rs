@@ -9,13 +9,36 @@ impl World {
     /// node holds is excused.
     pub(super) fn check_lease(&mut self, number: usize, held: Amount) {
         let node = &self.nodes[number];
-        if self.now.saturating_sub(node.contact) <= LEDGER_WAITS {
+        if held == Amount::ZERO || self.now.saturating_sub(node.contact) <= LEDGER_WAITS {
             return;
         }
         if node.jumped {
             self.excused += held;
         } else {
             self.wrong(format!("n{number} holds without a lease"));
+        }
+    }
+
+    /// No node lets more be used on credit than it may, over all its runs in one outage.
+    pub(super) fn check_credit(&mut self, number: usize, open: &OpenHold) {
+        if open.credit == Amount::ZERO {
+            return;
+        }
+        self.counts.lent += 1;
+        let Some(run) = &self.nodes[number].run else {
+            return;
+        };
+        let (ended, held) = run.cashier.log.with_book(|book| {
+            let ended = book.owed.get(&open.org).map(|owed| owed.amount);
+            let of = book
+                .open
+                .values()
+                .filter(|entry| entry.hold.org == open.org);
+            let held: Amount = of.map(|entry| entry.hold.credit).sum();
+            (ended.unwrap_or_default(), held)
+        });
+        if ended + held > credit_of(&open.org) {
+            self.wrong(format!("n{number} lends {} {ended:?} {held:?}", open.org));
         }
     }
 
@@ -171,13 +194,16 @@ impl World {
             if has.available - has.overrun != given - used - suspense {
                 self.wrong(format!("{org} of {given:?}: {has:?}"));
             }
-            // Every hold was covered by a lease: nothing was ever charged beyond one.
+            // Every hold was covered by a lease or by credit: nothing was ever charged beyond both.
             let beyond = postings(&database, &org, "cover").await > 0;
-            if self.excused == Amount::ZERO && (beyond || has.overrun > Amount::ZERO) {
+            let of = self.fates.values().filter(|fate| fate.org == org);
+            let lent: Amount = of.map(|fate| fate.credit).sum();
+            let may = self.excused + lent;
+            if may == Amount::ZERO && (beyond || has.overrun > Amount::ZERO) {
                 self.wrong(format!("{org} was charged beyond its leases: {has:?}"));
             }
-            if has.overrun > self.excused {
-                self.wrong(format!("{org}: {has:?}, excused are {:?}", self.excused));
+            if has.overrun > may {
+                self.wrong(format!("{org}: {has:?}, excused and lent are {may:?}"));
             }
         }
         if self.problem.is_some() {

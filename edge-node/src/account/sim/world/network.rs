@@ -127,6 +127,9 @@ impl World {
         } else if pending.line != Line::TopUp {
             node.quiet_until = self.now + PAUSE;
         }
+        if let Answer::Granted(granted) = answer {
+            self.counts.central += u64::from(granted.central && granted.amount > Amount::ZERO);
+        }
         run.answered(&pending.call, answer, pending.sent, now);
         if let Call::Acquire { purse, .. } = &pending.call {
             let may_ask = matches!(answer, Answer::Granted(_));

@@ -1,0 +1,144 @@
+//! A balance that is too small to be leased ahead: one question for each request, and nothing stays.
+
+use super::*;
+
+fn asked(bench: &Bench) -> usize {
+    bench.fake.with(|state| state.asked)
+}
+
+fn leased(bench: &Bench) -> i128 {
+    bench.fake.with(|state| state.leases.values().sum())
+}
+
+#[tokio::test]
+async fn each_request_is_reserved_with_one_question_and_leaves_nothing() {
+    let bench = Bench::new(10_000).await;
+    bench.set(|state| state.central = true);
+    let accounts = bench.open().await;
+    for n in 1..=5 {
+        let mut hold = hold(&accounts, n, 1000, 100).await.unwrap();
+        assert_eq!(hold.amount(), Amount(1000));
+        assert_eq!(leased(&bench), 1000, "what is held, and no more");
+        hold.receipt.cost = Amount(300);
+        hold.settle();
+        eventually("given back", || leased(&bench) == 0).await;
+        assert_eq!(asked(&bench), usize::try_from(n).unwrap());
+    }
+    eventually("acknowledged", || accounts.outbox_records() == 0).await;
+    bench.check_sum(10_000, Amount::ZERO);
+}
+
+#[tokio::test]
+async fn requests_that_come_together_are_reserved_together() {
+    let bench = Bench::new(100_000).await;
+    bench.set(|state| state.central = true);
+    let accounts = bench.open().await;
+    let many = (0..50).map(|n| hold(&accounts, n, 1000, 1000));
+    let holds = futures::future::join_all(many).await;
+    assert!(holds.iter().all(Result::is_ok));
+    assert_eq!(leased(&bench), 50_000);
+    let asked = asked(&bench);
+    assert!(asked <= 4, "{asked} questions for 50 requests at once");
+    drop(holds);
+    eventually("given back", || leased(&bench) == 0).await;
+}
+
+#[tokio::test]
+async fn a_kill_leaves_what_was_reserved_in_suspense_and_the_rest_goes_back() {
+    let bench = Bench::new(10_000).await;
+    bench.set(|state| state.central = true);
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    let lost = hold(&first, 1, 1000, 100).await.unwrap();
+    let mut ended = hold(&first, 2, 700, 100).await.unwrap();
+    ended.receipt.cost = Amount(200);
+    ended.settle();
+    let home = bench.kill(bench.dir.path(), tasks).await;
+    std::mem::forget(lost);
+    bench.set(|state| state.down = false);
+    let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
+    eventually("told", || second.outbox_records() == 0).await;
+    eventually("given back", || leased(&bench) == 0).await;
+    assert_eq!(bench.fake.with(|state| state.charged()), Amount(1200));
+    bench.check_sum(10_000, Amount::ZERO);
+}
+
+#[tokio::test]
+async fn without_the_ledger_a_small_balance_is_503_with_what_helps() {
+    let bench = Bench::new(10_000).await;
+    bench.set(|state| state.central = true);
+    let accounts = bench.open().await;
+    spend(&accounts, 1, 1000, 300).await;
+    eventually("given back", || leased(&bench) == 0).await;
+    bench.set(|state| state.down = true);
+    let failure = hold(&accounts, 2, 1000, 100).await.err().unwrap();
+    assert_eq!(
+        (failure.status, failure.reason),
+        (503, "billing_unavailable")
+    );
+    assert!(failure.message.contains("outage_credit_usd"), "{failure:?}");
+    bench.set(|state| state.down = false);
+    spend(&accounts, 3, 1000, 300).await;
+}
+
+#[tokio::test]
+async fn what_is_recalled_goes_back_but_for_a_few_holds() {
+    let bench = Bench::new(1_000_000).await;
+    let accounts = bench.open().await;
+    spend(&accounts, 1, 1000, 300).await;
+    assert!(leased(&bench) > 10_000);
+    accounts.recall(&org());
+    eventually("most is back", || leased(&bench) <= 4000).await;
+    bench.clock.advance(Duration::from_secs(3));
+    accounts.recall(&org());
+    eventually("all is back", || leased(&bench) == 0).await;
+}
+
+#[tokio::test]
+async fn credit_carries_a_small_balance_through_an_outage_up_to_its_bound() {
+    let bench = Bench::new(10_000).await;
+    bench.set(|state| state.central = true);
+    let mut who = principal();
+    who.policy.outage_credit = Amount(2500);
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    spend(&first, 1, 1000, 300).await;
+    eventually("given back", || leased(&bench) == 0).await;
+    eventually("acknowledged", || first.outbox_records() == 0).await;
+    bench.set(|state| state.down = true);
+    let mut hold = first.hold(&who, intent(2, 1000, 100)).await.unwrap();
+    hold.receipt.cost = Amount(600);
+    hold.settle();
+    // Used are 600, so there is 1900; less is better than nothing, and then nothing is left.
+    let one = first.hold(&who, intent(3, 1000, 100)).await.unwrap();
+    let part = first.hold(&who, intent(4, 1000, 100)).await.unwrap();
+    assert_eq!((one.amount(), part.amount()), (Amount(1000), Amount(900)));
+    let failure = first.hold(&who, intent(5, 1000, 100)).await.err().unwrap();
+    assert_eq!(failure.status, 503);
+    drop(part);
+    // A kill neither forgets what was used nor what was held.
+    let home = bench.kill(bench.dir.path(), tasks).await;
+    std::mem::forget(one);
+    let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
+    let rest = second.hold(&who, intent(6, 1000, 100)).await.unwrap();
+    assert_eq!(
+        rest.amount(),
+        Amount(900),
+        "2500 less 600 and 1000 in suspense"
+    );
+    drop(rest);
+    bench.set(|state| state.down = false);
+    eventually("told", || second.outbox_records() == 0).await;
+    let owed = |state: &mut crate::control::fake::State| {
+        let owed = state.records.iter().map(|(_, end)| end.on_credit);
+        owed.sum::<Amount>()
+    };
+    assert_eq!(bench.fake.with(owed), Amount(1600));
+    assert_eq!(bench.fake.with(|state| state.charged()), Amount(300 + 1600));
+    // The next outage begins anew.
+    let owes = || second.cashier.desk.owes(&balance());
+    eventually("known", || owes() == Amount::ZERO).await;
+    bench.set(|state| state.down = true);
+    let hold = second.hold(&who, intent(7, 2500, 100)).await.unwrap();
+    assert_eq!(hold.amount(), Amount(2500));
+}
