@@ -29,15 +29,18 @@ const OBSERVATIONS_MAX: usize = 4096;
 const CONNECTING_MAX: usize = 64;
 /// How long edges may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
-const PROVIDERS: usize = 8;
 
 /// What to simulate.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Edges, in five regions and a point of presence for each four.
     pub edges: usize,
-    /// Endpoints of the catalogue, eight of each model.
+    /// Of these so many connect before the others and never say that they took a ranking.
+    pub silent: usize,
+    /// Endpoints of the catalogue.
     pub endpoints: usize,
+    /// Endpoints of each model.
+    pub providers: usize,
     /// Endpoints that an edge reports of in a second.
     pub used: usize,
     /// How long it runs without outages once all edges hold a table: percentiles of few samples
@@ -53,7 +56,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             edges: 1000,
+            silent: 0,
             endpoints: 2000,
+            providers: 8,
             used: 20,
             settle: Duration::from_secs(60),
             window: Duration::from_secs(30),
@@ -90,20 +95,28 @@ impl SwarmError {
 /// # Errors
 /// The control plane does not start, or edges can't connect to it.
 pub async fn run(settings: &Settings) -> Result<Report, SwarmError> {
-    let models = settings.endpoints.div_ceil(PROVIDERS).max(1);
-    let mut fleet = FleetConfig::new(catalog(models), 0).start().await?;
+    let providers = settings.providers.max(1);
+    let models = settings.endpoints.div_ceil(providers).max(1);
+    let catalog = catalog(models, providers);
+    let mut fleet = FleetConfig::new(catalog, 0).start().await?;
     let issuer = Issuer::of_fleet(fleet.control_data())?;
     let address = fleet
         .control_address()
         .ok_or_else(|| SwarmError("the control plane has no address".to_owned()))?;
     let tasks = Tasks::new();
     let (told, mut heard) = mpsc::channel(OBSERVATIONS_MAX);
-    let plan = Arc::new(Plan::new(settings, models, PROVIDERS));
+    let plan = Arc::new(Plan::new(settings, models, providers));
     let clock = Clock::system();
     let gate = Arc::new(tokio::sync::Semaphore::new(CONNECTING_MAX));
+    let mut measured = Measured::new(settings.edges);
     for number in 0..settings.edges {
+        if number == settings.silent && number > 0 {
+            // Who is asked is settled when the others come.
+            Measured::new(number).until_all_hold(&mut heard).await?;
+        }
         let edge = SimulatedEdge {
             number,
+            silent: number < settings.silent,
             plan: Arc::clone(&plan),
             certificate: issuer.edge(number)?,
             ca: issuer.ca().to_owned(),
@@ -115,7 +128,6 @@ pub async fn run(settings: &Settings) -> Result<Report, SwarmError> {
         tasks.spawn("simulated edge", edge.run(tasks.stop_signal()));
     }
     drop(told);
-    let mut measured = Measured::new(settings.edges);
     measured.until_all_hold(&mut heard).await?;
     measured.let_pass(&mut heard, settings.settle).await?;
     let before = Accounts::of(&mut fleet);
@@ -147,8 +159,8 @@ impl Accounts {
     }
 }
 
-fn catalog(models: usize) -> CatalogSpec {
-    let slugs: Vec<String> = (0..PROVIDERS).map(|at| format!("p{at}")).collect();
+fn catalog(models: usize, providers: usize) -> CatalogSpec {
+    let slugs: Vec<String> = (0..providers).map(|at| format!("p{at}")).collect();
     let mut catalog = CatalogSpec::default();
     for slug in &slugs {
         catalog = catalog.provider(slug, Dialect::OpenaiChat, "http://127.0.0.1:9/v1");

@@ -235,3 +235,37 @@ async fn suffixes_and_words_route_or_are_refused_by_name() {
     let refused = client.get("/api/v1/models?category=legal").await.unwrap();
     assert_eq!(refused.status, 400);
 }
+
+#[tokio::test]
+async fn options_reach_their_provider_alone_and_set_nothing_that_was_judged() {
+    let scene = Scene::start().await.unwrap();
+    let client = scene.client();
+    let ask = async |model: &str, options: Value| {
+        let body = with(chat(model, "hi"), "provider", json!({"options": options}));
+        client.post(CHAT, &body).await.unwrap()
+    };
+    let odd = json!({"tool_choice": {"type": "odd"}});
+    for (model, slug, other) in [(ALPHA, "alpha", "beta"), (BETA, "beta", "alpha")] {
+        let reply = ask(model, json!({slug: odd, other: {}})).await;
+        assert_eq!(reply.status, 400, "{slug}: {}", reply.text());
+        assert!(reply.text().contains("tool_choice"), "{}", reply.text());
+        let reply = ask(model, json!({other: odd})).await;
+        assert_eq!(reply.status, 200, "{slug}: {}", reply.text());
+    }
+    // A shared model goes on at the provider that was asked for nothing odd.
+    scene.beta.set_faults(vec![Rule::new(Kind::Reset)]);
+    let reply = ask(BOTH, json!({"beta": odd, "alpha": {"user": "someone"}})).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    for (member, value) in [
+        ("messages", json!([])),
+        ("model", json!("other")),
+        ("max_tokens", json!(9)),
+        ("stream", json!(true)),
+        ("store", json!(true)),
+    ] {
+        let reply = ask(ALPHA, json!({"alpha": {member: value}})).await;
+        assert_eq!(reply.status, 400, "{member}: {}", reply.text());
+        let place = format!("provider.options.alpha.{member}");
+        assert!(reply.text().contains(&place), "{}", reply.text());
+    }
+}

@@ -10,6 +10,9 @@ pub(super) struct FleetArguments {
     /// Simulated edges.
     #[arg(long, default_value_t = 1000)]
     edges: usize,
+    /// Of these so many, the first to connect, never say that they took a ranking.
+    #[arg(long, default_value_t = 0)]
+    silent: usize,
     /// Endpoints of the catalogue, eight of each model.
     #[arg(long, default_value_t = 2000)]
     endpoints: usize,
@@ -34,7 +37,9 @@ pub(super) async fn fleet(arguments: FleetArguments) -> Result<Verdict, String> 
     let seconds = |value: f64| Duration::try_from_secs_f64(value).map_err(|e| e.to_string());
     let settings = Settings {
         edges: arguments.edges.max(1),
+        silent: arguments.silent,
         endpoints: arguments.endpoints.max(1),
+        providers: 8,
         used: arguments.used,
         settle: seconds(arguments.settle)?,
         window: seconds(arguments.seconds)?,

@@ -36,6 +36,8 @@ const KEEPS: usize = 20;
 /// One edge.
 pub(super) struct SimulatedEdge {
     pub(super) number: usize,
+    /// It never says that it took a ranking.
+    pub(super) silent: bool,
     pub(super) plan: Arc<Plan>,
     pub(super) certificate: Pair,
     pub(super) ca: String,
@@ -181,8 +183,7 @@ impl SimulatedEdge {
         };
         let _ = self.told.send(observation).await;
         let version = update.version;
-        Ok(update
-            .acknowledge
+        Ok((update.acknowledge && !self.silent)
             .then_some(Word::RankingAck(wire::RankingAck { version })))
     }
 
