@@ -79,10 +79,11 @@ impl File {
         let key = PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes());
         let key = key.map_err(|_| BAD_KEY)?;
         let key = RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).map_err(|_| BAD_KEY)?;
-        let mut header = json!({"alg": "RS256", "typ": "JWT"});
-        if !self.private_key_id.is_empty() {
-            header["kid"] = self.private_key_id.as_str().into();
-        }
+        let header = if self.private_key_id.is_empty() {
+            json!({"alg": "RS256", "typ": "JWT"})
+        } else {
+            json!({"alg": "RS256", "typ": "JWT", "kid": self.private_key_id})
+        };
         // Our clock may be ahead of the issuer's.
         let now = now.saturating_sub(CLOCK_SKEW_S);
         let claims = json!({
