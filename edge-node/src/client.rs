@@ -34,6 +34,8 @@ pub struct Client<'a> {
     /// True when the answer is to be a stream.
     streaming: bool,
     begun: bool,
+    /// It has left, and its answer was heard out for nobody.
+    left: bool,
     /// Events sent so far, where the API numbers them.
     events: u64,
 }
@@ -57,6 +59,7 @@ impl<'a> Client<'a> {
             keep_alive,
             streaming: false,
             begun: false,
+            left: false,
             events: 0,
         }
     }
@@ -131,6 +134,7 @@ impl<'a> Client<'a> {
             Err(failure) if failure.fault == Fault::ClientGone && *billed.borrow() > 0 => {}
             done => return done,
         }
+        self.left = true;
         let mut billed = billed.subscribe();
         tokio::select! {
             biased;
@@ -145,6 +149,9 @@ impl<'a> Client<'a> {
     /// # Errors
     /// The client has gone.
     pub async fn send(&mut self, data: Bytes) -> Result<(), Failure> {
+        if self.left {
+            return Err(Failure::client_gone());
+        }
         if !self.begun {
             self.begun = true;
             let mut headers = self.headers("text/event-stream");
@@ -260,6 +267,9 @@ impl<'a> Client<'a> {
         headers: Vec<(HeaderName, HeaderValue)>,
         body: Bytes,
     ) -> Result<(), Failure> {
+        if self.left {
+            return Err(Failure::client_gone());
+        }
         self.begun = true;
         self.exchange
             .send_head(status, &headers, Framing::Length(body.len()))

@@ -89,13 +89,14 @@ fn leases_logs_and_ledger_agree_whatever_happens() {
     let sums = sums.into_inner().unwrap();
     let text = format!("{} seeds: {sums:?}\n", until - from);
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).unwrap();
-    // The mix still does what it is for.
+    // The mix still does what it is for; of a few runs it can't be asked.
     assert!(
-        sums.kills > 0
-            && sums.settled > 0
-            && sums.suspense > 0
-            && sums.central > 0
-            && sums.lent > 0,
+        until - from < SEEDS
+            || sums.kills > 0
+                && sums.settled > 0
+                && sums.suspense > 0
+                && sums.central > 0
+                && sums.lent > 0,
         "{sums:?}"
     );
 }
