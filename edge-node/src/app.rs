@@ -29,6 +29,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use shared::clock::Clock;
 use shared::health::Board;
+use shared::id::BootEpoch;
 use shared::observe;
 use shared::routing::View;
 use shared::task::Tasks;
@@ -169,12 +170,7 @@ async fn build(
         timers: timers.clone(),
     };
     let accounts = Accounts::open(account, Some(control.clone()), clock.clone(), tasks).await?;
-    let identity = Identity {
-        node: config.node.clone(),
-        pop: config.pop.clone(),
-        region: config.region.clone(),
-        epoch: accounts.epoch(),
-    };
+    let identity = identity(config, accounts.epoch());
     let own_keys = OwnKeys::new(config.control_tls.as_ref().map(|tls| &tls.key));
     let kept = Kept {
         file: Some(config.data_dir.join("keys.cache")),
@@ -230,6 +226,15 @@ async fn build(
         timers: config.path_timers,
         seeds: AtomicU64::new(0),
     })
+}
+
+fn identity(config: &Config, epoch: BootEpoch) -> Identity {
+    Identity {
+        node: config.node.clone(),
+        pop: config.pop.clone(),
+        region: config.region.clone(),
+        epoch,
+    }
 }
 
 /// What is told to the control plane, and who tells it.

@@ -46,7 +46,10 @@ async fn charge(
             let status = StatusCode::from_u16(*status).unwrap();
             return (status, body.to_string());
         }
-        let before = bank.asked.entry(key.clone()).or_insert(body.clone());
+        let before = bank
+            .asked
+            .entry(key.clone())
+            .or_insert_with(|| body.clone());
         assert_eq!(*before, body, "another question under the same key");
         let id = format!("pi_{key}");
         (json!({"id": id, "status": "succeeded"}), bank.silent)

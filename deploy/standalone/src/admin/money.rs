@@ -144,14 +144,18 @@ pub(super) async fn credits(to: &Target, command: CreditsCommand) -> Result<Repo
                 byok_free_requests,
                 outage_credit_usd,
             };
-            connect::client(to).await?.set_terms(request).await?;
-            let report = Report::new(json!({
-                "purchase_fee_ppm": fee_ppm,
-                "spend_fee_ppm": spend_fee_ppm,
-            }));
-            Ok(report.line("agreed, for purchases and requests from now on"))
+            agree(to, request).await
         }
     }
+}
+
+async fn agree(to: &Target, request: wire::SetTermsRequest) -> Result<Report, Failed> {
+    let report = Report::new(json!({
+        "purchase_fee_ppm": request.purchase_fee_ppm,
+        "spend_fee_ppm": request.spend_fee_ppm,
+    }));
+    connect::client(to).await?.set_terms(request).await?;
+    Ok(report.line("agreed, for purchases and requests from now on"))
 }
 
 async fn add(to: &Target, request: wire::AddCreditsRequest) -> Result<Report, Failed> {

@@ -240,7 +240,11 @@ impl World {
         world.control.clock.advance(Duration::from_nanos(SECOND));
         for org in ["org_a", "org_b"] {
             // Of some there is too little to be leased ahead, of others there is not.
-            let most = if seed % 3 == 0 { 4_000_000 } else { 200_000 };
+            let most = if seed.is_multiple_of(3) {
+                4_000_000
+            } else {
+                200_000
+            };
             let amount = Amount(world.random.i128(1_000..most));
             world.credit(&OrgId::from(org), amount).await;
         }
