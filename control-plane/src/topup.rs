@@ -127,6 +127,14 @@ impl Charging {
             }
         }
         for charge in self.topups.due(CHARGES_MAX).await? {
+            if self.topups.is_forgotten(&charge) {
+                let (org, id) = (&charge.org, &charge.id);
+                tracing::error!(%org, charge = id, "an auto top-up was not answered for a day");
+                self.topups.give_up(&charge).await?;
+                let object = format!("{org} {id}: not answered");
+                self.accounts.record(ACTOR, "topup.fail", &object).await?;
+                continue;
+            }
             let asked = match charge.state {
                 State::Charged => self.stripe.find(&charge).await,
                 _ => self.stripe.charge(&charge).await,

@@ -174,7 +174,8 @@ impl Topups {
     /// # Errors
     /// When the database fails.
     pub async fn paid(&self, payment: &str) -> Result<bool, TopupError> {
-        self.end(payment, payment, State::Paid, "").await
+        self.end((payment, payment), State::Paid, "", FAILURES_MAX)
+            .await
     }
 
     /// As [`Topups::paid`], where the telling names the charge.
@@ -192,23 +193,26 @@ impl Topups {
         } else {
             State::Paid
         };
-        self.end(id, payment, state, failed.unwrap_or_default())
-            .await
+        let reason = failed.unwrap_or_default();
+        self.end((id, payment), state, reason, FAILURES_MAX).await
     }
 
     /// There will be no credits.
     pub(super) async fn failed(&self, charge: &Charge, reason: &str) -> Result<(), TopupError> {
-        self.end(&charge.id, &charge.payment, State::Failed, reason)
+        let (id, payment) = (&charge.id, &charge.payment);
+        self.end((id, payment), State::Failed, reason, FAILURES_MAX)
             .await?;
         Ok(())
     }
 
+    /// `failures`: with so many in a row the rule is disabled. What was taken for failed may turn out
+    /// to have been paid; nothing that was paid fails.
     async fn end(
         &self,
-        id: &str,
-        payment: &str,
+        (id, payment): (&str, &str),
         state: State,
         reason: &str,
+        failures: u64,
     ) -> Result<bool, TopupError> {
         let now = bigint(self.clock.unix_ms());
         let reason = kept(reason);
@@ -217,7 +221,8 @@ impl Topups {
             "UPDATE topup_charges SET state = $3, reason = $4, ended_unix_ms = $5,
                  payment = CASE WHEN payment = '' THEN $2 ELSE payment END
              WHERE (id = $1 OR (payment = $2 AND payment <> ''))
-                 AND (state = 'pending' OR state = 'charged')
+                 AND (state = 'pending' OR state = 'charged'
+                     OR (state = 'failed' AND $6 = 1))
              RETURNING org",
         )
         .bind(id)
@@ -225,6 +230,7 @@ impl Topups {
         .bind(state.as_str())
         .bind(reason.as_str())
         .bind(now)
+        .bind(i64::from(state == State::Paid))
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(row) = row else {
@@ -236,11 +242,11 @@ impl Topups {
                  enabled = CASE WHEN failures + 1 >= $2 THEN 0 ELSE enabled END,
                  reason = CASE WHEN failures + 1 >= $2 THEN $3 ELSE reason END WHERE org = $1"
         } else {
-            "UPDATE topup_rules SET failures = 0 WHERE org = $1 AND $2 > 0 AND $3 = ''"
+            "UPDATE topup_rules SET failures = 0 WHERE org = $1 AND $2 >= 0 AND $3 = ''"
         };
         sqlx::query(sql)
             .bind(org)
-            .bind(bigint(FAILURES_MAX))
+            .bind(bigint(failures))
             .bind(reason)
             .execute(&mut *transaction)
             .await?;
@@ -248,15 +254,25 @@ impl Topups {
         Ok(true)
     }
 
-    /// Nobody knows: it is asked again under the same id, later, and given up when the provider may
-    /// have forgotten the id.
+    /// True when the provider may have forgotten the id: to ask again could charge twice.
+    pub(super) fn is_forgotten(&self, charge: &Charge) -> bool {
+        let age = self.clock.unix_ms().saturating_sub(charge.begun_unix_ms);
+        charge.state == State::Pending && age > millis(KNOWN_FOR)
+    }
+
+    /// Ends a charge of which nobody knows whether it was taken. The rule rests until somebody has
+    /// looked at the provider and enables it.
+    pub(super) async fn give_up(&self, charge: &Charge) -> Result<(), TopupError> {
+        let reason = &charge.reason;
+        let text = format!("not answered within a day, look it up at the provider: {reason}");
+        let (id, payment) = (&charge.id, &charge.payment);
+        self.end((id, payment), State::Failed, &text, 0).await?;
+        Ok(())
+    }
+
+    /// Nobody knows: it is asked again under the same id, later.
     pub(super) async fn again(&self, charge: &Charge, reason: &str) -> Result<(), TopupError> {
         let now = self.clock.unix_ms();
-        let age = now.saturating_sub(charge.begun_unix_ms);
-        if charge.state == State::Pending && age > millis(KNOWN_FOR) {
-            let text = format!("not answered within a day, look it up at the provider: {reason}");
-            return self.failed(charge, &text).await;
-        }
         let doubled = 1_u32 << charge.tries.min(16);
         let pause = AGAIN_MIN.saturating_mul(doubled).min(AGAIN_MAX);
         let reason = kept(reason);

@@ -161,7 +161,8 @@ impl Topups {
         let month = Interval::Monthly.start(now / 1000).saturating_mul(1000);
         let pause = u64::try_from(FAILED_PAUSE.as_millis()).unwrap_or(u64::MAX);
         let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(CASE WHEN state <> 'failed' AND begun_unix_ms >= $2
+            "SELECT CAST(COALESCE(SUM(CASE WHEN state <> 'failed'
+                         AND (begun_unix_ms >= $2 OR ended_unix_ms >= $2)
                      THEN cents ELSE 0 END), 0) AS BIGINT),
                  CAST(COALESCE(SUM(CASE WHEN state = 'failed' AND ended_unix_ms > $3
                      THEN 1 ELSE 0 END), 0) AS BIGINT)

@@ -165,13 +165,19 @@ fn read(answer: Result<Answer, HttpsError>) -> Outcome {
         };
     }
     let problem = serde_json::from_slice::<Failed>(&answer.body).map(|failed| failed.error);
-    let told = problem.map_or_else(|_| String::new(), |problem| problem.told());
-    let told = format!("status {status}: {told}");
+    let Ok(problem) = problem else {
+        return Outcome::Unknown(format!("status {status}"));
+    };
+    let is_ours = problem.kind.as_deref() == Some("invalid_request_error");
     match status {
-        // The same question at the same time, too many questions, or they fail.
-        409 | 429 | 500.. => Outcome::Unknown(told),
-        _ => Outcome::Refused(told),
+        // Only these say that nothing was taken, now or when it was asked before.
+        402 => {}
+        400 | 404 if is_ours => {}
+        // What is wrong with our key is not for customers to read.
+        401 | 403 => return Outcome::Unknown(format!("status {status}")),
+        _ => return Outcome::Unknown(format!("status {status}: {}", problem.told())),
     }
+    Outcome::Refused(format!("status {status}: {}", problem.told()))
 }
 
 #[cfg(test)]
@@ -202,7 +208,18 @@ mod tests {
             r#"{"error":{"type":"card_error","code":"card_declined","message":"no"}}"#,
             "Refused(\"status 402: card_error: card_declined: no\")",
         );
-        check(401, "", "Refused");
+        check(
+            400,
+            r#"{"error":{"type":"invalid_request_error","message":"no such customer"}}"#,
+            "Refused",
+        );
+        check(400, r#"{"error":{"type":"idempotency_error"}}"#, "Unknown");
+        check(302, "", "Unknown");
+        check(
+            401,
+            r#"{"error":{"type":"invalid_request_error","message":"Invalid API Key"}}"#,
+            "Unknown(\"status 401\")",
+        );
         check(409, "", "Unknown");
         check(429, "", "Unknown");
         check(503, "", "Unknown");

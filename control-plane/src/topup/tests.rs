@@ -269,6 +269,23 @@ async fn an_outage_of_the_provider_is_no_failure(f: Fixture) {
     assert_eq!(f.states().await, ["charged"]);
 }
 
+async fn what_the_provider_may_have_forgotten_is_not_asked_again(f: Fixture) {
+    f.rule(200).await;
+    f.accounts.topups().begin(&f.org).await.unwrap().unwrap();
+    f.clock.advance(Duration::from_secs(25 * 3600));
+    let charging = f.charging();
+    charging.look().await.unwrap();
+    assert_eq!(lock(&f.bank).calls, 0);
+    assert_eq!(f.states().await, ["failed"]);
+    let standing = f.standing().await;
+    assert!(!standing.enabled && standing.reason.contains("look it up"));
+    // It had been taken, and the telling comes at last: it counts.
+    f.told().await;
+    assert_eq!(f.states().await, ["paid"]);
+    assert_eq!(f.available().await, usd(38));
+    assert!(!f.standing().await.enabled);
+}
+
 async fn no_month_costs_more_than_its_cap(f: Fixture) {
     f.rule(100).await;
     let charging = f.charging();
@@ -338,6 +355,7 @@ on_both! {
     a_kill_at_any_moment_charges_once,
     what_fails_is_shown_and_disabled_in_the_end,
     an_outage_of_the_provider_is_no_failure,
+    what_the_provider_may_have_forgotten_is_not_asked_again,
     no_month_costs_more_than_its_cap,
     a_rule_makes_sense,
 }

@@ -102,7 +102,8 @@ impl Accounts {
         if !self.take_over().await {
             return false;
         }
-        if self.cashier.before_asking(purse) != Before::Free && !self.tell_returns().await {
+        let ours = |it: &Returning| it.purse == *purse;
+        if self.cashier.before_asking(purse) != Before::Free && !self.tell_returns(ours).await {
             return false;
         }
         self.cashier.asks(purse, ask);
@@ -151,7 +152,7 @@ impl Accounts {
         }
         let idle = u64::try_from(self.timers.lease_idle.as_nanos()).unwrap_or(u64::MAX);
         self.send_back(Some(Moment(now.0.saturating_sub(idle))));
-        self.tell_returns().await;
+        self.tell_returns(|_| true).await;
     }
 
     /// Takes leases out of use: those that nobody has used since `before`, or all.
@@ -162,23 +163,24 @@ impl Accounts {
         }
     }
 
-    /// Tells the ledger of all returns that it has not confirmed, once it knows that this run has
-    /// taken over what it returns. True when it knows all.
-    pub(super) async fn tell_returns(&self) -> bool {
+    /// Tells the ledger of those returns that it has not confirmed, once it knows that this run has
+    /// taken over what it returns. True when it knows all of them.
+    pub(super) async fn tell_returns(&self, which: impl Fn(&Returning) -> bool) -> bool {
         let Some(control) = &self.control else {
             return true;
         };
-        let all = self.cashier.returning();
+        let mut all = self.cashier.returning();
+        all.retain(which);
         // What the ledger takes back must be gone from here, whatever happens next.
         if !all.is_empty() && (!self.take_over().await || !self.is_on_disk().await) {
             return false;
         }
+        let mut knows = true;
         for returning in all {
-            if !self.tell_return(control, &returning).await {
-                return false;
-            }
+            // One that can't be told now does not keep the others.
+            knows &= self.tell_return(control, &returning).await;
         }
-        true
+        knows
     }
 
     async fn tell_return(&self, control: &ControlClient, returning: &Returning) -> bool {

@@ -70,7 +70,11 @@ impl<'a> Walk<'a> {
         let next = self.draw(may);
         if next.is_none() && !self.plan.candidates.is_empty() {
             metrics::shed("retries");
-            self.last = Some(verdict::retries_spent());
+            // What an endpoint does not take is no better a second later.
+            let misfit = |last: &Failure| last.fault == Fault::Gateway && last.status < 500;
+            if !self.last.as_ref().is_some_and(misfit) {
+                self.last = Some(verdict::retries_spent());
+            }
         }
         next
     }

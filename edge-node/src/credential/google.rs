@@ -108,10 +108,12 @@ impl Account {
             Source::Inline(text) => text.clone(),
             Source::File(path) => {
                 let opened = tokio::fs::File::open(path).await;
-                let opened = opened.map_err(|error| format!("{}: {error}", path.display()))?;
+                // A key may look like a path: it is not told.
+                let failed = |error: std::io::Error| format!("its file: {}", error.kind());
+                let opened = opened.map_err(failed)?;
                 let mut text = String::new();
                 let read = opened.take(FILE_BYTES_MAX).read_to_string(&mut text).await;
-                read.map_err(|error| format!("{}: {error}", path.display()))?;
+                read.map_err(failed)?;
                 text
             }
         };

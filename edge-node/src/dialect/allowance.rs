@@ -26,7 +26,14 @@ pub fn allowances(headers: &HeaderMap) -> (Option<Allowance>, Option<Allowance>)
     }
     let requests = openai("requests").or_else(|| anthropic("requests"));
     let tokens = openai("tokens")
-        .or_else(|| anthropic("input-tokens"))
+        .or_else(|| {
+            // What is read from a cache does not count there, but with us: no limit to keep to.
+            let told = anthropic("input-tokens")?;
+            Some(Allowance {
+                limit: None,
+                ..told
+            })
+        })
         .or_else(|| anthropic("tokens"));
     (requests, tokens)
 }

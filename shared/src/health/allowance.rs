@@ -37,7 +37,12 @@ impl Allowance {
         // each minute looks as if it took anything up to that or more; less, only near its end.
         let missing = limit - self.remaining;
         let whole = reset.as_secs_f64() * limit / missing.max(1e-9);
-        (missing <= 0.0 || whole >= MINUTE_LEAST.as_secs_f64()).then_some(per_minute)
+        let whole = if missing > 0.0 || reset.is_zero() {
+            whole
+        } else {
+            reset.as_secs_f64()
+        };
+        (whole >= MINUTE_LEAST.as_secs_f64()).then_some(per_minute)
     }
 }
 

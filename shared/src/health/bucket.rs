@@ -2,6 +2,9 @@
 
 use crate::clock::Moment;
 
+/// Limits of providers begin anew each minute.
+const DEBT_S: f64 = 60.0;
+
 /// Tokens; a bucket that was never touched is full.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct Bucket {
@@ -25,9 +28,11 @@ impl Bucket {
         })
     }
 
-    /// Puts tokens in (or, below zero, takes them without asking).
+    /// Puts tokens in (or, below zero, takes them without asking: what is owed is forgotten beyond
+    /// what a minute brings, as providers forget it).
     pub(super) fn add(&mut self, tokens: f64, per_s: f64, most: f64, now: Moment) {
         let level = (self.level(per_s, most, now) + tokens).min(most);
+        let level = level.max(-(DEBT_S * per_s + most));
         let since = self.level.map_or(now, |(_, since)| since.max(now));
         self.level = Some((level, since));
     }

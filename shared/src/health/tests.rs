@@ -247,6 +247,7 @@ fn a_limit_of_a_minute_is_told_from_others() {
     check(600.0, 600.0, Some(Duration::ZERO), Some(600));
     check(600.0, 400.0, Some(minute), Some(600));
     check(600.0, 0.0, None, Some(600));
+    check(10.0, 10.0, Some(Duration::from_secs(1)), None);
     check(14_400.0, 14_399.0, Some(3 * minute), None);
     check(50.0, 40.0, Some(Duration::from_millis(200)), None);
     check(0.0, 0.0, None, None);

@@ -86,6 +86,10 @@ impl Leases {
             };
             let amount = entry.lease.withdraw(keep);
             let asked = entry.unanswered.take().map(|(id, _)| id);
+            if amount > Amount::ZERO {
+                // There will be more than there was when the ledger refused.
+                entry.refused = None;
+            }
             if amount > Amount::ZERO || asked.is_some() {
                 taken.push(Withdrawn {
                     purse: purse.clone(),

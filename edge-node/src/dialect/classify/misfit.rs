@@ -9,7 +9,9 @@ pub(super) const REASON: &str = "misfit";
 
 /// True for a refusal of that kind; `text` is the message in lower case.
 pub(super) fn is(said: &Said, text: &str) -> bool {
-    // Wrong at every endpoint: a schema or a picture of the caller's own.
+    // Wrong at every endpoint: a schema or a picture of the caller's own, an order of messages. The
+    // name of a form is no schema.
+    let text = text.replace("json_schema", "");
     if OWN_WORDS.iter().any(|word| text.contains(word)) {
         return false;
     }
@@ -25,9 +27,16 @@ const NAMES: [&str; 5] = [
     "wrong_api_format",
 ];
 
-const OWN_WORDS: [&str; 4] = ["schema", "image format", "media type", "file type"];
+const OWN_WORDS: [&str; 6] = [
+    "schema",
+    "image format",
+    "media type",
+    "file type",
+    "prefill",
+    "must end with a user message",
+];
 
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 29] = [
     "unsupported parameter",
     "unsupported value:",
     "unknown parameter",
@@ -40,6 +49,10 @@ const WORDS: [&str; 26] = [
     "additional properties are not allowed",
     "extra_forbidden",
     "wrong_api_format",
+    // Bedrock: extraneous key [top_p] is not permitted.
+    "extraneous key [",
+    "parameter is unsupported",
+    "supported values are: ",
     // Groq: property 'x' is unsupported.
     "' is unsupported",
     "not supported with this model",
@@ -76,6 +89,26 @@ mod tests {
         ));
         assert!(!is(
             "Invalid schema for response_format: unknown field 'x' is not permitted"
+        ));
+        assert!(is(
+            "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
+        ));
+        assert!(is(
+            "Malformed input request: #: extraneous key [top_p] is not permitted, please reformat"
+        ));
+        assert!(is(
+            "The response_format parameter is unsupported at the moment."
+        ));
+        assert!(is(
+            "The parameter response_format.type specified in the request are not valid: invalid \
+             value: json_schema, supported values are: json_object and text"
+        ));
+        assert!(!is(
+            "This model does not support assistant message prefill. The conversation must end with \
+             a user message."
+        ));
+        assert!(!is(
+            "tools.0/inputSchema/json: extraneous key [$defs] is not permitted"
         ));
         assert!(!is("Unsupported image format"));
         assert!(!is("messages: at least one message is required"));

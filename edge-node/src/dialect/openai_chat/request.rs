@@ -251,11 +251,15 @@ impl<'a> Request<'a> {
         if call.stream && tools && self.has(Quirk::ToolStream) {
             tail.add(&mut self.splices, "\"tool_stream\":true");
         }
-        if self.has_effort || self.has_own_words {
+        if self.has_effort {
             return;
         }
         let forced = demands::forces_raw(call, self.text);
         for (name, value) in thinking::members(&call.reasoning, call.max_tokens, forced, target) {
+            // Where the client uses the provider's own words, those stand.
+            if self.has_own_words && thinking::is_own_word(name) {
+                continue;
+            }
             tail.add(&mut self.splices, format!("\"{name}\":{value}"));
         }
     }

@@ -10,12 +10,11 @@ use crate::wire::json::{Kind, Scanner};
 /// All objects together may have so many bytes.
 const OPTIONS_BYTES_MAX: usize = 64 << 10;
 
-/// Which request it is, and who answers it.
+/// Which request it is, and who answers it. These and the other lists are as [`folded`] makes names.
 const WHO: &[&str] = &[
     "model",
     "models",
-    "modelId",
-    "model_id",
+    "modelid",
     "deployment",
     "provider",
     "route",
@@ -30,11 +29,10 @@ const READ: &[&str] = &[
     "contents",
     "content",
     "system",
-    "systemInstruction",
-    "system_instruction",
+    "systeminstruction",
     "instructions",
     "preamble",
-    "chat_history",
+    "chathistory",
     "documents",
     "query",
     "queries",
@@ -44,44 +42,44 @@ const READ: &[&str] = &[
     "prediction",
     "tools",
     "functions",
-    "toolConfig",
+    "toolconfig",
+    "modalities",
+    "audio",
     "plugins",
-    "cachedContent",
-    "cached_content",
-    "previous_response_id",
+    "cachedcontent",
+    "previousresponseid",
     "conversation",
 ];
 /// How the answer comes.
-const FORM: &[&str] = &["stream", "stream_options", "background"];
+const FORM: &[&str] = &["stream", "streamoptions", "background"];
 /// How much is bought, at what price; in some dialects limits stand in an object of their own.
 const BOUGHT: &[&str] = &[
     "n",
-    "best_of",
-    "num_generations",
-    "candidate_count",
-    "candidateCount",
-    "max_tokens",
-    "maxTokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "maxOutputTokens",
-    "max_new_tokens",
-    "max_tokens_to_sample",
-    "num_predict",
-    "top_n",
-    "top_k_documents",
-    "generationConfig",
-    "generation_config",
-    "inferenceConfig",
+    "bestof",
+    "numgenerations",
+    "candidatecount",
+    "maxtokens",
+    "maxcompletiontokens",
+    "maxoutputtokens",
+    "maxnewtokens",
+    "maxtokenstosample",
+    "numpredict",
+    "npredict",
+    "topn",
+    "topkdocuments",
+    "generationconfig",
+    "inferenceconfig",
+    "additionalmodelrequestfields",
+    "performanceconfig",
+    "anthropicbeta",
     "options",
-    "service_tier",
+    "servicetier",
     "speed",
-    "web_search_options",
-    "searchParameters",
-    "search_parameters",
+    "websearchoptions",
+    "searchparameters",
 ];
 /// What becomes of it afterwards.
-const KEPT: &[&str] = &["store", "callback_url", "webhook", "webhook_url"];
+const KEPT: &[&str] = &["store", "callbackurl", "webhook", "webhookurl"];
 
 /// Consumes the object.
 pub(super) fn read(scanner: &mut Scanner<'_>) -> Result<Vec<(String, String)>, Refused> {
@@ -118,6 +116,13 @@ pub(super) fn read(scanner: &mut Scanner<'_>) -> Result<Vec<(String, String)>, R
     Ok(all)
 }
 
+/// A name as the most forgiving reader sees it: some take `serviceTier` for `service_tier`, some
+/// `Model` for `model`.
+fn folded(name: &str) -> String {
+    let name = name.chars().filter(|char| !matches!(char, '_' | '-'));
+    name.map(|char| char.to_ascii_lowercase()).collect()
+}
+
 /// Every member once, and none that isn't theirs to set.
 fn check(object: &str, place: &str) -> Result<(), Refused> {
     let mut scanner = Scanner::new(object);
@@ -126,10 +131,15 @@ fn check(object: &str, place: &str) -> Result<(), Refused> {
     while let Some(key) = scanner.key()? {
         let name = key.name.decode().into_owned();
         let place = format!("{place}.{name}");
+        if !name.is_ascii() {
+            // Readers that don't tell cases apart take some of them for letters of ASCII.
+            let message = format!("{place} can't be set here: its name is not ASCII");
+            return Err(Failure::invalid(&place, message).into());
+        }
         if seen.contains(&name) {
             return Err(again(&place));
         }
-        if let Some(why) = reserved(&name) {
+        if let Some(why) = reserved(&folded(&name)) {
             let message = format!("{place} can't be set here: {why}");
             return Err(Failure::invalid(&place, message).into());
         }
@@ -203,6 +213,19 @@ mod tests {
             "provider.options.a.generationConfig",
         );
         check(r#"{"a":{"store":true}}"#, "provider.options.a.store");
+        check(
+            r#"{"a":{"serviceTier":"priority"}}"#,
+            "provider.options.a.serviceTier",
+        );
+        check(r#"{"a":{"Model":"x"}}"#, "provider.options.a.Model");
+        check(
+            r#"{"a":{"me\u017fsages":[]}}"#,
+            "provider.options.a.meſsages",
+        );
+        check(
+            r#"{"a":{"tool_config":{}}}"#,
+            "provider.options.a.tool_config",
+        );
         check(r#"{"a":{"x":1,"x":2}}"#, "provider.options.a.x");
         check(r#"{"a":{},"A":{}}"#, "provider.options.A");
         check(r#"{"a":[]}"#, "provider.options.a");

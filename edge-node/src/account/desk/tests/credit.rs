@@ -99,3 +99,47 @@ fn credit_is_for_a_ledger_that_is_silent_and_for_the_balance() {
         "the credit is used up: {none:?}"
     );
 }
+
+#[test]
+fn what_went_back_is_asked_for_again_at_once() {
+    let may = May {
+        ask: true,
+        credit: Amount::ZERO,
+    };
+    let (desk, most) = (
+        Leases::new(Duration::from_secs(1)),
+        (Amount(20), Amount(20)),
+    );
+    let ask = desk.ask(&purse(), "one".to_owned(), time(0));
+    let granted = Granted {
+        amount: Amount(45),
+        ttl: Duration::from_secs(7200),
+        outside: Amount::ZERO,
+        central: true,
+    };
+    desk.granted(&purse(), &ask, granted, time(0).now);
+    for _ in 0..2 {
+        let set = desk.reserve(&[purse()], most, may, time(0));
+        assert!(matches!(set, Desk::Set(_)), "{set:?}");
+    }
+    // The ledger gives no more: nor is it asked so soon.
+    let ask = desk.ask(&purse(), "two".to_owned(), time(0));
+    let nothing = Granted {
+        amount: Amount::ZERO,
+        ..granted
+    };
+    desk.granted(&purse(), &ask, nothing, time(0).now);
+    let refused = desk.reserve(&[purse()], most, may, time(0));
+    assert!(matches!(refused, Desk::Poor(_)), "{refused:?}");
+    // One ends, and what it left goes back: the ledger has that now.
+    let ended = Ended {
+        held: Amount(20),
+        credit: Amount::ZERO,
+        charged: Amount(1),
+        owed: Amount::ZERO,
+    };
+    desk.end(&purse(), ended, time(0).now);
+    assert_eq!(desk.withdraw_idle(Some(Moment(0)))[0].amount, Amount(24));
+    let asked = desk.reserve(&[purse()], most, may, time(0));
+    assert!(matches!(asked, Desk::Wait(_)), "{asked:?}");
+}

@@ -175,6 +175,7 @@ fn thinking_is_asked_for_in_the_endpoints_words() {
     let low = r#","reasoning_effort":"low""#;
     let both = r#","thinking":{"type":"enabled"},"reasoning_effort":"high""#;
     check(&known, low, both);
+    check(&known, &format!("{own}{low}"), both);
     let budget = openai().quirks(&[Quirk::EnableThinking, Quirk::ThinkingBudget]);
     check(&budget, none, r#","enable_thinking":false"#);
     check(
