@@ -36,12 +36,10 @@ impl Allowance {
         // What refills steadily tells the time in which the whole limit does. One that begins anew
         // each minute looks as if it took anything up to that or more; less, only near its end.
         let missing = limit - self.remaining;
-        let whole = reset.as_secs_f64() * limit / missing.max(1e-9);
-        let whole = if missing > 0.0 || reset.is_zero() {
-            whole
-        } else {
-            reset.as_secs_f64()
-        };
+        if missing <= 0.0 {
+            return (reset.is_zero() || reset >= MINUTE_LEAST).then_some(per_minute);
+        }
+        let whole = reset.as_secs_f64() * limit / missing;
         (whole >= MINUTE_LEAST.as_secs_f64()).then_some(per_minute)
     }
 }

@@ -248,12 +248,9 @@ impl Local {
 
     /// Forgets limits that nobody has come under for a day.
     fn forget(&mut self, minute: Minute) {
-        let waived = self.waived;
         self.subjects.retain(|_, entry| {
             let age = minute.0.saturating_sub(entry.minute.0);
-            // Of minutes before the last that was waived nothing can be used any more.
-            let useless = |(of, share): &(Minute, u32)| *share == 0 || *of < waived;
-            let empty = entry.shares.iter().all(useless);
+            let empty = entry.shares.iter().all(|(_, share)| *share == 0);
             age < 2 || (age <= KEPT_MINUTES && !empty)
         });
     }

@@ -123,6 +123,8 @@ fn what_went_back_is_asked_for_again_at_once() {
         assert!(matches!(set, Desk::Set(_)), "{set:?}");
     }
     // The ledger gives no more: nor is it asked so soon.
+    let waits = desk.reserve(&[purse()], most, may, time(0));
+    assert!(matches!(waits, Desk::Wait(_)), "{waits:?}");
     let ask = desk.ask(&purse(), "two".to_owned(), time(0));
     let nothing = Granted {
         amount: Amount::ZERO,
