@@ -47,6 +47,9 @@ impl Rates {
         for _ in 0..fleet.take_shed() {
             metrics::shed("rate_shares");
         }
+        if fleet.take_ahead() > 0 {
+            metrics::shed("rate_clock_ahead");
+        }
         shares
     }
 }

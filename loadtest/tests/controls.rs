@@ -241,7 +241,8 @@ async fn options_reach_their_provider_alone_and_set_nothing_that_was_judged() {
     let scene = Scene::start().await.unwrap();
     let client = scene.client();
     let ask = async |model: &str, options: Value| {
-        let body = with(chat(model, "hi"), "provider", json!({"options": options}));
+        let provider = json!({"order": ["beta", "alpha"], "options": options});
+        let body = with(chat(model, "hi"), "provider", provider);
         client.post(CHAT, &body).await.unwrap()
     };
     let odd = json!({"tool_choice": {"type": "odd"}});
@@ -252,9 +253,12 @@ async fn options_reach_their_provider_alone_and_set_nothing_that_was_judged() {
         let reply = ask(model, json!({other: odd})).await;
         assert_eq!(reply.status, 200, "{slug}: {}", reply.text());
     }
-    // A shared model goes on at the provider that was asked for nothing odd.
+    // What the first provider understands alone does not follow to the second.
+    let hers = json!({"tool_choice": {"type": "none"}});
+    assert_eq!(ask(BETA, json!({"beta": hers})).await.status, 200);
+    assert_eq!(ask(ALPHA, json!({"alpha": hers})).await.status, 400);
     scene.beta.set_faults(vec![Rule::new(Kind::Reset)]);
-    let reply = ask(BOTH, json!({"beta": odd, "alpha": {"user": "someone"}})).await;
+    let reply = ask(BOTH, json!({"beta": hers, "alpha": {"user": "someone"}})).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     for (member, value) in [
         ("messages", json!([])),

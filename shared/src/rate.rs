@@ -22,6 +22,9 @@ const MINUTE_MS: u64 = 60_000;
 /// the control plane.
 pub const KEPT_MINUTES: u64 = 24 * 60;
 
+/// How far an edge's clock may be ahead of the control plane's, in minutes.
+const AHEAD_MAX: u64 = 2;
+
 /// One minute since 1970, UTC, by the clock of the edge that a request came to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Minute(pub u64);

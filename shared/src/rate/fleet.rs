@@ -1,7 +1,7 @@
 //! The control plane's side: who has how much of which minute. The sum of what edges may use of a
 //! minute, the kept shares of those that are cut off among it, never exceeds the limit.
 
-use super::{Ask, KEPT_MINUTES, Minute, Share, Subject, Wish};
+use super::{AHEAD_MAX, Ask, KEPT_MINUTES, Minute, Share, Subject, Wish};
 use crate::id::{BootEpoch, NodeId};
 use crate::record::Origin;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,8 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub const SUBJECTS_MAX: usize = 500_000;
 /// Runs of edges that are known at one time.
 pub const RUNS_MAX: usize = 20_000;
-/// How far ahead of the fleet's newest minute an edge's clock may be.
-const AHEAD_MAX: u64 = 2;
 
 /// All shares.
 #[derive(Debug, Default)]
@@ -22,6 +20,7 @@ pub struct Fleet {
     unheard: BTreeSet<NodeId>,
     pruned: Minute,
     shed: u64,
+    ahead: u64,
 }
 
 /// One run of an edge.
@@ -70,19 +69,24 @@ impl Fleet {
     }
 
     /// Gives what there is of what a run of an edge wishes. What an earlier run of it had, or kept
-    /// in this minute, counts as used; later nothing is kept for it. `now` is this side's clock, which only decides
-    /// what is forgotten and what is nonsense.
+    /// in this minute, counts as used; later nothing is kept for it. `now` is this side's clock,
+    /// which only decides what is forgotten and what is nonsense.
     pub fn hear(&mut self, run: &Origin, ask: &Ask, now: Minute) -> Vec<Share> {
         self.prune(now);
         let newest = Minute(now.0 + AHEAD_MAX);
         if !self.runs.contains_key(run) && !self.begin(run, newest) {
             return Vec::new();
         }
+        let ahead = ask.wishes.iter().any(|wish| wish.minute > newest);
+        self.ahead += u64::from(ahead);
+        let waived = ask.waived.min(newest);
         let wishes = ask.wishes.iter().filter(|wish| wish.minute <= newest);
-        let shares = wishes.filter_map(|wish| self.give(run, wish)).collect();
+        let shares = wishes
+            .filter_map(|wish| self.give(run, wish, waived))
+            .collect();
         // After the wishes: they say what the edge has used of what it kept.
         if let Some(run) = self.runs.get_mut(run) {
-            run.waived = run.waived.max(ask.waived.min(newest));
+            run.waived = run.waived.max(waived);
         }
         if ask.waived >= now.before() {
             self.unheard.remove(&run.node);
@@ -120,13 +124,20 @@ impl Fleet {
         std::mem::take(&mut self.shed)
     }
 
+    /// Messages with wishes that were not heard because the edge's clock is too far ahead of this
+    /// side's, since the last call.
+    pub fn take_ahead(&mut self) -> u64 {
+        std::mem::take(&mut self.ahead)
+    }
+
     /// How many limits are shared.
     #[must_use]
     pub fn subjects(&self) -> usize {
         self.subjects.len()
     }
 
-    fn give(&mut self, run: &Origin, wish: &Wish) -> Option<Share> {
+    /// `waived`: up to here the run keeps nothing, as it says with this wish.
+    fn give(&mut self, run: &Origin, wish: &Wish, waived: Minute) -> Option<Share> {
         if !self.subjects.contains_key(&wish.subject) && self.subjects.len() >= SUBJECTS_MAX {
             self.shed += 1;
             return None;
@@ -136,7 +147,9 @@ impl Fleet {
         let limit = shares.limit(wish);
         let own = shares.share_of(run, wish.minute).max(wish.holds);
         let others = shares.committed(&self.runs, run, wish.minute);
-        let free = limit.saturating_sub(others).saturating_sub(own);
+        let room = shares.room_later(&self.runs, run, wish, waived);
+        let room = room.min(limit.saturating_sub(others));
+        let free = room.saturating_sub(own);
         let part = shares.part_of(run, wish, limit).saturating_sub(own);
         // Who waits gets it while there is some; what is for later is a part of it by demand.
         let most = if wish.waiting > 0 {
@@ -211,6 +224,31 @@ impl Shares {
         }
         let of = |minute| self.limits.iter().find(|(one, _)| *one == minute);
         of(wish.minute).map_or(wish.limit, |(_, limit)| *limit)
+    }
+
+    /// How much a run may have of a minute so that it can keep it: in the minutes after it that it
+    /// has not waived, of which others may have been given ahead.
+    fn room_later(
+        &self,
+        runs: &BTreeMap<Origin, Run>,
+        run: &Origin,
+        wish: &Wish,
+        waived: Minute,
+    ) -> u32 {
+        if wish.minute < waived {
+            return u32::MAX;
+        }
+        let known = self.limits.iter().map(|(minute, _)| *minute);
+        let newest = known.max().unwrap_or_default().max(wish.minute);
+        let later = self
+            .limits
+            .iter()
+            .copied()
+            .chain([(newest.next(), wish.limit)]);
+        let later = later.filter(|(minute, _)| *minute > wish.minute);
+        let rooms =
+            later.map(|(minute, limit)| limit.saturating_sub(self.committed(runs, run, minute)));
+        rooms.min().unwrap_or(u32::MAX)
     }
 
     fn share_of(&self, run: &Origin, minute: Minute) -> u32 {

@@ -1,7 +1,7 @@
 //! An edge's side: counts requests against its shares, says when it needs more and when it waives
 //! what it keeps. It never lets more through than it has; who comes when there may be more waits.
 
-use super::{Ask, KEPT_MINUTES, Minute, Share, Subject, Wish};
+use super::{AHEAD_MAX, Ask, KEPT_MINUTES, Minute, Share, Subject, Wish};
 use std::collections::{HashMap, VecDeque};
 
 /// Limits that an edge counts at one time; beyond, requests under others are refused.
@@ -145,6 +145,7 @@ impl Local {
             return None;
         }
         let minute = Minute::of(now_ms);
+        self.come_back(minute);
         if self.waived < minute {
             self.waive(minute);
         }
@@ -244,6 +245,24 @@ impl Local {
             }
         }
         self.waived = self.waived.max(minute);
+    }
+
+    /// After a clock that had been too far ahead: what passed in the minute that it is now is not
+    /// known any more, so nothing more passes in it.
+    fn come_back(&mut self, minute: Minute) {
+        let newest = Minute(minute.0.saturating_add(AHEAD_MAX));
+        self.waived = self.waived.min(newest);
+        self.told = self.told.min(newest);
+        self.wished = self.wished.min(newest);
+        for entry in self.subjects.values_mut() {
+            if entry.minute > newest {
+                entry.minute = minute;
+                entry.used = entry.limit;
+                entry.shares.retain(|(of, _)| *of <= newest);
+                entry.queued = false;
+                (entry.waiting, entry.asked_ms, entry.again_ms) = (0, None, 0);
+            }
+        }
     }
 
     /// Forgets limits that nobody has come under for a day.

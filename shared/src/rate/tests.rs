@@ -235,11 +235,45 @@ fn a_control_plane_that_has_just_started_waits_for_those_that_it_knew() {
 }
 
 #[test]
+fn a_clock_that_had_jumped_ahead_loses_one_minute() {
+    let mut world = World::new(1, 5);
+    assert_eq!(world.serve(0, 9), 5);
+    world.edges[0].skew_ms = 600_000;
+    // What it kept is used up, and of such a minute the control plane gives nothing.
+    assert_eq!(world.serve(0, 9), 5);
+    world.settle(0);
+    assert!(world.fleet.take_ahead() > 0);
+    assert_eq!(world.request(0, false), Take::Refused);
+    world.edges[0].skew_ms = 0;
+    world.settle(0);
+    assert_eq!(world.request(0, false), Take::Refused);
+    world.next_minute();
+    assert_eq!(world.serve(0, 9), 5);
+}
+
+#[test]
 fn a_subject_is_its_text() {
     assert_eq!(subject().to_string(), "key:abc");
     for bad in ["", "key:", "what:abc", "key:a b"] {
         assert_eq!(bad.parse::<Subject>(), Err(NoWindow), "{bad}");
     }
+}
+
+/// The other has the whole next minute already: of this one no share is given that would be kept.
+#[test]
+fn what_would_be_kept_is_not_given_where_another_has_the_next_minute() {
+    let mut world = World::new(2, 2);
+    world.now_ms = Minute::of(world.now_ms).end_ms() - 10_700;
+    world.request(1, false);
+    world.now_ms += 200;
+    world.settle(1);
+    world.request(0, false);
+    world.settle(0);
+    world.now_ms += 10_600;
+    let passed = (0..2).map(|n| u32::from(world.request(1 - n, false) == Take::Passed));
+    let passed = passed.sum::<u32>() + u32::from(world.request(1, false) == Take::Passed);
+    assert!(passed <= 2, "{passed}");
+    assert!(world.passed.values().all(|passed| *passed <= 2));
 }
 
 #[derive(Clone, Debug)]
