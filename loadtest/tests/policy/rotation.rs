@@ -8,12 +8,15 @@ use shared::task::lock;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 const OWN: &str = "sk-marked-own-key-rotated-0001";
 const ROTATIONS: usize = 8;
 /// Requests that each edge has open at a time.
 const CLIENTS: usize = 2;
+/// Between two requests of a client: what is shown is that none fails, not who gets the processor.
+const PACE: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Counts {
@@ -23,7 +26,9 @@ struct Counts {
 }
 
 async fn ask(client: Client, counts: Arc<Counts>) {
+    let mut pace = tokio::time::interval(PACE);
     while !counts.stop.load(Ordering::Relaxed) {
+        pace.tick().await;
         let reply = client.post(CHAT, &chat(ALPHA, "hello")).await;
         match reply {
             Ok(it) if it.json()["usage"]["is_byok"] == json!(true) => {
