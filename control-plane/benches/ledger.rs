@@ -152,6 +152,7 @@ fn record(sequence: u64) -> UsageRecord {
         own_key: false,
         flags: Vec::new(),
         on_credit: Amount::ZERO,
+        fee_free: Amount::ZERO,
     }
 }
 

@@ -2,6 +2,7 @@
 //! once, by [`Hold::settle`] or by drop. The log makes that survive kill -9; the ledger at the
 //! control plane gets each end exactly once. Deliberately not here: prices, and who may spend.
 
+mod allowance;
 mod aside;
 mod cashier;
 mod desk;
@@ -17,7 +18,7 @@ mod wal;
 mod want;
 
 pub use hold::{Hold, Intent, Receipt, Trail};
-pub use refuse::FREE_LIMIT;
+pub use refuse::{BYOK_FEE, FREE_LIMIT};
 pub use wal::Asked;
 
 use crate::control::ControlClient;
@@ -25,6 +26,7 @@ use crate::failure::{Failure, Fault};
 use crate::metrics::shed;
 use crate::timers::Timers;
 use cashier::{Cashier, Post};
+use desk::May;
 use lease::Now;
 use recover::{Found, recover};
 use shared::clock::Clock;
@@ -153,11 +155,26 @@ impl Accounts {
             free: intent.free,
             fee_ppm: policy.spend_fee_ppm,
             own_fee_ppm: policy.byok_fee_ppm,
+            own_free: Amount::ZERO,
+        };
+        let unix_s = intent.started_unix_ms / 1000;
+        let allowance = self.allowance(principal, &worst, unix_s).await;
+        let fee_free = allowance.free();
+        let worst = Worst {
+            own_free: fee_free,
+            ..worst
         };
         let ceiling = worst.shared.unwrap_or_default().max(worst.own);
         let least = intent.least.max(Amount(1)).min(ceiling);
-        let wants = Wants::of(principal, worst, intent.started_unix_ms / 1000);
-        let (amount, credit) = self.reserve(principal, &wants, (ceiling, least)).await?;
+        let wants = Wants::of(principal, worst, unix_s);
+        let may = May {
+            ask: true,
+            credit: policy.outage_credit,
+        };
+        let set = self.reserve(wants.all(), (ceiling, least), may).await;
+        let (amount, credit) =
+            set.map_err(|unset| unset.told(principal, &worst, self.clock.unix_s()))?;
+        let wants = wants.with(allowance.take());
         let open = Arc::new(OpenHold {
             generation: intent.generation,
             org: principal.org.clone(),
@@ -175,6 +192,7 @@ impl Accounts {
             flags: intent.flags,
             first: intent.first,
             credit,
+            fee_free,
         });
         let parts = (wants.all(), amount);
         if let Err(error) = self.cashier.begin(&open, parts, self.clock.now()) {

@@ -12,7 +12,7 @@ pub mod route;
 pub(crate) mod router;
 pub mod told;
 
-use crate::account::{Asked, FREE_LIMIT, Hold, Intent};
+use crate::account::{Asked, BYOK_FEE, FREE_LIMIT, Hold, Intent};
 use crate::admission::body;
 use crate::attempt::{self, Job};
 use crate::catalogue;
@@ -206,7 +206,9 @@ async fn held(
             return Err(refused);
         }
         let less = lessened(&mut plan, &quote, &refused);
-        let refused = first.take().unwrap_or(refused);
+        // What the fee on own keys lacks is the least that would help.
+        let fee = refused.reason == BYOK_FEE;
+        let refused = first.take().filter(|_| !fee).unwrap_or(refused);
         if !less {
             return Err(refused);
         }

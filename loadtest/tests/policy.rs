@@ -48,6 +48,10 @@ struct Stage {
 
 impl Stage {
     async fn start() -> Self {
+        Self::with_credits("1000").await
+    }
+
+    async fn with_credits(credits: &str) -> Self {
         let (alpha, beta) = (
             provider(Dialect::OpenaiChat).await,
             provider(Dialect::AnthropicMessages).await,
@@ -56,6 +60,7 @@ impl Stage {
         config
             .environment
             .push(("ALPHA_PLATFORM_KEY".to_owned(), OURS.to_owned()));
+        config.credits = credits.to_owned();
         let fleet = config.start().await.unwrap();
         let key = shared::key::KeyHash::of(fleet.key()).to_string();
         Self {

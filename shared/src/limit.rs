@@ -31,16 +31,18 @@ pub enum Scope {
     Outage,
     /// A guardrail's budget of one key or one member: `ID/key/HASH` or `ID/member/USER`.
     Guardrail,
-    /// What one organisation's own provider keys have served, at list prices, by its id: counted
-    /// by the ledger alone, for the fee on it.
+    /// What one organisation's own provider keys serve, at list prices, by its id: a month's limit
+    /// is what is free of the fee, and what goes beyond it is charged rather than refused.
     Byok,
     /// The same in requests.
     ByokRequests,
+    /// What one organisation was charged in fees on that, by its id: counted by the ledger alone.
+    ByokFees,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Key,
         Self::Member,
         Self::Workspace,
@@ -50,6 +52,7 @@ impl Scope {
         Self::Guardrail,
         Self::Byok,
         Self::ByokRequests,
+        Self::ByokFees,
     ];
 
     /// The word for it, as it is stored and sent.
@@ -65,6 +68,7 @@ impl Scope {
             Self::Guardrail => "guardrail",
             Self::Byok => "byok",
             Self::ByokRequests => "byok_requests",
+            Self::ByokFees => "byok_fees",
         }
     }
 }
@@ -208,6 +212,17 @@ pub struct Window {
 impl Window {
     /// One of what is counted rather than paid.
     pub const ONE: Amount = Amount(1);
+
+    /// The month, UTC, in which an organisation has this of its own keys' use.
+    #[must_use]
+    pub fn month(scope: Scope, org: &OrgId, unix_s: u64) -> Self {
+        Self {
+            scope,
+            id: org.as_str().into(),
+            interval: Interval::Monthly,
+            start: Interval::Monthly.start(unix_s),
+        }
+    }
 
     /// What a request that holds `held` of the balance holds of this window.
     #[must_use]

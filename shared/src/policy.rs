@@ -78,9 +78,13 @@ pub struct KeyPolicy {
     pub limits: Vec<Limit>,
     /// The platform's fee on what the key spends, in millionths. Added at the look-up.
     pub spend_fee_ppm: u32,
-    /// The platform's fee on the list price of what own provider keys serve, in millionths: what
-    /// the month's allowance makes up for is given back by the ledger. Added at the look-up.
+    /// The platform's fee on the list price of what own provider keys serve, in millionths. Added
+    /// at the look-up.
     pub byok_fee_ppm: u32,
+    /// So much of that list price is free of the fee each month,
+    pub byok_free: Amount,
+    /// and so many of those requests.
+    pub byok_free_requests: u64,
     /// What each node may let the organisation use beyond its leases while the ledger is out of
     /// reach. Added at the look-up.
     pub outage_credit: Amount,

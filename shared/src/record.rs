@@ -4,7 +4,7 @@ use crate::id::{
     BootEpoch, EndpointId, GenerationId, ModelId, NodeId, OrgId, ProviderSlug, Version,
 };
 use crate::key::KeyHash;
-use crate::limit::{Purse, Window};
+use crate::limit::{Purse, Scope, Window};
 use crate::money::Amount;
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,10 @@ pub struct UsageRecord {
     /// out of reach.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub on_credit: Amount,
+    /// What of the cost is free of the fee because the node had leased so much of the month's
+    /// allowance.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub fee_free: Amount,
 }
 
 impl UsageRecord {
@@ -92,7 +96,9 @@ impl UsageRecord {
     #[must_use]
     pub fn fee(&self) -> Amount {
         match self.outcome {
-            Outcome::Settled => self.cost.millionths(self.fee_ppm),
+            Outcome::Settled => (self.cost - self.fee_free)
+                .at_least_zero()
+                .millionths(self.fee_ppm),
             Outcome::Released | Outcome::Suspense => Amount::ZERO,
         }
     }
@@ -122,10 +128,17 @@ impl UsageRecord {
         std::iter::once(balance).chain(windows)
     }
 
-    /// What it takes out of one of its windows: what it costs without the fee.
+    /// What it takes out of one of its windows: what it costs without the fee, or of the allowance
+    /// for own keys what is free of the fee.
     #[must_use]
     pub fn charge_of(&self, window: &Window) -> Amount {
-        window.charges(self.used())
+        let settled = self.outcome == Outcome::Settled;
+        match window.scope {
+            Scope::Byok if settled => self.fee_free,
+            Scope::Byok => Amount::ZERO,
+            Scope::ByokRequests if !settled => Amount::ZERO,
+            _ => window.charges(self.used()),
+        }
     }
 
     /// What was used: what it costs without the fee, or in suspense its whole hold.

@@ -123,7 +123,8 @@ impl Accounts {
         policy.limits = rows.iter().map(limit_of).collect::<Result<_, _>>()?;
         policy.limits.push(self.free_limit(org).await?);
         let row = sqlx::query(
-            "SELECT spend_fee_ppm, byok_fee_ppm, outage_nano, outage_pico_rem
+            "SELECT spend_fee_ppm, byok_fee_ppm, outage_nano, outage_pico_rem, byok_free_nano,
+                 byok_free_pico_rem, byok_free_requests
              FROM org_terms WHERE org = $1",
         )
         .bind(org.as_str())
@@ -136,8 +137,11 @@ impl Accounts {
         let default = Terms::default();
         policy.spend_fee_ppm = ppm(0, default.spend_fee_ppm)?;
         policy.byok_fee_ppm = ppm(1, default.byok_fee_ppm)?;
-        let credit = row.map(|row| amount(&row, 2)).transpose()?;
-        policy.outage_credit = credit.unwrap_or(default.outage_credit);
+        let agreed = |column| row.as_ref().map(|row| amount(row, column)).transpose();
+        policy.outage_credit = agreed(2)?.unwrap_or(default.outage_credit);
+        policy.byok_free = agreed(4)?.unwrap_or(default.byok_free.list);
+        let requests = row.as_ref().map(|row| unsigned(row, 6)).transpose()?;
+        policy.byok_free_requests = requests.unwrap_or(default.byok_free.requests);
         Ok(())
     }
 
@@ -176,7 +180,8 @@ async fn must_own(
         | Scope::Outage
         | Scope::Guardrail
         | Scope::Byok
-        | Scope::ByokRequests => {
+        | Scope::ByokRequests
+        | Scope::ByokFees => {
             let reason = format!("the limit of a {scope} is not set here");
             return Err(AccountsError::invalid("scope", reason));
         }

@@ -360,6 +360,10 @@ async fn limits_reach_the_key_at_its_look_up(f: Fixture) {
     assert!(amounts.contains(&(Interval::Daily, Amount(50))));
     assert_eq!(policy.spend_fee_ppm, 50_000);
     assert_eq!(policy.byok_fee_ppm, 50_000, "unless agreed otherwise");
+    assert_eq!(
+        (policy.byok_free, policy.byok_free_requests),
+        (usd(25_000), 0)
+    );
     set(Interval::Daily, None).await.unwrap();
     assert_eq!(f.accounts.limits(&org.id).await.unwrap().len(), 1);
 }

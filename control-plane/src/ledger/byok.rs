@@ -1,14 +1,16 @@
-//! The fee on what own provider keys serve. An edge takes the whole fee out of its lease, as it is a
-//! function of the record alone; here the part within the month's allowance is given back, in the
-//! transaction that applies the record, so that over all edges the fee is exact to the digit. A
-//! month is that of the request's beginning, UTC.
+//! The fee on what own provider keys serve. The month's allowance is a window as a limit has them:
+//! what a node has leased of it is free of the fee by the record itself. What is charged beyond is
+//! given back here as far as the allowance has some outside of leases, in the transaction that
+//! applies the record; and once leases come back unused, for what was charged while they were away.
+//! So over all edges a month's fee is that on what is beyond the allowance. A month is that of the
+//! request's beginning, UTC.
 
 use super::account::Account;
-use super::journal::{Book, Line};
+use super::journal::{Book, Kind, Line};
 use super::{LedgerError, Terms};
 use crate::sql::{amount, unsigned};
 use shared::id::OrgId;
-use shared::limit::{Interval, Scope, Window};
+use shared::limit::{Purse, Scope, Window};
 use shared::money::Amount;
 use shared::record::{Outcome, UsageRecord};
 use sqlx::{AssertSqlSafe, Row};
@@ -23,11 +25,12 @@ pub struct Allowance {
     pub requests: u64,
 }
 
-/// What own keys have served in one month.
+/// Of one month: what the allowance has outside of leases, below zero what went beyond it; or what
+/// records take of that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Served {
+struct Month {
     list: Amount,
-    requests: u64,
+    requests: Amount,
 }
 
 /// What a batch of records is charged as fees, and what of that is given back.
@@ -43,26 +46,55 @@ pub(super) fn is_own(record: &UsageRecord) -> bool {
     record.own_key && record.outcome == Outcome::Settled
 }
 
-/// The two counters of the month that a request came in.
-pub(super) fn months(org: &OrgId, unix_ms: u64) -> [Window; 2] {
-    let start = Interval::Monthly.start(unix_ms / 1000);
-    [Scope::Byok, Scope::ByokRequests].map(|scope| Window {
-        scope,
-        id: org.as_str().into(),
-        interval: Interval::Monthly,
-        start,
-    })
+/// The counters of the month that a request came in: at list prices, in requests, of fees.
+pub(super) fn months(org: &OrgId, unix_ms: u64) -> [Window; 3] {
+    [Scope::Byok, Scope::ByokRequests, Scope::ByokFees]
+        .map(|scope| Window::month(scope, org, unix_ms / 1000))
 }
 
-/// What is charged for a request of this list price, so much having been served before it.
-fn net_fee(allowance: &Allowance, before: Served, record: &UsageRecord) -> Amount {
-    if before.requests < allowance.requests {
-        return Amount::ZERO;
+/// What a record takes of its month besides what its node had leased.
+fn takes(record: &UsageRecord) -> Month {
+    let leased = |scope| {
+        let windows = record.windows.iter();
+        let leased = windows.filter(|window| window.scope == scope);
+        leased
+            .map(|window| record.charge_of(window))
+            .sum::<Amount>()
+    };
+    Month {
+        list: record.cost - leased(Scope::Byok),
+        requests: Window::ONE - leased(Scope::ByokRequests),
     }
-    let free = (allowance.list - before.list).at_least_zero();
-    (record.cost - free)
-        .at_least_zero()
-        .millionths(record.fee_ppm)
+}
+
+impl Month {
+    /// What a record is charged that takes what is left here.
+    fn charge(&mut self, record: &UsageRecord) -> Amount {
+        let takes = takes(record);
+        let left = *self;
+        self.list -= takes.list;
+        self.requests -= takes.requests;
+        if left.requests > Amount::ZERO {
+            return Amount::ZERO;
+        }
+        let free = record.fee_free + left.list.at_least_zero();
+        let beyond = (record.cost - free).at_least_zero();
+        beyond.millionths(record.fee_ppm)
+    }
+}
+
+/// What stays charged of `fees` on what went beyond an allowance, `before` and `after` it got
+/// something back.
+fn still_charged(fees: Amount, before: Amount, after: Amount) -> Amount {
+    if before <= Amount::ZERO || after >= before {
+        return fees;
+    }
+    // A share of it; where the product is beyond all numbers, to fewer digits.
+    let mut unit = 1;
+    while fees.0.checked_mul(after.0 / unit).is_none() {
+        unit *= 1000;
+    }
+    Amount(fees.0.saturating_mul(after.0 / unit) / (before.0 / unit).max(1))
 }
 
 impl Book {
@@ -70,83 +102,114 @@ impl Book {
     ///
     /// # Errors
     /// When the database fails.
-    pub(super) async fn fees(
-        &mut self,
-        default: &Terms,
-        records: &[UsageRecord],
-    ) -> Result<Fees, LedgerError> {
+    pub(super) async fn fees(&mut self, records: &[UsageRecord]) -> Result<Fees, LedgerError> {
         let owners = records.iter().filter(|record| is_own(record));
         let owners: BTreeSet<&OrgId> = owners.map(|record| &record.org).collect();
-        let allowances = self.allowances(default, &owners).await?;
-        let mut months: BTreeMap<(&OrgId, [Window; 2]), (Served, Served)> = BTreeMap::new();
-        let mut back: BTreeMap<&OrgId, Amount> = BTreeMap::new();
-        let mut net = Vec::with_capacity(records.len());
+        let allowances = self.allowances(&owners).await?;
+        let mut left: BTreeMap<(&OrgId, [Window; 3]), Month> = BTreeMap::new();
+        let mut fees = Fees {
+            net: Vec::with_capacity(records.len()),
+            orgs: BTreeMap::new(),
+        };
         for record in records {
             let gross = record.fee();
             let allowance = allowances.get(&record.org).filter(|_| is_own(record));
             let Some(allowance) = allowance else {
-                net.push(gross);
+                fees.net.push(gross);
                 continue;
             };
-            let windows = self::months(&record.org, record.started_unix_ms);
-            let place = (&record.org, windows);
-            if !months.contains_key(&place) {
-                let before = self.served(place.0, &place.1).await?;
-                months.insert(place.clone(), (before, Served::default()));
+            let place = (&record.org, months(&record.org, record.started_unix_ms));
+            if !left.contains_key(&place) {
+                let month = self.left(*allowance, place.0, &place.1).await?;
+                left.insert(place.clone(), month);
             }
-            let Some((before, more)) = months.get_mut(&place) else {
+            let Some(month) = left.get_mut(&place) else {
                 continue;
             };
-            let so_far = Served {
-                list: before.list + more.list,
-                requests: before.requests.saturating_add(more.requests),
-            };
-            let fee = net_fee(allowance, so_far, record);
-            more.list += record.cost;
-            more.requests += 1;
-            *back.entry(&record.org).or_default() += gross - fee;
-            net.push(fee);
-        }
-        let mut orgs: BTreeMap<OrgId, Vec<Line>> = BTreeMap::new();
-        for ((org, [list, requests]), (_, more)) in months {
-            let lines = orgs.entry(org.clone()).or_default();
-            let count = Amount(i128::from(more.requests));
-            for (window, used) in [(list, more.list), (requests, count)] {
+            let takes = takes(record);
+            let net = month.charge(record);
+            fees.net.push(net);
+            let (org, windows) = place;
+            let lines = fees.orgs.entry(org.clone()).or_default();
+            for (window, used) in windows.into_iter().zip([takes.list, takes.requests, net]) {
                 lines.push((Account::Window(org.clone(), window.clone()), -used));
                 lines.push((Account::WindowUsed(org.clone(), window), used));
             }
+            lines.push((Account::Fees(org.clone()), net - gross));
+            lines.push((Account::Available(org.clone()), gross - net));
         }
-        for (org, back) in back {
-            let lines = orgs.entry(org.clone()).or_default();
-            lines.push((Account::Fees(org.clone()), -back));
-            lines.push((Account::Available(org.clone()), back));
+        for lines in fees.orgs.values_mut() {
+            *lines = summed(lines);
         }
-        Ok(Fees { net, orgs })
+        Ok(fees)
     }
 
-    async fn served(
+    /// Something of an allowance has come back from a lease: what was charged for want of it is given
+    /// back, too.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn regain(
         &mut self,
+        purse: &Purse,
+        back: Amount,
+        reference: &str,
+    ) -> Result<(), LedgerError> {
+        let Some(window) = purse.window.as_ref().filter(|it| it.scope == Scope::Byok) else {
+            return Ok(());
+        };
+        let org = &purse.org;
+        let month = Window {
+            scope: Scope::ByokFees,
+            ..window.clone()
+        };
+        let counters = [
+            Account::Window(org.clone(), month.clone()),
+            Account::WindowUsed(org.clone(), month),
+        ];
+        let [source, charged] = counters;
+        let fees = self.balance(&charged).await?;
+        let allowance = self.allowances(&BTreeSet::from([org])).await?;
+        let list = allowance.get(org).map_or(Amount::ZERO, |it| it.list);
+        let beyond = -(list + self.balance(&Account::outside(purse)).await?);
+        let still = still_charged(fees, beyond + back, beyond.at_least_zero());
+        let given = fees - still;
+        if given <= Amount::ZERO {
+            return Ok(());
+        }
+        let lines = [
+            (Account::Fees(org.clone()), -given),
+            (Account::Available(org.clone()), given),
+            (charged, -given),
+            (source, given),
+        ];
+        self.post(org, Kind::Allowance, reference, &lines).await
+    }
+
+    async fn left(
+        &mut self,
+        allowance: Allowance,
         org: &OrgId,
-        [list, requests]: &[Window; 2],
-    ) -> Result<Served, LedgerError> {
-        let of = |window: &Window| Account::WindowUsed(org.clone(), window.clone());
+        [list, requests, _]: &[Window; 3],
+    ) -> Result<Month, LedgerError> {
+        let of = |window: &Window| Account::Window(org.clone(), window.clone());
         let (list, requests) = (of(list), of(requests));
         self.load([&list, &requests]).await?;
-        let count = self.balance(&requests).await?;
-        Ok(Served {
-            list: self.balance(&list).await?,
-            requests: u64::try_from(count.0).unwrap_or(u64::MAX),
+        Ok(Month {
+            list: allowance.list + self.balance(&list).await?,
+            requests: Amount(allowance.requests.into()) + self.balance(&requests).await?,
         })
     }
 
-    async fn allowances(
+    /// What is agreed with each of these organisations, or else holds for all.
+    pub(super) async fn allowances(
         &mut self,
-        default: &Terms,
         orgs: &BTreeSet<&OrgId>,
     ) -> Result<BTreeMap<OrgId, Allowance>, LedgerError> {
         if orgs.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let default = Terms::default().byok_free;
         let engine = self.engine();
         let sql = format!(
             "SELECT byok_free_nano, byok_free_pico_rem, byok_free_requests, org FROM org_terms
@@ -157,7 +220,7 @@ impl Book {
             .bind(engine.list(orgs.iter().map(|org| org.as_str())))
             .fetch_all(&mut **self.sql())
             .await?;
-        let none = orgs.iter().map(|org| ((*org).clone(), default.byok_free));
+        let none = orgs.iter().map(|org| ((*org).clone(), default));
         let mut all: BTreeMap<OrgId, Allowance> = none.collect();
         for row in &rows {
             let agreed = Allowance {
@@ -168,6 +231,17 @@ impl Book {
         }
         Ok(all)
     }
+}
+
+/// One line for each account.
+fn summed(lines: &[Line]) -> Vec<Line> {
+    let mut sums: BTreeMap<&Account, Amount> = BTreeMap::new();
+    for (account, gain) in lines {
+        *sums.entry(account).or_default() += *gain;
+    }
+    let sums = sums.into_iter();
+    sums.map(|(account, gain)| (account.clone(), gain))
+        .collect()
 }
 
 #[cfg(test)]

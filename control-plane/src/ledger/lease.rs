@@ -259,6 +259,8 @@ impl Book {
         ];
         let org = &part.purse.org;
         self.post(org, kind, reference, &lines).await?;
+        let regained = format!("{}/{reference}", kind.as_str());
+        self.regain(&part.purse, part.holds, &regained).await?;
         self.cover(org).await
     }
 }

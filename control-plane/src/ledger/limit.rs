@@ -13,6 +13,7 @@ use shared::policy::{KeyPolicy, ResetInterval};
 use shared::rate::FreeTier;
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use std::collections::BTreeSet;
 
 /// A window can be drawn from so long before it begins and after it has ended, in seconds: clocks
 /// run apart, and a request belongs to the window in which it came.
@@ -72,6 +73,7 @@ impl Book {
                 }))
             }
             Scope::Free => self.rule_of_free(purse, window).await,
+            Scope::Byok | Scope::ByokRequests => self.rule_of_own_keys(purse, window).await,
             _ => self.rule_of_others(purse, window).await,
         }
     }
@@ -133,6 +135,25 @@ impl Book {
             most: free_a_day(-bought),
             byok: false,
         }))
+    }
+
+    /// What own provider keys may serve without a fee. What goes beyond it is charged, not refused.
+    async fn rule_of_own_keys(
+        &mut self,
+        purse: &Purse,
+        window: &Window,
+    ) -> Result<Option<Rule>, LedgerError> {
+        let org = &purse.org;
+        if window.interval != Interval::Monthly || window.id.as_str() != org.as_str() {
+            return Ok(None);
+        }
+        let allowance = self.allowances(&BTreeSet::from([org])).await?;
+        let allowance = allowance.get(org);
+        let most = allowance.map(|allowance| match window.scope {
+            Scope::ByokRequests => Amount(allowance.requests.into()),
+            _ => allowance.list,
+        });
+        Ok(most.map(|most| Rule { most, byok: true }))
     }
 
     async fn rule_of_others(

@@ -43,7 +43,9 @@ impl<'a> Whose<'a> {
                 ("member", member) => Some(Self::Member(member)),
                 _ => None,
             },
-            Scope::Free | Scope::Outage | Scope::Byok | Scope::ByokRequests => None,
+            Scope::Free | Scope::Outage | Scope::Byok | Scope::ByokRequests | Scope::ByokFees => {
+                None
+            }
         }
     }
 

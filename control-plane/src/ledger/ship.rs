@@ -3,7 +3,7 @@
 
 use super::account::Account;
 use super::journal::{Book, Kind, Line};
-use super::{Ledger, LedgerError, Terms, balance, usage, watermark};
+use super::{Ledger, LedgerError, balance, usage, watermark};
 use crate::metrics;
 use crate::sql::rows::storable;
 use crate::sql::{DatabaseError, amount, bigint, unsigned};
@@ -66,7 +66,7 @@ impl Ledger {
         let mut after = before;
         if let Some(last) = cut.new.last() {
             after = last.sequence;
-            book.apply(origin, before, cut.new, &self.terms).await?;
+            book.apply(origin, before, cut.new).await?;
             book.set_watermark(origin, before, after).await?;
             changed = true;
         }
@@ -257,10 +257,9 @@ impl Book {
         origin: &Origin,
         before: u64,
         records: &[UsageRecord],
-        terms: &Terms,
     ) -> Result<(), LedgerError> {
         let records = &*self.with_openings(records).await?;
-        let mut fees = self.fees(terms, records).await?;
+        let mut fees = self.fees(records).await?;
         usage::insert(self, origin, records, &fees.net).await?;
         self.roll_up(records).await?;
         let charges = balance::charges(records);

@@ -54,6 +54,7 @@ pub(super) fn record(
         own_key: false,
         flags: Vec::new(),
         on_credit: Amount::ZERO,
+        fee_free: Amount::ZERO,
     }
 }
 

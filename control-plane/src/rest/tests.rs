@@ -196,6 +196,7 @@ impl Fixture {
             own_key: false,
             flags: Vec::new(),
             on_credit: Amount::ZERO,
+            fee_free: Amount::ZERO,
         };
         let batch = Batch {
             origin,

@@ -133,6 +133,13 @@ impl Leases {
         entries.entry(purse.clone()).or_default().owed += amount;
     }
 
+    /// True unless a question about this purse has found nobody just now.
+    pub(super) fn is_in_reach(&self, purse: &Purse, now: Moment) -> bool {
+        let entries = lock(&self.purses);
+        let entry = entries.get(purse);
+        entry.is_none_or(|entry| !entry.out_of_reach || now >= entry.quiet_until)
+    }
+
     /// What was used of it on credit.
     #[cfg(test)]
     pub(super) fn owes(&self, purse: &Purse) -> Amount {

@@ -3,6 +3,7 @@
 //! 403 for budgets that others set, 429 for what is counted. Pure.
 
 use super::desk::Poor;
+use super::want::Worst;
 use crate::failure::{ErrorType, Failure, Fault, RateLimit};
 use serde_json::{Value, json};
 use shared::limit::{Scope, Window};
@@ -16,11 +17,42 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Why a request to a free variant is refused: the day's are used up.
 pub const FREE_LIMIT: &str = "free_limit";
 
+/// Why an organisation's own provider key is not used: the fee on it can't be paid.
+pub const BYOK_FEE: &str = "byok_fee";
+
+/// Why nothing was set aside.
+#[derive(Debug)]
+pub(super) enum Unset {
+    /// This purse does not carry it.
+    Poor(Box<Poor>),
+    /// No room for another purse.
+    Crowded,
+    /// There is too little here, and the ledger is silent.
+    Short,
+}
+
+impl Unset {
+    /// What the client is told whose request may cost `worst`.
+    pub(super) fn told(self, principal: &Principal, worst: &Worst, unix_s: u64) -> Failure {
+        match self {
+            Self::Poor(short) => poor(principal, (&short, worst), unix_s),
+            Self::Crowded => {
+                let text = "this node serves too many organisations now; try again";
+                billing_unavailable(Fault::Gateway, text)
+            }
+            Self::Short => out_of_reach(),
+        }
+    }
+}
+
 /// The request needs more of a purse than it has.
-pub(super) fn poor(principal: &Principal, poor: &Poor, unix_s: u64) -> Failure {
+fn poor(principal: &Principal, (poor, worst): (&Poor, &Worst), unix_s: u64) -> Failure {
     let least = poor.needs;
     let have = poor.left + poor.outside.at_least_zero();
     let mut failure = match &poor.purse.window {
+        None if worst.shared.is_none() && worst.own > Amount::ZERO => {
+            no_fee(principal, (least, have), unix_s)
+        }
         None => no_credits(least, have),
         Some(window) => exceeded(principal, window, least, unix_s),
     };
@@ -72,6 +104,37 @@ fn no_credits(least: Amount, have: Amount) -> Failure {
     failure
 }
 
+/// Own keys cost no credits but the fee beyond the month's allowance.
+fn no_fee(principal: &Principal, (least, have): (Amount, Amount), unix_s: u64) -> Failure {
+    let policy = &principal.policy;
+    let month = Window::month(Scope::Byok, &principal.org, unix_s);
+    let fee = percent(policy.byok_fee_ppm);
+    let message = format!(
+        "this month's free allowance for own provider keys (list prices of ${}) is used up: with \
+         your own key this request needs a fee of at least ${least}, {fee} of its list price, and \
+         ${have} is available. Add credits, or lower max_tokens, and try again",
+        dollars(policy.byok_free)
+    );
+    let kind = ErrorType::PaymentRequired;
+    let mut failure = Failure::new(Fault::Account, 402, kind, BYOK_FEE, message);
+    told(&mut failure, BYOK_FEE, "add credits or lower max_tokens");
+    let allowance = json!({
+        "fee_ppm": policy.byok_fee_ppm,
+        "free_usd": policy.byok_free.to_string(),
+        "free_requests": policy.byok_free_requests,
+        "resets_at_unix_s": month.interval.end(month.start),
+    });
+    failure.metadata.insert("byok".into(), allowance);
+    failure
+}
+
+/// Millionths as per cent.
+fn percent(ppm: u32) -> String {
+    let digits = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+    let digits = digits.trim_end_matches('0').trim_end_matches('.');
+    format!("{digits} %")
+}
+
 fn exceeded(principal: &Principal, window: &Window, least: Amount, unix_s: u64) -> Failure {
     let limits = principal.policy.limits_of(principal.key);
     let mut mine = limits.filter(|limit| limit.has(window));
@@ -83,7 +146,7 @@ fn exceeded(principal: &Principal, window: &Window, least: Amount, unix_s: u64) 
         Scope::Member | Scope::Workspace | Scope::Org => of_budget(window, most),
         Scope::Guardrail => of_guardrail(window, most),
         Scope::Free => of_free(most),
-        Scope::Outage | Scope::Byok | Scope::ByokRequests => {
+        Scope::Outage | Scope::Byok | Scope::ByokRequests | Scope::ByokFees => {
             let text = "the credit balance can't be checked now; try again";
             billing_unavailable(Fault::ControlPlane, text)
         }
@@ -253,7 +316,7 @@ mod tests {
             held: Amount(held),
             needs: Amount(5),
         };
-        let failure = poor(&principal, &short, 100_000);
+        let failure = poor(&principal, (&short, &Worst::default()), 100_000);
         let body = failure.error_object();
         (failure.status, failure.message, body["metadata"].clone())
     }
@@ -293,6 +356,51 @@ mod tests {
         let (status, text, _) = told_of(Scope::Member, Interval::Lifetime, 0);
         assert_eq!(status, 403);
         assert!(text.starts_with("Member total budget of $500.00 exceeded."));
+    }
+
+    #[test]
+    fn a_fee_that_can_t_be_paid_is_named() {
+        let mut principal = Principal {
+            org: "org_1".into(),
+            key: KeyHash([1; 32]),
+            key_name: "k".into(),
+            kind: KeyKind::Inference,
+            expires_at: None,
+            policy: KeyPolicy::default(),
+        };
+        principal.policy.byok_fee_ppm = 52_500;
+        principal.policy.byok_free = Amount(25_000 * Amount::USD.0);
+        let short = Poor {
+            purse: Purse::from(principal.org.clone()),
+            left: Amount::ZERO,
+            outside: Amount::ZERO,
+            held: Amount::ZERO,
+            needs: Amount(Amount::USD.0 / 100),
+        };
+        let worst = Worst {
+            own: Amount::USD,
+            ..Worst::default()
+        };
+        let failure = poor(&principal, (&short, &worst), 100_000);
+        assert_eq!((failure.status, failure.reason), (402, BYOK_FEE));
+        for words in [
+            "fee of at least $0.01",
+            "5.25 %",
+            "$25000.00",
+            "Add credits",
+        ] {
+            assert!(failure.message.contains(words), "{}", failure.message);
+        }
+        let told = failure.error_object()["metadata"].clone();
+        assert_eq!(told["limit_source"], "byok_fee");
+        assert_eq!(told["byok"]["resets_at_unix_s"], 31 * 86_400);
+        // A request that may go to shared endpoints needs credits.
+        let worst = Worst {
+            shared: Some(Amount::USD),
+            ..worst
+        };
+        let failure = poor(&principal, (&short, &worst), 100_000);
+        assert_eq!(failure.reason, "insufficient_credits");
     }
 
     #[test]

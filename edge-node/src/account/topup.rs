@@ -7,16 +7,14 @@ use super::Accounts;
 use super::cashier::{Answer, Before};
 use super::desk::Landed;
 use super::desk::{Ask, Desk, Granted, May};
-use super::refuse::{self, billing_unavailable};
+use super::refuse::Unset;
 use super::wal::Returning;
-use super::want::Wants;
+use super::want::Asks;
 use crate::control::{ControlClient, Unanswered};
-use crate::failure::{Failure, Fault};
 use crate::metrics::shed;
 use shared::clock::Moment;
 use shared::limit::Purse;
 use shared::money::Amount;
-use shared::policy::Principal;
 use shared::proto::ledger::ledger_client::LedgerClient;
 use shared::proto::ledger::{AcquireLeaseRequest, AcquireLeaseResponse, ReleaseLeaseRequest};
 use std::sync::Arc;
@@ -29,18 +27,13 @@ const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 impl Accounts {
     /// Sets money aside, asking the ledger when there is too little. Gives how much, and what of the
     /// balance's part is on credit.
-    pub(super) async fn reserve(
+    pub(super) async fn reserve<W: Asks + Sync>(
         self: &Arc<Self>,
-        principal: &Principal,
-        wants: &Wants,
+        wants: &[W],
         (ceiling, least): (Amount, Amount),
-    ) -> Result<(Amount, Amount), Failure> {
-        let wants = wants.all();
+        mut may: May,
+    ) -> Result<(Amount, Amount), Unset> {
         let deadline = Instant::now() + self.timers.topup;
-        let mut may = May {
-            ask: true,
-            credit: principal.policy.outage_credit,
-        };
         loop {
             let now = self.clock.now();
             match self.cashier.reserve(wants, (ceiling, least), may, now) {
@@ -50,18 +43,12 @@ impl Accounts {
                     }
                     return Ok((set.amount, set.credit));
                 }
-                Desk::Poor(poor) => {
-                    let now = self.clock.unix_s();
-                    return Err(refuse::poor(principal, &poor, now));
-                }
+                Desk::Poor(poor) => return Err(Unset::Poor(poor)),
                 Desk::Crowded => {
                     shed("lease_purses");
-                    let text = "this node serves too many organisations now; try again";
-                    return Err(billing_unavailable(Fault::Gateway, text));
+                    return Err(Unset::Crowded);
                 }
-                Desk::Short => {
-                    return Err(refuse::out_of_reach());
-                }
+                Desk::Short => return Err(Unset::Short),
                 Desk::Wait(flights) => {
                     for flight in flights.iter().filter(|flight| flight.start) {
                         self.fly(&flight.purse);

@@ -45,6 +45,8 @@ pub(super) struct Worst {
     pub(super) fee_ppm: u32,
     /// The fee on what own keys would have cost, in millionths.
     pub(super) own_fee_ppm: u32,
+    /// So much of what own keys cost is free of it.
+    pub(super) own_free: Amount,
 }
 
 /// One purse, and what counts in it.
@@ -65,6 +67,8 @@ enum Counts {
     Both,
     /// The request.
     One,
+    /// What of the month's allowance was set aside before: own keys alone take of it.
+    Allowed(Amount),
 }
 
 /// The purses of one request, the balance first. Without limits nothing is allocated.
@@ -96,7 +100,7 @@ impl Wants {
                 let touched = match counts {
                     Counts::One => worst.free,
                     Counts::Both => true,
-                    Counts::Shared | Counts::Money => worst.shared.is_some(),
+                    Counts::Shared | Counts::Money | Counts::Allowed(_) => worst.shared.is_some(),
                 };
                 touched.then(|| want(Some(limit.window(unix_s)), counts))
             })
@@ -105,6 +109,23 @@ impl Wants {
             return Self::Balance([balance]);
         }
         Self::More(std::iter::once(balance).chain(windows).collect())
+    }
+
+    /// With what was set aside of the allowance for own keys.
+    pub(super) fn with(self, allowed: Option<(Purse, Amount)>) -> Self {
+        let Some((purse, part)) = allowed else {
+            return self;
+        };
+        let mut wants = match self {
+            Self::Balance(balance) => Vec::from(balance),
+            Self::More(wants) => wants,
+        };
+        wants.push(Want {
+            purse,
+            worst: Worst::default(),
+            counts: Counts::Allowed(part),
+        });
+        Self::More(wants)
     }
 
     pub(super) fn all(&self) -> &[Want] {
@@ -119,18 +140,18 @@ impl Wants {
         self.all().first().map_or(amount, |want| want.part(amount))
     }
 
-    /// The windows of limits.
+    /// The windows in which shared endpoints count.
     pub(super) fn windows(&self) -> Vec<Window> {
-        self.windows_where(|_| true)
+        self.windows_where(|counts| !matches!(counts, Counts::Allowed(_)))
     }
 
     /// The windows in which own keys count.
     pub(super) fn own_windows(&self) -> Vec<Window> {
-        self.windows_where(|want| want.counts == Counts::Both)
+        self.windows_where(|counts| matches!(counts, Counts::Both | Counts::Allowed(_)))
     }
 
-    fn windows_where(&self, which: impl Fn(&Want) -> bool) -> Vec<Window> {
-        let wants = self.all().iter().filter(|want| which(want));
+    fn windows_where(&self, which: impl Fn(Counts) -> bool) -> Vec<Window> {
+        let wants = self.all().iter().filter(|want| which(want.counts));
         let windows = wants.filter_map(|want| want.purse.window.as_ref());
         windows.cloned().collect()
     }
@@ -145,9 +166,11 @@ impl Want {
     fn own(&self, amount: Amount) -> Amount {
         let most = amount.min(self.worst.own);
         match self.counts {
-            Counts::Money => most.millionths(self.worst.own_fee_ppm),
+            Counts::Money => (most - self.worst.own_free)
+                .at_least_zero()
+                .millionths(self.worst.own_fee_ppm),
             Counts::Both => most,
-            Counts::Shared | Counts::One => Amount::ZERO,
+            Counts::Shared | Counts::One | Counts::Allowed(_) => Amount::ZERO,
         }
     }
 }
@@ -160,6 +183,7 @@ impl Asks for Want {
     fn part(&self, amount: Amount) -> Amount {
         match self.counts {
             Counts::One => Window::ONE,
+            Counts::Allowed(part) => part,
             _ => self.shared(amount).max(self.own(amount)),
         }
     }
@@ -169,6 +193,7 @@ impl Asks for Want {
         let Worst {
             fee_ppm,
             own_fee_ppm,
+            own_free,
             ..
         } = self.worst;
         let mut fit = ceiling;
@@ -177,11 +202,11 @@ impl Asks for Want {
             fit = fit.min(Amount(most.0.saturating_mul(MILLION) / gross));
         }
         if self.own(ceiling) > most {
-            let rate = match self.counts {
-                Counts::Money => i128::from(own_fee_ppm).max(1),
-                _ => MILLION,
+            let (free, rate) = match self.counts {
+                Counts::Money => (own_free, i128::from(own_fee_ppm).max(1)),
+                _ => (Amount::ZERO, MILLION),
             };
-            fit = fit.min(Amount(most.0.saturating_mul(MILLION) / rate));
+            fit = fit.min(free + Amount(most.0.saturating_mul(MILLION) / rate));
         }
         fit
     }
@@ -211,6 +236,7 @@ mod tests {
             free: false,
             fee_ppm: 10_000,
             own_fee_ppm: 50_000,
+            own_free: Amount::ZERO,
         };
         let parts = |worst: Worst| {
             [Counts::Money, Counts::Shared, Counts::Both, Counts::One]
@@ -222,6 +248,12 @@ mod tests {
             ..worst
         };
         assert_eq!(parts(own), [200_000, 0, 4_000_000, 1]);
+        let free = |own_free| Worst {
+            own_free: Amount(own_free),
+            ..own
+        };
+        assert_eq!(parts(free(3_000_000)), [50_000, 0, 4_000_000, 1]);
+        assert_eq!(parts(free(4_000_000)), [0, 0, 4_000_000, 1]);
     }
 
     proptest! {
@@ -232,10 +264,11 @@ mod tests {
             own in 0_i128..1 << 60,
             fee_ppm in 0_u32..500_000,
             own_fee_ppm in 0_u32..500_000,
+            own_free in 0_i128..1 << 60,
             most in 0_i128..1 << 60,
             which in 0_usize..3,
         ) {
-            let worst = Worst { shared: shared.map(Amount), own: Amount(own), free: false, fee_ppm, own_fee_ppm };
+            let worst = Worst { shared: shared.map(Amount), own: Amount(own), free: false, fee_ppm, own_fee_ppm, own_free: Amount(own_free) };
             let counts = [Counts::Money, Counts::Shared, Counts::Both][which];
             let want = want(counts, worst);
             let ceiling = worst.shared.unwrap_or_default().max(worst.own);

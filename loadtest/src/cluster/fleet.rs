@@ -74,7 +74,9 @@ impl FleetConfig {
         };
         let made = fleet.admin(&["keys", "create", "--name", "cluster"])?;
         fleet.key = text(&made, "key");
-        fleet.admin(&["credits", "add", &self.credits, "--reference", "cluster"])?;
+        if self.credits != "0" {
+            fleet.admin(&["credits", "add", &self.credits, "--reference", "cluster"])?;
+        }
         let signer = text(&fleet.admin(&["pki", "signer"])?, "public_key");
         for (number, (pop, region)) in self.edges.iter().enumerate() {
             let name = format!("edge-{}", number + 1);

@@ -147,3 +147,56 @@ async fn an_own_key_is_shown_to_no_other_host() {
     assert_eq!(shown, [SECOND]);
     assert!(!stage.alpha.keys().contains_key(OURS) && !stage.alpha.keys().contains_key(SECOND));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_key_needs_no_credits_within_the_allowance() {
+    let stage = Stage::with_credits("0").await;
+    let hello = chat(ALPHA, "hello");
+    let refused = stage.until_status(&hello, 402).await;
+    assert_eq!(
+        refused["error"]["metadata"]["limit_source"],
+        "openrouter_credits"
+    );
+    // With an own key it costs nothing here, on every edge, and is charged nothing.
+    stage.own_key(FIRST, &[]);
+    stage.until(&hello, is_own).await;
+    for client in stage.clients() {
+        for _ in 0..5 {
+            let reply = client.post(CHAT, &hello).await.unwrap();
+            assert!(is_own(&reply), "{}", reply.text());
+        }
+    }
+    // Nothing is free any more: then the fee is named, and what helps.
+    let agree = |free: &str| {
+        let terms = [
+            "credits",
+            "terms",
+            "--byok-fee-ppm",
+            "50000",
+            "--byok-free-usd",
+        ];
+        stage.admin(&[&terms[..], &[free]].concat());
+    };
+    agree("0");
+    let refused = stage.until_status(&hello, 402).await;
+    let (error, told) = (&refused["error"], &refused["error"]["metadata"]);
+    assert_eq!(told["limit_source"], "byok_fee", "{refused}");
+    assert_eq!(told["byok"]["fee_ppm"], 50_000);
+    let text = error["message"].as_str().unwrap();
+    assert!(
+        text.contains("5 % of its list price") && text.contains("Add credits"),
+        "{text}"
+    );
+    let before = stage.alpha.keys();
+    for client in stage.clients() {
+        assert_eq!(client.post(CHAT, &hello).await.unwrap().status, 402);
+    }
+    assert_eq!(came(&stage.alpha, &before), BTreeMap::new());
+    // Credits pay for it.
+    stage.admin(&["credits", "add", "1", "--reference", "fee"]);
+    stage.until(&hello, is_own).await;
+    agree("25000");
+    stage.until(&hello, is_own).await;
+    let verdict = stage.admin(&["ledger", "verify"]);
+    assert_eq!(verdict["problems"], json!([]), "{verdict}");
+}

@@ -100,6 +100,10 @@ impl From<&UsageRecord> for ledger::UsageRecord {
                 Amount::ZERO => String::new(),
                 some => some.0.to_string(),
             },
+            fee_free_pico: match record.fee_free {
+                Amount::ZERO => String::new(),
+                some => some.0.to_string(),
+            },
         }
     }
 }
@@ -141,6 +145,10 @@ impl TryFrom<ledger::UsageRecord> for UsageRecord {
             on_credit: match &*record.on_credit_pico {
                 "" => Amount::ZERO,
                 some => amount("on_credit_pico", some)?,
+            },
+            fee_free: match &*record.fee_free_pico {
+                "" => Amount::ZERO,
+                some => amount("fee_free_pico", some)?,
             },
         })
     }

@@ -153,6 +153,7 @@ fn a_usage_record_round_trips() {
         own_key: true,
         flags: vec!["flag:email".to_owned(), "redact:PROJECT".to_owned()],
         on_credit: Amount(5),
+        fee_free: Amount(6),
     };
     let wire = ledger::UsageRecord::from(&record);
     assert_eq!(UsageRecord::try_from(wire.clone()), Ok(record));

@@ -27,6 +27,9 @@ pub enum Kind {
     Fee,
     /// What own provider keys served is counted, and the fee on what is free given back.
     Byok,
+    /// The fee on what own provider keys served back to available: a lease of the allowance for
+    /// them has come back unused.
+    Allowance,
     /// Available to an overrun.
     Cover,
 }
@@ -48,6 +51,7 @@ impl Kind {
             Self::Opening => "opening",
             Self::Fee => "fee",
             Self::Byok => "byok",
+            Self::Allowance => "allowance",
             Self::Cover => "cover",
         }
     }

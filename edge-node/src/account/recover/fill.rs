@@ -125,6 +125,7 @@ fn lost(book: &Book, sequence: u64, like: &UsageRecord) -> UsageRecord {
         own_key: false,
         flags: Vec::new(),
         on_credit: Amount::ZERO,
+        fee_free: Amount::ZERO,
         ..like.clone()
     }
 }

@@ -119,6 +119,7 @@ impl Run {
                     flags: Vec::new(),
                     first: None,
                     credit,
+                    fee_free: Amount::ZERO,
                 });
                 if self.cashier.begin(&open, (&purse, amount), now).is_err() {
                     return Held::No { fly };

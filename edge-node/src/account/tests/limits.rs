@@ -208,6 +208,100 @@ async fn an_own_key_bears_the_fee_and_counts_where_it_is_to() {
 }
 
 #[tokio::test]
+async fn the_allowance_carries_own_keys_without_money() {
+    let bench = Bench::new(0).await;
+    let month = Limit {
+        id: org().as_str().into(),
+        ..limit(Scope::Byok, Interval::Monthly)
+    };
+    bench.set(|state| {
+        state.balance.insert(purse(&month, 0), 1500);
+    });
+    let accounts = bench.open().await;
+    let mut who = principal();
+    who.policy.byok_fee_ppm = 50_000;
+    who.policy.byok_free = Amount(1500);
+    let own = |n| Intent {
+        shared: None,
+        own: Amount(1000),
+        ..intent(n, 0, 100)
+    };
+    let serve = |mut hold: Hold, cost| {
+        hold.receipt.own_key = true;
+        hold.receipt.cost = Amount(cost);
+        hold.settle();
+    };
+    // Nobody has a dollar here: what is free of the fee is served, and clamped to that.
+    serve(accounts.hold(&who, own(1)).await.unwrap(), 900);
+    let part = accounts.hold(&who, own(2)).await.unwrap();
+    assert_eq!(part.amount(), Amount(600), "so much is free");
+    // All of it is set aside: the next one needs money for the fee.
+    let refused = accounts.hold(&who, own(3)).await.err().unwrap();
+    assert_eq!((refused.status, refused.reason), (402, "byok_fee"));
+    serve(part, 600);
+    // With money, what is beyond costs the fee; what shared endpoints serve is not of the allowance.
+    bench.set(|state| *state.balance.get_mut(&balance()).unwrap() += 1000);
+    bench.clock.advance(Duration::from_secs(2));
+    serve(accounts.hold(&who, own(4)).await.unwrap(), 800);
+    eventually("acknowledged", || accounts.outbox_records() == 0).await;
+    bench.fake.with(|state| {
+        let ends = state.records.iter().map(|(_, end)| end);
+        let ends: Vec<_> = ends.map(|end| (end.fee_free.0, end.charge().0)).collect();
+        assert_eq!(ends, [(900, 0), (600, 0), (0, 40)]);
+        assert_eq!(state.balance[&purse(&month, 0)], 0);
+    });
+    bench.check_sum(1000, accounts.available());
+}
+
+#[tokio::test]
+async fn what_of_the_allowance_is_not_used_stays() {
+    let bench = Bench::new(1000).await;
+    let month = Limit {
+        id: org().as_str().into(),
+        ..limit(Scope::Byok, Interval::Monthly)
+    };
+    bench.set(|state| {
+        state.balance.insert(purse(&month, 0), 1000);
+    });
+    let accounts = bench.open().await;
+    let mut who = principal();
+    who.policy.byok_fee_ppm = 50_000;
+    who.policy.byok_free = Amount(1000);
+    let both = |n| Intent {
+        own: Amount(800),
+        ..intent(n, 300, 10)
+    };
+    for n in 1..4 {
+        let mut hold = accounts.hold(&who, both(n)).await.unwrap();
+        hold.receipt.cost = Amount(10);
+        hold.settle();
+    }
+    drop(accounts.hold(&who, both(4)).await.unwrap());
+    // The balance is far too small: the hold fails after the allowance was set aside.
+    let dear = Intent {
+        shared: Some(Amount(5000)),
+        ..intent(5, 5000, 5000)
+    };
+    let dear = Intent {
+        own: Amount(800),
+        ..dear
+    };
+    assert!(accounts.hold(&who, dear).await.is_err());
+    let whole = accounts.hold(&who, both(6)).await.unwrap();
+    drop(whole);
+    let shown = accounts
+        .cashier
+        .desk
+        .shown(10, accounts.cashier.time(accounts.clock.now()));
+    let held: Vec<_> = shown.iter().map(|(_, held, _)| held.0).collect();
+    assert_eq!(held, vec![0; held.len()]);
+    let left = shown.iter().filter(|(purse, ..)| purse.window.is_some());
+    let left: Vec<_> = left.map(|(_, _, left)| left.0).collect();
+    let outside = bench.fake.with(|state| state.balance[&purse(&month, 0)]);
+    assert_eq!(left[0] + outside, 1000, "nothing of it was used");
+}
+
+#[tokio::test]
 async fn what_a_kill_cuts_off_at_an_own_key_is_charged_as_far_as_it_came() {
     let bench = Bench::new(1000).await;
     let mut who = principal();

@@ -154,6 +154,9 @@ pub(in crate::account) struct OpenHold {
     /// What of the hold no lease carries.
     #[serde(default)]
     pub(in crate::account) credit: Amount,
+    /// What an own key may serve, at list prices, without a fee.
+    #[serde(default)]
+    pub(in crate::account) fee_free: Amount,
 }
 
 /// Who is asked to serve a request.
@@ -363,7 +366,11 @@ impl OpenHold {
             own_key,
             flags: self.flags.clone(),
             on_credit: Amount::ZERO,
+            fee_free: Amount::ZERO,
         };
+        if own_key && outcome == Outcome::Settled {
+            end.fee_free = self.fee_free.min(end.cost);
+        }
         // What the lease has set aside goes first.
         let beyond = end.charge() - (self.held - self.credit);
         end.on_credit = beyond.at_least_zero().min(self.credit);

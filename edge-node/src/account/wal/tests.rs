@@ -29,6 +29,7 @@ pub(in crate::account) fn hold(n: u64) -> Arc<OpenHold> {
         flags: Vec::new(),
         first: None,
         credit: Amount::ZERO,
+        fee_free: Amount::ZERO,
     })
 }
 
