@@ -2,6 +2,10 @@
 //! integers and nothing decays, so that merging in any order gives the same. Which unit a value
 //! has is the caller's concern.
 
+mod sum;
+
+pub use sum::Sum;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -80,30 +84,6 @@ impl Sketch {
         }
     }
 
-    /// Adds what `other` counted, but no more than `most` of it.
-    pub fn merge_at_most(&mut self, other: &Self, most: u64) {
-        if other.total > most {
-            self.merge(&other.thinned(most));
-        } else {
-            self.merge(other);
-        }
-    }
-
-    /// Takes away what was merged before.
-    pub fn subtract(&mut self, other: &Self) {
-        let mut at = 0;
-        for (index, less) in &other.counts {
-            at = self.place_from(at, *index);
-            let found = self.counts.get_mut(at);
-            if let Some((_, count)) = found.filter(|(here, _)| here == index) {
-                let taken = (*count).min(*less);
-                *count -= taken;
-                self.total -= u64::from(taken);
-            }
-        }
-        self.counts.retain(|(_, count)| *count > 0);
-    }
-
     /// The same distribution with `most` counts, where it has more.
     #[must_use]
     #[expect(
@@ -180,26 +160,8 @@ impl Sketch {
 
     /// As [`Sketch::quantile`] for several shares at once, ascending.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rank within the count; the clamp keeps it in range"
-    )]
     pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
-        let last = self.total.checked_sub(1)?;
-        let mut buckets = self.counts.iter();
-        let (mut seen, mut index) = (0, 0);
-        Some(shares.map(|q| {
-            let rank = (q.clamp(0.0, 1.0) * last as f64).round() as u64;
-            while seen <= rank {
-                let Some((bucket, count)) = buckets.next() else {
-                    break;
-                };
-                (seen, index) = (seen + u64::from(*count), *bucket);
-            }
-            value_of(index)
-        }))
+        quantiles_of(self.total, self.counts.iter().copied(), shares)
     }
 
     /// The buckets that have a count, ascending, as distances from the one before (the first from
@@ -239,6 +201,32 @@ impl Sketch {
         }
         Ok(sketch)
     }
+}
+
+/// The values below which so many of all lie; `buckets` are ascending, and may be empty ones.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rank within the count; the clamp keeps it in range"
+)]
+fn quantiles_of<const N: usize>(
+    total: u64,
+    mut buckets: impl Iterator<Item = (u16, u32)>,
+    shares: [f64; N],
+) -> Option<[f64; N]> {
+    let last = total.checked_sub(1)?;
+    let (mut seen, mut index) = (0, 0);
+    Some(shares.map(|q| {
+        let rank = (q.clamp(0.0, 1.0) * last as f64).round() as u64;
+        while seen <= rank {
+            let Some((bucket, count)) = buckets.next() else {
+                break;
+            };
+            (seen, index) = (seen + u64::from(count), bucket);
+        }
+        value_of(index)
+    }))
 }
 
 #[expect(
@@ -335,9 +323,6 @@ mod tests {
             right.merge(&a);
             prop_assert_eq!(&left, &all);
             prop_assert_eq!(&right, &all);
-            left.subtract(&b);
-            left.subtract(&c);
-            prop_assert_eq!(&left, &a);
         }
 
         #[test]

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Nodes and their parts of a demand, in millionths, by node.
+type Parts = Vec<(NodeIx, u32)>;
+
 /// Whose rate is below this, in requests per second, asks for nothing.
 const NOTHING: f64 = 1e-4;
 
@@ -23,28 +26,56 @@ pub(super) struct Demand {
     regions: Vec<f64>,
     /// By node, ascending: requests, forgotten by half-life.
     nodes: Vec<(NodeIx, f64)>,
-    /// Since the last fold, in any order.
-    brought: Vec<(NodeIx, u32)>,
-    /// The parts that were told, by node; empty when the usual ones hold.
-    told: BTreeMap<NodeIx, u32>,
+    /// The parts that were told; empty when the usual ones hold.
+    told: Parts,
     folded: Option<Moment>,
     elapsed: Duration,
 }
 
-impl Demand {
+/// What edges asked of one model since the last tick, while it is added up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    /// By the node's place.
+    requests: Vec<u64>,
+    /// Who has any, in any order.
+    who: Vec<NodeIx>,
+}
+
+impl Asked {
     /// Takes in what the edges brought of one of the model's endpoints.
-    pub(super) fn gather(&mut self, evidence: &Evidence) {
+    pub(super) fn add(&mut self, evidence: &Evidence) {
         for observer in &evidence.observers {
-            if observer.brought.requests > 0 {
-                self.brought
-                    .push((observer.node, observer.brought.requests));
+            let (node, more) = (observer.node, observer.brought().requests);
+            if more == 0 {
+                continue;
+            }
+            if self.requests.len() <= node.at() {
+                self.requests.resize(node.at() + 1, 0);
+            }
+            if let Some(requests) = self.requests.get_mut(node.at()) {
+                if *requests == 0 {
+                    self.who.push(node);
+                }
+                *requests += u64::from(more);
             }
         }
     }
 
-    /// What was gathered counts from now on; the first time, it is of the time `first`.
+    /// All of it, by node; nothing is left.
+    fn take(&mut self) -> impl Iterator<Item = (NodeIx, f64)> {
+        self.who.sort_unstable();
+        self.who.drain(..).map(|node| {
+            let requests = self.requests.get_mut(node.at());
+            (node, real(requests.map(std::mem::take).unwrap_or_default()))
+        })
+    }
+}
+
+impl Demand {
+    /// What was asked counts from now on; the first time, it is of the time `first`.
     pub(super) fn fold(
         &mut self,
+        asked: &mut Asked,
         roster: &Roster,
         (first, now): (Duration, Moment),
         tuning: &Tuning,
@@ -56,15 +87,14 @@ impl Demand {
             *requests *= kept;
         }
         let mut regions = vec![0.0; roster.regions().len()];
-        for (node, requests) in &self.brought {
-            let region = roster.node(*node).map(|node| node.region.at());
+        for (node, requests) in asked.take() {
+            let region = roster.node(node).map(|node| node.region.at());
             if let Some(sum) = region.and_then(|at| regions.get_mut(at)) {
-                *sum += f64::from(*requests);
+                *sum += requests;
             }
+            self.nodes.push((node, requests));
         }
-        let brought = std::mem::take(&mut self.brought);
-        let brought = brought.into_iter().map(|(node, it)| (node, f64::from(it)));
-        self.nodes.extend(brought);
+        // Two ascending runs.
         self.nodes.sort_by_key(|(node, _)| *node);
         self.nodes.dedup_by(|more, sum| {
             let same = more.0 == sum.0;
@@ -112,7 +142,7 @@ impl Demand {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Portions {
     by_node: BTreeMap<NodeIx, Arc<Portion>>,
-    told: BTreeMap<NodeIx, u32>,
+    told: Parts,
 }
 
 impl Portions {
@@ -162,13 +192,13 @@ impl Portions {
                 let count = |node| demand.requests(node);
                 parts(live, count, Some(&self.told), tuning)
             } else {
-                BTreeMap::new()
+                Parts::new()
             };
             if !moved(&demand.told, &now, tuning) {
                 continue;
             }
             for node in live {
-                let part = now.get(node).copied();
+                let part = part_of(&now, *node);
                 self.change(*node, |portion| match part {
                     Some(part) => {
                         portion.models.insert(model.clone(), part);
@@ -187,19 +217,17 @@ impl Portions {
     }
 }
 
-/// Each node's part of all, in millionths: by what it asks for, and nobody far below an equal
-/// part, so that a node that begins to ask is not refused.
+/// Each node's part of all: by what it asks for, and nobody far below an equal part, so that a node
+/// that begins to ask is not refused.
 fn parts(
     live: &[NodeIx],
     asked: impl Fn(NodeIx) -> Option<f64>,
-    usual: Option<&BTreeMap<NodeIx, u32>>,
+    usual: Option<&[(NodeIx, u32)]>,
     tuning: &Tuning,
-) -> BTreeMap<NodeIx, u32> {
+) -> Parts {
     let nodes = f64::from(u32::try_from(live.len()).unwrap_or(u32::MAX)).max(1.0);
     let expected = |node: NodeIx| match usual {
-        Some(usual) => usual
-            .get(&node)
-            .map_or(1.0 / nodes, |it| f64::from(*it) / 1e6),
+        Some(usual) => part_of(usual, node).map_or(1.0 / nodes, |it| f64::from(it) / 1e6),
         None => 1.0 / nodes,
     };
     let prior = tuning.portion_prior;
@@ -207,26 +235,33 @@ fn parts(
         let count = asked(*node).unwrap_or_default();
         (*node, count + prior * expected(*node))
     });
-    let counts: Vec<(NodeIx, f64)> = counts.collect();
-    let sum: f64 = counts.iter().map(|(_, count)| count).sum();
+    let mut parts: Vec<(NodeIx, f64)> = counts.collect();
+    let sum: f64 = parts.iter().map(|(_, count)| count).sum();
     let floor = tuning.portion_floor / nodes;
-    let raised = counts
-        .into_iter()
-        .map(|(node, count)| (node, (count / sum.max(1e-12)).max(floor)));
-    let raised: Vec<(NodeIx, f64)> = raised.collect();
-    let sum: f64 = raised.iter().map(|(_, part)| part).sum();
-    let shared = raised.into_iter();
+    for (_, part) in &mut parts {
+        *part = (*part / sum.max(1e-12)).max(floor);
+    }
+    let sum: f64 = parts.iter().map(|(_, part)| part).sum();
+    let shared = parts.into_iter();
     shared
         .map(|(node, part)| (node, millionths(part / sum.max(1e-12))))
         .collect()
 }
 
+fn part_of(parts: &[(NodeIx, u32)], node: NodeIx) -> Option<u32> {
+    let at = parts.binary_search_by_key(&node, |(node, _)| *node);
+    at.ok().and_then(|at| parts.get(at)).map(|(_, part)| *part)
+}
+
 /// Are those worth telling? Other nodes always are.
-fn moved(told: &BTreeMap<NodeIx, u32>, now: &BTreeMap<NodeIx, u32>, tuning: &Tuning) -> bool {
-    if !told.keys().eq(now.keys()) {
+fn moved(told: &[(NodeIx, u32)], now: &[(NodeIx, u32)], tuning: &Tuning) -> bool {
+    let same = |((a, _), (b, _)): (&(NodeIx, u32), &(NodeIx, u32))| a == b;
+    if told.len() != now.len() || !told.iter().zip(now).all(same) {
         return true;
     }
-    let pairs = told.values().zip(now.values());
-    let difference: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    let pairs = told.iter().zip(now);
+    let difference: u64 = pairs
+        .map(|((_, a), (_, b))| u64::from(a.abs_diff(*b)))
+        .sum();
     real(difference) / 2e6 > tuning.news.portion
 }

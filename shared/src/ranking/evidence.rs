@@ -68,7 +68,7 @@ impl Evidence {
     /// Adds a window of an edge.
     pub(super) fn add(&mut self, from: (NodeIx, PopIx, RegionIx), window: &Window, now: Moment) {
         let (node, pop, region) = from;
-        match self.observers.binary_search_by_key(&node, |it| it.node) {
+        match self.find(node) {
             Ok(at) => {
                 if let Some(observer) = self.observers.get_mut(at) {
                     (observer.pop, observer.region) = (pop, region);
@@ -81,6 +81,16 @@ impl Evidence {
                 self.observers.insert(at, observer);
             }
         }
+    }
+
+    /// Where a node stands, or belongs. Where all nodes of the fleet saw the endpoint, its place
+    /// there is its place here.
+    fn find(&self, node: NodeIx) -> Result<usize, usize> {
+        let at = node.at();
+        if self.observers.get(at).is_some_and(|it| it.node == node) {
+            return Ok(at);
+        }
+        self.observers.binary_search_by_key(&node, |it| it.node)
     }
 
     /// Time passes, and what came since the last tick counts from now on.

@@ -5,23 +5,26 @@
 
 use super::SpeedTuning;
 use crate::clock::Moment;
-use crate::sketch::Sketch;
+use crate::sketch::{Sketch, Sum};
 use std::collections::VecDeque;
 
 /// Slices beyond the current ones are kept in groups of so many.
 const GROUP: u64 = 10;
 
 /// A distribution over the last slices.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     /// Since the last tick.
-    fresh: Sketch,
-    /// By slice, oldest first; old ones in groups under their first slice.
+    fresh: Sum,
+    /// The newest slice, that of the last tick.
+    newest: Sum,
+    newest_at: u64,
+    /// Those before it, oldest first; old ones in groups under their first slice.
     slices: VecDeque<(u64, Sketch)>,
     /// The sum of all slices.
-    whole: Sketch,
+    whole: Sum,
     /// The sum of those that count now.
-    current: Sketch,
+    current: Sum,
     current_from: u64,
     told: Option<Percentile>,
     now: Option<Quantiles>,
@@ -48,30 +51,26 @@ pub(super) enum Better {
 impl Recent {
     /// Adds samples, no more than `most`; they count from the next tick.
     pub(super) fn add(&mut self, sketch: &Sketch, most: u64) {
-        if !sketch.is_empty() {
-            self.fresh.merge_at_most(sketch, most);
-        }
+        self.fresh.add_at_most(sketch, most);
     }
 
-    /// What came since the last tick.
-    pub(super) const fn fresh(&self) -> &Sketch {
-        &self.fresh
+    /// Adds what came of another since the last tick.
+    pub(super) fn add_fresh(&mut self, other: &Self) {
+        self.fresh.add_sum(&other.fresh);
     }
 
     /// What came since the last tick counts from now on, and what is too old or of another regime
     /// no longer does. True when anything has changed.
     pub(super) fn fold(&mut self, better: Better, tuning: &SpeedTuning, now: Moment) -> bool {
         let slice = slice(tuning, now);
+        self.begin(slice);
         let mut changed = self.age(slice, tuning);
         if !self.fresh.is_empty() {
             changed = true;
-            let fresh = std::mem::take(&mut self.fresh);
-            self.whole.merge(&fresh);
-            self.current.merge(&fresh);
-            match self.slices.back_mut() {
-                Some((at, newest)) if *at == slice => newest.merge(&fresh),
-                _ => self.slices.push_back((slice, fresh)),
+            for sum in [&mut self.newest, &mut self.whole, &mut self.current] {
+                sum.add_sum(&self.fresh);
             }
+            self.fresh.clear();
             self.notice(slice, tuning);
         }
         if changed {
@@ -82,11 +81,14 @@ impl Recent {
 
     /// The regime is another one, as is known from elsewhere: only that counts now.
     pub(super) fn replace_current(&mut self, with: &Self, better: Better, tuning: &SpeedTuning) {
-        self.current = Sketch::new();
         self.current_from = with.current_from;
+        self.current.clear();
+        if self.newest_at >= with.current_from {
+            self.current.add_sum(&self.newest);
+        }
         let kept = self.slices.iter().rev();
         for (_, sketch) in kept.take_while(|(at, _)| *at >= with.current_from) {
-            self.current.merge(sketch);
+            self.current.add(sketch);
         }
         self.measure(better, tuning);
     }
@@ -107,12 +109,22 @@ impl Recent {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slices.is_empty() && self.fresh.is_empty()
+        self.slices.is_empty() && self.newest.is_empty() && self.fresh.is_empty()
     }
 
     /// How many samples count now.
     pub(super) fn samples(&self) -> u64 {
         self.current.count()
+    }
+
+    /// A new slice begins, if it isn't the one of the last tick.
+    fn begin(&mut self, slice: u64) {
+        if slice != self.newest_at && !self.newest.is_empty() {
+            let done = (self.newest_at, self.newest.to_sketch());
+            self.slices.push_back(done);
+            self.newest.clear();
+        }
+        self.newest_at = slice;
     }
 
     fn age(&mut self, slice: u64, tuning: &SpeedTuning) -> bool {
@@ -161,35 +173,43 @@ impl Recent {
 
     /// Do the newest slices tell of another regime? As few of them as have samples enough.
     fn notice(&mut self, slice: u64, tuning: &SpeedTuning) {
-        let mut newest = Sketch::new();
-        let mut enough = None;
+        // A single slice is short: luck is ruled out by more samples.
+        if self.newest.count() >= 2 * tuning.samples {
+            if self.is_another(&self.newest, tuning) {
+                self.current.clone_from(&self.newest);
+                self.current_from = slice;
+            }
+            return;
+        }
+        let mut newest = self.newest.clone();
         for (at, sketch) in self.slices.iter().rev() {
             let age = slice.saturating_sub(*at);
             if *at < self.current_from || age >= tuning.newest {
-                break;
+                return;
             }
-            newest.merge(sketch);
-            // A single slice is short: luck is ruled out by more samples.
-            let needed = if age == 0 { 2 } else { 1 } * tuning.samples;
-            if newest.count() >= needed {
-                enough = Some(*at);
-                break;
+            newest.add(sketch);
+            if newest.count() >= tuning.samples {
+                if self.is_another(&newest, tuning) {
+                    self.current_from = *at;
+                    self.current = newest;
+                }
+                return;
             }
-        }
-        let Some(from) = enough.filter(|_| newest.count() < self.current.count()) else {
-            return;
-        };
-        let (Some(now), Some(usual)) = (newest.quantile(0.5), self.current.quantile(0.5)) else {
-            return;
-        };
-        if now < tuning.faster * usual || now > tuning.slower * usual {
-            self.current = newest;
-            self.current_from = from;
         }
     }
 
+    /// Is this, a part of what counts now, of another regime than the whole of it?
+    fn is_another(&self, newest: &Sum, tuning: &SpeedTuning) -> bool {
+        if newest.count() >= self.current.count() {
+            return false;
+        }
+        let medians = newest.quantile(0.5).zip(self.current.quantile(0.5));
+        medians
+            .is_some_and(|(now, usual)| now < tuning.faster * usual || now > tuning.slower * usual)
+    }
+
     fn measure(&mut self, better: Better, tuning: &SpeedTuning) {
-        let enough = |sketch: &Sketch| sketch.count() >= tuning.samples;
+        let enough = |sum: &Sum| sum.count() >= tuning.samples;
         self.now = enough(&self.current)
             .then(|| self.current.quantiles([0.5, 0.9, 0.95]))
             .flatten()
@@ -273,7 +293,7 @@ mod tests {
         assert!(recent.slices.len() < 12, "old slices are grouped");
         assert!(recent.fold(Better::Less, &tuning, at(400)));
         assert!(recent.is_empty());
-        assert_eq!(recent.whole, Sketch::new());
+        assert_eq!(recent.whole.to_sketch(), Sketch::new());
         assert!(!recent.fold(Better::Less, &tuning, at(401)));
     }
 }

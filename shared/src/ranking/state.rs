@@ -106,7 +106,7 @@ impl Machine {
                 }
             }
             Phase::Ramp { limit, updated } => {
-                *limit = ramped(*limit, now.since(*updated), &tuning.share);
+                *limit = Ramp::over(now.since(*updated), &tuning.share).of(*limit);
                 *updated = now;
                 let done = *limit >= 1.0;
                 if done {
@@ -236,10 +236,26 @@ impl Machine {
     }
 }
 
-/// What a share may have grown to in that time.
-pub(super) fn ramped(share: f64, elapsed: Duration, tuning: &ShareTuning) -> f64 {
-    let periods = elapsed.as_secs_f64() / tuning.ramp_period.as_secs_f64();
-    share * tuning.ramp_factor.powf(periods) + tuning.ramp_step * periods
+/// How far shares may grow in some time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ramp {
+    factor: f64,
+    step: f64,
+}
+
+impl Ramp {
+    pub(super) fn over(elapsed: Duration, tuning: &ShareTuning) -> Self {
+        let periods = elapsed.as_secs_f64() / tuning.ramp_period.as_secs_f64();
+        Self {
+            factor: tuning.ramp_factor.powf(periods),
+            step: tuning.ramp_step * periods,
+        }
+    }
+
+    /// What a share may have grown to.
+    pub(super) fn of(self, share: f64) -> f64 {
+        share * self.factor + self.step
+    }
 }
 
 impl Phase {

@@ -43,13 +43,15 @@ pub(super) fn fleet(
     if sides.as_ref().is_some_and(|it| it.witnesses.len() >= 2) {
         return Verdict::Sick;
     }
-    // What one region sees is that region's concern.
-    let observers = evidence.observers.iter().map(|it| it.region);
-    let crowd = evidence.crowd().map(|(region, _)| region);
-    let everywhere = different(observers.chain(crowd)).min(2);
     let seers = decline(evidence, tuning, None);
-    if !seers.is_empty() && different(seers.iter().map(|it| it.region)) >= everywhere {
-        return Verdict::Declining;
+    if !seers.is_empty() {
+        // What one region sees is that region's concern.
+        let observers = evidence.observers.iter().map(|it| it.region);
+        let crowd = evidence.crowd().map(|(region, _)| region);
+        let everywhere = different(observers.chain(crowd)).min(2);
+        if different(seers.iter().map(|it| it.region)) >= everywhere {
+            return Verdict::Declining;
+        }
     }
     if let Some(sides) = sides.filter(|it| it.sick.len() == 1 && it.well.is_empty()) {
         let names = sides.sick.iter().filter_map(|pop| roster.pop(*pop));

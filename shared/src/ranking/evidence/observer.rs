@@ -27,10 +27,10 @@ pub(in crate::ranking) struct Observer {
     pub(in crate::ranking) weight: f64,
     /// When it last saw anything of the endpoint.
     pub(in crate::ranking) last: Moment,
-    /// Since the last tick.
-    fresh: Brought,
-    /// Between the last tick and the one before.
-    pub(in crate::ranking) brought: Brought,
+    /// What came since the last tick or, until anything does, between it and the one before.
+    brought: Brought,
+    /// A tick has taken that in.
+    counted: bool,
 }
 
 /// What an edge brought, whole.
@@ -66,15 +66,16 @@ impl Observer {
             decline: Pooled::default(),
             weight: 1.0,
             last: now,
-            fresh: Brought::default(),
             brought: Brought::default(),
+            counted: false,
         }
     }
 
     pub(super) fn add(&mut self, window: &Window, now: Moment) {
-        let before = self.fresh.health();
-        self.fresh.add(window);
-        if self.fresh.health() != before {
+        if self.counted {
+            (self.brought, self.counted) = (Brought::default(), false);
+        }
+        if self.brought.add(window) {
             self.last = self.last.max(now);
         }
     }
@@ -82,13 +83,22 @@ impl Observer {
     pub(super) fn fold(&mut self, fading: Fading, tuning: &VerdictTuning) {
         self.lately.scale(fading.lately);
         self.decline.scale(fading.decline);
-        self.brought = std::mem::take(&mut self.fresh);
+        if self.counted {
+            self.brought = Brought::default();
+            return;
+        }
+        self.counted = true;
         let brought = self.brought.health();
         self.lately.add(&brought, 1.0);
         self.decline.add(&brought, 1.0);
         if self.brought.openings > 0 {
             self.turned(tuning);
         }
+    }
+
+    /// Between the last tick and the one before.
+    pub(in crate::ranking) const fn brought(&self) -> &Brought {
+        &self.brought
     }
 
     /// Has it no complaint, nothing new and too little to be heard by itself?
@@ -132,13 +142,12 @@ impl Brought {
         }
     }
 
-    fn add(&mut self, window: &Window) {
+    /// True when it tells of health.
+    fn add(&mut self, window: &Window) -> bool {
+        let ended = window.hard_fail.saturating_add(window.timeout);
         for (sum, more) in [
             (&mut self.answered, window.answered),
-            (
-                &mut self.ended,
-                window.hard_fail.saturating_add(window.timeout),
-            ),
+            (&mut self.ended, ended),
             (&mut self.truncated, window.truncated),
             (&mut self.silence, window.silence),
             (&mut self.tool_errors, window.tool_errors),
@@ -153,6 +162,9 @@ impl Brought {
             .prompt_tokens
             .saturating_add(window.completion_tokens);
         self.tokens = self.tokens.saturating_add(tokens);
+        let health = [window.answered, ended, window.truncated];
+        let signs = [window.silence, window.tool_errors];
+        health.iter().chain(&signs).any(|count| *count > 0)
     }
 
     /// As [`Window::health`].

@@ -127,7 +127,7 @@ impl Memory {
         self.evidence.fold(fading, &tuning.verdict);
         let mut taken = Taken::default();
         for observer in &self.evidence.observers {
-            taken.add(&observer.brought);
+            taken.add(observer.brought());
         }
         self.cap.step(&taken, &tuning.cap, now);
         self.speeds(step, elapsed);
@@ -185,7 +185,7 @@ impl Memory {
         let before = self.ttft.now();
         self.throughput.fold(Better::More, tuning, now);
         for local in &self.regions {
-            self.ttft.add(local.ttft.fresh(), u64::MAX);
+            self.ttft.add_fresh(&local.ttft);
         }
         self.ttft.fold(Better::Less, tuning, now);
         for local in &mut self.regions {
@@ -259,7 +259,7 @@ impl Memory {
                 && accusers.is_none_or(|accusers| !accused_by(accusers, observer.pop))
         };
         for observer in self.evidence.observers.iter().filter(counts) {
-            let answers = observer.brought.answers();
+            let answers = observer.brought().answers();
             sum.ok += answers.ok;
             sum.failed += answers.failed;
         }

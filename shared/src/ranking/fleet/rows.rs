@@ -2,6 +2,7 @@
 //! probes. A model is looked at once for all regions, because its caps hold for all together.
 
 mod model;
+mod page;
 mod write;
 
 use super::memory::Memory;
@@ -9,10 +10,12 @@ use super::{Fleet, OperatorWish, Scope};
 use crate::catalog::Endpoint;
 use crate::clock::Moment;
 use crate::id::{EndpointId, ModelId, ProviderSlug};
+use crate::ranking::demand::Asked;
 use crate::ranking::evidence::Prior;
 use crate::ranking::roster::{Node, NodeIx, PopIx, RegionIx, Roster};
-use crate::ranking::{RankingRow, RankingTable, State, Tuning};
+use crate::ranking::{RankingRow, State, Tuning};
 use crate::snapshot::Snapshot;
+use page::Page;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +36,6 @@ struct Place<'a> {
     all: Vec<(NodeIx, &'a Node)>,
     /// Points of presence of the live nodes by region.
     pops: Vec<Vec<PopIx>>,
-    /// What was told last by region.
-    told: Vec<Option<&'a RankingTable>>,
     priors: HashMap<&'a ProviderSlug, Prior>,
     wishes: &'a BTreeMap<EndpointId, OperatorWish>,
     tuning: &'a Tuning,
@@ -60,13 +61,13 @@ pub(super) fn rank(
     } = fleet;
     let all = roster.live(tuning.node_silence, now);
     let nodes = by_region(roster, &all);
-    let told = roster.regions().iter();
+    let told = roster.regions().iter().map(|region| tables.get(region));
+    let mut pages: Vec<Page<'_>> = told
+        .map(|told| Page::after(told.map(AsRef::as_ref)))
+        .collect();
     let place = Place {
         roster,
         pops: nodes.iter().map(|nodes| pops(nodes)).collect(),
-        told: told
-            .map(|region| tables.get(region).map(AsRef::as_ref))
-            .collect(),
         nodes,
         all,
         priors: priors(snapshot, memories, tuning),
@@ -76,8 +77,8 @@ pub(super) fn rank(
         now,
     };
     let regions = place.nodes.len();
-    let mut rows: Vec<Vec<(EndpointId, RankingRow)>> = vec![Vec::new(); regions];
     let mut capped = BTreeSet::new();
+    let mut asked = Asked::default();
     for model in snapshot.models().iter().filter(|it| scope.has(&it.id)) {
         let indexes = snapshot.endpoints_of(model.id.as_str()).iter();
         let endpoints: Vec<&Arc<Endpoint>> = indexes
@@ -93,9 +94,9 @@ pub(super) fn rank(
             memory.reach(regions);
             let provider = snapshot.provider(endpoint.provider.as_str());
             memory.configure(provider.map(AsRef::as_ref), place.tuning, now);
-            demand.gather(&memory.evidence);
+            asked.add(&memory.evidence);
         }
-        demand.fold(place.roster, (elapsed, now), place.tuning);
+        demand.fold(&mut asked, place.roster, (elapsed, now), place.tuning);
         let known: Vec<&Memory> = endpoints
             .iter()
             .filter_map(|endpoint| memories.get(&endpoint.id))
@@ -105,11 +106,14 @@ pub(super) fn rank(
         if known.iter().any(has_cap) {
             capped.insert(model.id.clone());
         }
-        let result = model::look(&endpoints, &known, demand, &place);
-        write::write(result, &endpoints, memories, (demand, &place), &mut rows);
+        let found = model::look(&endpoints, &known, demand, &place);
+        write::write(&found, &endpoints, memories, (demand, &place), &mut pages);
     }
     Ranked {
-        regions: rows.into_iter().map(BTreeMap::from_iter).collect(),
+        regions: pages
+            .into_iter()
+            .map(|page| BTreeMap::from_iter(page.rows))
+            .collect(),
         capped,
     }
 }

@@ -9,10 +9,9 @@ use crate::ranking::roster::RegionIx;
 use crate::ranking::score::{Facts, Terms};
 use crate::ranking::share::{Wish, allot};
 use crate::ranking::speed::Quantiles;
-use crate::ranking::state::ramped;
+use crate::ranking::state::Ramp;
 use crate::ranking::{Mode, State};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What is assumed of an endpoint of whose model nothing is known, in milliseconds.
 const TTFT_ASSUMED: f64 = 600.0;
@@ -62,6 +61,7 @@ pub(super) fn look(
         .collect();
     let caps: Vec<Option<f64>> = memories.iter().map(|it| it.cap.fits()).collect();
     let costs = Costs::of(&findings, place);
+    let ramp = Ramp::over(demand.elapsed(), &place.tuning.share);
     for mode in Mode::ALL {
         let wishes: Vec<Wish> = place
             .regions()
@@ -70,7 +70,7 @@ pub(super) fn look(
             .map(|((region, found), terms)| Wish {
                 weights: weights(*mode, found, terms, place),
                 limits: found.iter().map(|it| it.limit).collect(),
-                ramps: ramps((*mode, region), memories, demand.elapsed(), place),
+                ramps: ramps((*mode, region), memories, ramp, place),
                 demand: demand.rate(region),
             })
             .collect();
@@ -164,16 +164,15 @@ fn weights(mode: Mode, found: &[Found], terms: &[Terms], place: &Place<'_>) -> V
 fn ramps(
     (mode, region): (Mode, RegionIx),
     memories: &[&Memory],
-    elapsed: Duration,
+    ramp: Ramp,
     place: &Place<'_>,
 ) -> Vec<f64> {
-    let ramp = |memory: &&Memory| {
+    let grown = |memory: &&Memory| {
         let standing = memory.regions.get(region.at())?.standing?;
         let before = standing.shares.get(mode.index())?;
-        let before = before.max(place.tuning.share.floor);
-        Some(ramped(before, elapsed, &place.tuning.share))
+        Some(ramp.of(before.max(place.tuning.share.floor)))
     };
-    let each = memories.iter().map(|memory| ramp(memory).unwrap_or(1.0));
+    let each = memories.iter().map(|memory| grown(memory).unwrap_or(1.0));
     each.collect()
 }
 

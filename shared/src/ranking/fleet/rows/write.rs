@@ -4,6 +4,7 @@ use super::super::memory::{Memory, Standing};
 use super::super::news::{self, Finding};
 use super::Place;
 use super::model::{Findings, Found};
+use super::page::Page;
 use crate::catalog::Endpoint;
 use crate::id::EndpointId;
 use crate::ranking::demand::Demand;
@@ -19,52 +20,66 @@ const FULL: Duration = Duration::from_secs(60);
 
 /// Remembers what was found of a model and adds its rows to each region's.
 pub(super) fn write(
-    findings: Findings,
+    found: &Findings,
     endpoints: &[&Arc<Endpoint>],
     memories: &mut HashMap<EndpointId, Memory>,
     (demand, place): (&Demand, &Place<'_>),
-    rows: &mut [Vec<(EndpointId, RankingRow)>],
+    pages: &mut [Page<'_>],
 ) {
-    for ((region, found), rows) in place.regions().zip(findings).zip(rows) {
-        let told = place.told.get(region.at()).copied().flatten();
-        let told: Vec<Option<&RankingRow>> = endpoints
-            .iter()
-            .map(|endpoint| told.and_then(|table| table.rows.get(&endpoint.id)))
-            .collect();
-        let crew = Crew {
+    let findings = settle(found, endpoints, memories, (demand, place));
+    for (findings, page) in findings.iter().zip(pages) {
+        let told = endpoints.iter().map(|endpoint| page.told(&endpoint.id));
+        let told: Vec<Option<&RankingRow>> = told.collect();
+        let shares = shares(&told, findings, place);
+        let each = findings.iter().zip(&told).zip(shares);
+        let new = each.map(|((now, told), shares)| news::row(*told, now, shares, place.tuning));
+        let ids = endpoints.iter().map(|endpoint| endpoint.id.clone());
+        if !place.urgent {
+            page.rows.extend(ids.zip(new));
+            continue;
+        }
+        let new: Vec<RankingRow> = new.collect();
+        let mut both = told.iter().zip(&new);
+        if both.any(|(told, new)| news::is_urgent(*told, new)) {
+            page.rows.extend(ids.zip(new));
+        }
+    }
+}
+
+/// Keeps what was found where the next tick looks for it, and asks who probes. By region, then by
+/// endpoint.
+fn settle(
+    found: &Findings,
+    endpoints: &[&Arc<Endpoint>],
+    memories: &mut HashMap<EndpointId, Memory>,
+    (demand, place): (&Demand, &Place<'_>),
+) -> Vec<Vec<Finding>> {
+    let crews = place
+        .regions()
+        .zip(&place.nodes)
+        .map(|(region, nodes)| Crew {
             roster: place.roster,
             region,
-            nodes: place
-                .nodes
-                .get(region.at())
-                .map(Vec::as_slice)
-                .unwrap_or_default(),
+            nodes,
             all: &place.all,
             demand,
             now: place.now,
-        };
-        let each = endpoints.iter().zip(found).filter_map(|(endpoint, found)| {
-            let memory = memories.get_mut(&endpoint.id)?;
-            let probe = remember(memory, &found, &crew, place);
-            Some(finding(memory, &found, region, probe))
         });
-        let findings: Vec<Finding> = each.collect();
-        let shares = shares(&told, &findings, place);
-        let each = findings.iter().zip(&told).zip(shares);
-        let new: Vec<RankingRow> = each
-            .map(|((now, told), shares)| news::row(*told, now, shares, place.tuning))
-            .collect();
-        if place.urgent
-            && !told
-                .iter()
-                .zip(&new)
-                .any(|(told, new)| news::is_urgent(*told, new))
-        {
+    let crews: Vec<Crew<'_>> = crews.collect();
+    let empty = || Vec::with_capacity(endpoints.len());
+    let mut findings: Vec<Vec<Finding>> = crews.iter().map(|_| empty()).collect();
+    for (at, endpoint) in endpoints.iter().enumerate() {
+        let Some(memory) = memories.get_mut(&endpoint.id) else {
             continue;
+        };
+        for ((found, crew), findings) in found.iter().zip(&crews).zip(&mut findings) {
+            if let Some(found) = found.get(at) {
+                let probe = remember(memory, found, crew, place);
+                findings.push(finding(memory, found, crew.region, probe));
+            }
         }
-        let ids = endpoints.iter().map(|endpoint| endpoint.id.clone());
-        rows.extend(ids.zip(new));
     }
+    findings
 }
 
 /// Both kinds of shares of all endpoints: those of one mode are told together.
