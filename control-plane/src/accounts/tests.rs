@@ -138,6 +138,7 @@ async fn a_key_is_changed_and_edges_are_told(f: Fixture) {
     change_by(org.id.clone(), disabled(false)).await.unwrap();
     let told = shared::policy::KeyPolicy {
         byok_fee_ppm: 50_000,
+        byok_free: Amount(25_000 * Amount::USD.0),
         ..changed.policy
     };
     let mut policy = look().await.unwrap().policy;
