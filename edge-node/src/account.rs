@@ -307,7 +307,12 @@ fn open_log(dir: &Path, node: &NodeId, clock: &Clock) -> Result<(File, Found, Lo
     // Earlier runs' ends are told before this run's first.
     let owed = |(org, amount): (&OrgId, &Amount)| {
         let amount = *amount;
-        (org.clone(), Owed { amount, last: 1 })
+        let owed = Owed {
+            amount,
+            last: 1,
+            heard: false,
+        };
+        (org.clone(), owed)
     };
     book.owed = found.owed.iter().map(owed).collect();
     // The youngest contact that any of these leases had: none of them lives longer for it.

@@ -338,6 +338,7 @@ fn is_refusal(code: Code) -> bool {
             | Code::PermissionDenied
             | Code::Unauthenticated
             | Code::OutOfRange
+            | Code::FailedPrecondition
             | Code::Unimplemented
             | Code::DataLoss
     )
@@ -375,13 +376,16 @@ mod tests {
         client.failed(&link);
         assert_eq!(client.link().turn, 1, "late news of a link that was left");
 
-        let answer: Result<(), _> = client
-            .ask(Duration::from_secs(5), |_| async {
-                Err(Status::invalid_argument("no"))
-            })
-            .await;
-        assert!(matches!(answer, Err(Unanswered::Refused(_))));
-        assert_eq!(client.link().turn, 1);
+        let refusals = [
+            Status::invalid_argument("no"),
+            Status::failed_precondition("a newer run of this node exists"),
+        ];
+        for refusal in refusals {
+            let call = |_| async { Err::<Response<()>, _>(refusal) };
+            let answer = client.ask(Duration::from_secs(5), call).await;
+            assert!(matches!(answer, Err(Unanswered::Refused(_))), "{answer:?}");
+            assert_eq!(client.link().turn, 1);
+        }
     }
 
     #[tokio::test]

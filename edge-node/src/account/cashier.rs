@@ -190,12 +190,29 @@ impl Cashier {
         }
     }
 
-    /// The ledger has all ends up to `watermark`: what they have used on credit can be used again.
+    /// The ledger has all ends up to `watermark`.
     pub(super) fn acknowledged(&self, watermark: u64) -> std::io::Result<()> {
         let done = self.log.acknowledge(watermark);
-        self.log
-            .with_book(|book| self.desk.told(|org| book.owed.contains_key(org)));
+        self.forgive();
         done
+    }
+
+    /// The ledger has answered a question about this purse: with what it knows already, that ends an
+    /// outage.
+    fn heard(&self, purse: &Purse) {
+        let owes = |book: &Book| book.owed.contains_key(&purse.org);
+        if purse.window.is_none() && self.log.with_book(owes) {
+            let org = purse.org.clone();
+            self.log.note(&Record::Heard { org });
+            self.forgive();
+        }
+    }
+
+    /// What the book has forgiven is forgiven at the desk.
+    fn forgive(&self) {
+        for (org, amount) in self.log.forgiven() {
+            self.desk.forgive(&org.into(), amount);
+        }
     }
 
     /// What a flight that was just started asks for.
@@ -237,6 +254,7 @@ impl Cashier {
             Answer::Nobody => return self.desk.failed(purse, false, now.moment),
         };
         self.contact(ask.sent, now);
+        self.heard(purse);
         if !self.desk.expects(purse, ask) {
             // What was left here expired meanwhile, and all of it goes back.
             return self.desk.failed(purse, true, now.moment);

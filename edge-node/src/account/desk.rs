@@ -147,13 +147,11 @@ impl Leases {
         entries.get(purse).map_or(Amount::ZERO, |entry| entry.owed)
     }
 
-    /// The ledger knows what was used on credit, but for what `still` says.
-    pub(super) fn told(&self, still: impl Fn(&OrgId) -> bool) {
+    /// This can be used on credit again.
+    pub(super) fn forgive(&self, purse: &Purse, amount: Amount) {
         let mut entries = lock(&self.purses);
-        for (purse, entry) in entries.iter_mut() {
-            if entry.owed > Amount::ZERO && !still(&purse.org) {
-                entry.owed = Amount::ZERO;
-            }
+        if let Some(entry) = entries.get_mut(purse) {
+            entry.owed -= amount;
         }
     }
 

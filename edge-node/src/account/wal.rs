@@ -21,7 +21,7 @@ pub(super) use log::Log;
 pub(super) use reader::{Position, Reader};
 
 use serde::{Deserialize, Serialize};
-use shared::id::GenerationId;
+use shared::id::{GenerationId, OrgId};
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::UsageRecord;
@@ -94,6 +94,9 @@ pub(super) enum Record {
     End(Arc<UsageRecord>),
     /// The ledger has all ends up to here.
     Ack { watermark: u64 },
+    /// The ledger has answered a question about the balance of an organisation that had used some on
+    /// credit.
+    Heard { org: OrgId },
     /// Last in `recovered.log`: the file is whole.
     Recovered,
 }

@@ -20,7 +20,7 @@ use shared::task::{Tasks, lock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// What the fake knows and was told.
 #[derive(Default)]
@@ -46,6 +46,10 @@ pub(crate) struct State {
     pub(crate) asked: usize,
     /// Refuse all calls.
     pub(crate) down: bool,
+    /// Answer no question for a lease: unavailable, or as a node that has a newer run.
+    pub(crate) no_leases: Option<Code>,
+    /// Take no lease back: a newer run has it.
+    pub(crate) no_returns: bool,
     /// Apply, but lose the answers of this many ledger calls.
     pub(crate) lose_answers: usize,
     /// All ledger calls.
@@ -245,6 +249,9 @@ impl Ledger for Fake {
         request: Request<AcquireLeaseRequest>,
     ) -> Result<Response<AcquireLeaseResponse>, Status> {
         self.check()?;
+        if let Some(code) = self.with(|state| state.no_leases) {
+            return Err(Status::new(code, "no leases"));
+        }
         let answer = self.with(|state| state.acquire(&request.into_inner()));
         self.answer(answer)
     }
@@ -254,6 +261,11 @@ impl Ledger for Fake {
         request: Request<ReleaseLeaseRequest>,
     ) -> Result<Response<ReleaseLeaseResponse>, Status> {
         self.check()?;
+        if self.with(|state| state.no_returns) {
+            return Err(Status::failed_precondition(
+                "a newer run of this node exists",
+            ));
+        }
         self.with(|state| state.release(request.into_inner()));
         self.answer(ReleaseLeaseResponse {})
     }

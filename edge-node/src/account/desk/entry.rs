@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) out_of_reach: bool,
     /// What open holds have on credit,
     pub(super) credit: Amount,
-    /// and what ended ones have used of it that the ledger may not know of.
+    /// and what ended ones have used of it in this outage.
     pub(super) owed: Amount,
     /// Each request is reserved at the ledger; nothing is leased ahead.
     pub(super) central: bool,

@@ -174,6 +174,11 @@ pub(super) struct World {
     fates: BTreeMap<String, Fate>,
     given: BTreeMap<OrgId, Amount>,
     excused: Amount,
+    /// What each node has let each organisation use on credit since the ledger last answered its
+    /// question about it.
+    lent: BTreeMap<(usize, OrgId), Amount>,
+    /// Usage is taken, and questions are answered too late.
+    slow: bool,
     healed: bool,
     /// Nobody is away for hours: then nothing is excused.
     calm: bool,
@@ -230,6 +235,8 @@ impl World {
             fates: BTreeMap::new(),
             given: BTreeMap::new(),
             excused: Amount::ZERO,
+            lent: BTreeMap::new(),
+            slow: false,
             healed: false,
             calm: seed.is_multiple_of(2),
             counts: Counts::default(),
@@ -326,7 +333,8 @@ impl World {
             78..82 => self.die().await,
             82..84 => self.control_dies_or_lives().await,
             84..87 => self.clock_jumps(),
-            87..89 => self.cut_or_join(),
+            87..88 => self.cut_or_join(),
+            88..89 => self.slow = self.random.u8(0..4) > 0 && !self.slow,
             89..90 => {
                 let (org, amount) = (self.any_org(), Amount(self.random.i128(1..20_000)));
                 self.credit(&org, amount).await;

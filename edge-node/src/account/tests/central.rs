@@ -1,6 +1,7 @@
 //! A balance that is too small to be leased ahead: one question for each request, and nothing stays.
 
 use super::*;
+use tonic::Code;
 
 fn asked(bench: &Bench) -> usize {
     bench.fake.with(|state| state.asked)
@@ -135,10 +136,67 @@ async fn credit_carries_a_small_balance_through_an_outage_up_to_its_bound() {
     };
     assert_eq!(bench.fake.with(owed), Amount(1600));
     assert_eq!(bench.fake.with(|state| state.charged()), Amount(300 + 1600));
-    // The next outage begins anew.
+    // The next outage begins anew, once the ledger has answered.
+    assert_eq!(second.cashier.desk.owes(&balance()), Amount(1600));
+    spend(&second, 8, 500, 10).await;
     let owes = || second.cashier.desk.owes(&balance());
     eventually("known", || owes() == Amount::ZERO).await;
     bench.set(|state| state.down = true);
     let hold = second.hold(&who, intent(7, 2500, 100)).await.unwrap();
     assert_eq!(hold.amount(), Amount(2500));
+}
+
+#[tokio::test]
+async fn a_ledger_that_takes_usage_and_answers_no_question_lends_its_credit_once() {
+    let bench = Bench::new(10_000).await;
+    bench.set(|state| {
+        state.central = true;
+        state.no_leases = Some(Code::Unavailable);
+    });
+    let mut who = principal();
+    who.policy.outage_credit = Amount(2500);
+    let tasks = Tasks::new();
+    let first = bench.open_in(bench.dir.path(), &tasks).await.unwrap();
+    for (n, lent) in [(1, 1000), (2, 1000), (3, 500)] {
+        let mut hold = first.hold(&who, intent(n, 1000, 100)).await.unwrap();
+        assert_eq!(hold.amount(), Amount(lent), "{n}");
+        hold.receipt.cost = hold.amount();
+        hold.settle();
+        eventually("acknowledged", || first.outbox_records() == 0).await;
+    }
+    let failure = first.hold(&who, intent(4, 1000, 100)).await.err().unwrap();
+    assert_eq!(failure.status, 503);
+    // Nor does a restart forget it.
+    let home = bench.kill(bench.dir.path(), tasks).await;
+    bench.set(|state| state.down = false);
+    let second = bench.open_in(home.path(), &Tasks::new()).await.unwrap();
+    let failure = second.hold(&who, intent(5, 1000, 100)).await.err().unwrap();
+    assert_eq!(failure.status, 503);
+    bench.set(|state| state.no_leases = None);
+    spend(&second, 6, 1000, 100).await;
+    let owes = || second.cashier.desk.owes(&balance());
+    eventually("known", || owes() == Amount::ZERO).await;
+    bench.set(|state| state.no_leases = Some(Code::Unavailable));
+    let hold = second.hold(&who, intent(7, 2500, 2500)).await.unwrap();
+    assert_eq!(hold.amount(), Amount(2500));
+}
+
+#[tokio::test]
+async fn a_ledger_that_refuses_is_not_silent() {
+    let bench = Bench::new(10_000).await;
+    let mut who = principal();
+    who.policy.outage_credit = Amount(2500);
+    bench.set(|state| state.no_leases = Some(Code::FailedPrecondition));
+    let accounts = bench.open().await;
+    let failure = accounts.hold(&who, intent(1, 1000, 100)).await;
+    let failure = failure.err().unwrap();
+    assert_eq!(failure.status, 503, "nothing is lent to a run that is over");
+    bench.set(|state| state.no_leases = None);
+    let hold = accounts.hold(&who, intent(2, 1000, 100)).await.unwrap();
+    assert_eq!(hold.amount(), Amount(1000));
+    // What can't be given back any more is not tried for ever, nor does it keep other questions.
+    bench.set(|state| state.no_returns = true);
+    drop(hold);
+    accounts.send_back(None);
+    eventually("told", || accounts.cashier.returning().is_empty()).await;
 }

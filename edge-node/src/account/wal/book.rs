@@ -41,18 +41,26 @@ pub(in crate::account) struct Book {
     pub(in crate::account) asked: BTreeMap<String, Purse>,
     /// Holds that have not ended.
     pub(in crate::account) open: HashMap<GenerationId, OpenEntry>,
-    /// What was charged on credit and the ledger may not know of.
+    /// What was charged on credit and counts against what may be lent.
     #[serde(default)]
     pub(in crate::account) owed: BTreeMap<OrgId, Owed>,
+    /// What has left `owed` since [`super::Log::forgiven`] was last asked.
+    #[serde(skip)]
+    pub(super) forgiven: Vec<(OrgId, Amount)>,
 }
 
-/// What an organisation has used on credit.
+/// What an organisation has used on credit: until the ledger knows all of it, and has answered a
+/// question about the balance since. One that takes usage and is too slow for questions is still out
+/// of reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::account) struct Owed {
     /// How much.
     pub(in crate::account) amount: Amount,
     /// The last end that added to it: when the ledger has that, it knows all.
     pub(in crate::account) last: u64,
+    /// The ledger has answered a question about the balance after that.
+    #[serde(default)]
+    pub(in crate::account) heard: bool,
 }
 
 /// One purse's money on this node.
@@ -207,6 +215,7 @@ impl Book {
             asked: BTreeMap::new(),
             open: HashMap::new(),
             owed: BTreeMap::new(),
+            forgiven: Vec::new(),
         }
     }
 
@@ -264,7 +273,13 @@ impl Book {
             Record::End(end) => self.end(end),
             Record::Ack { watermark } => {
                 self.watermark = self.watermark.max(*watermark);
-                self.owed.retain(|_, owed| owed.last > *watermark);
+                self.forgive();
+            }
+            Record::Heard { org } => {
+                if let Some(owed) = self.owed.get_mut(org) {
+                    owed.heard = true;
+                }
+                self.forgive();
             }
             Record::Recovered => {}
         }
@@ -300,8 +315,19 @@ impl Book {
         if end.on_credit > Amount::ZERO {
             let owed = self.owed.entry(end.org.clone()).or_default();
             owed.amount += end.on_credit;
-            owed.last = end.sequence;
+            (owed.last, owed.heard) = (end.sequence, false);
         }
+    }
+
+    fn forgive(&mut self) {
+        let (watermark, forgiven) = (self.watermark, &mut self.forgiven);
+        self.owed.retain(|org, owed| {
+            let over = owed.heard && owed.last <= watermark;
+            if over {
+                forgiven.push((org.clone(), owed.amount));
+            }
+            !over
+        });
     }
 
     fn take(&mut self, purse: &Purse, amount: Amount) {

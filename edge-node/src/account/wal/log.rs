@@ -6,7 +6,8 @@ use super::reader::{Batch, BatchLimit};
 use super::{Book, MAGIC, OpenHold, Progress, Record, encode, segment_path, sync_dir};
 use crate::metrics;
 use ::metrics::{counter, gauge};
-use shared::id::GenerationId;
+use shared::id::{GenerationId, OrgId};
+use shared::money::Amount;
 use shared::record::UsageRecord;
 use shared::task::lock;
 use std::collections::VecDeque;
@@ -176,6 +177,11 @@ impl Log {
     /// Reads the book.
     pub(in crate::account) fn with_book<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
         read(&lock(&self.inner).book)
+    }
+
+    /// What was used on credit and does not count any more, since this was asked last.
+    pub(in crate::account) fn forgiven(&self) -> Vec<(OrgId, Amount)> {
+        std::mem::take(&mut lock(&self.inner).book.forgiven)
     }
 
     /// The next batch from sequence `next` on, where it is still in memory.

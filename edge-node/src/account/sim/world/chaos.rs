@@ -107,6 +107,11 @@ impl World {
             return;
         };
         run.end(open, cost, now);
+        let beyond = cost - (open.held - open.credit);
+        self.lends(number, &open.org, beyond.min(open.credit));
+        let Some(run) = &self.nodes[number].run else {
+            return;
+        };
         let down = run.cashier.log.is_down();
         self.say(&format!(
             "n{number} ends {} with {}",
@@ -189,7 +194,7 @@ impl World {
         let node = &mut self.nodes[number];
         let Some(run) = node.run.take() else { return };
         let boot = node.boots;
-        node.open.clear();
+        let open = std::mem::take(&mut node.open);
         node.waiting.clear();
         node.busy = (false, false);
         if power {
@@ -204,6 +209,13 @@ impl World {
             if (fate.node, fate.boot) == (number, boot) {
                 fate.power_lost = power;
             }
+        }
+        for open in open {
+            self.lends(number, &open.org, open.credit);
+        }
+        if power {
+            // What it had not yet written it can't know.
+            self.lent.retain(|(node, _), _| *node != number);
         }
         self.say(&format!("n{number} dies, power lost: {power}"));
     }

@@ -37,8 +37,18 @@ impl World {
             let held: Amount = of.map(|entry| entry.hold.credit).sum();
             (ended.unwrap_or_default(), held)
         });
-        if ended + held > credit_of(&open.org) {
-            self.wrong(format!("n{number} lends {} {ended:?} {held:?}", open.org));
+        let truly = self.lent.get(&(number, open.org.clone()));
+        let truly = truly.copied().unwrap_or_default();
+        if ended.max(truly) + held > credit_of(&open.org) {
+            let text = format!("{} {ended:?} {truly:?} {held:?}", open.org);
+            self.wrong(format!("n{number} lends {text}"));
+        }
+    }
+
+    /// So much was used on credit.
+    pub(super) fn lends(&mut self, number: usize, org: &OrgId, amount: Amount) {
+        if amount > Amount::ZERO {
+            *self.lent.entry((number, org.clone())).or_default() += amount;
         }
     }
 

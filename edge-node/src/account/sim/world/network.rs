@@ -100,7 +100,8 @@ impl World {
         };
         self.say(&format!("{id} is answered {answer:?}"));
         if !self.nodes[number].cut_off && !self.is_lost() {
-            let delay = self.delay();
+            let late = self.slow && !self.healed && matches!(call, Call::Acquire { .. });
+            let delay = if late { PATIENCE } else { self.delay() };
             self.later(delay, Event::Answers { id, answer });
         }
     }
@@ -127,7 +128,8 @@ impl World {
         } else if pending.line != Line::TopUp {
             node.quiet_until = self.now + PAUSE;
         }
-        if let Answer::Granted(granted) = answer {
+        if let (Answer::Granted(granted), Call::Acquire { purse, .. }) = (answer, &pending.call) {
+            self.lent.remove(&(number, purse.org.clone()));
             self.counts.central += u64::from(granted.central && granted.amount > Amount::ZERO);
         }
         run.answered(&pending.call, answer, pending.sent, now);
