@@ -12,7 +12,7 @@ mod stripe;
 mod tests;
 
 pub use charge::{Charge, State};
-pub use rule::{Rule, Standing};
+pub use rule::{Rule, RuleChange, Standing};
 pub use stripe::{Stripe, StripeKey};
 
 use crate::accounts::{Accounts, AccountsError};
@@ -121,10 +121,7 @@ impl Charging {
     /// When the database fails.
     pub async fn look(&self) -> Result<(), TopupError> {
         for org in self.topups.low().await? {
-            if let Some(charge) = self.topups.begin(&org).await? {
-                let object = format!("{org} USD {} ({})", charge.amount(), charge.id);
-                self.accounts.record(ACTOR, "topup.begin", &object).await?;
-            }
+            self.topups.begin(&org).await?;
         }
         for charge in self.topups.due(CHARGES_MAX).await? {
             if self.topups.is_forgotten(&charge) {
@@ -157,10 +154,11 @@ impl Charging {
                 let bought = self
                     .ledger
                     .purchase(fence, org, &reference, charge.amount());
-                bought.await?;
+                if bought.await?.new {
+                    let object = format!("{org} USD {} ({reference})", charge.amount());
+                    self.accounts.record(ACTOR, "credits.buy", &object).await?;
+                }
                 self.topups.paid(&payment).await?;
-                let object = format!("{org} USD {} ({reference})", charge.amount());
-                self.accounts.record(ACTOR, "credits.buy", &object).await?;
             }
             Outcome::Taken(payment) | Outcome::Processing(payment) => {
                 self.topups.charged(charge, &payment).await?;

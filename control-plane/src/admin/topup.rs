@@ -2,8 +2,7 @@
 
 use super::money::{find_org, usd};
 use super::{Answer, Deps, accounts_status, database_status, ledger_status};
-use crate::topup::{Rule, TopupError};
-use shared::money::Amount;
+use crate::topup::{RuleChange, TopupError};
 use shared::proto::admin as wire;
 use tonic::{Response, Status};
 
@@ -23,31 +22,20 @@ pub(super) async fn set(
         removed.map_err(|error| status(&error))?;
         return Ok(answer);
     }
-    let before = topups.standing(&org).await;
-    let before = before.map_err(|error| status(&error))?;
-    let enabled = before.as_ref().is_none_or(|before| before.enabled);
-    let before = before.map(|before| before.rule);
-    let amount = |what: &'static str, text: &str, was: fn(&Rule) -> Amount| match (text, &before) {
-        ("", Some(rule)) => Ok(was(rule)),
-        (text, _) => usd(what, text),
+    let amount = |what: &'static str, text: &str| match text {
+        "" => Ok(None),
+        text => usd(what, text).map(Some),
     };
-    let id = |text: &str, was: fn(&Rule) -> &String| match (text, &before) {
-        ("", Some(rule)) => was(rule).clone(),
-        (text, _) => text.to_owned(),
+    let id = |text: String| Some(text).filter(|text| !text.is_empty());
+    let change = RuleChange {
+        threshold: amount("threshold_usd", &message.threshold_usd)?,
+        amount: amount("amount_usd", &message.amount_usd)?,
+        monthly_cap: amount("monthly_cap_usd", &message.monthly_cap_usd)?,
+        customer: id(message.customer),
+        payment_method: id(message.payment_method),
+        enabled: message.enabled,
     };
-    let rule = Rule {
-        threshold: amount("threshold_usd", &message.threshold_usd, |rule| {
-            rule.threshold
-        })?,
-        amount: amount("amount_usd", &message.amount_usd, |rule| rule.amount)?,
-        monthly_cap: amount("monthly_cap_usd", &message.monthly_cap_usd, |rule| {
-            rule.monthly_cap
-        })?,
-        customer: id(&message.customer, |rule| &rule.customer),
-        payment_method: id(&message.payment_method, |rule| &rule.payment_method),
-    };
-    let enabled = message.enabled.unwrap_or(enabled);
-    let set = topups.set(actor, &org, Some(&rule), enabled).await;
+    let set = topups.change(actor, &org, &change).await;
     set.map_err(|error| status(&error))?;
     Ok(answer)
 }

@@ -5,7 +5,7 @@
 use super::read::Body;
 use super::usd::Usd;
 use super::{Answer, Caller, Refused, Rest, data};
-use crate::topup::{Charge, Rule, Standing, TopupError};
+use crate::topup::{Charge, RuleChange, Standing, TopupError};
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::date;
@@ -71,20 +71,17 @@ pub(super) async fn change(
     Body(given): Body<Given>,
 ) -> Answer {
     caller.must_administer()?;
-    let before = standing(&rest, &caller).await?;
-    let rule = Rule {
-        threshold: given.threshold.map_or(before.rule.threshold, |usd| usd.0),
-        amount: given.amount.map_or(before.rule.amount, |usd| usd.0),
-        monthly_cap: given
-            .monthly_cap
-            .map_or(before.rule.monthly_cap, |usd| usd.0),
-        ..before.rule
+    // Without a rule nothing is linked that could pay.
+    standing(&rest, &caller).await?;
+    let change = RuleChange {
+        threshold: given.threshold.map(|usd| usd.0),
+        amount: given.amount.map(|usd| usd.0),
+        monthly_cap: given.monthly_cap.map(|usd| usd.0),
+        enabled: given.enabled,
+        ..RuleChange::default()
     };
-    let enabled = given.enabled.unwrap_or(before.enabled);
     let (topups, actor) = (rest.accounts.topups(), caller.actor());
-    topups
-        .set(&actor, caller.org(), Some(&rule), enabled)
-        .await?;
+    topups.change(&actor, caller.org(), &change).await?;
     let standing = standing(&rest, &caller).await?;
     told(&rest, &caller, standing).await
 }

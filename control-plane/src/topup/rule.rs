@@ -1,13 +1,13 @@
 //! Rules: set, shown, taken away, and which of them are due.
 
-use super::{CENT, Charge, FAILED_PAUSE, TopupError, Topups};
+use super::{ACTOR, CENT, Charge, FAILED_PAUSE, TopupError, Topups};
 use crate::accounts::audit;
 use crate::sql::{DatabaseError, amount, bigint, unsigned};
 use shared::id::OrgId;
 use shared::limit::Interval;
 use shared::money::Amount;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 /// The least that is charged, in cents: providers take no less than half a dollar.
 const CHARGE_MIN: i64 = 500;
@@ -15,6 +15,10 @@ const CHARGE_MIN: i64 = 500;
 const CHARGE_MAX: i64 = 10_000_000;
 /// The longest id of a provider's, in bytes.
 const ID_MAX: usize = 255;
+
+/// The columns that [`standing`] reads.
+const STANDING: &str = "threshold_cents, amount_cents, monthly_cap_cents, customer, payment_method,
+    enabled, failures, reason";
 
 /// When to buy how much. Amounts are whole cents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,25 +48,96 @@ pub struct Standing {
     pub reason: String,
 }
 
+/// What of a rule is to be another; none stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleChange {
+    /// See [`Rule`], as the others.
+    pub threshold: Option<Amount>,
+    /// How much is charged.
+    pub amount: Option<Amount>,
+    /// The most in a month.
+    pub monthly_cap: Option<Amount>,
+    /// Who pays.
+    pub customer: Option<String>,
+    /// What with.
+    pub payment_method: Option<String>,
+    /// At work or at rest; a new rule is at work.
+    pub enabled: Option<bool>,
+}
+
+impl From<Rule> for RuleChange {
+    /// Everything but whether it is enabled.
+    fn from(rule: Rule) -> Self {
+        Self {
+            threshold: Some(rule.threshold),
+            amount: Some(rule.amount),
+            monthly_cap: Some(rule.monthly_cap),
+            customer: Some(rule.customer),
+            payment_method: Some(rule.payment_method),
+            enabled: None,
+        }
+    }
+}
+
+impl RuleChange {
+    /// The rule that this makes of the one there is.
+    fn of(&self, before: Option<&Rule>) -> Result<Rule, TopupError> {
+        fn one<T: Clone>(
+            what: &'static str,
+            new: Option<&T>,
+            old: Option<&T>,
+        ) -> Result<T, TopupError> {
+            let missing =
+                || TopupError::Invalid(what, "is needed, there is no rule yet".to_owned());
+            new.or(old).cloned().ok_or_else(missing)
+        }
+        let old = |of: fn(&Rule) -> &Amount| before.map(of);
+        Ok(Rule {
+            threshold: one(
+                "threshold",
+                self.threshold.as_ref(),
+                old(|it| &it.threshold),
+            )?,
+            amount: one("amount", self.amount.as_ref(), old(|it| &it.amount))?,
+            monthly_cap: one(
+                "monthly cap",
+                self.monthly_cap.as_ref(),
+                old(|it| &it.monthly_cap),
+            )?,
+            customer: one(
+                "customer",
+                self.customer.as_ref(),
+                before.map(|it| &it.customer),
+            )?,
+            payment_method: one(
+                "payment method",
+                self.payment_method.as_ref(),
+                before.map(|it| &it.payment_method),
+            )?,
+        })
+    }
+}
+
 impl Topups {
-    /// Sets an organisation's rule, or only whether it is enabled where `rule` is none. Failures
-    /// are forgotten.
+    /// Changes an organisation's rule, or makes one where all of it is said. Failures are forgotten.
+    /// What is not said stays as it is at that moment, whoever else changes it.
     ///
     /// # Errors
-    /// When a value can't be accepted, there is no rule to be enabled, or the database fails.
-    pub async fn set(
+    /// When a value can't be accepted or is missing, or the database fails.
+    pub async fn change(
         &self,
         actor: &str,
         org: &OrgId,
-        rule: Option<&Rule>,
-        enabled: bool,
+        change: &RuleChange,
     ) -> Result<(), TopupError> {
         let now = self.clock.unix_ms();
         let mut transaction = self.database.write().await?;
-        if let Some(rule) = rule {
-            put(&mut transaction, org, rule).await?;
-        }
-        let set = sqlx::query(
+        let before = self.locked(&mut transaction, org).await?;
+        let rule = change.of(before.as_ref().map(|before| &before.rule))?;
+        let enabled = before.is_none_or(|before| before.enabled);
+        let enabled = change.enabled.unwrap_or(enabled);
+        put(&mut transaction, org, &rule).await?;
+        sqlx::query(
             "UPDATE topup_rules SET enabled = $2, failures = 0, reason = '', updated_unix_ms = $3
              WHERE org = $1",
         )
@@ -71,20 +146,28 @@ impl Topups {
         .bind(bigint(now))
         .execute(&mut *transaction)
         .await?;
-        if set.rows_affected() == 0 {
-            let reason = "the organisation has no rule".to_owned();
-            return Err(TopupError::Invalid("auto top-up", reason));
-        }
-        let object = match rule {
-            Some(rule) => format!(
-                "{org} below USD {} USD {}, at most USD {} a month, enabled {enabled}",
-                rule.threshold, rule.amount, rule.monthly_cap
-            ),
-            None => format!("{org} enabled {enabled}"),
-        };
+        let object = format!(
+            "{org} below USD {} USD {}, at most USD {} a month, enabled {enabled}",
+            rule.threshold, rule.amount, rule.monthly_cap
+        );
         audit::append(&mut transaction, now, actor, "topup.set", &object).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// How the rule stands, which stays so until the transaction ends.
+    async fn locked(
+        &self,
+        connection: &mut AnyConnection,
+        org: &OrgId,
+    ) -> Result<Option<Standing>, TopupError> {
+        let lock = self.database.engine().for_update();
+        let sql = format!("SELECT {STANDING} FROM topup_rules WHERE org = $1{lock}");
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(org.as_str())
+            .fetch_optional(connection)
+            .await?;
+        Ok(row.map(|row| standing(&row)).transpose()?)
     }
 
     /// Takes the rule away. A charge that is under way ends as it ends.
@@ -111,13 +194,11 @@ impl Topups {
     /// # Errors
     /// When the database fails.
     pub async fn standing(&self, org: &OrgId) -> Result<Option<Standing>, TopupError> {
-        let row = sqlx::query(
-            "SELECT threshold_cents, amount_cents, monthly_cap_cents, customer, payment_method,
-                 enabled, failures, reason FROM topup_rules WHERE org = $1",
-        )
-        .bind(org.as_str())
-        .fetch_optional(self.database.readers())
-        .await?;
+        let sql = format!("SELECT {STANDING} FROM topup_rules WHERE org = $1");
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(org.as_str())
+            .fetch_optional(self.database.readers())
+            .await?;
         Ok(row.map(|row| standing(&row)).transpose()?)
     }
 
@@ -144,20 +225,18 @@ impl Topups {
         Ok(low)
     }
 
-    /// Writes a charge down that is to be asked for; none when the rule does not want one now.
+    /// Writes a charge down that is to be asked for; none when the rule does not want one now. What
+    /// was seen before may be over: another control plane may have charged, and the credits be
+    /// there.
     pub(super) async fn begin(&self, org: &OrgId) -> Result<Option<Charge>, TopupError> {
         let now = self.clock.unix_ms();
         let mut transaction = self.database.write().await?;
-        let row = sqlx::query(
-            "SELECT threshold_cents, amount_cents, monthly_cap_cents, customer, payment_method,
-                 enabled, failures, reason FROM topup_rules WHERE org = $1",
-        )
-        .bind(org.as_str())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(standing) = row.map(|row| standing(&row)).transpose()? else {
+        let Some(standing) = self.locked(&mut transaction, org).await? else {
             return Ok(None);
         };
+        if !self.is_low(&mut transaction, org, &standing.rule).await? {
+            return Ok(None);
+        }
         let month = Interval::Monthly.start(now / 1000).saturating_mul(1000);
         let pause = u64::try_from(FAILED_PAUSE.as_millis()).unwrap_or(u64::MAX);
         let row = sqlx::query(
@@ -183,8 +262,37 @@ impl Topups {
         if !charge.insert(&mut transaction).await? {
             return Ok(None);
         }
+        let object = format!("{org} USD {} ({})", charge.amount(), charge.id);
+        audit::append(&mut transaction, now, ACTOR, "topup.begin", &object).await?;
         transaction.commit().await?;
         Ok(Some(charge))
+    }
+
+    /// True when the credits are below the rule's threshold and no charge is under way. Postings
+    /// that are on their way are waited for, and those that come later wait.
+    async fn is_low(
+        &self,
+        connection: &mut AnyConnection,
+        org: &OrgId,
+        rule: &Rule,
+    ) -> Result<bool, TopupError> {
+        let lock = self.database.engine().for_share();
+        let sql = format!("SELECT org FROM ledger_orgs WHERE org = $1{lock}");
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(org.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(SUM(nano), 0) AS BIGINT),
+                 CAST(COALESCE(SUM(pico_rem), 0) AS BIGINT),
+                 (SELECT CAST(COUNT(*) AS BIGINT) FROM topup_charges
+                     WHERE org = $1 AND (state = 'pending' OR state = 'charged'))
+             FROM balances WHERE org = $1 AND kind IN ('available', 'lease', 'overrun')",
+        )
+        .bind(org.as_str())
+        .fetch_one(connection)
+        .await?;
+        Ok(amount(&row, 0)? < rule.threshold && unsigned(&row, 2)? == 0)
     }
 }
 

@@ -54,6 +54,16 @@ pub(super) enum Outcome {
     Unknown(String),
 }
 
+/// What an answer says.
+#[derive(PartialEq, Eq, Debug)]
+enum Said {
+    /// What has become of it.
+    Done(Outcome),
+    /// The payment waits for its owner, who is not there, and would be taken whenever they came: it
+    /// is to be cancelled. And why it waits.
+    Waits(String, String),
+}
+
 impl Stripe {
     /// The API at `base`, which is `https://api.stripe.com` but for tests.
     #[must_use]
@@ -73,21 +83,59 @@ impl Stripe {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Bytes::from(form(charge)));
         match request {
-            Ok(request) => read(self.https.send(request).await),
+            Ok(request) => {
+                let said = read(self.https.send(request).await);
+                self.ended(charge, said).await
+            }
             Err(error) => Outcome::Unknown(error.to_string()),
         }
     }
 
     /// What has become of a payment.
     pub(super) async fn find(&self, charge: &Charge) -> Outcome {
-        let path = format!("/v1/payment_intents/{}", charge.payment);
+        let said = self.look_up(&charge.payment).await;
+        self.ended(charge, said).await
+    }
+
+    async fn look_up(&self, payment: &str) -> Said {
+        let path = format!("/v1/payment_intents/{payment}");
         match self.request(Method::GET, &path).body(Bytes::new()) {
             Ok(request) => match read(self.https.send(request).await) {
                 // Whether there is such a payment is known already.
-                Outcome::Refused(reason) if !reason.starts_with(ENDED) => Outcome::Unknown(reason),
-                outcome => outcome,
+                Said::Done(Outcome::Refused(reason)) if !reason.starts_with(ENDED) => {
+                    Said::Done(Outcome::Unknown(reason))
+                }
+                said => said,
             },
-            Err(error) => Outcome::Unknown(error.to_string()),
+            Err(error) => Said::Done(Outcome::Unknown(error.to_string())),
+        }
+    }
+
+    /// Cancels what waits. Only what is known to be cancelled is a refusal: what is not could still
+    /// be taken, beside the next one.
+    async fn ended(&self, charge: &Charge, said: Said) -> Outcome {
+        let (payment, why) = match said {
+            Said::Done(outcome) => return outcome,
+            Said::Waits(payment, why) => (payment, why),
+        };
+        let path = format!("/v1/payment_intents/{payment}/cancel");
+        let request = self.request(Method::POST, &path);
+        let request = request
+            .header("idempotency-key", format!("{}-cancel", charge.id))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::new());
+        let cancelled = match request {
+            Ok(request) => read(self.https.send(request).await),
+            Err(error) => return Outcome::Unknown(error.to_string()),
+        };
+        if is_cancelled(&cancelled) {
+            return Outcome::Refused(why);
+        }
+        // It may have been taken or cancelled just before.
+        match self.look_up(&payment).await {
+            said if is_cancelled(&said) => Outcome::Refused(why),
+            Said::Done(outcome) => outcome,
+            Said::Waits(..) => Outcome::Unknown(format!("not cancelled yet: {why}")),
         }
     }
 
@@ -115,6 +163,18 @@ fn form(charge: &Charge) -> String {
 
 /// How the reason of a payment begins that has ended without money.
 const ENDED: &str = "payment ";
+/// The status of one that was cancelled.
+const CANCELLED: &str = "canceled";
+/// How the status of one begins that waits for somebody.
+const WAITS: &str = "requires_";
+
+fn is_cancelled(said: &Said) -> bool {
+    let Said::Done(Outcome::Refused(reason)) = said else {
+        return false;
+    };
+    let status = reason.strip_prefix(ENDED);
+    status.is_some_and(|status| status.starts_with(CANCELLED))
+}
 
 #[derive(Deserialize)]
 struct Intent {
@@ -134,6 +194,14 @@ struct Problem {
     kind: Option<String>,
     code: Option<String>,
     message: Option<String>,
+    payment_intent: Option<Tried>,
+}
+
+/// The payment that an error is about.
+#[derive(Deserialize)]
+struct Tried {
+    id: String,
+    status: Option<String>,
 }
 
 impl Problem {
@@ -144,40 +212,57 @@ impl Problem {
     }
 }
 
-fn read(answer: Result<Answer, HttpsError>) -> Outcome {
+fn read(answer: Result<Answer, HttpsError>) -> Said {
+    let unknown = |reason| Said::Done(Outcome::Unknown(reason));
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return Outcome::Unknown(error.to_string()),
+        Err(error) => return unknown(error.to_string()),
     };
     let status = answer.status;
     if (200..300).contains(&status) {
         let Ok(intent) = serde_json::from_slice::<Intent>(&answer.body) else {
-            return Outcome::Unknown(format!("status {status}, and no payment"));
+            return unknown(format!("status {status}, and no payment"));
         };
-        return match intent.status.as_str() {
-            "succeeded" => Outcome::Taken(intent.id),
-            "processing" | "requires_capture" => Outcome::Processing(intent.id),
-            other => {
-                let why = intent.last_payment_error.map(|problem| problem.told());
-                let why = why.unwrap_or_else(|| "its owner is needed".to_owned());
-                Outcome::Refused(format!("{ENDED}{other}: {why}"))
-            }
-        };
+        return read_intent(intent);
     }
     let problem = serde_json::from_slice::<Failed>(&answer.body).map(|failed| failed.error);
     let Ok(problem) = problem else {
-        return Outcome::Unknown(format!("status {status}"));
+        return unknown(format!("status {status}"));
     };
     let is_ours = problem.kind.as_deref() == Some("invalid_request_error");
+    let why = format!("status {status}: {}", problem.told());
     match status {
         // Only these say that nothing was taken, now or when it was asked before.
         402 => {}
         400 | 404 if is_ours => {}
         // What is wrong with our key is not for customers to read.
-        401 | 403 => return Outcome::Unknown(format!("status {status}")),
-        _ => return Outcome::Unknown(format!("status {status}: {}", problem.told())),
+        401 | 403 => return unknown(format!("status {status}")),
+        _ => return unknown(why),
     }
-    Outcome::Refused(format!("status {status}: {}", problem.told()))
+    let tried = problem.payment_intent;
+    let waits = |tried: &Tried| {
+        tried
+            .status
+            .as_ref()
+            .is_some_and(|it| it.starts_with(WAITS))
+    };
+    match tried.filter(|tried| status == 402 && waits(tried)) {
+        Some(tried) => Said::Waits(tried.id, why),
+        None => Said::Done(Outcome::Refused(why)),
+    }
+}
+
+fn read_intent(intent: Intent) -> Said {
+    let why = intent.last_payment_error.map(|problem| problem.told());
+    let why = why.unwrap_or_else(|| "its owner is needed".to_owned());
+    let why = format!("{ENDED}{}: {why}", intent.status);
+    Said::Done(match intent.status.as_str() {
+        "succeeded" => Outcome::Taken(intent.id),
+        "processing" | "requires_capture" => Outcome::Processing(intent.id),
+        CANCELLED => Outcome::Refused(why),
+        status if status.starts_with(WAITS) => return Said::Waits(intent.id, why),
+        _ => Outcome::Unknown(why),
+    })
 }
 
 #[cfg(test)]
@@ -194,37 +279,56 @@ mod tests {
         check(
             200,
             r#"{"id":"pi_1","status":"succeeded"}"#,
-            "Taken(\"pi_1\")",
+            "Done(Taken(\"pi_1\"))",
         );
-        check(200, r#"{"id":"pi_1","status":"processing"}"#, "Processing");
+        check(
+            200,
+            r#"{"id":"pi_1","status":"processing"}"#,
+            "Done(Processing",
+        );
         check(
             200,
             r#"{"id":"pi_1","status":"requires_action"}"#,
-            "Refused",
+            "Waits(\"pi_1\", ",
         );
-        check(200, "{", "Unknown");
+        check(
+            200,
+            r#"{"id":"pi_1","status":"canceled"}"#,
+            "Done(Refused(\"payment canceled",
+        );
+        check(
+            402,
+            r#"{"error":{"type":"card_error","code":"authentication_required",
+                "payment_intent":{"id":"pi_1","status":"requires_payment_method"}}}"#,
+            "Waits(\"pi_1\", ",
+        );
+        check(200, "{", "Done(Unknown");
         check(
             402,
             r#"{"error":{"type":"card_error","code":"card_declined","message":"no"}}"#,
-            "Refused(\"status 402: card_error: card_declined: no\")",
+            "Done(Refused(\"status 402: card_error: card_declined: no\"))",
         );
         check(
             400,
             r#"{"error":{"type":"invalid_request_error","message":"no such customer"}}"#,
-            "Refused",
+            "Done(Refused",
         );
-        check(400, r#"{"error":{"type":"idempotency_error"}}"#, "Unknown");
-        check(302, "", "Unknown");
+        check(
+            400,
+            r#"{"error":{"type":"idempotency_error"}}"#,
+            "Done(Unknown",
+        );
+        check(302, "", "Done(Unknown");
         check(
             401,
             r#"{"error":{"type":"invalid_request_error","message":"Invalid API Key"}}"#,
-            "Unknown(\"status 401\")",
+            "Done(Unknown(\"status 401\"))",
         );
-        check(409, "", "Unknown");
-        check(429, "", "Unknown");
-        check(503, "", "Unknown");
+        check(409, "", "Done(Unknown");
+        check(429, "", "Done(Unknown");
+        check(503, "", "Done(Unknown");
         let late = read(Err(HttpsError::Deadline(DEADLINE)));
-        assert!(matches!(late, Outcome::Unknown(_)));
+        assert!(matches!(late, Said::Done(Outcome::Unknown(_))));
     }
 
     #[test]

@@ -28,6 +28,11 @@ struct Bank {
     answer: Option<(u16, Value)>,
     /// Act, and never answer.
     silent: bool,
+    /// Payments wait for their owner,
+    waiting: bool,
+    /// and can't be cancelled now.
+    down_for_cancels: bool,
+    cancelled: Vec<String>,
 }
 
 type Shared = Arc<Mutex<Bank>>;
@@ -52,7 +57,12 @@ async fn charge(
             .or_insert_with(|| body.clone());
         assert_eq!(*before, body, "another question under the same key");
         let id = format!("pi_{key}");
-        (json!({"id": id, "status": "succeeded"}), bank.silent)
+        let status = if bank.waiting {
+            "requires_action"
+        } else {
+            "succeeded"
+        };
+        (json!({"id": id, "status": status}), bank.silent)
     };
     if silent {
         std::future::pending::<()>().await;
@@ -60,8 +70,33 @@ async fn charge(
     (StatusCode::OK, answer.to_string())
 }
 
-async fn find(Path(id): Path<String>) -> String {
-    json!({"id": id, "status": "succeeded"}).to_string()
+async fn find(Shown(bank): Shown<Shared>, Path(id): Path<String>) -> String {
+    let bank = lock(&bank);
+    let status = match (bank.cancelled.contains(&id), bank.waiting) {
+        (true, _) => "canceled",
+        (false, true) => "requires_action",
+        (false, false) => "succeeded",
+    };
+    json!({"id": id, "status": status}).to_string()
+}
+
+async fn cancel(
+    Shown(bank): Shown<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> (StatusCode, String) {
+    assert!(headers.contains_key("idempotency-key"));
+    let mut bank = lock(&bank);
+    if bank.down_for_cancels {
+        return (StatusCode::SERVICE_UNAVAILABLE, String::new());
+    }
+    if bank.cancelled.contains(&id) {
+        let body = json!({"error": {"type": "invalid_request_error"}});
+        return (StatusCode::BAD_REQUEST, body.to_string());
+    }
+    bank.cancelled.push(id.clone());
+    let body = json!({"id": id, "status": "canceled"});
+    (StatusCode::OK, body.to_string())
 }
 
 struct Fixture {
@@ -90,6 +125,7 @@ async fn fixture(engine: Engine) -> Fixture {
     let router = Router::new()
         .route("/v1/payment_intents", post(charge))
         .route("/v1/payment_intents/{id}", get(find))
+        .route("/v1/payment_intents/{id}/cancel", post(cancel))
         .with_state(Arc::clone(&bank));
     tasks.spawn("bank", async move {
         axum::serve(listener, router).await.unwrap();
@@ -133,10 +169,25 @@ impl Fixture {
             payment_method: "pm_1".to_owned(),
         };
         let topups = self.accounts.topups();
-        topups
-            .set("op", &self.org, Some(&rule), true)
-            .await
-            .unwrap();
+        let change = RuleChange {
+            enabled: Some(true),
+            ..rule.into()
+        };
+        topups.change("op", &self.org, &change).await.unwrap();
+    }
+
+    async fn enable(&self, enabled: bool) {
+        let change = RuleChange {
+            enabled: Some(enabled),
+            ..RuleChange::default()
+        };
+        let topups = self.accounts.topups();
+        topups.change("op", &self.org, &change).await.unwrap();
+    }
+
+    async fn audited(&self, action: &str) -> usize {
+        let lines = self.accounts.audit(1000).await.unwrap();
+        lines.iter().filter(|line| line.action == action).count()
     }
 
     async fn states(&self) -> Vec<&'static str> {
@@ -248,10 +299,92 @@ async fn what_fails_is_shown_and_disabled_in_the_end(f: Fixture) {
     assert_eq!(f.states().await, ["failed"; 3]);
     // Its owner enables it again.
     lock(&f.bank).answer = None;
-    let topups = f.accounts.topups();
-    topups.set("op", &f.org, None, true).await.unwrap();
+    f.enable(true).await;
     charging.look().await.unwrap();
     assert_eq!(f.states().await[0], "charged");
+}
+
+async fn a_payment_that_waits_for_its_owner_is_cancelled_before_another_is_begun(f: Fixture) {
+    f.rule(200).await;
+    {
+        let mut bank = lock(&f.bank);
+        (bank.waiting, bank.down_for_cancels) = (true, true);
+    }
+    let charging = f.charging();
+    for _ in 0..2 {
+        charging.look().await.unwrap();
+        // It could still be taken.
+        assert_eq!(f.states().await, ["pending"]);
+        f.clock.advance(AGAIN_MAX);
+    }
+    lock(&f.bank).down_for_cancels = false;
+    charging.look().await.unwrap();
+    assert_eq!(f.states().await, ["failed"]);
+    assert_eq!(lock(&f.bank).cancelled.len(), 1);
+    assert_eq!(f.standing().await.failures, 1);
+    let charges = f.accounts.topups().charges(&f.org, 1).await.unwrap();
+    assert!(charges[0].reason.contains("requires_action"), "{charges:?}");
+    // Cancelled, and the answer was lost: that it is, is found out.
+    f.clock.advance(FAILED_PAUSE + Duration::from_secs(1));
+    f.accounts.topups().begin(&f.org).await.unwrap().unwrap();
+    let id = f.accounts.topups().charges(&f.org, 1).await.unwrap();
+    let payment = format!("pi_{}", id[0].id);
+    lock(&f.bank).cancelled.push(payment);
+    charging.look().await.unwrap();
+    assert_eq!(f.states().await, ["failed", "failed"]);
+    assert_eq!(f.standing().await.failures, 2);
+}
+
+async fn who_looked_before_the_credits_came_charges_nothing_after(f: Fixture) {
+    f.rule(200).await;
+    // Two control planes find the organisation low; one of them is slow.
+    let low = f.accounts.topups().low().await.unwrap();
+    assert_eq!(low, std::slice::from_ref(&f.org));
+    f.charging().look().await.unwrap();
+    f.told().await;
+    assert_eq!(f.states().await, ["paid"]);
+    let late = f.accounts.topups().begin(&f.org).await.unwrap();
+    assert_eq!(late, None, "the credits are there");
+    assert_eq!(f.audited("topup.begin").await, 1);
+}
+
+async fn a_purchase_is_in_the_audit_log_once(f: Fixture) {
+    f.rule(200).await;
+    f.charging().look().await.unwrap();
+    // Posted, and killed before the charge was told to be paid.
+    let charges = f.accounts.topups().charges(&f.org, 1).await.unwrap();
+    let reference = format!("payment/pi_{}", charges[0].id);
+    let bought = f.ledger.purchase(FENCE, &f.org, &reference, usd(40)).await;
+    assert!(bought.unwrap().new);
+    f.clock.advance(TOLD_AFTER);
+    f.charging().look().await.unwrap();
+    assert_eq!(f.states().await, ["paid"]);
+    assert_eq!(f.audited("credits.buy").await, 0, "who posted it tells it");
+    assert_eq!(f.available().await, usd(38));
+}
+
+async fn two_who_change_one_rule_change_both_parts(f: Fixture) {
+    f.rule(200).await;
+    let topups = f.accounts.topups();
+    for cents in 0..20 {
+        let (threshold, cap) = (usd(20 + cents), usd(300 + cents));
+        let one = RuleChange {
+            threshold: Some(threshold),
+            ..RuleChange::default()
+        };
+        let other = RuleChange {
+            monthly_cap: Some(cap),
+            ..RuleChange::default()
+        };
+        let (one, other) = tokio::join!(
+            topups.change("a", &f.org, &one),
+            topups.change("b", &f.org, &other)
+        );
+        one.unwrap();
+        other.unwrap();
+        let rule = f.standing().await.rule;
+        assert_eq!((rule.threshold, rule.monthly_cap), (threshold, cap));
+    }
 }
 
 async fn an_outage_of_the_provider_is_no_failure(f: Fixture) {
@@ -310,7 +443,7 @@ async fn no_month_costs_more_than_its_cap(f: Fixture) {
 
 async fn a_rule_makes_sense(f: Fixture) {
     let topups = f.accounts.topups();
-    let unknown = topups.set("op", &f.org, None, true).await;
+    let unknown = topups.change("op", &f.org, &RuleChange::default()).await;
     assert!(matches!(unknown, Err(TopupError::Invalid(..))));
     f.rule(100).await;
     let good = f.standing().await.rule;
@@ -340,7 +473,7 @@ async fn a_rule_makes_sense(f: Fixture) {
             ..good.clone()
         },
     ] {
-        let set = topups.set("op", &f.org, Some(&bad), true).await;
+        let set = topups.change("op", &f.org, &bad.clone().into()).await;
         assert!(matches!(set, Err(TopupError::Invalid(..))), "{bad:?}");
     }
     assert_eq!(f.standing().await.rule, good);
@@ -357,5 +490,9 @@ on_both! {
     an_outage_of_the_provider_is_no_failure,
     what_the_provider_may_have_forgotten_is_not_asked_again,
     no_month_costs_more_than_its_cap,
+    a_payment_that_waits_for_its_owner_is_cancelled_before_another_is_begun,
+    who_looked_before_the_credits_came_charges_nothing_after,
+    a_purchase_is_in_the_audit_log_once,
+    two_who_change_one_rule_change_both_parts,
     a_rule_makes_sense,
 }

@@ -132,7 +132,7 @@ async fn an_auto_top_up_is_shown_and_changed(f: Fixture) {
         payment_method: "pm_1".to_owned(),
     };
     let topups = f.rest.accounts.topups();
-    topups.set("op", &f.org, Some(&rule), true).await.unwrap();
+    topups.change("op", &f.org, &rule.into()).await.unwrap();
     let change = json!({ "threshold": 20, "enabled": false });
     let (status, told) = f.answer(by(ask("PATCH", path).of(change))).await;
     assert_eq!(status, 200, "{told}");
