@@ -38,7 +38,8 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
 use wal::log::LogError;
 use wal::{Book, LeaseBook, Log, OpenHold, Owed, Returning};
 use want::{Wants, Worst};
@@ -77,6 +78,8 @@ pub struct Accounts {
     /// True when the ledger has other records of this run: two machines are one node, or this one
     /// is a copy.
     disowned: AtomicBool,
+    /// Wakes the sweep: money goes back.
+    left: Notify,
     /// True when the last record is written.
     finished: watch::Sender<bool>,
     /// Keeps other processes out of the folder.
@@ -117,6 +120,7 @@ impl Accounts {
             older_records: AtomicU64::new(0),
             taking_over: tokio::sync::Mutex::default(),
             disowned: AtomicBool::new(false),
+            left: Notify::new(),
             finished: watch::channel(false).0,
             _lock: lock,
         });
@@ -208,11 +212,12 @@ impl Accounts {
         Ok(Hold::new(Arc::clone(self), open, (wants, amount)))
     }
 
-    /// Something about the organisation has changed, its balance maybe: what is leased of it and not
-    /// used goes back with the next sweep.
+    /// What is leased of the organisation's balance and not held by a request goes back, and each
+    /// request is reserved from now on, until the ledger says otherwise.
     pub fn recall(&self, org: &OrgId) {
         if self.control.is_some() {
-            self.cashier.recall(org, self.clock.now());
+            self.cashier.recall(org);
+            self.left.notify_one();
         }
     }
 
@@ -364,12 +369,20 @@ fn keep_once(log: &Log) -> std::io::Result<()> {
 
 async fn sweep(accounts: Arc<Accounts>) {
     let mut finished = accounts.finished.subscribe();
+    let mut every = tokio::time::interval(accounts.timers.lease_sweep);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(accounts.timers.lease_sweep) => {}
+        let all = tokio::select! {
+            _ = every.tick() => true,
+            () = accounts.left.notified() => false,
             _ = finished.wait_for(|finished| *finished) => break,
+        };
+        if all {
+            accounts.sweep().await;
+        } else {
+            tokio::time::sleep(accounts.timers.lease_return).await;
+            accounts.send_back_left().await;
         }
-        accounts.sweep().await;
     }
 }
 

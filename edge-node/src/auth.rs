@@ -194,7 +194,8 @@ impl KeyRing {
         let sequence = cache.sequence();
         drop(cache);
         // What may have become stricter is on disk soon, for a restart without a control plane.
-        let stricter = |(_, change): &(u64, Change)| !matches!(change, Change::Changed(_));
+        let stricter =
+            |(_, change): &(u64, Change)| !matches!(change, Change::Changed(_) | Change::Other);
         if update.reset || !changes.is_empty() {
             self.saving
                 .touched(update.reset || changes.iter().any(stricter));
@@ -312,6 +313,7 @@ fn read_change(event: &AccountEvent) -> Result<Change, UpdateError> {
         Some(Body::KeyDenied(key)) => hash(key).map(Change::Denied),
         Some(Body::KeyChanged(key)) => hash(key).map(Change::Changed),
         Some(Body::OrgChanged(org)) => Ok(Change::Org(org.as_str().into())),
+        Some(Body::LeasesRecalled(_)) => Ok(Change::Other),
         None => return Err(bad("of an unknown kind")),
     }
     .map_err(|_| bad("a key hash has 32 bytes"))

@@ -49,7 +49,7 @@ pub struct Config {
     pub rates: Arc<Rates>,
     /// Who may sign the catalogue.
     pub trusted: Vec<PublicKey>,
-    /// Whose leases go back when an organisation changes.
+    /// Whose leases go back when they are recalled.
     pub accounts: Arc<Accounts>,
     /// How far a table may change at once.
     pub guard: Guard,
@@ -204,7 +204,7 @@ impl Sync {
             Some(Push::Account(update)) => {
                 let applied = self.keys.apply(&update);
                 for event in &update.events {
-                    if let Some(wire::account_event::Body::OrgChanged(org)) = &event.body {
+                    if let Some(wire::account_event::Body::LeasesRecalled(org)) = &event.body {
                         self.config.accounts.recall(&org.as_str().into());
                     }
                 }

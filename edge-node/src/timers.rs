@@ -42,6 +42,13 @@ pub struct Timers {
     pub lease_idle: Duration,
     /// Between two looks for expired and idle leases.
     pub lease_sweep: Duration,
+    /// From the end of a hold of a balance that is not leased ahead to the return of what it leaves:
+    /// what ends together goes back together.
+    pub lease_return: Duration,
+    /// How long a request waits for money that other nodes have,
+    pub elsewhere: Duration,
+    /// and how often it looks whether the ledger has it back.
+    pub elsewhere_again: Duration,
     /// Between two notes of contact in the log: a lease that is taken over after a restart may
     /// seem this much older than it is.
     pub contact_logged: Duration,
@@ -86,6 +93,9 @@ impl Default for Timers {
             topup_refused: s(1),
             lease_idle: s(300),
             lease_sweep: s(1),
+            lease_return: ms(20),
+            elsewhere: s(1),
+            elsewhere_again: ms(100),
             contact_logged: s(60),
             wal_sync: ms(5),
             wal_reopen: s(1),

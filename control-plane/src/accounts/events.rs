@@ -19,6 +19,9 @@ pub enum Change {
     Changed(KeyHash),
     /// A rule over all keys of this organisation has changed: forget what you know of them.
     Org(OrgId),
+    /// What edges have leased of this organisation's balance and don't use is wanted back. Says
+    /// nothing of keys.
+    Recall(OrgId),
 }
 
 /// One change.
@@ -125,6 +128,7 @@ pub(crate) async fn append(
         Change::Denied(key) => ("denied", key.to_string(), ""),
         Change::Changed(key) => ("changed", key.to_string(), ""),
         Change::Org(org) => ("org", String::new(), org.as_str()),
+        Change::Recall(org) => ("recall", String::new(), org.as_str()),
     };
     sqlx::query(
         "INSERT INTO account_events (sequence, kind, key_id, org, unix_ms)
@@ -153,6 +157,7 @@ fn event_of(row: &AnyRow) -> Result<AccountEvent, DatabaseError> {
         "denied" => Change::Denied(key()?),
         "changed" => Change::Changed(key()?),
         "org" => Change::Org(OrgId::from(row.try_get::<String, _>(3)?)),
+        "recall" => Change::Recall(OrgId::from(row.try_get::<String, _>(3)?)),
         _ => {
             return Err(DatabaseError::Corrupt {
                 what: "account event",

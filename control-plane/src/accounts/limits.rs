@@ -85,10 +85,22 @@ impl Accounts {
     /// # Errors
     /// When the database fails.
     pub async fn org_changed(&self, org: &OrgId) -> Result<(), AccountsError> {
+        self.tell_edges(&Change::Org(org.clone())).await
+    }
+
+    /// Tells the edges that what they have leased of an organisation's balance and don't use is
+    /// wanted back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn recall_leases(&self, org: &OrgId) -> Result<(), AccountsError> {
+        self.tell_edges(&Change::Recall(org.clone())).await
+    }
+
+    async fn tell_edges(&self, change: &Change) -> Result<(), AccountsError> {
         let mut transaction = self.database.write().await?;
-        let change = Change::Org(org.clone());
         let now = self.clock.unix_ms();
-        let sequence = events::append(&mut transaction, now, &change).await?;
+        let sequence = events::append(&mut transaction, now, change).await?;
         transaction.commit().await?;
         self.announce(sequence);
         Ok(())

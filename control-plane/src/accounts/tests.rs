@@ -172,12 +172,17 @@ async fn a_key_is_changed_and_edges_are_told(f: Fixture) {
 async fn a_change_of_an_organisation_is_an_event(f: Fixture) {
     let (org, _) = f.accounts.ensure_first_org("op", "Acme").await.unwrap();
     let mut transaction = f.on.database.write().await.unwrap();
-    let change = Change::Org(org.id);
+    let change = Change::Org(org.id.clone());
     let sequence = events::append(&mut transaction, 7, &change).await.unwrap();
     transaction.commit().await.unwrap();
     f.accounts.announce(sequence);
     assert_eq!(*f.accounts.subscribe().borrow(), 1);
     let events = f.accounts.events_since(0).await.unwrap();
+    assert_eq!(events.events, [AccountEvent { sequence, change }]);
+    f.accounts.recall_leases(&org.id).await.unwrap();
+    let change = Change::Recall(org.id);
+    let events = f.accounts.events_since(sequence).await.unwrap();
+    let sequence = sequence + 1;
     assert_eq!(events.events, [AccountEvent { sequence, change }]);
 }
 

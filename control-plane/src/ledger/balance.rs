@@ -29,15 +29,22 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub struct Repayment(pub Amount);
 
 /// What a request for a lease that holds `holds` gets of `available`: nothing when that does not
-/// carry `least`, otherwise what is wanted up to the lease's share, and at least `least`.
+/// carry `least`, otherwise what is wanted up to the lease's share, and beyond it as much as there
+/// is of `enough`, with which the largest that waits need not be cut short; at least `least`.
 #[must_use]
-pub fn grant(available: Amount, holds: Amount, wanted: Amount, least: Amount) -> Amount {
+pub fn grant(
+    available: Amount,
+    holds: Amount,
+    wanted: Amount,
+    (least, enough): (Amount, Amount),
+) -> Amount {
     if least > available || available <= Amount::ZERO {
         return Amount::ZERO;
     }
     let holds = holds.at_least_zero();
     let share = Amount((available + holds).0 / SHARE) - holds;
-    wanted.min(share).max(least)
+    let enough = enough.min(available).at_least_zero();
+    wanted.min(share.max(enough)).max(least)
 }
 
 /// True when a balance, leases included, is too small to be leased ahead: when the share of each of
@@ -239,31 +246,34 @@ mod tests {
 
     #[test]
     fn a_grant_is_a_share_but_enough_to_start() {
-        // available, in the lease, wanted, least -> granted
-        for (available, holds, wanted, least, granted) in [
-            (800, 0, 10, 5, 10),
-            (800, 0, 500, 5, 100),
-            (720, 80, 500, 5, 20),
-            (700, 100, 500, 5, 5),
-            (800, 0, 500, 300, 300),
-            (800, 0, 900, 800, 800),
-            (800, 0, 10, 30, 30),
-            (800, 0, 900, 801, 0),
-            (800, -80, 500, 5, 100),
-            (1, 0, 1, 1, 1),
-            (0, 0, 5, 0, 0),
-            (-5, 0, 5, 0, 0),
+        // available, in the lease, wanted, least, enough -> granted
+        for (available, holds, wanted, least, enough, granted) in [
+            (800, 0, 10, 5, 0, 10),
+            (800, 0, 500, 5, 0, 100),
+            (720, 80, 500, 5, 0, 20),
+            (700, 100, 500, 5, 0, 5),
+            (800, 0, 500, 300, 0, 300),
+            (800, 0, 900, 800, 0, 800),
+            (800, 0, 10, 30, 0, 30),
+            (800, 0, 900, 801, 0, 0),
+            (800, -80, 500, 5, 0, 100),
+            (1, 0, 1, 1, 0, 1),
+            (0, 0, 5, 0, 0, 0),
+            (-5, 0, 5, 0, 0, 0),
+            // Who waits is not cut short to a share, but to what there is.
+            (800, 0, 500, 5, 300, 300),
+            (800, 0, 5000, 5, 900, 800),
+            (800, 0, 5000, 801, 900, 0),
+            (800, 0, 200, 5, 300, 200),
         ] {
-            assert_eq!(
-                grant(
-                    Amount(available),
-                    Amount(holds),
-                    Amount(wanted),
-                    Amount(least)
-                ),
-                Amount(granted),
-                "{available} {holds} {wanted} {least}"
+            let got = grant(
+                Amount(available),
+                Amount(holds),
+                Amount(wanted),
+                (Amount(least), Amount(enough)),
             );
+            let of = format!("{available} {holds} {wanted} {least} {enough}");
+            assert_eq!(got, Amount(granted), "{of}");
         }
     }
 

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// An organisation's leases are recalled at most so often,
 const RECALL_EVERY: Duration = Duration::from_secs(10);
+/// or so often while somebody gets nothing of what others have leased,
+const RECALL_POOR_EVERY: Duration = Duration::from_secs(1);
 /// and so many organisations' in that time; what others have goes back when it is idle.
 const RECALLED_MAX: usize = 1000;
 
@@ -60,7 +62,10 @@ pub struct Grant {
     pub available: Amount,
     /// The balance is too small to be leased ahead: each request is to be reserved.
     pub central: bool,
-    /// It has just become so: what other nodes have leased of it and don't use is wanted back.
+    /// What other runs have leased of a balance.
+    pub elsewhere: Amount,
+    /// It has just become so, or nothing was granted because others have it: what they have leased
+    /// and don't use is wanted back.
     pub recall: bool,
 }
 
@@ -123,7 +128,7 @@ impl Ledger {
         let mut book = self.book_of(fence, &request.purse.org).await?;
         let before = book.granted_before(request).await?;
         let most = book.most(&request.purse, self.clock.unix_s()).await?;
-        let central = book.is_central(request).await?;
+        let (central, elsewhere) = book.is_central(request).await?;
         let granted = match (before, most) {
             (Some(granted), _) => granted,
             (None, Some(most)) => book.grant(request, most, central).await?,
@@ -136,21 +141,27 @@ impl Ledger {
             book.commit().await?;
         }
         let knows = request.need.is_none_or(|need| need.central);
+        let org = &request.purse.org;
+        let poor = granted == Amount::ZERO && elsewhere > Amount::ZERO;
+        let recall = poor && self.may_recall(org, RECALL_POOR_EVERY)
+            || central && !knows && self.may_recall(org, RECALL_EVERY);
         Ok(Grant {
             granted,
             ttl: self.times.ttl,
             available,
             central,
-            recall: central && !knows && self.may_recall(&request.purse.org),
+            elsewhere,
+            recall,
         })
     }
 
     /// True once in a while for each organisation: nodes ask one after the other.
-    fn may_recall(&self, org: &OrgId) -> bool {
+    fn may_recall(&self, org: &OrgId, every: Duration) -> bool {
         let now = self.clock.now();
         let mut recalled = shared::task::lock(&self.recalled);
         recalled.retain(|_, at: &mut Moment| now.since(*at) < RECALL_EVERY);
-        if recalled.len() >= RECALLED_MAX || recalled.contains_key(org) {
+        let lately = recalled.get(org).map(|at| now.since(*at));
+        if recalled.len() >= RECALLED_MAX || lately.is_some_and(|since| since < every) {
             return false;
         }
         recalled.insert(org.clone(), now);

@@ -74,7 +74,7 @@ impl wire::ledger_server::Ledger for LedgerService {
         let grant = self.ledger.acquire(self.fence()?, &request).await;
         let grant = grant.map_err(|error| status(&error))?;
         if grant.recall
-            && let Err(error) = self.accounts.org_changed(&request.purse.org).await
+            && let Err(error) = self.accounts.recall_leases(&request.purse.org).await
         {
             tracing::warn!(org = %request.purse.org, %error, "idle leases not recalled");
         }
@@ -83,6 +83,7 @@ impl wire::ledger_server::Ledger for LedgerService {
             ttl_ms: u64::try_from(grant.ttl.as_millis()).unwrap_or(u64::MAX),
             available_pico: grant.available.0.to_string(),
             central: grant.central,
+            elsewhere_pico: grant.elsewhere.0.to_string(),
         }))
     }
 

@@ -444,6 +444,42 @@ async fn concurrent_callers_are_one_after_the_other(f: Fixture) {
     f.sound().await;
 }
 
+async fn what_others_have_leased_is_told_and_recalled(f: Fixture) {
+    f.acquire("ahead", run("n", 1), 10).await.unwrap();
+    let given = f.ledger.totals_of(&f.org).await.unwrap();
+    let ask = async |node: &str, id: &str, least: Amount, central| {
+        let request = LeaseRequest {
+            origin: run(node, 1),
+            purse: f.org.clone().into(),
+            lease_id: id.to_owned(),
+            wanted: least,
+            least,
+            need: Some(Need {
+                now: least,
+                largest: least,
+                central,
+            }),
+        };
+        f.ledger.acquire(FENCE, &request).await.unwrap()
+    };
+    // What is there is reserved; that it is too small to be leased ahead is news, and recalls.
+    let all = ask("m", "all", given.available, false).await;
+    assert!(all.central && all.recall);
+    assert_eq!(
+        (all.granted, all.elsewhere),
+        (given.available, given.leased)
+    );
+    // Who gets nothing because of others says so, at once, but not with each question.
+    let none = ask("o", "none", Amount(1), true).await;
+    assert_eq!(none.granted, Amount::ZERO);
+    assert_eq!(none.elsewhere, given.available + given.leased);
+    assert!(!none.recall, "just recalled");
+    f.clock.advance(Duration::from_secs(1));
+    assert!(ask("o", "none-2", Amount(1), true).await.recall);
+    assert!(!ask("o", "none-3", Amount(1), true).await.recall);
+    f.sound().await;
+}
+
 async fn edited_books_do_not_verify(f: Fixture) {
     f.acquire("l1", run("n", 1), 10).await.unwrap();
     f.ship(run("n", 1), &[f.settled(1, 3)]).await.unwrap();
@@ -552,6 +588,7 @@ on_both! {
     an_abandoned_lease_comes_back_once_and_its_grant_is_void,
     a_leader_that_was_replaced_writes_nothing,
     concurrent_callers_are_one_after_the_other,
+    what_others_have_leased_is_told_and_recalled,
     edited_books_do_not_verify,
     ids_and_amounts_are_checked,
 }

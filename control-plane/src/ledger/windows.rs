@@ -457,7 +457,7 @@ proptest! {
                 0 => {
                     let (wanted, least) = (Amount(a.max(b)), Amount(a.min(b)));
                     let has = Amount(limit) - lent - used;
-                    let granted = balance::grant(has, leases[edge], wanted, least);
+                    let granted = balance::grant(has, leases[edge], wanted, (least, Amount::ZERO));
                     prop_assert!(granted >= Amount::ZERO && granted <= has.at_least_zero());
                     prop_assert!(granted == Amount::ZERO || granted >= least);
                     leases[edge] += granted;

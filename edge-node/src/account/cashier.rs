@@ -20,6 +20,7 @@ use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Outcome;
 use shared::task::lock;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -72,6 +73,8 @@ pub(super) struct Cashier {
     contact_logged: AtomicU64,
     /// The ledger knows that this run has taken over the leases of earlier ones.
     taken_over: AtomicBool,
+    /// Of these, ended holds have left something that goes back. No more than the desk has.
+    left: Mutex<BTreeSet<Purse>>,
     random: Mutex<fastrand::Rng>,
 }
 
@@ -99,6 +102,7 @@ impl Cashier {
             contact: AtomicU64::new(0),
             contact_logged: AtomicU64::new(0),
             taken_over: AtomicBool::new(found.inherited.is_empty()),
+            left: Mutex::default(),
             random: Mutex::new(random),
         }
     }
@@ -158,14 +162,15 @@ impl Cashier {
         logged
     }
 
-    /// Ends a hold with what is known of it; a cost of zero releases it.
+    /// Ends a hold with what is known of it; a cost of zero releases it. True when something is left
+    /// for [`Cashier::send_back_left`].
     pub(super) fn end<W: Asks>(
         &self,
         open: &OpenHold,
         (wants, amount): (&[W], Amount),
         progress: Progress,
         now: Moment,
-    ) {
+    ) -> bool {
         let outcome = if progress.cost() > Amount::ZERO {
             Outcome::Settled
         } else {
@@ -175,6 +180,7 @@ impl Cashier {
         let charges: Vec<(Purse, Amount)> = end.charges().collect();
         let owed = end.on_credit;
         self.log.end(end);
+        let mut leaves = false;
         for want in wants {
             let charged = charges.iter().find(|(purse, _)| purse == want.purse());
             let charged = charged.map_or(Amount::ZERO, |(_, charged)| *charged);
@@ -186,8 +192,12 @@ impl Cashier {
                 charged,
                 owed: of(owed),
             };
-            self.desk.end(want.purse(), ended, now);
+            if self.desk.end(want.purse(), ended, now) {
+                lock(&self.left).insert(want.purse().clone());
+                leaves = true;
+            }
         }
+        leaves
     }
 
     /// The ledger has all ends up to `watermark`.

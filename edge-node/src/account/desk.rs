@@ -14,7 +14,6 @@ use super::recover::Inherited;
 use super::want::Asks;
 use entry::{Entry, Refused};
 use shared::clock::Moment;
-use shared::id::OrgId;
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::task::lock;
@@ -55,7 +54,7 @@ impl Leases {
         let mut poor: Option<Poor> = None;
         for want in wants {
             let purse = want.purse();
-            if !entries.contains_key(purse) && !make_room(&mut entries) {
+            if !entries.contains_key(purse) && !make_room(&mut entries, time.now) {
                 return Desk::Crowded;
             }
             let entry = entries.entry(purse.clone()).or_default();
@@ -67,12 +66,13 @@ impl Leases {
             let may = of_purse(may, purse);
             let spare = entry.spare(may);
             let most = if may.ask && spare == Amount::ZERO {
-                let fresh = |refused: &Refused| time.now < refused.at.plus(self.refused_for);
-                let Some(Refused { outside, .. }) = entry.refused.filter(fresh) else {
+                let fresh = |refused: &Refused| time.now < refused.until;
+                let Some(refused) = entry.refused.filter(fresh) else {
                     continue;
                 };
+                let outside = refused.outside;
                 if left + outside < needs {
-                    worst(&mut poor, entry.poor(purse, (left, outside), needs));
+                    worst(&mut poor, entry.poor(purse, left, &refused, needs));
                     continue;
                 }
                 // The ledger did not give the ceiling: what it has must do.
@@ -94,7 +94,7 @@ impl Leases {
         if let Some(poor) = poor {
             return Desk::Poor(Box::new(poor));
         }
-        take(&mut entries, wants, amount, (may, time))
+        take(&mut entries, wants, (amount, least), (may, time))
     }
 
     /// A hold was not begun after all.
@@ -116,8 +116,8 @@ impl Leases {
         }
     }
 
-    /// A hold has ended, as far as it is about this purse.
-    pub(super) fn end(&self, purse: &Purse, ended: Ended, now: Moment) {
+    /// A hold has ended, as far as it is about this purse. True when something is left that goes back.
+    pub(super) fn end(&self, purse: &Purse, ended: Ended, now: Moment) -> bool {
         let mut entries = lock(&self.purses);
         let entry = entries.entry(purse.clone()).or_default();
         entry.credit -= ended.credit;
@@ -125,6 +125,7 @@ impl Leases {
         entry
             .lease
             .end(ended.held - ended.credit, ended.charged, now);
+        entry.leaves()
     }
 
     /// An earlier run has used this on credit.
@@ -192,11 +193,12 @@ fn of_purse(may: May, purse: &Purse) -> May {
     May { credit, ..may }
 }
 
-/// Sets the parts of `amount` aside if all purses have them; else asks for what is missing.
+/// Sets the parts of `amount` aside if all purses have them; else asks for what is missing, and says
+/// that what `least` needs would do.
 fn take<W: Asks>(
     entries: &mut HashMap<Purse, Entry>,
     wants: &[W],
-    amount: Amount,
+    (amount, least): (Amount, Amount),
     (may, time): (May, Time),
 ) -> Desk {
     let mut flights = Vec::new();
@@ -205,7 +207,8 @@ fn take<W: Asks>(
         let Some(entry) = entries.get_mut(want.purse()) else {
             continue;
         };
-        let missing = want.part(amount) - entry.lease.available(time);
+        let available = entry.lease.available(time);
+        let missing = want.part(amount) - available;
         if missing <= Amount::ZERO {
             continue;
         }
@@ -213,7 +216,7 @@ fn take<W: Asks>(
             credit = missing;
             continue;
         }
-        let (landing, start) = entry.wait(missing);
+        let (landing, start) = entry.wait(missing, want.part(least.min(amount)) - available);
         let purse = want.purse().clone();
         flights.push(Flight {
             purse,
@@ -256,7 +259,10 @@ fn worst(worst: &mut Option<Poor>, poor: Poor) {
     }
 }
 
-fn make_room(entries: &mut HashMap<Purse, Entry>) -> bool {
+fn make_room(entries: &mut HashMap<Purse, Entry>, now: Moment) -> bool {
+    if entries.len() >= PURSES_MAX {
+        entries.retain(|_, entry| !entry.forgettable(now));
+    }
     if entries.len() >= PURSES_MAX {
         entries.retain(|_, entry| !entry.disposable());
     }

@@ -162,6 +162,8 @@ impl Drop for Hold {
         let progress = Progress::from(&self.receipt);
         let (cashier, now) = (&self.accounts.cashier, self.accounts.clock.now());
         let parts = (self.wants.all(), self.amount);
-        cashier.end(&self.open, parts, progress, now);
+        if cashier.end(&self.open, parts, progress, now) {
+            self.accounts.left.notify_one();
+        }
     }
 }

@@ -70,7 +70,7 @@ impl Lease {
         if self.expired(time) {
             return Amount::ZERO;
         }
-        (self.left - self.held).at_least_zero()
+        self.unused()
     }
 
     /// True when nobody may spend it any more: the ledger may have given it to somebody else.
@@ -102,6 +102,16 @@ impl Lease {
     /// The largest hold of late.
     pub(super) fn largest(&self) -> Amount {
         self.largest
+    }
+
+    /// True while the largest hold of late is worth knowing.
+    pub(super) fn remembers(&self, now: Moment) -> bool {
+        self.largest > Amount::ZERO && now.since(self.largest_at) <= LARGEST_MEMORY
+    }
+
+    /// What new holds could take if the lease is not over.
+    pub(super) fn unused(&self) -> Amount {
+        (self.left - self.held).at_least_zero()
     }
 
     /// What open holds have set aside.

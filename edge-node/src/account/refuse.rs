@@ -20,6 +20,9 @@ pub const FREE_LIMIT: &str = "free_limit";
 /// Why an organisation's own provider key is not used: the fee on it can't be paid.
 pub const BYOK_FEE: &str = "byok_fee";
 
+/// Why a request is refused that other nodes' requests leave too little for, now.
+const CREDITS_ELSEWHERE: &str = "credits_elsewhere";
+
 /// Why nothing was set aside.
 #[derive(Debug)]
 pub(super) enum Unset {
@@ -47,6 +50,9 @@ impl Unset {
 
 /// The request needs more of a purse than it has.
 fn poor(principal: &Principal, (poor, worst): (&Poor, &Worst), unix_s: u64) -> Failure {
+    if poor.is_elsewhere() {
+        return elsewhere(poor);
+    }
     let least = poor.needs;
     let have = poor.left + poor.outside.at_least_zero();
     let mut failure = match &poor.purse.window {
@@ -90,6 +96,30 @@ pub(super) fn out_of_reach() -> Failure {
     let hint = "try again, or have the organization's outage_credit_usd raised";
     failure.metadata.insert("remedy_hint".into(), hint.into());
     failure
+}
+
+/// 503: other nodes have what the request needs, so it is no want of credits.
+fn elsewhere(poor: &Poor) -> Failure {
+    let (needs, have) = (poor.needs, poor.left + poor.outside.at_least_zero());
+    let text = format!(
+        "the credits that this request needs, at least ${needs}, are held for requests elsewhere: \
+         ${have} is free and ${} is held. Try again",
+        poor.elsewhere
+    );
+    let kind = ErrorType::Server;
+    let mut failure = Failure::new(Fault::Account, 503, kind, CREDITS_ELSEWHERE, text);
+    let amounts = [
+        ("needed_usd", needs),
+        ("available_usd", have),
+        ("held_elsewhere_usd", poor.elsewhere),
+    ];
+    for (name, amount) in amounts {
+        let text = amount.to_string();
+        failure.metadata.insert(name.into(), text.into());
+    }
+    let hint = "try again, add credits or lower max_tokens";
+    failure.metadata.insert("remedy_hint".into(), hint.into());
+    failure.with_retry_after(RETRY_AFTER)
 }
 
 fn no_credits(least: Amount, have: Amount) -> Failure {
@@ -313,6 +343,7 @@ mod tests {
             purse,
             left: Amount::ZERO,
             outside: Amount::ZERO,
+            elsewhere: Amount::ZERO,
             held: Amount(held),
             needs: Amount(5),
         };
@@ -374,6 +405,7 @@ mod tests {
             purse: Purse::from(principal.org.clone()),
             left: Amount::ZERO,
             outside: Amount::ZERO,
+            elsewhere: Amount::ZERO,
             held: Amount::ZERO,
             needs: Amount(Amount::USD.0 / 100),
         };
@@ -401,6 +433,31 @@ mod tests {
         };
         let failure = poor(&principal, (&short, &worst), 100_000);
         assert_eq!(failure.reason, "insufficient_credits");
+    }
+
+    #[test]
+    fn credits_that_others_have_are_no_want_of_credits() {
+        let of = |elsewhere| Poor {
+            purse: shared::id::OrgId::from("org_1").into(),
+            left: Amount(1),
+            outside: Amount(-3),
+            elsewhere: Amount(elsewhere),
+            held: Amount::ZERO,
+            needs: Amount(5),
+        };
+        let principal = Principal {
+            org: "org_1".into(),
+            key: KeyHash([1; 32]),
+            key_name: "k".into(),
+            kind: KeyKind::Inference,
+            expires_at: None,
+            policy: KeyPolicy::default(),
+        };
+        let failure = poor(&principal, (&of(4), &Worst::default()), 0);
+        assert_eq!((failure.status, failure.reason), (503, CREDITS_ELSEWHERE));
+        assert_eq!(failure.retry_after, Some(RETRY_AFTER));
+        let failure = poor(&principal, (&of(3), &Worst::default()), 0);
+        assert_eq!(failure.status, 402, "with all of it");
     }
 
     #[test]

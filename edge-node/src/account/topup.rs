@@ -33,7 +33,9 @@ impl Accounts {
         (ceiling, least): (Amount, Amount),
         mut may: May,
     ) -> Result<(Amount, Amount), Unset> {
-        let deadline = Instant::now() + self.timers.topup;
+        let begun = Instant::now();
+        let deadline = begun + self.timers.topup;
+        let patience = deadline.min(begun + self.timers.elsewhere);
         loop {
             let now = self.clock.now();
             match self.cashier.reserve(wants, (ceiling, least), may, now) {
@@ -42,6 +44,9 @@ impl Accounts {
                         self.fly(purse);
                     }
                     return Ok((set.amount, set.credit));
+                }
+                Desk::Poor(poor) if poor.is_elsewhere() && Instant::now() < patience => {
+                    tokio::time::sleep(self.timers.elsewhere_again).await;
                 }
                 Desk::Poor(poor) => return Err(Unset::Poor(poor)),
                 Desk::Crowded => {
@@ -142,6 +147,29 @@ impl Accounts {
         self.tell_returns(|_| true).await;
     }
 
+    /// Brings to the ledger what ended holds have left of balances that are not leased ahead.
+    pub(super) async fn send_back_left(&self) {
+        let Some(control) = self
+            .control
+            .as_ref()
+            .filter(|_| self.cashier.has_taken_over())
+        else {
+            return;
+        };
+        let purses = self.cashier.send_back_left();
+        let mut returning = self.cashier.returning();
+        returning.retain(|it| purses.contains(&it.purse));
+        if returning.is_empty() || !self.is_on_disk().await {
+            return;
+        }
+        for returning in returning {
+            if !self.tell_return(control, &returning).await {
+                // The sweep tries again, less often.
+                return;
+            }
+        }
+    }
+
     /// Takes leases out of use: those that nobody has used since `before`, or all.
     pub(super) fn send_back(&self, before: Option<Moment>) {
         // With nobody to tell, they stay.
@@ -225,6 +253,7 @@ fn read_grant(answer: &AcquireLeaseResponse) -> Option<Granted> {
         ttl: Duration::from_millis(answer.ttl_ms).min(TTL_MAX),
         // An empty text means that the ledger does not tell.
         outside: amount(&answer.available_pico).unwrap_or_default(),
+        elsewhere: amount(&answer.elsewhere_pico).unwrap_or_default(),
         central: answer.central,
     })
 }

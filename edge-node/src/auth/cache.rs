@@ -72,6 +72,8 @@ pub(super) enum Change {
     Denied(KeyHash),
     Changed(KeyHash),
     Org(OrgId),
+    /// Of something else: no key.
+    Other,
 }
 
 /// How old a key may be, and how long a refusal.
@@ -233,6 +235,7 @@ impl Cache {
                     self.forget(key);
                     self.refused.remove(key);
                 }
+                Change::Other => {}
                 // Refusals don't say whose key it is; they are believed for a moment only.
                 Change::Org(org) => {
                     for key in self.owned.remove(org).unwrap_or_default() {

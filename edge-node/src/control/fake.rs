@@ -42,8 +42,12 @@ pub(crate) struct State {
     pub(crate) slice: Option<i128>,
     /// Nothing is leased ahead: each request is reserved.
     pub(crate) central: bool,
+    /// What other nodes have leased.
+    pub(crate) elsewhere: i128,
     /// Questions for leases.
     pub(crate) asked: usize,
+    /// What the last of them said: it knows that nothing is leased ahead, and its largest hold.
+    pub(crate) said: (bool, i128),
     /// Refuse all calls.
     pub(crate) down: bool,
     /// Answer no question for a lease: unavailable, or as a node that has a newer run.
@@ -148,6 +152,9 @@ impl State {
         let (wanted, least) = (pico(&request.wanted_pico), pico(&request.least_pico));
         assert!(wanted >= least && least > 0, "{request:?}");
         self.asked += 1;
+        let largest = pico(&request.largest_pico);
+        self.said = (request.central, largest);
+        let enough = pico(&request.needed_pico).min(largest);
         let wanted = if self.central {
             pico(&request.needed_pico)
         } else {
@@ -157,7 +164,7 @@ impl State {
             .grants
             .entry(request.lease_id.clone())
             .or_insert_with(|| {
-                let slice = self.slice.unwrap_or(*balance / 2).max(least);
+                let slice = self.slice.unwrap_or(*balance / 2).max(least).max(enough);
                 let most = if self.central { wanted } else { slice };
                 let granted = if *balance < least {
                     0
@@ -174,6 +181,7 @@ impl State {
             ttl_ms: self.ttl_ms,
             available_pico: balance.to_string(),
             central: self.central,
+            elsewhere_pico: self.elsewhere.to_string(),
         }
     }
 

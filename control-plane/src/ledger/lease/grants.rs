@@ -94,24 +94,36 @@ impl Book {
     /// True when the balance that is asked for is too small to be leased ahead. A window is leased
     /// ahead whatever is left of it: it bounds what is spent, but what there is to spend lies in the
     /// balance.
-    pub(super) async fn is_central(&mut self, request: &LeaseRequest) -> Result<bool, LedgerError> {
+    /// And what other runs have leased of it.
+    pub(super) async fn is_central(
+        &mut self,
+        request: &LeaseRequest,
+    ) -> Result<(bool, Amount), LedgerError> {
         let (Some(need), None) = (request.need, &request.purse.window) else {
-            return Ok(false);
+            return Ok((false, Amount::ZERO));
         };
-        let org = &request.purse.org;
+        let (org, origin) = (&request.purse.org, &request.origin);
         let row = sqlx::query(
             "SELECT CAST(COALESCE(SUM(nano), 0) AS BIGINT),
-                 CAST(COALESCE(SUM(pico_rem), 0) AS BIGINT), CAST(COUNT(*) AS BIGINT)
+                 CAST(COALESCE(SUM(pico_rem), 0) AS BIGINT), CAST(COUNT(*) AS BIGINT),
+                 CAST(COALESCE(SUM(CASE WHEN node = $2 AND epoch = $3 THEN 0 ELSE nano END), 0)
+                     AS BIGINT),
+                 CAST(COALESCE(SUM(CASE WHEN node = $2 AND epoch = $3 THEN 0 ELSE pico_rem END), 0)
+                     AS BIGINT)
              FROM balances WHERE kind = 'lease' AND org = $1 AND (nano > 0 OR pico_rem > 0)",
         )
         .bind(org.as_str())
+        .bind(origin.node.as_str())
+        .bind(bigint(origin.epoch.0))
         .fetch_one(&mut **self.sql())
         .await?;
         let leased = Amount::from_nano(row.try_get(0)?, row.try_get(1)?);
+        let elsewhere = Amount::from_nano(row.try_get(3)?, row.try_get(4)?);
         let nodes = unsigned(&row, 2)?;
         let available = self.balance(&Account::Available(org.clone())).await?;
         let (balance, largest) = (available + leased, need.largest);
-        Ok(balance::is_central(balance, nodes, largest, need.central))
+        let central = balance::is_central(balance, nodes, largest, need.central);
+        Ok((central, elsewhere))
     }
 
     /// The run that has taken over what this one had, by its own word; 0 when none has.
@@ -151,7 +163,10 @@ impl Book {
         let holds = self.balance(&lease).await?;
         let granted = match request.need {
             Some(need) if central => balance::reserve(has, need.now, request.least),
-            _ => balance::grant(has, holds, request.wanted, request.least),
+            need => {
+                let enough = need.map_or(Amount::ZERO, |need| need.now.min(need.largest));
+                balance::grant(has, holds, request.wanted, (request.least, enough))
+            }
         };
         if granted == Amount::ZERO {
             return Ok(granted);

@@ -8,13 +8,11 @@ use shared::clock::Moment;
 use shared::id::OrgId;
 use shared::limit::Purse;
 use shared::money::Amount;
-use std::time::Duration;
+use shared::task::lock;
+use std::collections::BTreeSet;
 
 /// Returns that wait for the ledger's answer; more leases stay where they are.
 const RETURNING_MAX: usize = 10_000;
-
-/// What was not used for so long goes back whole when it is recalled.
-const RECALL_UNUSED: Duration = Duration::from_secs(2);
 
 impl Cashier {
     /// Takes expired leases out of use. The ledger has taken them back, or will be told: it may
@@ -45,15 +43,23 @@ impl Cashier {
     }
 
     /// What is not used of an organisation's balance is wanted elsewhere.
-    pub(in crate::account) fn recall(&self, org: &OrgId, now: Moment) {
-        let unused = u64::try_from(RECALL_UNUSED.as_nanos()).unwrap_or(u64::MAX);
-        let before = Moment(now.0.saturating_sub(unused));
-        if !self.has_no_room() {
-            self.return_all(self.desk.withdraw_of(&org.clone().into(), before));
-        }
+    pub(in crate::account) fn recall(&self, org: &OrgId) {
+        let purse = Purse::from(org.clone());
+        self.desk.recall(&purse);
+        lock(&self.left).insert(purse);
     }
 
-    fn return_all(&self, all: Vec<Withdrawn>) {
+    /// Takes out of use what ended holds have left of balances that are not leased ahead, and what of
+    /// them was recalled. Gives whose they are.
+    pub(in crate::account) fn send_back_left(&self) -> BTreeSet<Purse> {
+        let left = std::mem::take(&mut *lock(&self.left));
+        if !left.is_empty() && !self.has_no_room() {
+            self.return_all(self.desk.withdraw_left(&left));
+        }
+        left
+    }
+
+    fn return_all(&self, all: impl IntoIterator<Item = Withdrawn>) {
         for withdrawn in all {
             let (purse, amount) = (withdrawn.purse, withdrawn.amount);
             if amount > Amount::ZERO {

@@ -8,9 +8,7 @@ use shared::clock::Moment;
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::task::lock;
-
-/// A lease that is wanted back and in use keeps so many of its largest holds.
-const RECALL_LEAVES: i128 = 4;
+use std::collections::BTreeSet;
 
 impl Leases {
     /// Takes out what has expired, also while the ledger is asked for more: that answer will not be
@@ -31,7 +29,7 @@ impl Leases {
                 });
             }
         }
-        entries.retain(|_, entry| !entry.disposable());
+        entries.retain(|_, entry| !entry.forgettable(time.now));
         taken.sort();
         taken
     }
@@ -40,27 +38,27 @@ impl Leases {
     /// ahead; all when it is none. What the ledger was asked for without an answer is not asked for
     /// again.
     pub(in crate::account) fn withdraw_idle(&self, before: Option<Moment>) -> Vec<Withdrawn> {
-        self.withdraw(|_, entry| {
+        self.withdraw(|entry| {
             let idle = before.is_none_or(|before| entry.lease.idle(before));
-            // A question without an answer is put again first: that tells what there is.
-            let left = entry.central && entry.unanswered.is_none();
-            (idle || left).then_some(Amount::ZERO)
+            idle || entry.central && entry.unanswered.is_none()
         })
     }
 
-    /// Takes out of one purse what no hold needs: all when it was not used since `before`, else what
-    /// goes beyond a few more holds of the largest size.
-    pub(in crate::account) fn withdraw_of(&self, purse: &Purse, before: Moment) -> Vec<Withdrawn> {
-        self.withdraw(|of, entry| {
-            let lease = &entry.lease;
-            let few = Amount(lease.largest().0.saturating_mul(RECALL_LEAVES));
-            let keep = if lease.idle(before) {
-                Amount::ZERO
-            } else {
-                few
-            };
-            (of == purse && entry.unanswered.is_none()).then_some(keep)
-        })
+    /// A balance is wanted back: from now on each request is reserved.
+    pub(in crate::account) fn recall(&self, purse: &Purse) {
+        if let Some(entry) = lock(&self.purses).get_mut(purse) {
+            entry.central = true;
+        }
+    }
+
+    /// Takes out what no hold needs of these, as far as they are not leased ahead.
+    pub(in crate::account) fn withdraw_left(&self, purses: &BTreeSet<Purse>) -> Vec<Withdrawn> {
+        let mut entries = lock(&self.purses);
+        let taken = purses.iter().filter_map(|purse| {
+            let entry = entries.get_mut(purse)?;
+            take_left(purse, entry)
+        });
+        taken.collect()
     }
 
     /// Takes out what no hold needs of everything, also while the ledger is asked for more.
@@ -76,30 +74,38 @@ impl Leases {
         taken
     }
 
-    /// `keep`: how much is left for new holds; none leaves everything.
-    fn withdraw(&self, keep: impl Fn(&Purse, &Entry) -> Option<Amount>) -> Vec<Withdrawn> {
+    /// `which`: of what everything goes that no hold needs.
+    fn withdraw(&self, which: impl Fn(&Entry) -> bool) -> Vec<Withdrawn> {
         let mut entries = lock(&self.purses);
-        let mut taken = Vec::new();
-        for (purse, entry) in entries.iter_mut() {
-            let Some(keep) = keep(purse, entry).filter(|_| entry.flight.is_none()) else {
-                continue;
-            };
-            let amount = entry.lease.withdraw(keep);
-            let asked = entry.unanswered.take().map(|(id, _)| id);
-            if amount > Amount::ZERO {
-                // There will be more than there was when the ledger refused.
-                entry.refused = None;
-            }
-            if amount > Amount::ZERO || asked.is_some() {
-                taken.push(Withdrawn {
-                    purse: purse.clone(),
-                    amount,
-                    asked,
-                });
-            }
-        }
-        entries.retain(|_, entry| !entry.disposable());
+        let of = entries.iter_mut().filter(|(_, entry)| which(entry));
+        let mut taken: Vec<_> = of
+            .filter_map(|(purse, entry)| take_out(purse, entry))
+            .collect();
         taken.sort();
         taken
     }
+}
+
+/// What is left of a balance that is not leased ahead. A question without an answer is put again
+/// first: that tells what there is.
+fn take_left(purse: &Purse, entry: &mut Entry) -> Option<Withdrawn> {
+    let left = entry.central && entry.unanswered.is_none();
+    left.then(|| take_out(purse, entry)).flatten()
+}
+
+fn take_out(purse: &Purse, entry: &mut Entry) -> Option<Withdrawn> {
+    if entry.flight.is_some() {
+        return None;
+    }
+    let amount = entry.lease.withdraw(Amount::ZERO);
+    let asked = entry.unanswered.take().map(|(id, _)| id);
+    if amount > Amount::ZERO {
+        // There will be more than there was when the ledger refused.
+        entry.refused = None;
+    }
+    (amount > Amount::ZERO || asked.is_some()).then(|| Withdrawn {
+        purse: purse.clone(),
+        amount,
+        asked,
+    })
 }

@@ -36,8 +36,10 @@ pub(super) struct Entry {
 
 #[derive(Clone, Copy)]
 pub(super) struct Refused {
-    pub(super) at: Moment,
+    /// It is believed until then.
+    pub(super) until: Moment,
     pub(super) outside: Amount,
+    pub(super) elsewhere: Amount,
 }
 
 impl Entry {
@@ -61,13 +63,15 @@ impl Entry {
     pub(super) fn poor(
         &self,
         purse: &Purse,
-        (left, outside): (Amount, Amount),
+        left: Amount,
+        refused: &Refused,
         needs: Amount,
     ) -> Poor {
         Poor {
             purse: purse.clone(),
             left,
-            outside,
+            outside: refused.outside,
+            elsewhere: refused.elsewhere,
             held: self.lease.held(),
             needs,
         }
@@ -78,15 +82,16 @@ impl Entry {
         self.out_of_reach && self.flight.is_none() && time.now >= self.quiet_until
     }
 
-    /// The flight brings at least `short`, if the ledger has that.
-    pub(super) fn wait(&mut self, short: Amount) -> (watch::Receiver<Landed>, bool) {
+    /// The flight brings `short`, or at least `least`, if the ledger has that.
+    pub(super) fn wait(&mut self, short: Amount, least: Amount) -> (watch::Receiver<Landed>, bool) {
         let short = short.max(Amount(1));
+        let least = least.max(Amount(1)).min(short);
         if self.asked {
             self.joined += short;
         } else {
             self.wanted += short;
         }
-        self.least = Some(self.least.map_or(short, |other| other.min(short)));
+        self.least = Some(self.least.map_or(least, |other| other.min(least)));
         if let Some(flight) = &self.flight {
             return (flight.subscribe(), false);
         }
@@ -115,7 +120,18 @@ impl Entry {
         }
     }
 
-    /// True when forgetting it loses nothing.
+    /// Nothing is leased ahead, and there is something that no hold needs.
+    pub(super) fn leaves(&self) -> bool {
+        self.central && self.lease.unused() > Amount::ZERO
+    }
+
+    /// True when forgetting it loses nothing, and nothing of it is worth knowing: that a balance is
+    /// not leased ahead, and for how large holds, is what the ledger's next answer goes by.
+    pub(super) fn forgettable(&self, now: Moment) -> bool {
+        self.disposable() && !(self.central && self.lease.remembers(now))
+    }
+
+    /// True when forgetting it loses no money.
     pub(super) fn disposable(&self) -> bool {
         let on_credit = self.credit + self.owed > Amount::ZERO;
         self.lease.empty() && self.flight.is_none() && self.unanswered.is_none() && !on_credit

@@ -9,6 +9,9 @@ use shared::limit::Purse;
 use shared::money::Amount;
 use shared::task::lock;
 
+/// A refusal is believed for a part of the usual time where other nodes have what is missing.
+const SOON: u32 = 10;
+
 impl Leases {
     /// What the flight that was just started asks for. `fresh_id` is used unless an earlier
     /// question is unanswered.
@@ -52,6 +55,7 @@ impl Leases {
             amount,
             ttl,
             outside,
+            elsewhere,
             central,
         } = granted;
         let mut entries = lock(&self.purses);
@@ -64,7 +68,18 @@ impl Leases {
         entry.out_of_reach = false;
         let enough = if central { ask.needed } else { ask.wanted };
         entry.lease.answered(amount >= enough);
-        entry.refused = (amount < enough).then_some(Refused { at: now, outside });
+        // What others give back may be here in a moment.
+        let soon = elsewhere > Amount::ZERO && (central || amount == Amount::ZERO);
+        let believed = if soon {
+            self.refused_for / SOON
+        } else {
+            self.refused_for
+        };
+        entry.refused = (amount < enough).then_some(Refused {
+            until: now.plus(believed),
+            outside,
+            elsewhere,
+        });
         if entry.refused.is_some() {
             entry.quiet_until = now.plus(self.refused_for);
         }

@@ -76,10 +76,20 @@ pub(in crate::account) struct Poor {
     pub(in crate::account) left: Amount,
     /// what is left of it at the ledger,
     pub(in crate::account) outside: Amount,
+    /// what other nodes have of it,
+    pub(in crate::account) elsewhere: Amount,
     /// what requests in flight here hold,
     pub(in crate::account) held: Amount,
     /// and what of it the request needs at least.
     pub(in crate::account) needs: Amount,
+}
+
+impl Poor {
+    /// True when other nodes have what the request needs, and may give it back in a moment.
+    pub(in crate::account) fn is_elsewhere(&self) -> bool {
+        let here = self.left + self.outside.at_least_zero();
+        here < self.needs && here + self.elsewhere >= self.needs
+    }
 }
 
 /// A question to the ledger on its way.
@@ -121,8 +131,10 @@ pub(in crate::account) struct Granted {
     pub(in crate::account) amount: Amount,
     /// How long it lasts without contact.
     pub(in crate::account) ttl: Duration,
-    /// What the purse has outside of leases.
+    /// What the purse has outside of leases,
     pub(in crate::account) outside: Amount,
+    /// and in those of other nodes.
+    pub(in crate::account) elsewhere: Amount,
     /// Each request is to be reserved at the ledger from now on, and what it leaves goes back.
     pub(in crate::account) central: bool,
 }

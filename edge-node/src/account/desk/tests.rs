@@ -4,7 +4,7 @@
 mod credit;
 
 use super::*;
-use shared::id::LimitId;
+use shared::id::{LimitId, OrgId};
 use shared::limit::{Interval, Scope, Window};
 use std::time::Instant;
 

@@ -188,6 +188,7 @@ async fn answer(
                 amount: grant.granted,
                 ttl: grant.ttl,
                 outside: grant.available,
+                elsewhere: grant.elsewhere,
                 central: grant.central,
             }))
         }

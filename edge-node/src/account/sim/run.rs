@@ -202,6 +202,7 @@ impl Run {
         if !self.cashier.has_taken_over() {
             return None;
         }
+        self.cashier.send_back_left();
         let first = self.cashier.returning().into_iter().next()?;
         self.is_on_disk().then_some(Call::Release(first))
     }

@@ -83,16 +83,87 @@ async fn without_the_ledger_a_small_balance_is_503_with_what_helps() {
 }
 
 #[tokio::test]
-async fn what_is_recalled_goes_back_but_for_a_few_holds() {
+async fn what_is_recalled_goes_back_but_for_what_is_held() {
     let bench = Bench::new(1_000_000).await;
     let accounts = bench.open().await;
     spend(&accounts, 1, 1000, 300).await;
     assert!(leased(&bench) > 10_000);
+    let held = hold(&accounts, 2, 700, 700).await.unwrap();
+    bench.set(|state| state.central = true);
     accounts.recall(&org());
-    eventually("most is back", || leased(&bench) <= 4000).await;
-    bench.clock.advance(Duration::from_secs(3));
-    accounts.recall(&org());
+    eventually("all but that is back", || leased(&bench) == 700).await;
+    drop(held);
     eventually("all is back", || leased(&bench) == 0).await;
+    // What was known of the balance is known still, though nothing is leased of it.
+    bench.clock.advance(Duration::from_secs(599));
+    drop(hold(&accounts, 3, 10, 10).await.unwrap());
+    assert_eq!(bench.fake.with(|state| state.said), (true, 1000));
+    bench.clock.advance(Duration::from_secs(1200));
+    eventually("forgotten", || {
+        accounts.cashier.desk.shown(9, bench_time()).is_empty()
+    })
+    .await;
+}
+
+fn bench_time() -> crate::account::lease::Time {
+    crate::account::lease::Time::default()
+}
+
+#[tokio::test]
+async fn what_a_hold_leaves_goes_back_at_once() {
+    let mut bench = Bench::new(10_000).await;
+    bench.timers.lease_sweep = Duration::from_secs(3600);
+    bench.set(|state| state.central = true);
+    let accounts = bench.open().await;
+    spend(&accounts, 1, 1000, 300).await;
+    eventually("given back", || leased(&bench) == 0).await;
+}
+
+#[tokio::test]
+async fn a_request_that_must_be_cut_short_asks_once() {
+    let bench = Bench::new(550).await;
+    bench.set(|state| state.central = true);
+    let accounts = bench.open().await;
+    let part = hold(&accounts, 1, 1000, 100).await.unwrap();
+    assert_eq!((part.amount(), asked(&bench)), (Amount(550), 1));
+}
+
+#[tokio::test]
+async fn money_that_others_have_is_waited_for_and_no_want_of_credits() {
+    let mut bench = Bench::new(0).await;
+    bench.timers.topup = Duration::from_secs(5);
+    bench.timers.elsewhere = Duration::from_secs(2);
+    bench.timers.elsewhere_again = Duration::from_millis(2);
+    bench.set(|state| (state.central, state.elsewhere) = (true, 1000));
+    let accounts = bench.open().await;
+    let came = async {
+        let later = || bench.clock.advance(Duration::from_millis(100));
+        let again = || {
+            later();
+            asked(&bench) >= 3
+        };
+        eventually("asked again", again).await;
+        bench.set(|state| {
+            state.elsewhere = 0;
+            state.balance.insert(balance(), 1000);
+        });
+        later();
+    };
+    let (held, ()) = tokio::join!(hold(&accounts, 1, 1000, 600), came);
+    assert_eq!(held.unwrap().amount(), Amount(1000));
+    eventually("given back", || leased(&bench) == 0).await;
+    bench.set(|state| {
+        state.elsewhere = 1000;
+        state.balance.insert(balance(), 0);
+    });
+    let failure = hold(&accounts, 2, 1000, 600).await.err().unwrap();
+    assert_eq!((failure.status, failure.reason), (503, "credits_elsewhere"));
+    assert!(failure.retry_after.is_some());
+    let failure = hold(&accounts, 3, 2000, 1001).await.err().unwrap();
+    assert_eq!(
+        failure.status, 402,
+        "with what others have, it is too little"
+    );
 }
 
 #[tokio::test]

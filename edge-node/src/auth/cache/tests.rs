@@ -144,7 +144,10 @@ fn a_change_of_an_organisation_forgets_its_keys_only() {
         assert!(matches!(cache.find(&key(3), second(0), 0), Found::Fresh(_)));
         let old = cache.learn(key(2), &known(1, 2), second(0));
         assert_eq!(old, Learned::TooOld, "an answer from before the change");
-        assert!(cache.apply(&[(3, Change::Org("org_b".into()))], 3, second(0)));
+        let known = cache.len();
+        assert!(cache.apply(&[(3, Change::Other)], 3, second(0)));
+        assert_eq!((cache.len(), cache.sequence()), (known, 3), "no key's news");
+        assert!(cache.apply(&[(4, Change::Org("org_b".into()))], 4, second(0)));
         assert_eq!((cache.len(), cache.owned.len()), (0, 0));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use proptest::prelude::*;
+use shared::id::OrgId;
 
 const CREDIT: Amount = Amount(3000);
 
@@ -23,6 +24,7 @@ fn silent(leased: i128) -> Leases {
         amount: Amount(leased),
         ttl: Duration::from_secs(7200),
         outside: Amount::ZERO,
+        elsewhere: Amount::ZERO,
         central: true,
     };
     let ask = desk.ask(&purse(), "one".to_owned(), time(0));
@@ -115,6 +117,7 @@ fn what_went_back_is_asked_for_again_at_once() {
         amount: Amount(45),
         ttl: Duration::from_secs(7200),
         outside: Amount::ZERO,
+        elsewhere: Amount::ZERO,
         central: true,
     };
     desk.granted(&purse(), &ask, granted, time(0).now);

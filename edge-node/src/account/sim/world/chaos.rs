@@ -159,9 +159,9 @@ impl World {
     pub(super) fn sweep_one(&mut self) {
         let number = self.any_node();
         if self.random.u8(0..8) == 0 {
-            let (org, now) = (self.any_org(), self.time_of(number).moment);
+            let org = self.any_org();
             if let Some(run) = &self.nodes[number].run {
-                run.cashier.recall(&org, now);
+                run.cashier.recall(&org);
                 self.counts.recalls += 1;
             }
         }
