@@ -27,6 +27,9 @@ use walk::Walk;
 
 pub use shared::routing::ATTEMPTS_MAX;
 
+/// How often a request goes on from an endpoint that does not take it as it stands without leave of
+/// the budget for retries: nobody is sick, so it adds to no storm.
+pub const MISFITS_MAX: usize = 1;
 /// Attempts that may run at the same time: one, and one more when it stays silent.
 pub const PARALLEL_MAX: usize = 2;
 /// The longest error body that is read from a provider.
@@ -113,13 +116,18 @@ pub async fn run(job: &Job<'_>, plan: Plan) -> Result<Reply, Failure> {
                     candidate,
                     failure,
                     remains,
+                    unasked,
                 } = failed;
                 counter!(metrics::FAILOVERS, "reason" => failure.reason).increment(1);
                 // What no endpoint of this model would mend, another model may.
                 if failure.retry == Retry::Never && !walk.leaves(&candidate.endpoint.model) {
                     return walk.ends_with(failure, remains);
                 }
-                walk.failed(&candidate, failure, remains);
+                if unasked {
+                    walk.passed_over(&candidate, failure);
+                } else {
+                    walk.failed(&candidate, failure, remains);
+                }
             }
             None => {}
         }

@@ -248,3 +248,78 @@ async fn what_breaks_behind_its_usage_is_counted_and_costs_nothing() {
     godwit.terminate(Duration::from_secs(20)).await;
     host.stop().await;
 }
+
+/// Two hosts behind one address: one does not know a parameter, the other answers.
+struct Picky;
+
+impl Answer for Picky {
+    type Body = Body;
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Cut) -> Response<Body> {
+        let is_strict = request.uri().path().starts_with("/strict/");
+        let body = asked(request).await;
+        if is_strict && body.get("seed").is_some() {
+            let message = "Unsupported parameter: 'seed' is not supported with this model.";
+            let error = json!({ "error": { "message": message, "code": "unsupported_parameter" } });
+            return response(400, "application/json", error.to_string(), ready(""));
+        }
+        let text = json!({ "role": "assistant", "content": "served" });
+        events(&[chunk(&text, &json!("stop"))], done())
+    }
+}
+
+/// Nobody is sick where a request does not fit, however many of them come.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_take_a_request_uses_up_nobodys_retries() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let host = Server::start(any, None, Arc::new(Picky)).await.unwrap();
+    let mut godwit = node(&host, |catalog, url| {
+        let at = |name: &str| url.replace("/v1", &format!("/{name}/v1"));
+        catalog
+            .provider("strict", Dialect::OpenaiChat, &at("strict"))
+            .provider("lenient", Dialect::OpenaiChat, &at("lenient"))
+            .model("acme/model", &["strict", "lenient"])
+    })
+    .await;
+    let client = godwit.client();
+    let user = json!({ "role": "user", "content": "x" });
+    let body = json!({ "model": "acme/model", "stream": true, "messages": [user], "seed": 1,
+        "provider": { "order": ["strict"] } });
+    // More than any budget for retries has at once.
+    for number in 0..80 {
+        let (status, heard) = listen(&client, &body).await;
+        assert_eq!((status, heard.text.as_str()), (200, "served"), "{number}");
+    }
+    godwit.terminate(Duration::from_secs(20)).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_is_not_there_yet_is_no_missing_endpoint() {
+    let catalog = CatalogSpec::default()
+        .provider_of("vertex", "vertex-gemini", "http://127.0.0.1:1", |row| {
+            row.api_key_env = Some("HOSTS_TEST_ACCOUNT".to_owned());
+        })
+        .provider_of("unset", "vertex-gemini", "http://127.0.0.1:1", |row| {
+            row.api_key_env = Some("HOSTS_TEST_NOTHING".to_owned());
+        })
+        .model("acme/soon", &["vertex"])
+        .model("acme/never", &["unset"]);
+    let mut config = StandaloneConfig::new(catalog);
+    let account = ("HOSTS_TEST_ACCOUNT", "/no/such/account.json");
+    config.environment = vec![(account.0.to_owned(), account.1.to_owned())];
+    let mut godwit = config.start().await.unwrap();
+    let client = godwit.client();
+    let user = json!({ "role": "user", "content": "x" });
+    for (model, status, retry) in [("acme/soon", 503, Some("2")), ("acme/never", 404, None)] {
+        let body = json!({ "model": model, "messages": [user] });
+        let reply = client.post(CHAT, &body).await.unwrap();
+        assert_eq!(reply.status, status, "{model}: {}", reply.json());
+        let after = reply.headers.get("retry-after");
+        assert_eq!(after.map(|it| it.to_str().unwrap()), retry, "{model}");
+        let availability = &reply.json()["error"]["availability"];
+        let retryable = availability["retryable"].as_bool();
+        assert_eq!(retryable, Some(status == 503), "{model}: {availability}");
+    }
+    godwit.terminate(Duration::from_secs(20)).await;
+}

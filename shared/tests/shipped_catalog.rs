@@ -78,6 +78,10 @@ fn what_models_demand_is_said_of_their_offers() {
             .any(|part| endpoint.model.as_str().contains(part));
         if thinks && ["fireworks", "novita", "siliconflow"].contains(&host) {
             assert!(endpoint.has(back, provider(host)), "{id}");
+            let filled = Quirk::ReasoningContentFilled;
+            if endpoint.model.as_str().contains("kimi-k2.6") {
+                assert!(endpoint.has(filled, provider(host)), "{id}");
+            }
             count += 1;
         }
     }

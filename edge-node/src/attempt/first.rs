@@ -40,13 +40,11 @@ impl From<Failure> for Broken {
     }
 }
 
-/// Asks the endpoint and waits for the first content until the deadline.
-pub(super) async fn content(
-    job: &Job<'_>,
-    candidate: &Candidate,
-    begun: Instant,
-    deadline: Duration,
-) -> Result<First, Broken> {
+/// The request as the endpoint wants it.
+///
+/// # Errors
+/// It can't be said there, or the client's options for it can't be put in.
+pub(super) fn outgoing(job: &Job<'_>, candidate: &Candidate) -> Result<Outgoing, Failure> {
     let (endpoint, provider) = (&candidate.endpoint, &candidate.provider);
     let target = Target {
         endpoint,
@@ -61,9 +59,19 @@ pub(super) async fn content(
         outgoing.body = dialect::options::spread(&outgoing.body, &options)
             .map_err(|error| Failure::invalid("provider.options", error.to_string()))?;
     }
+    Ok(outgoing)
+}
+
+/// Asks the endpoint and waits for the first content, from when it began until the deadline.
+pub(super) async fn content(
+    job: &Job<'_>,
+    candidate: &Candidate,
+    outgoing: Outgoing,
+    (begun, deadline): (Instant, Duration),
+) -> Result<First, Broken> {
     let (request, translator) = job.request(candidate, outgoing, deadline)?;
     let answer = job.node.upstream.send(&request).await.map_err(|error| {
-        tracing::debug!(endpoint = %endpoint.id, %error, "upstream leg failed");
+        tracing::debug!(endpoint = %candidate.endpoint.id, %error, "upstream leg failed");
         verdict::leg(&error)
     })?;
     job.node.allowed(candidate, &answer.headers);

@@ -30,6 +30,8 @@ pub(super) struct Failed {
     pub(super) failure: Failure,
     /// What it had said until then.
     pub(super) remains: Option<Box<Reply>>,
+    /// The request can't be said to it, so nothing was sent.
+    pub(super) unasked: bool,
 }
 
 /// From connecting to the first content.
@@ -40,9 +42,22 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
         first,
     } = leg;
     let begun = Instant::now();
+    let outgoing = match first::outgoing(job, &candidate) {
+        Ok(outgoing) => outgoing,
+        Err(failure) => {
+            tell(&candidate, &failure);
+            return Err(Failed {
+                candidate,
+                failure,
+                remains: None,
+                unasked: true,
+            });
+        }
+    };
     let _billed_on = BilledOn::new(job, &candidate);
     let departed = job.node.depart(&candidate, first);
-    let content = Box::pin(first::content(job, &candidate, begun, patience.deadline));
+    let deadline = (begun, patience.deadline);
+    let content = Box::pin(first::content(job, &candidate, outgoing, deadline));
     match marking_silence(job, &candidate, patience, content).await {
         Ok(content) => {
             let reply = reply(candidate, content, begun, Some(departed));
@@ -72,6 +87,7 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
                 candidate,
                 failure: *failure,
                 remains,
+                unasked: false,
             })
         }
     }
@@ -151,6 +167,17 @@ fn own_key_refused(candidate: &Candidate, failure: &mut Failure) {
 }
 
 fn note(job: &Job<'_>, candidate: &Candidate, failure: &Failure) {
+    tell(candidate, failure);
+    let outcome = verdict::outcome(failure);
+    let observation = Observation {
+        noted: true,
+        ..Observation::of(outcome)
+    };
+    job.node.observe(candidate, &observation);
+}
+
+/// For the metrics and the log.
+fn tell(candidate: &Candidate, failure: &Failure) {
     let provider = candidate.provider.slug.as_str().to_owned();
     counter!(metrics::ATTEMPTS, "provider" => provider, "outcome" => failure.reason).increment(1);
     tracing::info!(
@@ -159,10 +186,4 @@ fn note(job: &Job<'_>, candidate: &Candidate, failure: &Failure) {
         status = failure.status,
         "attempt failed: {}", failure.message
     );
-    let outcome = verdict::outcome(failure);
-    let observation = Observation {
-        noted: true,
-        ..Observation::of(outcome)
-    };
-    job.node.observe(candidate, &observation);
 }

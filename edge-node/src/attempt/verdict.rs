@@ -35,6 +35,11 @@ pub(super) fn retries_spent() -> Failure {
     Failure::provider(503, "retry_budget", text).with_retry_after(Duration::from_secs(1))
 }
 
+/// True for the refusal of a request that another endpoint may take as it stands.
+pub(super) fn is_misfit(failure: &Failure) -> bool {
+    failure.fault == Fault::Gateway && failure.status < 500
+}
+
 pub(super) fn empty() -> Failure {
     Failure::provider(502, "empty", "the provider's answer ended without content")
 }

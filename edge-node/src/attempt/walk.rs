@@ -3,7 +3,7 @@
 //! where it is noted.
 
 use super::leg::Leg;
-use super::{ATTEMPTS_MAX, Job, Reply, verdict};
+use super::{ATTEMPTS_MAX, Job, MISFITS_MAX, Reply, verdict};
 use crate::failure::{ErrorType, FailedAttempt, Failure, Fault, Retry};
 use crate::metrics;
 use ::metrics::{counter, gauge};
@@ -22,6 +22,10 @@ pub(super) struct Walk<'a> {
     total: Duration,
     /// Attempts begun.
     begun_attempts: usize,
+    /// Of these: by who did not take the request as it stands.
+    misfits: usize,
+    /// A candidate was drawn: the others must be told of.
+    has_drawn: bool,
     /// Those of them that have not ended.
     running: Vec<Candidate>,
     /// When the newest attempt gets a competitor.
@@ -46,6 +50,8 @@ impl<'a> Walk<'a> {
             begun: Instant::now(),
             total,
             begun_attempts: 0,
+            misfits: 0,
+            has_drawn: false,
             running: Vec::new(),
             competitor_due: None,
             overdue: None,
@@ -65,14 +71,16 @@ impl<'a> Walk<'a> {
             return None;
         }
         let (node, now) = (self.job.node, self.job.node.clock.now());
+        let misfit = self.last.as_ref().is_some_and(verdict::is_misfit);
+        let free = misfit && self.misfits <= MISFITS_MAX;
         // An own key's retries burden nobody else.
-        let may = |it: &Candidate| it.own.is_some() || node.health.take_retry(it.handle, now);
+        let may =
+            |it: &Candidate| free || it.own.is_some() || node.health.take_retry(it.handle, now);
         let next = self.draw(may);
         if next.is_none() && !self.plan.candidates.is_empty() {
             metrics::shed("retries");
             // What an endpoint does not take is no better a second later.
-            let misfit = |last: &Failure| last.fault == Fault::Gateway && last.status < 500;
-            if !self.last.as_ref().is_some_and(misfit) {
+            if !misfit {
                 self.last = Some(verdict::retries_spent());
             }
         }
@@ -119,13 +127,18 @@ impl<'a> Walk<'a> {
     ) {
         self.ended(candidate);
         self.keep(remains);
-        let code = failure.provider_code.clone();
-        self.failed.push(FailedAttempt {
-            provider: candidate.provider.name.clone(),
-            status: failure.status,
-            code: code.unwrap_or_else(|| failure.reason.into()),
-        });
+        self.misfits += usize::from(verdict::is_misfit(&failure));
+        self.failed.push(attempted(candidate, &failure));
         self.last = Some(failure);
+    }
+
+    /// Notes who was not asked, because the request can't be said there: that was no attempt, so it
+    /// takes nothing from any budget, and what others have said counts for more.
+    pub(super) fn passed_over(&mut self, candidate: &Candidate, failure: Failure) {
+        self.ended(candidate);
+        self.begun_attempts = self.begun_attempts.saturating_sub(1);
+        self.failed.push(attempted(candidate, &failure));
+        self.last.get_or_insert(failure);
     }
 
     /// One has answered; whoever else is still asked is called off.
@@ -204,9 +217,10 @@ impl<'a> Walk<'a> {
             .view
             .patience(&candidate, &call.demand, call.stream);
         self.begun_attempts += 1;
-        if !first {
+        if self.has_drawn {
             (self.job.asks)(&candidate);
         }
+        self.has_drawn = true;
         self.running.push(candidate.clone());
         let now = Instant::now();
         // Whoever has a key of one's own wants it used: no competitor only for speed.
@@ -223,6 +237,15 @@ impl<'a> Walk<'a> {
 
     fn ended(&mut self, candidate: &Candidate) {
         self.running.retain(|it| !it.is_same(candidate));
+    }
+}
+
+fn attempted(candidate: &Candidate, failure: &Failure) -> FailedAttempt {
+    let code = failure.provider_code.clone();
+    FailedAttempt {
+        provider: candidate.provider.name.clone(),
+        status: failure.status,
+        code: code.unwrap_or_else(|| failure.reason.into()),
     }
 }
 

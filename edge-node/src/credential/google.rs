@@ -52,20 +52,26 @@ struct Current {
 }
 
 impl Account {
-    /// The account that a variable's text describes or names; none for a token. Reads nothing.
+    /// The account that the text describes or names, which may be a token of Google's instead: those
+    /// begin with no brace and no slash. Reads nothing.
     pub(super) fn of(text: &str) -> Option<Arc<Self>> {
-        let text = text.trim();
-        let source = if text.starts_with('{') {
-            Source::Inline(text.to_owned())
-        } else if text.starts_with('/') || text.ends_with(".json") {
-            Source::File(text.into())
-        } else {
-            return None;
-        };
-        Some(Arc::new(Self {
+        if text.starts_with('{') {
+            return Some(Self::at(Source::Inline(text.to_owned())));
+        }
+        let is_path = text.starts_with('/') || text.ends_with(".json");
+        is_path.then(|| Self::in_file(text))
+    }
+
+    /// The account that the file at this path describes. Reads nothing.
+    pub(super) fn in_file(path: &str) -> Arc<Self> {
+        Self::at(Source::File(path.into()))
+    }
+
+    fn at(source: Source) -> Arc<Self> {
+        Arc::new(Self {
             source,
             current: ArcSwapOption::empty(),
-        }))
+        })
     }
 
     /// The header with the token; none while there is none that is good.

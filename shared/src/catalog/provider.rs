@@ -94,6 +94,9 @@ text_enum! {
         /// openai-chat: the reasoning of turns with tool calls must come back, as
         /// `reasoning_content` (DeepSeek V4, Moonshot).
         ReasoningContentBack = "reasoning-content-back",
+        /// openai-chat, beside `reasoning-content-back`: what is empty counts as missing, so a space
+        /// stands for reasoning that is lost (Kimi K2.6).
+        ReasoningContentFilled = "reasoning-content-filled",
         /// openai-chat: ids of tool calls are nine letters and digits; others become such
         /// (templates of older Mistral models).
         NineLetterIds = "nine-letter-ids",

@@ -112,7 +112,8 @@ impl Reader for Answer {
             _ => Ok(()),
         };
         read.map_err(|error| self.garbage(error))?;
-        if self.blocks.len() > OPEN_BLOCKS_MAX || self.calls.len() > CALLS_MAX {
+        let calls = self.calls.len().max(self.runs.len());
+        if self.blocks.len() > OPEN_BLOCKS_MAX || calls > CALLS_MAX {
             let limit = "256 open blocks or 512 tool calls";
             return Err(classify::too_large(&self.notes.name, limit));
         }

@@ -67,6 +67,11 @@ impl Use {
         }
     }
 
+    /// What it takes while it waits, in bytes.
+    fn size(&self) -> usize {
+        self.input.len() + self.head.len() + self.tail.len()
+    }
+
     /// More of what is asked.
     pub(super) fn ask(&mut self, piece: &str) {
         if self.input.len() + piece.len() <= KEPT_BYTES_MAX {
@@ -84,12 +89,17 @@ impl Runs {
         if json::check(&text.decode()).is_err() {
             "{}".clone_into(&mut used.input);
         }
-        self.kept += used.input.len() + used.head.len();
-        if self.kept > KEPT_BYTES_MAX {
+        if self.kept + used.size() > KEPT_BYTES_MAX {
             metrics::shed("server_tool_input");
             "{}".clone_into(&mut used.input);
         }
+        self.kept += used.size();
         self.open.push(used);
+    }
+
+    /// How many uses wait.
+    pub(super) const fn len(&self) -> usize {
+        self.open.len()
     }
 
     /// The result of a use has come.
@@ -101,7 +111,7 @@ impl Runs {
     ) {
         let id = result.call_id.map_or("", Str::inner);
         let place = self.open.iter().position(|used| used.id == id);
-        let used = place.map(|place| self.open.remove(place));
+        let used = place.map(|place| self.take(place));
         let kind = result.kind.map_or("", Str::inner);
         give(
             used.as_ref(),
@@ -116,7 +126,13 @@ impl Runs {
         if self.open.is_empty() {
             return None;
         }
-        Some(self.open.remove(0))
+        Some(self.take(0))
+    }
+
+    fn take(&mut self, place: usize) -> Use {
+        let used = self.open.remove(place);
+        self.kept = self.kept.saturating_sub(used.size());
+        used
     }
 }
 

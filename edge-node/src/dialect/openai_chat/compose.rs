@@ -7,6 +7,8 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
+pub(super) use messages::lost;
+
 use crate::dialect::Target;
 use crate::dialect::openai_chat::request::limit_name;
 use crate::dialect::openai_chat::{demands, thinking};

@@ -171,31 +171,45 @@ impl Request<'_> {
         }
     }
 
-    /// `reasoning` without OpenRouter's words; a budget becomes an effort.
+    /// `reasoning` without OpenRouter's words; an effort becomes the next that the endpoint knows, a
+    /// budget an effort.
     fn reasoning(&mut self, value: Span) -> Result<(), SyntaxError> {
         let mut scanner = Scanner::starting(self.call.text(), value.start);
         if scanner.kind()? != Kind::Object {
             return Ok(());
         }
-        let mut has_effort = false;
+        let wish = effort(&self.call.reasoning, self.call.max_tokens);
+        let mut owed = wish.and_then(|effort| word(effort, self.target));
         scanner.begin_object()?;
         let mut members = Members::new(scanner.at());
         while let Some(key) = scanner.key()? {
             let kind = scanner.kind()?;
-            let end = scanner.value()?.end;
-            let name = key.name.decode();
-            if matches!(&*name, "max_tokens" | "exclude" | "enabled") {
-                members.remove(&mut self.splices, key.start, end);
+            let mut inner = scanner.clone();
+            let value = scanner.value()?;
+            let stays = match &*key.name.decode() {
+                "max_tokens" | "exclude" | "enabled" => false,
+                "effort" => {
+                    let said = match kind {
+                        Kind::String => Some(inner.string()?.decode()),
+                        _ => None,
+                    };
+                    let word = owed.take();
+                    if let Some(word) = word.filter(|word| said.as_deref() != Some(*word)) {
+                        self.splices.replace(value, format!("\"{word}\""));
+                    }
+                    // Null says nothing; no word is left of one that the endpoint has none for.
+                    word.is_some() || said.is_none()
+                }
+                _ => true,
+            };
+            if stays {
+                members.keep(&mut self.splices, key.start, value.end);
             } else {
-                has_effort |= name == "effort" && kind == Kind::String;
-                members.keep(&mut self.splices, key.start, end);
+                members.remove(&mut self.splices, key.start, value.end);
             }
         }
         let mut tail = members.finish(&mut self.splices);
-        if !has_effort
-            && let Some(effort) = effort(&self.call.reasoning, self.call.max_tokens)
-            && let Some(word) = word(effort, self.target)
-        {
+        if let Some(word) = owed {
             let member = format!("\"effort\":\"{word}\"");
             tail.add(&mut self.splices, member);
         }

@@ -141,6 +141,7 @@ impl Messages<'_> {
 
     fn assistant(&mut self, turns: &[Turn<'_>]) -> Result<(), Failure> {
         let gives_back = self.has(Quirk::ReasoningContentBack);
+        let lost = lost(self.target);
         let gives_details = self.has(Quirk::ReasoningDetails);
         let takes_back = self.has(Quirk::ReasoningBack);
         let names = !self.has(Quirk::NoNames);
@@ -187,7 +188,8 @@ impl Messages<'_> {
         }
         // What the model said without its reasoning is refused, with none of it is not.
         if gives_back && (self.has_tools || !calls.is_empty()) {
-            put(out, &[",\"reasoning_content\":\"", &thoughts, "\""]);
+            let told = if thoughts.is_empty() { lost } else { &thoughts };
+            put(out, &[",\"reasoning_content\":\"", told, "\""]);
         }
         if takes_back && !thoughts.is_empty() {
             put(out, &[",\"reasoning\":\"", &thoughts, "\""]);
@@ -202,6 +204,15 @@ impl Messages<'_> {
         }
         out.push(b'}');
         Ok(())
+    }
+}
+
+/// What is said of reasoning that is lost.
+pub(in crate::dialect::openai_chat) fn lost(target: &Target<'_>) -> &'static str {
+    if target.has(Quirk::ReasoningContentFilled) {
+        " "
+    } else {
+        ""
     }
 }
 

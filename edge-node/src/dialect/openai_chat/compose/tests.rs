@@ -124,3 +124,51 @@ fn cache_marks_go_only_where_they_are_known() {
     assert_eq!(marked[0]["content"], text);
     assert_eq!(marked[1]["content"], text);
 }
+
+#[test]
+fn what_hosts_refuse_of_messages_is_left_out() {
+    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let history = json!([
+        {"role": "user", "content": "q", "name": "u"},
+        {"role": "assistant", "content": "a", "name": "m", "reasoning": "hm", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "r", "name": "f"},
+        {"role": "assistant", "content": "b", "reasoning_details": [
+            {"type": "reasoning.summary", "summary": "so", "format": "f", "index": 0}]},
+        {"role": "user", "content": "z"},
+    ]);
+    let plain = messages(&openai(), &history);
+    let names = |messages: &Value| -> Vec<Value> {
+        let all = messages.as_array().unwrap().iter();
+        all.filter_map(|one| one.get("name").cloned()).collect()
+    };
+    assert_eq!(names(&plain), ["u", "m", "f"]);
+    let unnamed = messages(&openai().quirks(&[Quirk::NoNames]), &history);
+    assert_eq!(names(&unnamed), [Value::Null; 0]);
+    assert_eq!(unnamed[0], json!({"role": "user", "content": "q"}));
+    let back = messages(&openai().quirks(&[Quirk::ReasoningBack]), &history);
+    assert_eq!(
+        (&back[1]["reasoning"], &back[3]["reasoning"]),
+        (&json!("hm"), &json!("so"))
+    );
+    for turn in back.as_array().unwrap() {
+        let other = ["reasoning_content", "reasoning_details"];
+        assert!(other.iter().all(|name| turn.get(name).is_none()), "{turn}");
+    }
+    assert_eq!(back[0].get("reasoning"), None);
+}
+
+#[test]
+fn a_space_stands_for_thoughts_that_are_lost() {
+    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let turn = |thought: Value| {
+        let history = json!([
+            {"role": "assistant", "content": null, "tool_calls": [call], "reasoning_content": thought},
+            {"role": "tool", "tool_call_id": "1", "content": "r"},
+        ]);
+        let quirks = [Quirk::ReasoningContentBack, Quirk::ReasoningContentFilled];
+        messages(&openai().quirks(&quirks), &history)[0]["reasoning_content"].clone()
+    };
+    assert_eq!(turn(Value::Null), " ");
+    assert_eq!(turn(json!("")), " ");
+    assert_eq!(turn(json!("hm")), "hm");
+}

@@ -2,6 +2,7 @@
 //! provider does not know, ids in its form, and reasoning under its own name for it.
 
 use super::Request;
+use crate::dialect::openai_chat::compose::lost;
 use crate::dialect::write::nine_letters;
 use crate::wire::json::{Key, Kind, Scanner, Span, SyntaxError};
 use crate::wire::splice::Members;
@@ -19,6 +20,8 @@ struct Message<'a> {
     calls: Option<usize>,
     /// The call that a tool answers.
     call_id: Option<Span>,
+    /// Empty reasoning is none.
+    filled: bool,
 }
 
 impl Request<'_> {
@@ -28,13 +31,17 @@ impl Request<'_> {
         let gives_back = self.has(Quirk::ReasoningContentBack);
         let shortens = self.has(Quirk::NineLetterIds);
         let refused = self.refused_members();
+        let lost = lost(self.target);
         if !renames && !gives_back && !shortens && refused.is_empty() {
             return Ok(());
         }
         let mut scanner = Scanner::starting(self.text, start);
         scanner.begin_array()?;
         while scanner.element()? {
-            let mut message = Message::default();
+            let mut message = Message {
+                filled: !lost.is_empty(),
+                ..Message::default()
+            };
             scanner.begin_object()?;
             let mut members = Members::new(scanner.at());
             while let Some(key) = scanner.key()? {
@@ -73,6 +80,7 @@ impl Request<'_> {
                 Some(start) => texts(Scanner::starting(self.text, start))?,
                 None => String::new(),
             };
+            let told = if told.is_empty() { lost } else { &told };
             let member = format!("\"reasoning_content\":\"{told}\"");
             tail.add(&mut self.splices, member);
         }
@@ -138,10 +146,11 @@ impl<'a> Message<'a> {
         let kind = scanner.kind()?;
         let start = scanner.at();
         let span = scanner.value()?;
+        let says = kind == Kind::String && !(self.filled && span.end - span.start == 2);
         match (&*key.name.decode(), kind) {
             ("role", _) => self.role = Some(span),
-            ("reasoning", Kind::String) => self.reasoning = Some(*key),
-            ("reasoning_content", Kind::String) => self.has_reasoning_content = true,
+            ("reasoning", _) if says => self.reasoning = Some(*key),
+            ("reasoning_content", _) if says => self.has_reasoning_content = true,
             ("reasoning_content", _) => return Ok(false),
             ("reasoning_details", Kind::Array) => self.details = Some(start),
             ("tool_calls", Kind::Array) => {

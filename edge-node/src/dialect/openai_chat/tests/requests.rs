@@ -289,6 +289,40 @@ fn reasoning_goes_back_by_the_providers_name() {
     );
 }
 
+/// Moonshot answers Kimi K2.6 with 400, "thinking is enabled but reasoning_content is missing in
+/// assistant tool call message at index 2", for an empty text, too; a space passes.
+#[test]
+fn a_space_stands_for_reasoning_that_is_lost() {
+    let quirks = [Quirk::ReasoningContentBack, Quirk::ReasoningContentFilled];
+    let calls = r#""tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]"#;
+    let of = |model: &str, message: &str| {
+        format!(
+            r#"{{"model":"{model}","messages":[{{"role":"assistant",{message}}},{{"role":"user","content":"x"}}]}}"#
+        )
+    };
+    for (message, expected) in [
+        (
+            calls.to_owned(),
+            format!(r#"{calls},"reasoning_content":" ""#),
+        ),
+        (
+            format!(r#""reasoning_content":"",{calls}"#),
+            format!(r#"{calls},"reasoning_content":" ""#),
+        ),
+        (
+            format!(r#""reasoning":"","reasoning_content":null,{calls}"#),
+            format!(r#""reasoning":"",{calls},"reasoning_content":" ""#),
+        ),
+        (
+            format!(r#""reasoning":"hm",{calls}"#),
+            format!(r#""reasoning_content":"hm",{calls}"#),
+        ),
+    ] {
+        let fixture = openai().quirks(&quirks);
+        check(&fixture, &of("a/b", &message), &of("theirs", &expected));
+    }
+}
+
 #[test]
 fn ids_get_the_form_that_the_model_demands() {
     let mut fixture = openai();

@@ -1,7 +1,7 @@
 use crate::dialect::fixture::Fixture;
 use crate::ingress::Api;
 use serde_json::{Value, json};
-use shared::catalog::{Dialect, Parameter};
+use shared::catalog::{Dialect, EffortWord, Parameter};
 
 fn responses() -> Fixture {
     Fixture::new(Dialect::OpenaiResponses).api(Api::Responses)
@@ -180,4 +180,67 @@ fn events_pass_as_they_come() {
         last["response"]["output"][1]["content"][0]["text"],
         json!("hi")
     );
+}
+
+#[test]
+fn an_effort_is_the_next_that_the_endpoint_takes() {
+    use EffortWord as W;
+    let told = |efforts: &[W], reasoning: &str| {
+        let mut fixture = responses().supporting(&[Parameter::Reasoning]);
+        fixture.endpoint.efforts = efforts.to_vec();
+        let include = r#""include":["reasoning.encrypted_content"]"#;
+        let request = format!(
+            r#"{{"model":"a/b","store":false,{include},"input":"x" , "reasoning": {reasoning} ,"odd":1.0,"max_output_tokens":1000}}"#
+        );
+        let body = fixture.body(&request).unwrap();
+        let head =
+            format!(r#"{{"model":"theirs","store":false,{include},"input":"x" , "reasoning": "#);
+        let tail = r#" ,"odd":1.0,"max_output_tokens":1000}"#;
+        let inner = body
+            .strip_prefix(&head)
+            .and_then(|it| it.strip_suffix(tail));
+        inner.unwrap_or_else(|| panic!("{body}")).to_owned()
+    };
+    let three = [W::Low, W::Medium, W::High];
+    for (efforts, said, expected) in [
+        // What is known passes as it stands.
+        (
+            &three[..],
+            r#"{ "effort" : "low" }"#,
+            r#"{ "effort" : "low" }"#,
+        ),
+        (&[], r#"{"effort":"xhigh"}"#, r#"{"effort":"xhigh"}"#),
+        (
+            &three,
+            r#"{ "effort" : "xhigh", "summary":"auto" }"#,
+            r#"{ "effort" : "high", "summary":"auto" }"#,
+        ),
+        (
+            &three,
+            r#"{"summary":"auto","effort":"minimal"}"#,
+            r#"{"summary":"auto","effort":"low"}"#,
+        ),
+        (&three, r#"{"effort":"none"}"#, r#"{"effort":"low"}"#),
+        (
+            &[W::High, W::Max],
+            r#"{"effort":"medium"}"#,
+            r#"{"effort":"high"}"#,
+        ),
+        // It has but a word to switch thinking off.
+        (
+            &[W::None],
+            r#"{"effort":"high","summary":"auto"}"#,
+            r#"{"summary":"auto"}"#,
+        ),
+        // Null says nothing, unless a budget stands beside it.
+        (&three, r#"{"effort":null}"#, r#"{"effort":null}"#),
+        (
+            &three,
+            r#"{"effort":null,"max_tokens":900}"#,
+            r#"{"effort":"high"}"#,
+        ),
+        (&three, r#"{"max_tokens":100}"#, r#"{"effort":"low"}"#),
+    ] {
+        assert_eq!(told(efforts, said), expected, "{efforts:?} {said}");
+    }
 }
