@@ -177,7 +177,7 @@ impl Secret {
             Auth::None => return Err(Unusable::Form),
         };
         // An account's file holds a private key: nothing to send along.
-        if self.text.starts_with('{') || super::is_no_token(&self.text) {
+        if self.text.starts_with('{') || super::secret::is_no_token(&self.text) {
             return Err(Unusable::Form);
         }
         let prefix = if name == header::AUTHORIZATION {
