@@ -203,7 +203,7 @@ impl AdminHandler {
             None => self.node.plan(&view, &principal, &call.demand, seed),
         };
         let plan = plan.map_err(|refusal| crate::gateway::no_plan(&refusal, &call.demand))?;
-        let mut told = plan_json(&plan);
+        let mut told = plan_json(&plan, &call.demand);
         if let (Some(chosen), Some(object)) = (chosen, told.as_object_mut()) {
             object.insert("router".into(), chosen.explain());
         }

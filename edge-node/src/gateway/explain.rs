@@ -2,7 +2,7 @@
 //! the log, once. Observes only; no step decides by it.
 
 use super::route::Route;
-use super::told::Telling;
+use super::told::{Telling, words};
 use crate::account::Receipt;
 use crate::attempt::Reply;
 use crate::failure::{Failure, Fault};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
 use shared::money::Amount;
 use shared::routing::auto::Choice;
-use shared::routing::{Plan, Record};
+use shared::routing::{Demand, Plan, Record};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -225,7 +225,7 @@ fn count_usage(node: &Node, receipt: &Receipt) {
 
 /// A plan as people read it.
 #[must_use]
-pub fn plan_json(plan: &Plan) -> Value {
+pub fn plan_json(plan: &Plan, demand: &Demand) -> Value {
     let candidates: Vec<Value> = plan
         .candidates
         .iter()
@@ -239,6 +239,8 @@ pub fn plan_json(plan: &Plan) -> Value {
                 "score": candidate.weight(),
                 "penalty": candidate.local.penalty,
                 "reason": candidate.reason.as_str(),
+                // Sent by the client, and left out for this endpoint.
+                "unsupported_parameters": words(&candidate.unsupported(demand)),
                 "byok": candidate.own.as_ref().map(|own| own.id.as_str()),
             })
         })

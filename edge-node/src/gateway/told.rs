@@ -8,6 +8,7 @@ use crate::ingress::Call;
 use crate::screen::Found;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
+use shared::catalog::Parameter;
 use shared::id::{EndpointId, ModelId};
 use shared::routing::auto::Choice;
 use shared::routing::{Plan, Refusal, View, resolved};
@@ -57,6 +58,8 @@ struct Offered {
     endpoint: EndpointId,
     model: ModelId,
     provider: String,
+    /// What of the request it leaves out.
+    unsupported: Vec<Parameter>,
 }
 
 impl Telling {
@@ -75,12 +78,13 @@ impl Telling {
                     endpoint: candidate.endpoint.id.clone(),
                     model: candidate.endpoint.model.clone(),
                     provider: candidate.provider.name.clone(),
+                    unsupported: candidate.unsupported(&call.demand),
                 })
                 .collect(),
             guardrails: None,
         };
         Self {
-            explain: call.explain.then(|| plan_json(plan)),
+            explain: call.explain.then(|| plan_json(plan, &call.demand)),
             metadata: call.metadata.then(metadata),
         }
     }
@@ -200,6 +204,11 @@ fn explained(plan: &Value, attempts: Vec<Value>, generation: &str) -> Value {
     told
 }
 
+/// The names of parameters.
+pub(super) fn words(parameters: &[Parameter]) -> Value {
+    parameters.iter().map(|one| one.as_str()).collect()
+}
+
 fn attempt(attempt: &FailedAttempt) -> Value {
     json!({ "provider": attempt.provider, "status": attempt.status, "code": attempt.code })
 }
@@ -232,11 +241,18 @@ impl Metadata {
             .available
             .iter()
             .map(|offer| {
-                json!({
+                let mut told = json!({
                     "provider": offer.provider,
                     "model": offer.model.as_str(),
                     "selected": is_served(&offer),
-                })
+                });
+                if let Some(members) = told.as_object_mut()
+                    && !offer.unsupported.is_empty()
+                {
+                    let words = words(&offer.unsupported);
+                    members.insert("unsupported_parameters".into(), words);
+                }
+                told
             })
             .collect();
         let by = selected.map_or("none", |offer| &offer.provider);
@@ -295,6 +311,10 @@ mod tests {
             endpoint: endpoint.into(),
             model: model.into(),
             provider: provider.to_owned(),
+            unsupported: match provider {
+                "Q" => vec![Parameter::ResponseFormat],
+                _ => Vec::new(),
+            },
         };
         let metadata = Metadata {
             requested: "a/b".to_owned(),
@@ -319,7 +339,13 @@ mod tests {
         assert_eq!(told["attempt"], 3);
         assert_eq!(told["summary"], "available=3, selected=Q");
         assert_eq!(told["endpoints"]["total"], 5);
-        assert_eq!(told["endpoints"]["available"][2]["selected"], true);
+        let available = &told["endpoints"]["available"];
+        assert_eq!(available[2]["selected"], true);
+        assert_eq!(
+            available[2]["unsupported_parameters"],
+            json!(["response_format"])
+        );
+        assert_eq!(available[0].get("unsupported_parameters"), None);
         let models: Vec<_> = told["attempts"]
             .as_array()
             .unwrap()

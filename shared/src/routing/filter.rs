@@ -358,7 +358,7 @@ fn by_ability(demand: &Demand, model: &Model, endpoint: &Endpoint) -> Option<Exc
 }
 
 /// Is it known not to support the parameter? One that names none has told nothing.
-fn lacks(endpoint: &Endpoint, parameter: Parameter) -> bool {
+pub(super) fn lacks(endpoint: &Endpoint, parameter: Parameter) -> bool {
     !endpoint.supported_parameters.is_empty() && !supports(endpoint, parameter)
 }
 

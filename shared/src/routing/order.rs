@@ -18,6 +18,15 @@ use std::sync::Arc;
 /// Who has no share races at the price's, so much slower than all others.
 const LAST_RESORT_RATE: f64 = 1e-9;
 
+/// Parameters that change what is answered: without them it would be the answer to another question,
+/// so who takes them comes first. The others only change how it is answered.
+const PREFERRED: [Parameter; 4] = [
+    Parameter::ResponseFormat,
+    Parameter::StructuredOutputs,
+    Parameter::Verbosity,
+    Parameter::WebSearchOptions,
+];
+
 /// Who takes part in a draw, as it must know them.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
@@ -53,6 +62,11 @@ pub(super) fn enter(
     let rule = Rule::of(context, wanted, offers);
     let takes_tools = |offer: &Offer<'_>| supports(offer.endpoint, Parameter::Tools);
     let prefer_tools = demand.needs_tools && offers.iter().any(takes_tools);
+    let takes = |offer: &Offer<'_>, one: Parameter| supports(offer.endpoint, one);
+    let sent = |one: &Parameter| demand.parameters.contains(one);
+    let mut preferred: SmallVec<[Parameter; 4]> = SmallVec::new();
+    preferred.extend(PREFERRED.into_iter().filter(sent));
+    preferred.retain(|one| offers.iter().any(|offer| takes(offer, *one)));
     let prior_sum: f64 = offers.iter().map(|offer| offer.known.prior).sum();
     let strict = rule.is_strict() || !demand.preferences.order.is_empty();
     let mode = rule.sort.unwrap_or(demand.mode);
@@ -77,6 +91,7 @@ pub(super) fn enter(
                 listed,
                 off_tier: rule.off_tier(offer),
                 without_tools: prefer_tools && !takes_tools(offer),
+                without_parameters: !preferred.iter().all(|one| takes(offer, *one)),
                 doubt: rule.doubt(context.view, offer),
             },
         };
@@ -328,6 +343,7 @@ fn reason(standing: &Standing, rule: &Rule) -> Reason {
         (Some(at), _) => Reason::Ordered(u16::try_from(at).unwrap_or(u16::MAX)),
         _ if standing.off_tier => Reason::OtherTier,
         _ if standing.without_tools => Reason::WithoutTools,
+        _ if standing.without_parameters => Reason::WithoutParameters,
         _ if rule.exacto => Reason::Exacto,
         (_, Some(mode)) if mode != Mode::Balanced => Reason::Sorted(mode),
         _ if standing.doubt > 0 => Reason::Doubtful,

@@ -22,6 +22,8 @@ pub(super) struct Standing {
     pub(super) off_tier: bool,
     /// Tools were sent and it is not known to take them.
     pub(super) without_tools: bool,
+    /// A parameter was sent that changes what is answered, and it is not known to take it.
+    pub(super) without_parameters: bool,
     /// 1 not known, 2 worse at tool calls than its peers.
     pub(super) doubt: u8,
 }
@@ -68,6 +70,7 @@ impl Standing {
             listed,
             off_tier: false,
             without_tools: false,
+            without_parameters: false,
             doubt: 0,
         }
     }
@@ -87,13 +90,14 @@ impl Standing {
         };
         bits(number(self.group), 0x3f, 57)
             | bits(turn, 3, 55)
-            | bits(number(place), 0xffff, 15)
+            | bits(number(place), 0xffff, 14)
             | bits(self.is_other.into(), 1, 53)
             | bits(self.late.into(), 3, 51)
             | bits(listed, UNLISTED, 35)
             | bits(self.off_tier.into(), 1, 34)
             | bits(self.without_tools.into(), 1, 33)
-            | bits(self.doubt.into(), 3, 31)
+            | bits(self.without_parameters.into(), 1, 32)
+            | bits(self.doubt.into(), 3, 30)
     }
 }
 

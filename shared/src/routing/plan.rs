@@ -1,11 +1,11 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
-use super::filter::is_named;
+use super::filter::{is_named, lacks};
 use super::order::{self, Draw, Entry};
 use super::place::Place;
 use super::{Demand, Preferences, Sticky, View};
 use crate::byok::SealedCredential;
-use crate::catalog::{Endpoint, Modality, Provider, text_enum};
+use crate::catalog::{Endpoint, Modality, Parameter, Provider, text_enum};
 use crate::clock::Moment;
 use crate::health::{Departure, Evidence, Handle, Lease, Local};
 use crate::id::{EndpointId, ModelId, Version};
@@ -119,6 +119,15 @@ impl Candidate {
             .collect()
     }
 
+    /// Parameters that the request sets and the endpoint is known not to take under any name: they
+    /// are left out for it.
+    #[must_use]
+    pub fn unsupported(&self, demand: &Demand) -> Vec<Parameter> {
+        let sent = demand.parameters.iter().copied();
+        sent.filter(|one| is_left_out(&self.endpoint, *one))
+            .collect()
+    }
+
     /// What leaves for it.
     #[must_use]
     pub fn departure(&self, first: bool) -> Departure {
@@ -202,6 +211,19 @@ impl Plan {
     }
 }
 
+/// Words that say the same, or a part of it, stand for each other.
+fn is_left_out(endpoint: &Endpoint, parameter: Parameter) -> bool {
+    use Parameter as P;
+    let kin: &[P] = match parameter {
+        P::ResponseFormat | P::StructuredOutputs => &[P::ResponseFormat, P::StructuredOutputs],
+        P::Reasoning | P::ReasoningEffort | P::IncludeReasoning => {
+            &[P::Reasoning, P::ReasoningEffort, P::IncludeReasoning]
+        }
+        _ => &[],
+    };
+    lacks(endpoint, parameter) && kin.iter().all(|one| lacks(endpoint, *one))
+}
+
 /// Why a candidate stands where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
@@ -229,6 +251,8 @@ pub enum Reason {
     Probe,
     /// Tools were sent and it is not known to take them.
     WithoutTools,
+    /// A form of the answer, a search or the like was asked for, and it is not known to take that.
+    WithoutParameters,
     /// The fleet's ranking gives it nothing: it fails.
     Open,
     /// This node leaves it alone for a while: it fails.
@@ -264,6 +288,7 @@ impl Reason {
             Self::Doubtful => "auto_exacto",
             Self::Probe => "probe",
             Self::WithoutTools => "without_tools",
+            Self::WithoutParameters => "without_parameters",
             Self::Open => "open",
             Self::Paused => "paused",
             Self::Full => "capacity",

@@ -194,3 +194,36 @@ fn tools_come_first_where_they_are_taken() {
         assert_eq!(plan.candidates[1].reason, Reason::WithoutTools);
     }
 }
+
+#[test]
+fn who_takes_the_form_of_an_answer_comes_first() {
+    let mut catalog = catalog(3, 1, 3);
+    for at in [0, 2] {
+        Arc::make_mut(&mut catalog.endpoints[at]).supported_parameters =
+            vec![Parameter::Temperature, Parameter::Tools];
+    }
+    let taken = vec![
+        Parameter::Temperature,
+        Parameter::ResponseFormat,
+        Parameter::Tools,
+    ];
+    Arc::make_mut(&mut catalog.endpoints[1]).supported_parameters = taken;
+    let view = view_of(&catalog, vec![]);
+    let mut demand = demand();
+    demand.parameters = vec![Parameter::Temperature, Parameter::ResponseFormat];
+    for seed in 0..20 {
+        let plan = plan_of(&view, &demand, seed).unwrap();
+        assert_eq!((tags(&plan)[0], plan.candidates.len()), ("p1", 3));
+        assert_eq!(plan.candidates[0].reason, Reason::Drawn);
+        assert!(plan.candidates[0].unsupported(&demand).is_empty());
+        let other = &plan.candidates[1];
+        assert_eq!(other.reason, Reason::WithoutParameters);
+        assert_eq!(other.unsupported(&demand), [Parameter::ResponseFormat]);
+    }
+    // What nobody takes, and what changes no answer's sense, prefers nobody.
+    for parameter in [Parameter::Verbosity, Parameter::Seed] {
+        demand.parameters = vec![parameter];
+        let plan = plan_of(&view, &demand, 1).unwrap();
+        assert!(plan.candidates.iter().all(|it| it.reason == Reason::Drawn));
+    }
+}
