@@ -6,6 +6,7 @@ mod compose;
 mod content;
 mod counts;
 mod demands;
+mod executed;
 mod read;
 mod request;
 mod stream;

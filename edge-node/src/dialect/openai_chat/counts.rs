@@ -37,6 +37,13 @@ impl Counts {
         Ok(())
     }
 
+    /// So many searches were seen, which the provider may not have counted itself.
+    pub(crate) fn searched(&mut self, searches: u64) {
+        if searches > 0 {
+            self.searches = self.searches.max(Some(searches));
+        }
+    }
+
     /// Totals are replaced, but not by zeros alone; their parts only grow, because they have several
     /// names, and hosts say 0 under those they don't mean.
     fn merge(&mut self, new: &Self) {

@@ -12,6 +12,7 @@ pub(super) mod sources;
 mod tests;
 
 use crate::dialect::openai_chat::counts::Counts;
+use crate::dialect::openai_chat::executed::Executed;
 use crate::dialect::reader::{Frame, Notes, Reader, Sink};
 use crate::dialect::{Target, classify};
 use crate::failure::Failure;
@@ -38,6 +39,8 @@ pub(crate) struct Answer {
     told: usize,
     /// The links that were told.
     cited: sources::Told,
+    /// Tools that the provider ran.
+    executed: Executed,
     /// What ids of calls are made of that come without.
     generation: String,
     reasoning_outside: bool,
@@ -61,6 +64,7 @@ impl Answer {
             sources: String::new(),
             told: 0,
             cited: sources::Told::default(),
+            executed: Executed::default(),
             generation: generation.trim_start_matches("gen-").to_owned(),
             reasoning_outside: target.has(Quirk::ReasoningOutsideCompletion),
             think_tags: target.has(Quirk::ThinkTags),
@@ -231,6 +235,11 @@ impl Answer {
         let list = std::mem::take(&mut self.sources);
         if !list.is_empty() {
             self.told = list.len();
+        }
+        for list in [list, self.executed.found()] {
+            if list.is_empty() {
+                continue;
+            }
             let notes = &mut self.notes;
             let give = |event: Event<'_>| notes.give(event, sink);
             // The text was checked when it came in.

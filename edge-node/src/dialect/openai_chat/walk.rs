@@ -2,6 +2,7 @@
 //! make it ours. Everything else stays as the provider wrote it.
 
 use crate::dialect::openai_chat::counts::Counts;
+use crate::dialect::openai_chat::executed::Executed;
 use crate::dialect::{Target, classify};
 use crate::egress::Envelope;
 use crate::failure::Failure;
@@ -79,6 +80,8 @@ pub(crate) struct Walker {
     counts: Counts,
     choices: Vec<Choice>,
     sources: Sources,
+    /// Tools that the provider ran.
+    executed: Executed,
     reasoning_outside: bool,
     think_tags: bool,
     /// What is wrong with the answer although it is JSON.
@@ -103,6 +106,7 @@ impl Walker {
             counts: Counts::default(),
             choices: Vec::new(),
             sources: Sources::default(),
+            executed: Executed::default(),
             reasoning_outside: target.has(Quirk::ReasoningOutsideCompletion),
             think_tags: target.has(Quirk::ThinkTags),
             fault: None,

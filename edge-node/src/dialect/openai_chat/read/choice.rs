@@ -121,6 +121,10 @@ impl Answer {
                 Ok(())
             })?;
         }
+        if let Some(list) = body.executed {
+            self.executed.read(list)?;
+            self.counts.searched(self.executed.searches());
+        }
         Ok(())
     }
 

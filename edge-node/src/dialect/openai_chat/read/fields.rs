@@ -155,6 +155,8 @@ pub(super) struct Body<'a> {
     /// OpenAI's older word for the only call.
     pub(super) function_call: Option<usize>,
     pub(super) annotations: Option<usize>,
+    /// Tools that the provider ran, as written.
+    pub(super) executed: Option<&'a str>,
     pub(super) images: Option<usize>,
     pub(super) audio: Option<usize>,
 }
@@ -175,8 +177,11 @@ impl<'a> Body<'a> {
                 }
                 ("refusal", Kind::String) => body.refusal = filled(scanner)?,
                 (name, _) => {
-                    scanner.value()?;
+                    let span = scanner.value()?;
                     match (name, kind) {
+                        ("executed_tools", Kind::Array) => {
+                            body.executed = Some(scanner.raw(span));
+                        }
                         ("content", Kind::Array | Kind::Object) => body.parts = start,
                         ("reasoning_details", Kind::Array) => body.details = start,
                         ("tool_calls", Kind::Array) => body.calls = start,

@@ -153,6 +153,113 @@ fn sources_beside_the_choices_become_annotations() {
     assert_eq!(urls(&streamed(&chunks, "annotations")).len(), 2);
 }
 
+/// Runs of Groq's compound systems (groq-python, `types/chat/chat_completion_message.py`:
+/// `ExecutedTool`; console.groq.com/docs/web-search): searches among others, of which two have found
+/// one page.
+fn executed() -> [Value; 4] {
+    let run = |index: u64, kind: &str, more: &Value| {
+        let mut run = started(index, kind);
+        for (name, value) in more.as_object().unwrap() {
+            run[name] = value.clone();
+        }
+        run
+    };
+    let result = |url: &str| json!({"title": "T", "url": url, "content": "c", "score": 0.8});
+    let found = |urls: &[&str]| {
+        let results: Vec<Value> = urls.iter().map(|url| result(url)).collect();
+        json!({"output": "Title: T", "search_results": {"images": [], "results": results}})
+    };
+    let visited = json!({"browser_results": [{"title": "D", "url": "https://d.example"}]});
+    [
+        run(
+            0,
+            "search",
+            &found(&["https://a.example", "https://b.example"]),
+        ),
+        run(
+            1,
+            "python",
+            &json!({"output": "2", "code_results": [{"text": "2"}]}),
+        ),
+        run(
+            2,
+            "search",
+            &found(&["https://b.example", "https://c.example"]),
+        ),
+        run(3, "visit", &visited),
+    ]
+}
+
+/// A run as a stream tells of it when it begins.
+fn started(index: u64, kind: &str) -> Value {
+    json!({"index": index, "type": kind, "arguments": "{\"query\": \"q\"}"})
+}
+
+fn addresses(annotations: &Value) -> Vec<String> {
+    let list = annotations.as_array().unwrap().iter();
+    list.map(|it| it["url_citation"]["url"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+const FOUND: [&str; 4] = [
+    "https://a.example",
+    "https://b.example",
+    "https://c.example",
+    "https://d.example",
+];
+
+#[test]
+fn what_groq_ran_by_itself_is_cited_and_counted() {
+    let ran = json!(executed());
+    let mut whole = answer(&json!({"role": "assistant", "content": "x", "executed_tools": ran}));
+    whole["usage"] = json!({"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13});
+    let played = play(Api::Chat, &whole.to_string(), false);
+    assert_eq!(played.usage.unwrap().web_searches, 2);
+    let said = played.answer();
+    let message = &said["choices"][0]["message"];
+    assert_eq!(addresses(&message["annotations"]), FOUND);
+    assert_eq!(message["executed_tools"], ran);
+    let counted =
+        |answer: &Value| answer["usage"]["server_tool_use_details"]["web_search_requests"].clone();
+    assert_eq!(counted(&said), 2);
+    let told = translated(&whole);
+    let text = told["output"].to_string();
+    assert!(FOUND.iter().all(|url| text.contains(url)), "{text}");
+    assert_eq!(counted(&told), 2);
+}
+
+/// A stream tells of each run when it begins and again when it ends.
+#[test]
+fn runs_of_a_stream_count_once() {
+    let ran = executed();
+    let usage = json!({"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13});
+    let mut end = chunk(&json!({}), Some("stop"));
+    end["x_groq"] = json!({"id": "req_1", "usage": usage});
+    let chunks = [
+        chunk(
+            &json!({"role": "assistant", "executed_tools": [started(0, "search")]}),
+            None,
+        ),
+        chunk(&json!({"executed_tools": [ran[0]]}), None),
+        chunk(&json!({"executed_tools": [started(2, "search")]}), None),
+        chunk(
+            &json!({"content": "x", "executed_tools": [ran[2], ran[3]]}),
+            None,
+        ),
+        end,
+    ];
+    assert_eq!(addresses(&streamed(&chunks, "annotations")), FOUND);
+    let chunks: Vec<String> = chunks.iter().map(Value::to_string).collect();
+    let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+    let stream = data(&chunks) + "data: [DONE]\n\n";
+    for api in [Api::Chat, Api::Responses] {
+        let played = play(api, &stream, true);
+        assert_eq!(played.usage.unwrap().web_searches, 2, "{}", played.out);
+        let told = FOUND.iter().all(|url| played.out.contains(url));
+        assert!(told, "{}", played.out);
+    }
+}
+
 #[test]
 fn older_probabilities_get_the_newer_form() {
     let mut whole = answer(&json!({"content": "ab"}));

@@ -139,6 +139,11 @@ impl Walker {
                     self.sources.told.note(scanner.raw(span))?;
                 }
             }
+            ("executed_tools", Kind::Array) => {
+                self.executed.read(scanner.raw(span))?;
+                self.counts.searched(self.executed.searches());
+                self.sources.add(self.executed.found());
+            }
             ("audio", Kind::Object) | ("images", Kind::Array) => part.output |= !is_empty,
             _ => {}
         }

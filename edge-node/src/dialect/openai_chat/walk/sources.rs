@@ -34,6 +34,13 @@ impl Sources {
         }
         is_news
     }
+
+    /// Takes what a tool has found.
+    pub(super) fn add(&mut self, list: String) {
+        if list.len() > 2 {
+            self.fresh = list;
+        }
+    }
 }
 
 impl Walker {
