@@ -26,6 +26,7 @@ mod retry_after;
 #[cfg(test)]
 mod round_trips;
 mod scrub;
+pub(crate) mod search;
 pub(crate) mod served;
 mod shape;
 mod single;
@@ -209,13 +210,6 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
             if let Some(place) = &call.other_tool {
                 return Err(write::refuse(place, "runs no such tool"));
             }
-            // Without a search it would be the answer to another question.
-            let search = Parameter::WebSearchOptions;
-            if call.demand.parameters.contains(&search)
-                && !target.endpoint.supported_parameters.contains(&search)
-            {
-                return Err(write::refuse(search.as_str(), "does not search the web"));
-            }
         }
         _ => {}
     }
@@ -239,12 +233,16 @@ pub fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
 /// Models that speak, or search by themselves, are served through chat alone; parts of their names.
 const CHAT_ONLY: [&str; 2] = ["-audio", "-search-"];
 
-/// True when the client's API is Responses and the provider, whatever its dialect, has it too.
+/// True when the client's API is Responses, or a chat call asks for a search, which most models do
+/// only there, and the provider, whatever its dialect, has it.
 fn responds(call: &Call, target: &Target<'_>) -> bool {
     let model = &target.endpoint.provider_model;
-    call.api == Api::Responses
-        && target.has(Quirk::ResponsesApi)
-        && !CHAT_ONLY.iter().any(|part| model.contains(part))
+    let wishes = match call.api {
+        Api::Responses => true,
+        Api::Chat => call.search.is_some(),
+        _ => false,
+    };
+    wishes && target.has(Quirk::ResponsesApi) && !CHAT_ONLY.iter().any(|part| model.contains(part))
 }
 
 /// How the target counts the tokens of a Messages call; none where it can't.

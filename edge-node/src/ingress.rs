@@ -2,6 +2,7 @@
 //! the bytes stay as they came. A full parse is made only when a translation needs it; limits on
 //! the body's size and the rate of requests are not here.
 
+mod allowed;
 mod chat;
 mod completions;
 pub mod conversation;
@@ -19,6 +20,7 @@ pub(crate) mod read;
 pub mod reasoning;
 mod rerank;
 mod responses;
+mod search;
 pub mod survey;
 pub mod tier;
 
@@ -28,7 +30,7 @@ mod tests;
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
 use crate::gateway::told::asks_for_metadata;
-use crate::message::{Embed, Request, Rerank};
+use crate::message::{Asked, Embed, Request, Rerank};
 use crate::wire::json::Scanner;
 use bytes::Bytes;
 use conversation::Conversation;
@@ -36,6 +38,7 @@ use freeform::Freeform;
 use http::{HeaderMap, HeaderValue};
 use peek::{Grammar, Member, Peek, Refused};
 use reasoning::Reasoning;
+pub(crate) use search::SearchAt;
 use shared::catalog::Modality;
 use shared::ranking::Mode;
 use shared::routing::auto::Options;
@@ -152,6 +155,8 @@ pub struct Call {
     pub(crate) sealed: Vec<Seal>,
     /// Tools that take free text.
     pub(crate) freeform: Vec<Freeform>,
+    /// A search of the web that the provider shall do.
+    pub(crate) search: Option<SearchAt>,
     /// The place of a tool that only providers of another dialect than the client's run.
     pub(crate) other_tool: Option<String>,
     /// The place of an item that holds what a tool of another dialect's provider did.
@@ -166,12 +171,23 @@ impl Call {
     }
 }
 
-/// The full parse of a call, for upstreams of another dialect than the client's.
+/// The full parse of a call, for upstreams of another dialect than the client's. Where only some
+/// functions may be called it has no others.
 ///
 /// # Errors
 /// 400 with the place, for what is malformed or what only the client's own dialect can say; then
 /// another endpoint may help.
 pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
+    let mut request = request_in_full(call)?;
+    request.narrow();
+    Ok(request)
+}
+
+/// As [`request`], with the functions that may not be called, for dialects that can say so.
+///
+/// # Errors
+/// As there.
+pub fn request_in_full(call: &Call) -> Result<Request<'_>, Failure> {
     let mut request = match call.api {
         Api::Chat => chat::request(call)?,
         Api::Completions => completions::request(call)?,
@@ -183,6 +199,10 @@ pub fn request(call: &Call) -> Result<Request<'_>, Failure> {
         }
     };
     order::results_first(&mut request.turns);
+    request.search = call.search.as_ref().map(|search| Asked {
+        place: &search.place,
+        raw: search.raw(call),
+    });
     Ok(request)
 }
 
@@ -235,14 +255,17 @@ fn assemble(
     api: Api,
     surface: Surface,
     headers: &HeaderMap,
-    peek: Peek,
+    mut peek: Peek,
     body: Bytes,
 ) -> Result<Call, Failure> {
     if api == Api::Rerank {
         rerank::check(&peek)?;
     }
     let conversation = Conversation::of(&peek, headers)?;
-    let (model, fallback_models) = models(peek.model, peek.models)?;
+    let (mut model, mut fallback_models) =
+        models(peek.model.take(), std::mem::take(&mut peek.models))?;
+    let online = later::online(&mut model, &mut fallback_models)?;
+    let search = search::of(api, &mut peek, online)?;
     if !peek.has_turns {
         let turns = api.grammar().turns;
         if peek.has_prompt {
@@ -257,9 +280,6 @@ fn assemble(
     let mut input = peek.survey.input;
     input.push(Modality::Text);
     let max_tokens = peek.max_tokens.max(peek.max_completion_tokens);
-    let explain = headers
-        .get(EXPLAIN_HEADER)
-        .is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"));
     Ok(Call {
         api,
         surface,
@@ -285,7 +305,7 @@ fn assemble(
         },
         stream: peek.stream,
         include_usage: peek.include_usage,
-        explain,
+        explain: explains(headers),
         metadata: asks_for_metadata(headers),
         max_tokens,
         n: peek.n.unwrap_or(1),
@@ -301,9 +321,15 @@ fn assemble(
         members: peek.members,
         sealed: peek.survey.sealed,
         freeform: peek.survey.freeform,
+        search,
         other_tool: peek.survey.other_tool,
         other_run: peek.survey.other_run,
     })
+}
+
+fn explains(headers: &HeaderMap) -> bool {
+    let value = headers.get(EXPLAIN_HEADER);
+    value.is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"))
 }
 
 fn distinct<T: Ord>(mut list: Vec<T>) -> Vec<T> {

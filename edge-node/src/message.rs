@@ -56,8 +56,12 @@ pub struct Request<'a> {
     pub tools: Vec<Tool<'a>>,
     /// Tools that a provider runs by itself.
     pub served: Vec<ServerTool<'a>>,
+    /// A search of the web that is asked for in another way than by declaring a tool of its maker's.
+    pub search: Option<Asked<'a>>,
     /// Which of them it shall call; none is its own choice.
     pub tool_choice: Option<ToolChoice<'a>>,
+    /// The only functions that may be called; none are all.
+    pub allowed: Option<Vec<Str<'a>>>,
     /// False forbids several calls in one turn.
     pub parallel_tool_calls: Option<bool>,
     /// Texts at which to stop.
@@ -99,6 +103,17 @@ impl<'a> Request<'a> {
         all.find(|(known, _)| *known == parameter)
             .map(|(_, raw)| *raw)
     }
+
+    /// Leaves no others than the functions that may be called, for dialects that can't declare more.
+    pub fn narrow(&mut self) {
+        if let Some(allowed) = self.allowed.take() {
+            let is_allowed = |tool: &Tool<'_>| {
+                let name = tool.name.decode();
+                allowed.iter().any(|one| one.decode() == name)
+            };
+            self.tools.retain(is_allowed);
+        }
+    }
 }
 
 /// A function that the model may call.
@@ -125,6 +140,15 @@ pub struct ServerTool<'a> {
     /// Its place among all tools.
     pub index: usize,
     /// The declaration, as written.
+    pub raw: &'a str,
+}
+
+/// A search of the web.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Where in the client's body.
+    pub place: &'a str,
+    /// Its settings, an object as written.
     pub raw: &'a str,
 }
 

@@ -97,7 +97,7 @@ async fn bounds_hold_and_what_is_missing_does_not_fail() {
     let nobody = router(json!({"allowed_models": ["nobody/*"]}));
     let body = with(chat("godwit/auto", text), "plugins", nobody);
     assert_eq!(client.post(CHAT, &body).await.unwrap().status, 404);
-    let body = with(chat(BETA, text), "plugins", json!([{"id": "web"}]));
+    let body = with(chat(BETA, text), "plugins", json!([{"id": "fusion"}]));
     assert_eq!(client.post(CHAT, &body).await.unwrap().status, 400);
 
     let client = client.with_header("x-godwit-explain", "1");

@@ -134,9 +134,9 @@ async fn unknown_models_and_later_features_get_precise_errors() {
         reply.text()
     );
     let mut plugged = chat(ALPHA, "x");
-    plugged["plugins"] = json!([{"id": "web"}]);
+    plugged["plugins"] = json!([{"id": "fusion"}]);
     for (what, body) in [
-        (":online", chat("test/alpha:online", "x")),
+        ("preset", chat("test/alpha@preset/x", "x")),
         ("plugins", plugged),
     ] {
         let reply = client.post(CHAT, &body).await.unwrap();

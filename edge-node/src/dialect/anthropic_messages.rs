@@ -96,9 +96,9 @@ pub(crate) fn count(call: &Call, target: &Target<'_>) -> Option<Count> {
 }
 
 /// True when the client's own bytes can go upstream: it speaks this dialect, and gives no other
-/// makers' thoughts back, which would be refused.
+/// makers' thoughts back, which would be refused, and asks for no search in OpenRouter's words.
 pub(super) fn passes(call: &Call) -> bool {
-    call.api == Api::Messages && call.sealed.is_empty()
+    call.api == Api::Messages && call.sealed.is_empty() && call.search.is_none()
 }
 
 /// Base URLs are written with and without the version.

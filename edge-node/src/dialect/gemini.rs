@@ -20,6 +20,7 @@ mod tests;
 use crate::dialect::{Outgoing, Target, translate};
 use crate::failure::Failure;
 use crate::ingress::{self, Call};
+use crate::message::ToolChoice;
 use crate::wire::sse;
 use http::{HeaderName, HeaderValue, header};
 use model::Model;
@@ -41,7 +42,11 @@ const REASONING_FORMAT: &str = "google-gemini-v1";
 
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>, host: Host) -> Result<Outgoing, Failure> {
-    let request = ingress::request(call)?;
+    let mut request = ingress::request_in_full(call)?;
+    // Of several functions only some: that can be said where one of them must be called.
+    if !matches!(request.tool_choice, Some(ToolChoice::Required)) {
+        request.narrow();
+    }
     let model = Model::of(target, host);
     let body = request::body(&request, target, model)?;
     let json = HeaderValue::from_static("application/json");

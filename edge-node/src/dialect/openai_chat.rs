@@ -20,7 +20,7 @@ mod tests;
 pub(super) use read::Answer;
 pub(super) use thinking::{effort, takes_effort, word};
 
-use crate::dialect::{Outgoing, Target, Translator, accepted, translate};
+use crate::dialect::{Outgoing, Target, Translator, accepted, search, translate};
 use crate::failure::Failure;
 use crate::ingress::{self, Api, Call};
 use crate::wire::sse;
@@ -30,7 +30,8 @@ use bytes::Bytes;
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
     let (body, translator) = if call.api == Api::Chat {
         demands::check(call, demands::forces_raw(call, call.text()), target)?;
-        (request::body(call, target), spliced(call, target))
+        let search = search::options(call, target)?;
+        (request::body(call, target, search), spliced(call, target))
     } else {
         composed(call, target)?
     };

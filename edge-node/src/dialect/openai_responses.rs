@@ -22,15 +22,21 @@ use crate::wire::sse;
 use http::{HeaderValue, header};
 use shared::catalog::Dialect;
 
+const XAI: &str = "xai-responses-v1";
+
 /// The call for an upstream of this dialect.
 pub(crate) fn prepare(call: &Call, target: &Target<'_>) -> Result<Outgoing, Failure> {
-    let (body, translator) = if call.api == Api::Responses {
+    let (body, translator) = if call.api == Api::Responses && call.search.is_none() {
         if let Some(place) = &call.other_run {
             return Err(served::foreign_run(place));
         }
         (splice::body(call, target), pass::translator(call, target))
     } else {
-        let request = ingress::request(call)?;
+        let mut request = ingress::request_in_full(call)?;
+        if maker(target) == XAI {
+            // Not known to take them.
+            request.narrow();
+        }
         let body = request::body(&request, target)?.into();
         let reader = reader::Answer::new(target);
         let translator = translate::translator::<sse::Parser, _>(reader, call, target);
@@ -53,7 +59,7 @@ pub(super) fn maker(target: &Target<'_>) -> &'static str {
     if provider.dialect == Dialect::AzureOpenai || provider.base_url.contains(".azure.") {
         "azure-openai-responses-v1"
     } else if provider.base_url.contains("://api.x.ai") {
-        "xai-responses-v1"
+        XAI
     } else {
         "openai-responses-v1"
     }

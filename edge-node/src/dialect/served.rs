@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::dialect::search::{self, Search};
 use crate::dialect::write::{List, put, refuse};
 use crate::failure::Failure;
 use crate::message::{DetailKind, Part, Request};
@@ -67,8 +68,13 @@ pub(crate) fn words_of(raw: &str) -> Words {
 /// # Errors
 /// A tool is declared in other words, or the conversation has what another's tool did.
 pub(crate) fn check(request: &Request<'_>, words: Words) -> Result<(), Failure> {
+    if words == Words::None {
+        search::none(request)?;
+    }
     for tool in &request.served {
-        if !is_same(words_of(tool.raw), words) {
+        // A search is said in other words: [`search::tools`].
+        let is_sayable = || words != Words::None && Search::of(tool.raw).is_some();
+        if !is_of(tool.raw, words) && !is_sayable() {
             let place = format!("tools[{}].type", tool.index);
             return Err(refuse(&place, "runs no such tool"));
         }
@@ -103,11 +109,17 @@ pub(crate) fn foreign_run(place: &str) -> Failure {
     refuse(place, "can't go on from what another's tool did")
 }
 
-/// Appends the tools, as the client wrote them.
-pub(crate) fn write(request: &Request<'_>, list: &mut List) {
-    for tool in &request.served {
+/// Appends the tools in the dialect's words, as the client wrote them.
+pub(crate) fn write(request: &Request<'_>, words: Words, list: &mut List) {
+    let own = request.served.iter().filter(|tool| is_of(tool.raw, words));
+    for tool in own {
         put(list.item(), &[tool.raw]);
     }
+}
+
+/// True for a tool that is declared in these words.
+pub(crate) fn is_of(raw: &str, words: Words) -> bool {
+    is_same(words_of(raw), words)
 }
 
 const fn is_same(one: Words, other: Words) -> bool {

@@ -7,11 +7,12 @@ mod turn;
 
 pub(super) use turn::parts;
 
+use crate::dialect::search::Search;
 use crate::dialect::served::{self, Words};
 use crate::failure::Failure;
 use crate::ingress::peek::{Field, Grammar, Refused};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
-use crate::ingress::{Call, freeform, survey};
+use crate::ingress::{Call, allowed, freeform, survey};
 use crate::message::{Format, Request, Schema, ServerTool, Tool, ToolChoice};
 use crate::wire::json::{Kind, Scanner};
 use shared::catalog::Parameter;
@@ -43,6 +44,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 pub(super) fn request(call: &Call) -> Result<Request<'_>, Failure> {
     let mut request = read::request(call, own)?;
     freeform::complete(&mut request, &call.freeform);
+    allowed::check(&mut request)?;
     Ok(request)
 }
 
@@ -55,7 +57,11 @@ fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
         Field::Parameter(Parameter::Stop) => request.stop = texts_of(scanner, "stop")?,
         Field::Parameter(Parameter::Tools) => tools(scanner, request)?,
         Field::Parameter(Parameter::ToolChoice) => {
-            request.tool_choice = Some(tool_choice(scanner)?);
+            let of_some = allowed::read(scanner, request)?;
+            request.tool_choice = Some(match of_some {
+                Some(choice) => choice,
+                None => tool_choice(scanner)?,
+            });
         }
         Field::Parameter(Parameter::ResponseFormat) => request.format = format(scanner)?,
         _ => {}
@@ -76,7 +82,7 @@ fn tools<'a>(scanner: &mut Scanner<'a>, request: &mut Request<'a>) -> Result<(),
         let is_bare = kind.is_none() && served::words_of(raw) == Words::None;
         if is_bare || matches!(kind.as_deref(), Some("function" | "custom")) {
             request.tools.push(tool(&mut again, &place)?);
-        } else {
+        } else if Search::of(raw).is_none() {
             request.served.push(ServerTool { index, raw });
         }
         index += 1;

@@ -224,7 +224,11 @@ impl Peek {
                 return Err(later::refuse(name, "presets", "write the settings out").into());
             }
             Own::Plugins => {
-                self.auto = plugins::list(scanner)?.unwrap_or_default();
+                let plugins = plugins::list(scanner)?;
+                self.auto = plugins.auto.unwrap_or_default();
+                if let Some((place, span)) = plugins.web {
+                    self.survey.search(place, Some(span))?;
+                }
             }
             Own::Usage
             | Own::Transforms
@@ -266,6 +270,10 @@ impl Peek {
                 if survey::type_of(scanner, name)?.is_some_and(|kind| kind == "json_schema") {
                     self.parameters.push(Parameter::StructuredOutputs);
                 }
+            }
+            Parameter::WebSearchOptions => {
+                let span = scanner.value()?;
+                self.survey.search(name.to_owned(), Some(span))?;
             }
             _ if field::parameter_kinds(parameter) == [Kind::Number] => finite(scanner, name)?,
             _ => {

@@ -1,10 +1,11 @@
-//! The `plugins` of a request: `auto-router` is read strictly, plugins that are turned off are passed
-//! over, and those that are not built are refused by name.
+//! The `plugins` of a request: `auto-router` and `web` are read strictly, plugins that are turned off
+//! are passed over, and those that are not built are refused by name.
 
+use crate::dialect::search::Search;
 use crate::failure::Failure;
 use crate::ingress::later;
 use crate::ingress::peek::{Refused, boolean, expect, integer};
-use crate::wire::json::{Kind, Scanner};
+use crate::wire::json::{Kind, Scanner, Span};
 use shared::catalog::CostTier;
 use shared::routing::auto::Options;
 
@@ -17,9 +18,18 @@ const PATTERN_BYTES_MAX: usize = 256;
 /// The trade-off that went before tiers: 0 is quality, 10 is price.
 const TRADEOFF_MAX: u64 = 10;
 
-/// Consumes the list; gives what it says of `godwit/auto`.
-pub(crate) fn list(scanner: &mut Scanner<'_>) -> Result<Option<Options>, Refused> {
-    let (mut options, mut count) = (None, 0);
+/// What the plugins ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Plugins {
+    /// Of `godwit/auto`.
+    pub(crate) auto: Option<Options>,
+    /// A search of the web: its place, in words and in the body.
+    pub(crate) web: Option<(String, Span)>,
+}
+
+/// Consumes the list.
+pub(crate) fn list(scanner: &mut Scanner<'_>) -> Result<Plugins, Refused> {
+    let (mut plugins, mut count) = (Plugins::default(), 0);
     scanner.begin_array()?;
     while scanner.element()? {
         let place = format!("plugins[{count}]");
@@ -31,7 +41,16 @@ pub(crate) fn list(scanner: &mut Scanner<'_>) -> Result<Option<Options>, Refused
         expect(&place, &[Kind::Object], scanner.kind()?)?;
         let (id, enabled) = head(&mut scanner.clone(), &place)?;
         match id.as_str() {
-            "auto-router" if enabled => options = Some(auto_router(scanner, &place)?),
+            "auto-router" if enabled => plugins.auto = Some(auto_router(scanner, &place)?),
+            "web" if enabled => {
+                let span = scanner.value()?;
+                let Some(search) = Search::settings(scanner.raw(span)) else {
+                    let message = format!("{place} has a setting that is not known");
+                    return Err(Failure::invalid(&place, message).into());
+                };
+                later::search(&format!("{place}.engine"), &search)?;
+                plugins.web = Some((place, span));
+            }
             // Settings of another router than the one that is asked for count for nothing.
             "auto-beta-router" => {
                 scanner.value()?;
@@ -45,7 +64,7 @@ pub(crate) fn list(scanner: &mut Scanner<'_>) -> Result<Option<Options>, Refused
             }
         }
     }
-    Ok(options)
+    Ok(plugins)
 }
 
 /// Which plugin it is, and whether it is on.
@@ -149,10 +168,22 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Option<Options>, Failure> {
-        list(&mut Scanner::new(text)).map_err(|refused| match refused {
+        let read = list(&mut Scanner::new(text)).map_err(|refused| match refused {
             Refused::Call(failure) => *failure,
             Refused::Syntax(error) => Failure::invalid("", error.to_string()),
-        })
+        });
+        read.map(|plugins| plugins.auto)
+    }
+
+    #[test]
+    fn a_search_that_a_provider_does_is_noted() {
+        let text = r#"[{"id":"auto-router"},{"id":"web","engine":"native","max_results":3}]"#;
+        let plugins = list(&mut Scanner::new(text)).unwrap();
+        let (place, span) = plugins.web.unwrap();
+        assert_eq!(place, "plugins[1]");
+        assert!(text[span.start..span.end].starts_with(r#"{"id":"web""#));
+        let off = list(&mut Scanner::new(r#"[{"id":"web","enabled":false}]"#));
+        assert!(off.unwrap().web.is_none());
     }
 
     #[test]
@@ -185,7 +216,9 @@ mod tests {
     #[test]
     fn what_is_not_meant_or_not_built_is_refused() {
         for (text, place) in [
-            (r#"[{"id":"web"}]"#, "plugins"),
+            (r#"[{"id":"file-parser"}]"#, "plugins"),
+            (r#"[{"id":"web","engine":"exa"}]"#, "plugins[0].engine"),
+            (r#"[{"id":"web","depth":"deep"}]"#, "plugins[0]"),
             (
                 r#"[{"id":"auto-router"},{"enabled":true}]"#,
                 "plugins[1].id",

@@ -107,9 +107,8 @@ fn common<'a>(
         Field::Parameter(Parameter::ParallelToolCalls) => {
             request.parallel_tool_calls = Some(found.raw == "true");
         }
-        Field::Parameter(parameter @ Parameter::WebSearchOptions) => {
-            return Err(foreign(parameter.as_str(), "does not search the web"));
-        }
+        // Said apart: [`crate::ingress::request`].
+        Field::Parameter(Parameter::WebSearchOptions) => {}
         Field::Parameter(parameter) if PLAIN.contains(&parameter) => {
             request.parameters.push((parameter, found.raw));
         }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::ingress::peek::{Field, Grammar, Peek, Refused, expect, integer};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
 use crate::ingress::survey::type_of;
-use crate::ingress::{Call, chat, freeform, later};
+use crate::ingress::{Call, allowed, chat, freeform, later};
 use crate::message::{Format, Part, Place, Request, Role, ServerTool, Tool, ToolChoice, Turn};
 use crate::wire::json::{Kind, Scanner, Span, Str};
 use shared::catalog::Parameter;
@@ -183,6 +183,7 @@ pub(super) fn request(call: &Call) -> Result<Request<'_>, Failure> {
         request.parameters.push((Parameter::Logprobs, "true"));
     }
     freeform::complete(&mut request, &call.freeform);
+    allowed::check(&mut request)?;
     Ok(request)
 }
 
@@ -214,7 +215,11 @@ fn own<'a>(found: Found<'a>, request: &mut Request<'a>) -> Result<(), Refused> {
         }
         Field::Parameter(Parameter::Stop) => request.stop = texts_of(scanner, "stop")?,
         Field::Parameter(Parameter::ToolChoice) => {
-            request.tool_choice = Some(tool_choice(scanner)?);
+            let of_some = allowed::read(scanner, request)?;
+            request.tool_choice = Some(match of_some {
+                Some(choice) => choice,
+                None => tool_choice(scanner)?,
+            });
         }
         _ => {}
     }

@@ -1,13 +1,14 @@
 //! What messages and tools amount to: sizes for the estimate of prompt tokens, kinds of content for
 //! the choice of endpoints. Roles and the types of parts are checked, their contents are not.
 
+use crate::dialect::search::Search;
 use crate::dialect::served::{self, Words};
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
 use crate::ingress::conversation::Beginning;
 use crate::ingress::freeform::{self, Freeform};
-use crate::ingress::later;
 use crate::ingress::peek::{Refused, expect};
+use crate::ingress::{SearchAt, later};
 use crate::wire::json::{Kind, Scanner, Span};
 use shared::catalog::Modality;
 use std::borrow::Cow;
@@ -41,6 +42,8 @@ pub(crate) struct Survey {
     pub(crate) sealed: Vec<Seal>,
     /// Tools that take free text.
     pub(crate) freeform: Vec<Freeform>,
+    /// A search of the web that the provider shall do.
+    pub(crate) search: Option<SearchAt>,
     /// The place of a chat tool that providers of other dialects run.
     pub(crate) other_tool: Option<String>,
     /// The place of an item that holds what a tool of another dialect's provider did.
@@ -67,6 +70,16 @@ impl Survey {
         }
     }
 
+    /// Notes a search; there can be one.
+    pub(crate) fn search(&mut self, place: String, span: Option<Span>) -> Result<(), Failure> {
+        if self.search.is_some() {
+            let message = format!("{place}: a search of the web is asked for twice");
+            return Err(Failure::invalid(&place, message));
+        }
+        self.search = Some(SearchAt { place, span });
+        Ok(())
+    }
+
     /// Notes bytes of text.
     pub(crate) fn text(&mut self, bytes: usize) {
         self.text_bytes += bytes as u64;
@@ -89,32 +102,38 @@ pub(crate) fn messages(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result
 
 /// Consumes `tools`, an array.
 pub(crate) fn tools(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<(), Refused> {
+    let mut index = 0;
     scanner.begin_array()?;
     while scanner.element()? {
-        let place = format!("tools[{}]", survey.tools);
-        survey.tools += 1;
+        let place = format!("tools[{index}]");
+        index += 1;
         let kind = scanner.kind()?;
         expect(&place, &[Kind::Object], kind)?;
         let start = scanner.at();
         let mut again = scanner.clone();
         let kind = type_of(scanner, &place)?;
-        if let Some(kind) = &kind {
-            later::tool(&format!("{place}.type"), kind)?;
-        }
+        survey.text(scanner.at() - start);
         match kind.as_deref() {
             Some("function") => {}
             Some("custom") => {
                 let tool = freeform::tool(&mut again, &place)?;
                 freeform::note(&mut survey.freeform, tool)?;
             }
-            _ => {
+            kind => {
                 let span = again.value()?;
-                if served::words_of(again.raw(span)) != Words::None {
-                    survey.other_tool = Some(format!("{place}.type"));
+                let (raw, place) = (again.raw(span), format!("{place}.type"));
+                if let Some(search) = Search::of(raw) {
+                    later::search(&place, &search)?;
+                    survey.search(place, Some(span))?;
+                    continue;
+                }
+                later::tool(&place, kind.unwrap_or_default())?;
+                if served::words_of(raw) != Words::None {
+                    survey.other_tool = Some(place);
                 }
             }
         }
-        survey.text(scanner.at() - start);
+        survey.tools += 1;
     }
     Ok(())
 }

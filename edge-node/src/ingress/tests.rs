@@ -193,24 +193,28 @@ fn messages_are_checked_where_they_are_read() {
 #[test]
 fn what_comes_later_is_named() {
     let later = "not available yet";
-    for id in [
-        "a/b:online",
-        "a/b:nitro:online:free",
-        "@preset/x",
-        "a/b@preset/x",
-    ] {
+    for id in ["@preset/x", "a/b@preset/x"] {
         refused(read(format!(r#"{{"model":"{id}"}}"#)), "model", later);
     }
     for (member, param) in [
-        (r#""plugins":[{"id":"web"}]"#, "plugins"),
+        (r#""plugins":[{"id":"fusion"}]"#, "plugins"),
         (
-            r#""tools":[{"type":"openrouter:web_search"}]"#,
+            r#""plugins":[{"id":"web","engine":"exa"}]"#,
+            "plugins[0].engine",
+        ),
+        (
+            r#""tools":[{"type":"openrouter:web_fetch"}]"#,
             "tools[0].type",
         ),
         (
-            r#""tools":[{"type":"function"},{"type":"web_search_preview"}]"#,
+            r#""tools":[{"type":"function"},{"type":"web_search","engine":"exa"}]"#,
             "tools[1].type",
         ),
+        (
+            r#""tools":[{"type":"web_search_preview","max_total_results":9}]"#,
+            "tools[0].type",
+        ),
+        (r#""models":["a/b","a/c:online"]"#, "models"),
         (r#""preset":"x""#, "preset"),
     ] {
         refused(with(member), param, later);
@@ -234,6 +238,31 @@ fn what_comes_later_is_named() {
             .is_ok()
         );
     }
+}
+
+#[test]
+fn a_search_is_asked_for_once_and_of_the_endpoint() {
+    let searches = |members: &str| {
+        let call = with(members).unwrap();
+        let demand = &call.demand;
+        let sought = demand.parameters.contains(&Parameter::WebSearchOptions);
+        (sought, demand.needs_tools, call.search.map(|it| it.place))
+    };
+    let place = |place: &str| Some(place.to_owned());
+    let tool = r#""tools":[{"type":"web_search"}]"#;
+    assert_eq!(searches(tool), (true, false, place("tools[0].type")));
+    let both = r#""tools":[{"type":"function"},{"type":"openrouter:web_search"}]"#;
+    assert_eq!(searches(both), (true, true, place("tools[1].type")));
+    let plugin = r#""plugins":[{"id":"web"}]"#;
+    assert_eq!(searches(plugin), (true, false, place("plugins[0]")));
+    assert_eq!(searches(r#""seed":1"#), (false, false, None));
+    let online = r#"{"model":"a/b:online:nitro","models":["a/c:online"],"messages":[{"role":"user","content":""}]}"#;
+    let call = read(online.to_owned()).unwrap();
+    assert_eq!(call.demand.model, "a/b:nitro");
+    assert_eq!(call.demand.fallback_models, ["a/c"]);
+    assert_eq!(call.search.map(|it| it.place), place("model"));
+    let twice = format!("{tool},{plugin}");
+    refused(with(&twice), "plugins[0]", "twice");
 }
 
 #[test]

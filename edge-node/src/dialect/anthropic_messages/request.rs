@@ -4,6 +4,7 @@
 use crate::dialect::Target;
 use crate::dialect::anthropic_messages::messages;
 use crate::dialect::anthropic_messages::thinking::{self, Thinking};
+use crate::dialect::search::{self, Tongue};
 use crate::dialect::served::{self, Words};
 use crate::dialect::write::{List, member, one_choice, only_text, put};
 use crate::failure::Failure;
@@ -29,6 +30,7 @@ pub(crate) fn body(
     one_choice(request)?;
     only_text(request)?;
     served::check(request, Words::Anthropic)?;
+    let search = search::tools(request, Tongue::Anthropic, target)?;
     let max_tokens = max_tokens(request.max_tokens, target);
     let thinking = thinking::choose(request, target, max_tokens);
     let mut out = Vec::with_capacity(4096);
@@ -36,7 +38,7 @@ pub(crate) fn body(
     put(&mut out, &[&format!(",\"max_tokens\":{max_tokens}")]);
     system(request, &mut out);
     messages::write(&request.turns, &mut out)?;
-    tools(request, &mut out);
+    tools(request, search.as_deref(), &mut out);
     stop(request, target, &mut out);
     sampling(request, target, thinking, &mut out);
     thinking.write(&mut out);
@@ -84,12 +86,15 @@ fn system(request: &Request<'_>, out: &mut Vec<u8>) {
     member(out, "system", &blocks);
 }
 
-fn tools(request: &Request<'_>, out: &mut Vec<u8>) {
+fn tools(request: &Request<'_>, search: Option<&str>, out: &mut Vec<u8>) {
     let mut list = List::default();
     for tool in &request.tools {
         write_tool(tool, list.item());
     }
-    served::write(request, &mut list);
+    served::write(request, Words::Anthropic, &mut list);
+    if let Some(search) = search {
+        put(list.item(), &[search]);
+    }
     let mut choice = request.tool_choice;
     if list.is_empty() {
         // A history with calls needs their tools, even if none may be called any more.

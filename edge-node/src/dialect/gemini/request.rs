@@ -4,6 +4,7 @@
 use crate::dialect::Target;
 use crate::dialect::gemini::model::Model;
 use crate::dialect::gemini::{Host, config, contents, schema};
+use crate::dialect::search::{self, Tongue};
 use crate::dialect::served::{self, Words};
 use crate::dialect::write::{List, member, put, refuse};
 use crate::failure::Failure;
@@ -19,12 +20,20 @@ pub(super) fn body(
     model: Model,
 ) -> Result<Vec<u8>, Failure> {
     served::check(request, Words::Gemini)?;
+    let vertex = model.host == Host::Vertex;
+    let search = search::tools(request, Tongue::Gemini { vertex }, target)?;
+    if search.is_some() && !request.tools.is_empty() {
+        return Err(refuse(
+            "tools",
+            "searches only where there are no functions",
+        ));
+    }
     let mut out = Vec::with_capacity(4096);
     put(&mut out, &["{\"contents\":["]);
     contents::write(&request.turns, model, &mut out)?;
     out.push(b']');
     system(request, &mut out)?;
-    tools(request, model, &mut out);
+    tools(request, search.as_deref(), model, &mut out);
     config::write(request, target, model, &mut out)?;
     if model.host == Host::Studio
         && let Some(word) = target.tier_word(request.service_tier)
@@ -72,7 +81,7 @@ fn system(request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tools(request: &Request<'_>, model: Model, out: &mut Vec<u8>) {
+fn tools(request: &Request<'_>, search: Option<&str>, model: Model, out: &mut Vec<u8>) {
     let mut list = List::default();
     for tool in &request.tools {
         declaration(tool, model, list.item());
@@ -87,17 +96,21 @@ fn tools(request: &Request<'_>, model: Model, out: &mut Vec<u8>) {
         item.extend_from_slice(functions.get(1..).unwrap_or_default());
         item.push(b'}');
     }
-    served::write(request, &mut all);
+    served::write(request, Words::Gemini, &mut all);
+    if let Some(search) = search {
+        put(all.item(), &[search]);
+    }
     member(out, "tools", &all);
     if list.is_empty() {
         return;
     }
-    let (mode, name) = match request.tool_choice {
+    let named = request.allowed.iter().flatten().map(|name| name.raw());
+    let (mode, names) = match request.tool_choice {
         None => return,
-        Some(ToolChoice::Auto) => ("AUTO", None),
-        Some(ToolChoice::Required) => ("ANY", None),
-        Some(ToolChoice::None) => ("NONE", None),
-        Some(ToolChoice::Function(name)) => ("ANY", Some(name)),
+        Some(ToolChoice::Auto) => ("AUTO", Vec::new()),
+        Some(ToolChoice::Required) => ("ANY", named.collect()),
+        Some(ToolChoice::None) => ("NONE", Vec::new()),
+        Some(ToolChoice::Function(name)) => ("ANY", vec![name.raw()]),
     };
     put(
         out,
@@ -107,8 +120,9 @@ fn tools(request: &Request<'_>, model: Model, out: &mut Vec<u8>) {
             "\"",
         ],
     );
-    if let Some(name) = name {
-        put(out, &[",\"allowedFunctionNames\":[", name.raw(), "]"]);
+    if !names.is_empty() {
+        let names = names.join(",");
+        put(out, &[",\"allowedFunctionNames\":[", &names, "]"]);
     }
     put(out, &["}}"]);
 }

@@ -14,10 +14,13 @@ use crate::wire::splice::{Members, Splices, Tail};
 use bytes::Bytes;
 use shared::catalog::{Parameter, Quirk};
 
-/// The body to send.
-pub(crate) fn body(call: &Call, target: &Target<'_>) -> Bytes {
+/// The body to send; with these `web_search_options` for a search that is asked for otherwise.
+pub(crate) fn body(call: &Call, target: &Target<'_>, search: Option<String>) -> Bytes {
     let text = call.text();
-    let mut request = Request::new(call, text, target);
+    let mut request = Request {
+        search,
+        ..Request::new(call, text, target)
+    };
     let first = call.members.first();
     let mut members = Members::new(first.map_or(0, |member| member.key.start));
     for member in &call.members {
@@ -52,6 +55,8 @@ struct Request<'a> {
     /// The client says how to think in a provider's own words.
     has_own_words: bool,
     has_tier: bool,
+    /// `web_search_options` that are to be added.
+    search: Option<String>,
 }
 
 impl<'a> Request<'a> {
@@ -67,6 +72,7 @@ impl<'a> Request<'a> {
             has_effort: false,
             has_own_words: false,
             has_tier: false,
+            search: None,
         }
     }
 
@@ -141,10 +147,43 @@ impl<'a> Request<'a> {
             Parameter::Reasoning | Parameter::IncludeReasoning => false,
             // Said by `response_format`.
             Parameter::StructuredOutputs => false,
-            // Leaving tools out would change the question; endpoints without them are not chosen.
-            Parameter::Tools | Parameter::ToolChoice => true,
+            // Leaving tools out would change the question; endpoints without them are not chosen. A
+            // search is no tool here.
+            Parameter::ResponseFormat => {
+                let parameters = &self.call.demand.parameters;
+                let is_schema = parameters.contains(&Parameter::StructuredOutputs);
+                let takes = |one| self.target.supports(one);
+                takes(parameter) || is_schema && takes(Parameter::StructuredOutputs)
+            }
+            Parameter::Tools => {
+                // The text was checked when it came in.
+                self.tools(member.value).unwrap_or(true)
+            }
+            Parameter::ToolChoice => self.search.is_none() || self.call.demand.needs_tools,
             _ => self.target.supports(parameter),
         }
+    }
+
+    /// Takes the tool out that asks for a search; false where no other is left.
+    fn tools(&mut self, value: Span) -> Result<bool, SyntaxError> {
+        let search = self.call.search.as_ref().and_then(|search| search.span);
+        let Some(search) = search.filter(|it| value.start < it.start && it.end < value.end) else {
+            return Ok(true);
+        };
+        let mut scanner = Scanner::starting(self.text, value.start);
+        scanner.begin_array()?;
+        let mut tools = Members::new(scanner.at());
+        while scanner.element()? {
+            scanner.kind()?;
+            let (start, end) = (scanner.at(), scanner.value()?.end);
+            if start == search.start {
+                tools.remove(&mut self.splices, start, end);
+            } else {
+                tools.keep(&mut self.splices, start, end);
+            }
+        }
+        tools.finish(&mut self.splices);
+        Ok(self.call.demand.needs_tools)
     }
 
     /// True where the client's word for an effort is the endpoint's too.
@@ -240,6 +279,12 @@ impl<'a> Request<'a> {
         if self.call.stream && !self.has_stream_options && !self.has(Quirk::NoStreamOptions) {
             let member = "\"stream_options\":{\"include_usage\":true}";
             tail.add(&mut self.splices, member);
+        }
+        if let Some(search) = self.search.take() {
+            tail.add(
+                &mut self.splices,
+                format!("\"web_search_options\":{search}"),
+            );
         }
         if !self.has_tier
             && let Some(word) = self.target.tier_word(None)

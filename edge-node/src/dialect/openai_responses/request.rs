@@ -4,6 +4,7 @@
 use crate::dialect::Target;
 use crate::dialect::openai_chat::{effort, takes_effort, word};
 use crate::dialect::openai_responses::{input, maker};
+use crate::dialect::search::{self, Tongue};
 use crate::dialect::served::{self, Words};
 use crate::dialect::write::{List, member, one_choice, put, refuse};
 use crate::egress::quoted;
@@ -25,7 +26,9 @@ const NO_PARAMETERS: &str = "{\"type\":\"object\",\"properties\":{}}";
 /// The request has something that this dialect can't carry.
 pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>, Failure> {
     one_choice(request)?;
-    served::check(request, Words::Responses(maker(target)))?;
+    let words = Words::Responses(maker(target));
+    served::check(request, words)?;
+    let search = search::tools(request, Tongue::Responses(maker(target)), target)?;
     if request
         .modalities
         .is_some_and(|raw| raw.contains("\"audio\""))
@@ -49,7 +52,12 @@ pub(super) fn body(request: &Request<'_>, target: &Target<'_>) -> Result<Vec<u8>
             put(&mut out, &[",\"", parameter.as_str(), "\":", raw]);
         }
     }
-    tools(request, target, &mut out);
+    let mut served = List::default();
+    served::write(request, words, &mut served);
+    if let Some(search) = search {
+        put(served.item(), &[&search]);
+    }
+    tools(request, &served, target, &mut out);
     text(request, target, &mut out);
     reasoning(request, target, &mut out);
     include(request, target, has_thoughts, &mut out);
@@ -78,18 +86,21 @@ fn limit(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn tools(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
+fn tools(request: &Request<'_>, served: &List, target: &Target<'_>, out: &mut Vec<u8>) {
     let mut list = List::default();
     for tool in &request.tools {
         write_tool(tool, list.item());
     }
-    served::write(request, &mut list);
+    if !served.is_empty() {
+        list.item().extend_from_slice(served.as_bytes());
+    }
     if list.is_empty() {
         return;
     }
     member(out, "tools", &list);
     match request.tool_choice {
         None => {}
+        Some(choice) if request.allowed.is_some() => allowed(request, choice, out),
         Some(ToolChoice::Auto) => put(out, &[",\"tool_choice\":\"auto\""]),
         Some(ToolChoice::Required) => put(out, &[",\"tool_choice\":\"required\""]),
         Some(ToolChoice::None) => put(out, &[",\"tool_choice\":\"none\""]),
@@ -106,6 +117,25 @@ fn tools(request: &Request<'_>, target: &Target<'_>, out: &mut Vec<u8>) {
     {
         put(out, &[",\"parallel_tool_calls\":", flag(parallel)]);
     }
+}
+
+/// The only functions that may be called; the others stay where they are, for the prompt's cache.
+fn allowed(request: &Request<'_>, choice: ToolChoice<'_>, out: &mut Vec<u8>) {
+    let mut list = List::default();
+    for name in request.allowed.iter().flatten() {
+        let is_it = |tool: &&Tool<'_>| tool.name.decode() == name.decode();
+        let kind = request.tools.iter().find(is_it).map_or("function", kind_of);
+        let start = ["{\"type\":\"", kind, "\",\"name\":", name.raw(), "}"];
+        put(list.item(), &start);
+    }
+    let mode = match choice {
+        ToolChoice::Required => "required",
+        _ => "auto",
+    };
+    let start = ",\"tool_choice\":{\"type\":\"allowed_tools\",\"mode\":\"";
+    put(out, &[start, mode, "\""]);
+    member(out, "tools", &list);
+    out.push(b'}');
 }
 
 /// Here tools are strict unless one says that they are not; elsewhere it is the other way round.

@@ -3,7 +3,7 @@ use crate::dialect::fixture::{Fixture, data};
 use crate::failure::Retry;
 use crate::ingress::Api;
 use serde_json::{Value, json};
-use shared::catalog::{Dialect, Parameter};
+use shared::catalog::Dialect;
 
 #[test]
 fn each_dialects_tools_are_known_by_their_words() {
@@ -53,9 +53,9 @@ fn a_tool_goes_to_who_runs_it_and_to_nobody_else() {
     let declared = [
         (
             Dialect::AnthropicMessages,
-            r#"{"type":"web_search_20250305","name":"web_search","max_uses": 5}"#,
+            r#"{"type":"web_fetch_20250910","name":"web_fetch","max_uses": 5}"#,
         ),
-        (Dialect::Gemini, r#"{"googleSearch":{ }}"#),
+        (Dialect::Gemini, r#"{"codeExecution":{ }}"#),
         (
             Dialect::OpenaiResponses,
             r#"{"type":"code_interpreter","container":{"type":"auto"}}"#,
@@ -91,10 +91,10 @@ fn a_tool_goes_to_who_runs_it_and_to_nobody_else() {
 
 #[test]
 fn other_apis_declare_them_too() {
-    let responses = r#"{"model":"m","input":"x","tools":[{"type":"web_search"}]}"#;
+    let responses = r#"{"model":"m","input":"x","tools":[{"type":"file_search"}]}"#;
     let fixture = Fixture::new(Dialect::OpenaiResponses).api(Api::Responses);
     let body = fixture.body(responses).unwrap();
-    assert!(body.contains(r#""tools":[{"type":"web_search"}]"#));
+    assert!(body.contains(r#""tools":[{"type":"file_search"}]"#));
     for dialect in [
         Dialect::AnthropicMessages,
         Dialect::OpenaiChat,
@@ -103,13 +103,13 @@ fn other_apis_declare_them_too() {
         let fixture = Fixture::new(dialect).api(Api::Responses);
         refused(&fixture, responses, "tools[0].type");
     }
-    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#;
+    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"tools":[{"type":"web_fetch_20250910","name":"web_fetch"}]}"#;
     let fixture = Fixture::new(Dialect::AnthropicMessages).api(Api::Messages);
     assert!(
         fixture
             .body(messages)
             .unwrap()
-            .contains("web_search_20250305")
+            .contains("web_fetch_20250910")
     );
     for dialect in [
         Dialect::OpenaiResponses,
@@ -118,25 +118,6 @@ fn other_apis_declare_them_too() {
     ] {
         let fixture = Fixture::new(dialect).api(Api::Messages);
         refused(&fixture, messages, "tools[0].type");
-    }
-}
-
-#[test]
-fn a_search_is_asked_of_who_searches() {
-    let request = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"web_search_options":{"search_context_size":"low"}}"#;
-    let searching = Fixture::new(Dialect::OpenaiChat).supporting(&[Parameter::WebSearchOptions]);
-    assert!(
-        searching
-            .body(request)
-            .unwrap()
-            .contains("search_context_size")
-    );
-    for dialect in [
-        Dialect::OpenaiChat,
-        Dialect::AnthropicMessages,
-        Dialect::Gemini,
-    ] {
-        refused(&Fixture::new(dialect), request, "web_search_options");
     }
 }
 

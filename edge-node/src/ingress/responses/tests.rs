@@ -189,7 +189,7 @@ fn what_only_this_dialect_says_is_refused_to_others() {
         "input[0].type",
     );
     check(
-        json!({"input": "x", "tool_choice": {"type": "allowed_tools"}}),
+        json!({"input": "x", "tool_choice": {"type": "mcp"}}),
         "tool_choice",
     );
 }
