@@ -37,6 +37,16 @@ pub struct Usage {
     pub completion_free: u64,
     /// Calls of the provider's own web search.
     pub web_searches: u64,
+    /// Uses of the provider's own maps.
+    pub maps: u64,
+    /// Tokens of what the provider has read to cite it; not in `prompt`.
+    pub citations: u64,
+    /// Pages that the provider fetched; not charged, as the prompt tokens that they become are.
+    pub fetches: u64,
+    /// Searches of files at the provider; no list has a price for them.
+    pub file_searches: u64,
+    /// Runs of code at the provider; their price is by the container, which no answer counts.
+    pub code_runs: u64,
     /// In how many units the fixed price of a request is charged (Cohere's search units); 0 is one.
     pub search_units: u64,
     /// Pictures of the prompt, where each has a price of its own.
@@ -62,8 +72,31 @@ impl Usage {
             context
         };
         let most = context.saturating_mul(CONTEXTS_MAX);
-        let things = [self.web_searches, self.search_units, self.images];
-        self.prompt <= most && self.completion <= most && things.iter().all(|it| *it <= most)
+        let things = [
+            self.web_searches,
+            self.maps,
+            self.fetches,
+            self.file_searches,
+            self.code_runs,
+            self.search_units,
+            self.images,
+        ];
+        let tokens = [self.prompt, self.completion, self.citations];
+        tokens.iter().all(|it| *it <= most) && things.iter().all(|it| *it <= most)
+    }
+
+    /// What the provider's own tools were used for, in OpenRouter's words where it has some; those
+    /// that were used.
+    pub fn server_tools(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let all = [
+            ("web_search_requests", self.web_searches),
+            ("web_fetch_requests", self.fetches),
+            ("file_search_requests", self.file_searches),
+            ("code_execution_requests", self.code_runs),
+            ("maps_requests", self.maps),
+            ("citation_tokens", self.citations),
+        ];
+        all.into_iter().filter(|(_, count)| *count > 0)
     }
 }
 
@@ -137,6 +170,7 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
     }
     prompt += price.prompt.cost(prompt_left);
     prompt += price.image.unwrap_or_default().cost(usage.images);
+    prompt += price.citation.unwrap_or_default().cost(usage.citations);
 
     let mut completion_left = usage.completion;
     let mut completion = Amount::ZERO;
@@ -162,7 +196,8 @@ pub fn cost(usage: &Usage, pricing: &Pricing) -> Cost {
     let searches = price
         .web_search
         .unwrap_or_default()
-        .cost(usage.web_searches);
+        .cost(usage.web_searches)
+        + price.maps.unwrap_or_default().cost(usage.maps);
     let units = usage.search_units.max(1);
     Cost {
         prompt,
@@ -236,6 +271,30 @@ mod tests {
         };
         assert_eq!(cost(&with(0), &pricing).total().to_string(), "0.002");
         assert_eq!(cost(&with(3), &pricing).total().to_string(), "0.006");
+    }
+
+    #[test]
+    fn tools_of_the_providers_own_are_charged_where_they_have_a_price() {
+        let usage = Usage {
+            web_searches: 2,
+            maps: 1,
+            citations: 1000,
+            fetches: 3,
+            file_searches: 4,
+            code_runs: 5,
+            ..Usage::default()
+        };
+        assert_eq!(cost(&usage, &pricing()).total(), Amount::ZERO);
+        let mut pricing = pricing();
+        pricing.web_search = Some("0.01".parse().unwrap());
+        pricing.maps = Some("0.025".parse().unwrap());
+        pricing.citation = Some("0.000002".parse().unwrap());
+        let cost = cost(&usage, &pricing);
+        assert_eq!(cost.request.to_string(), "0.045");
+        assert_eq!(cost.prompt.to_string(), "0.002");
+        let told: Vec<_> = usage.server_tools().collect();
+        assert_eq!(told[1], ("web_fetch_requests", 3));
+        assert_eq!(told.len(), 6);
     }
 
     #[test]

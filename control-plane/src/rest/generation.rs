@@ -137,7 +137,7 @@ fn told(rest: &Rest, id: String, found: Generation, workspace_id: Option<String>
         num_media_completion: some(usage.images),
         num_input_audio_prompt: None,
         num_search_results: some(usage.web_searches),
-        num_fetches: None,
+        num_fetches: some(usage.fetches),
         web_search_engine: None,
         total_cost: Usd(found.cost),
         usage: Usd(found.cost),

@@ -90,11 +90,11 @@ pub(crate) fn used(bill: &Bill<'_>) -> String {
             ",\"output_tokens_details\":{{\"thinking_tokens\":{tokens}}}"
         );
     }
-    if usage.web_searches > 0 {
-        let searches = usage.web_searches;
+    if usage.web_searches > 0 || usage.fetches > 0 {
+        let (searches, fetches) = (usage.web_searches, usage.fetches);
         let _ = write!(
             text,
-            ",\"server_tool_use\":{{\"web_search_requests\":{searches},\"web_fetch_requests\":0}}"
+            ",\"server_tool_use\":{{\"web_search_requests\":{searches},\"web_fetch_requests\":{fetches}}}"
         );
     }
     if let Some(served) = bill.served {

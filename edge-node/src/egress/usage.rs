@@ -4,7 +4,7 @@ use crate::dialect::Bill;
 use crate::egress::Envelope;
 use crate::message::Served;
 use bytes::BytesMut;
-use std::fmt::Write;
+use shared::usage::Usage;
 
 /// The usage object.
 pub(crate) fn object(bill: &Bill<'_>) -> String {
@@ -38,16 +38,22 @@ pub(crate) fn object(bill: &Bill<'_>) -> String {
         cost.prompt,
         cost.completion,
     );
-    if usage.web_searches > 0 {
-        let searches = usage.web_searches;
-        // Writing to a string can't fail.
-        let _ = write!(
-            text,
-            ",\"server_tool_use_details\":{{\"web_search_requests\":{searches}}}"
-        );
-    }
+    text.push_str(&server_tools(usage));
     text.push('}');
     text
+}
+
+/// The member that tells what the provider's own tools were used for, behind a comma; empty where
+/// none was.
+pub(crate) fn server_tools(usage: &Usage) -> String {
+    let all: Vec<String> = usage
+        .server_tools()
+        .map(|(name, count)| format!("\"{name}\":{count}"))
+        .collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    format!(",\"server_tool_use_details\":{{{}}}", all.join(","))
 }
 
 /// Appends the usage chunk, where one is due, and `[DONE]`.

@@ -205,6 +205,10 @@ pub struct Pricing {
     pub input_audio_cache: Option<Price>,
     /// Per web search.
     pub web_search: Option<Price>,
+    /// Per answer that rests on the provider's own maps.
+    pub maps: Option<Price>,
+    /// Per token of what the provider has read to cite it, which is not in the prompt.
+    pub citation: Option<Price>,
     /// Per reasoning token; without it `completion`.
     pub internal_reasoning: Option<Price>,
     /// Per cached prompt token; without it `prompt`.

@@ -20,6 +20,8 @@ pub(crate) struct Counts {
     write_1h: u64,
     thinking: u64,
     searches: u64,
+    fetches: u64,
+    code_runs: u64,
     served: Option<Served>,
     seen: bool,
     /// The count of the output is the last one.
@@ -69,6 +71,8 @@ impl Counts {
             completion,
             reasoning: self.thinking.min(completion),
             web_searches: self.searches,
+            fetches: self.fetches,
+            code_runs: self.code_runs,
             estimated: !self.complete,
             ..Usage::default()
         })
@@ -124,6 +128,8 @@ impl Counts {
             ("cache_creation", "ephemeral_1h_input_tokens") => &mut self.write_1h,
             ("output_tokens_details", "thinking_tokens") => &mut self.thinking,
             ("server_tool_use", "web_search_requests") => &mut self.searches,
+            ("server_tool_use", "web_fetch_requests") => &mut self.fetches,
+            ("server_tool_use", "code_execution_requests") => &mut self.code_runs,
             _ => return None,
         })
     }
@@ -158,11 +164,11 @@ mod tests {
         let start = r#"{"input_tokens":2479,"output_tokens":8,"cache_read_input_tokens":5}"#;
         let end = r#"{"input_tokens":404500,"cache_read_input_tokens":0,"output_tokens":943,
             "output_tokens_details":{"thinking_tokens":261},
-            "server_tool_use":{"web_search_requests":10}}"#;
+            "server_tool_use":{"web_search_requests":10,"web_fetch_requests":2}}"#;
         let got = usage(start, Some(end), 0);
         assert_eq!((got.prompt, got.cache_read), (404_505, 5));
         assert_eq!((got.completion, got.reasoning), (943, 261));
-        assert_eq!(got.web_searches, 10);
+        assert_eq!((got.web_searches, got.fetches), (10, 2));
         let end = r#"{"input_tokens":0,"output_tokens":3}"#;
         let got = usage(start, Some(end), 0);
         assert_eq!((got.prompt, got.completion), (2484, 3));

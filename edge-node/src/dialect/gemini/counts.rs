@@ -20,6 +20,7 @@ pub(super) struct Counts {
     audio: u64,
     image: u64,
     searches: u64,
+    maps: bool,
 }
 
 /// What the tokens of a list of details are of.
@@ -63,6 +64,11 @@ impl Counts {
         self.searches = self.searches.max(searches);
     }
 
+    /// The answer rests on places of the provider's maps.
+    pub(super) fn located(&mut self, maps: bool) {
+        self.maps |= maps;
+    }
+
     /// What was used. The completion is counted by the bytes that came while the provider's own
     /// count of it is missing.
     pub(super) fn usage(&self, output_bytes: u64) -> Option<Usage> {
@@ -83,6 +89,7 @@ impl Counts {
             completion_audio: self.audio,
             completion_image: self.image,
             web_searches: self.searches,
+            maps: self.maps.into(),
             estimated,
             ..Usage::default()
         })

@@ -24,6 +24,8 @@ pub(super) struct Grounding<'a> {
     supports: Vec<Support>,
     /// Searches that were made.
     pub(super) searches: u64,
+    /// A place on a map is among them.
+    pub(super) has_maps: bool,
 }
 
 /// A piece of the text, and the sources that it rests on.
@@ -113,7 +115,7 @@ impl<'a> Grounding<'a> {
     pub(super) fn starting(text: &'a str, at: usize) -> Result<Self, SyntaxError> {
         let mut all = Self::default();
         each_of(text, at, "groundingChunks", |scanner| {
-            let chunk = chunk(scanner)?;
+            let chunk = chunk(scanner, &mut all.has_maps)?;
             all.chunks.push(chunk);
             Ok(())
         })?;
@@ -208,11 +210,16 @@ impl Support {
 }
 
 /// Consumes a chunk: a page, a document or a place on a map, where it has a link.
-fn chunk<'a>(scanner: &mut Scanner<'a>) -> Result<Option<(Str<'a>, Str<'a>)>, SyntaxError> {
+fn chunk<'a>(
+    scanner: &mut Scanner<'a>,
+    has_maps: &mut bool,
+) -> Result<Option<(Str<'a>, Str<'a>)>, SyntaxError> {
     let mut found = None;
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
-        let is_kind = matches!(&*key.name.decode(), "web" | "retrievedContext" | "maps");
+        let name = key.name.decode();
+        let is_kind = matches!(&*name, "web" | "retrievedContext" | "maps");
+        *has_maps |= name == "maps";
         if is_kind && scanner.kind()? == Kind::Object {
             found = source(scanner)?
                 .map(|cited| (cited.url, cited.title))

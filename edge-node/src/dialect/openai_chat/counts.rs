@@ -26,6 +26,8 @@ pub(crate) struct Counts {
     completion_audio: Option<u64>,
     completion_image: Option<u64>,
     searches: Option<u64>,
+    /// Of what was read to be cited.
+    citations: Option<u64>,
 }
 
 impl Counts {
@@ -64,6 +66,7 @@ impl Counts {
         self.completion_audio = self.completion_audio.max(new.completion_audio);
         self.completion_image = self.completion_image.max(new.completion_image);
         self.searches = self.searches.max(new.searches);
+        self.citations = self.citations.max(new.citations);
     }
 
     /// True when nothing was counted.
@@ -105,6 +108,7 @@ impl Counts {
             completion_audio: self.completion_audio.unwrap_or(0).min(completion),
             completion_image: self.completion_image.unwrap_or(0).min(completion),
             web_searches: self.searches.unwrap_or(0),
+            citations: self.citations.unwrap_or(0),
             ..Usage::default()
         })
     }
@@ -192,6 +196,7 @@ impl Counts {
             ("completion", "audio_tokens") => &mut self.completion_audio,
             ("completion", "image_tokens") => &mut self.completion_image,
             // Perplexity.
+            ("", "citation_tokens") => &mut self.citations,
             ("", "num_search_queries")
             | ("server_tool_use" | "server_tool_use_details", "web_search_requests") => {
                 &mut self.searches

@@ -15,6 +15,8 @@ pub(super) struct Counts {
     reasoning: u64,
     audio_out: u64,
     searches: u64,
+    file_searches: u64,
+    code_runs: u64,
 }
 
 impl Counts {
@@ -26,6 +28,12 @@ impl Counts {
     /// So many searches were seen, which the provider may not have counted itself.
     pub(super) fn searched(&mut self, searches: u64) {
         self.searches = self.searches.max(searches);
+    }
+
+    /// So many searches of files and runs of code were seen.
+    pub(super) fn ran(&mut self, file_searches: u64, code_runs: u64) {
+        self.file_searches = self.file_searches.max(file_searches);
+        self.code_runs = self.code_runs.max(code_runs);
     }
 
     /// What was used; none while nothing was reported.
@@ -45,6 +53,8 @@ impl Counts {
             reasoning: self.reasoning.min(completion),
             completion_audio: self.audio_out.min(completion),
             web_searches: self.searches,
+            file_searches: self.file_searches,
+            code_runs: self.code_runs,
             ..Usage::default()
         })
     }

@@ -208,6 +208,9 @@ impl Answer {
         }
         if answer.tool_usage.is_none() {
             self.counts.searched(searches(text, answer.output)?);
+            let count = |kind| items(text, answer.output, kind);
+            self.counts
+                .ran(count("file_search_call")?, count("code_interpreter_call")?);
         }
         self.notes.progress.usage = self.counts.usage();
         let served = answer
@@ -266,6 +269,16 @@ fn searches(text: &str, output: Option<Span>) -> Result<u64, SyntaxError> {
             };
             count += u64::from(action.is_none_or(|kind| kind.decode() == "search"));
         }
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// How many items of a kind stand in a list.
+fn items(text: &str, output: Option<Span>, kind: &str) -> Result<u64, SyntaxError> {
+    let mut count = 0;
+    each(text, output, |_, item| {
+        count += u64::from(item.kind.map(Str::inner) == Some(kind));
         Ok(())
     })?;
     Ok(count)

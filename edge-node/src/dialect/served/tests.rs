@@ -369,3 +369,33 @@ fn blocks_of_messages_pass_or_are_named() {
         );
     }
 }
+
+/// Perplexity's usage (docs.perplexity.ai, sonar-deep-research): what it has read to cite it is apart.
+/// Google's grounding chunk of a place (`GroundingChunk.maps`). OpenAI's output items.
+#[test]
+fn what_tools_were_used_for_is_counted_and_told() {
+    let told = |dialect, answer: &str| {
+        let played = Fixture::new(dialect).play(ASK, answer.as_bytes(), 99);
+        played.answer()["usage"]["server_tool_use_details"].clone()
+    };
+    let perplexity = r#"{"id":"c","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"a"}}],"usage":{"prompt_tokens":33,"completion_tokens":7163,"total_tokens":7196,"citation_tokens":19028,"num_search_queries":31,"reasoning_tokens":0}}"#;
+    assert_eq!(
+        told(Dialect::OpenaiChat, perplexity),
+        json!({"web_search_requests": 31, "citation_tokens": 19028})
+    );
+    let gemini = r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"there"}]},"finishReason":"STOP","groundingMetadata":{"groundingChunks":[{"maps":{"uri":"https://maps.google.com/?cid=1","title":"A","placeId":"places/1"}}],"groundingSupports":[]}}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2}}"#;
+    assert_eq!(told(Dialect::Gemini, gemini), json!({"maps_requests": 1}));
+    let responses = r#"{"id":"r","object":"response","status":"completed","output":[{"type":"file_search_call","id":"fs_1","status":"completed","queries":["q"],"results":null},{"type":"code_interpreter_call","id":"ci_1","status":"completed","code":"1","container_id":"cntr_1","outputs":null},{"type":"message","id":"m","role":"assistant","status":"completed","content":[{"type":"output_text","text":"found","annotations":[]}]}],"usage":{"input_tokens":3,"output_tokens":2,"total_tokens":5}}"#;
+    assert_eq!(
+        told(Dialect::OpenaiResponses, responses),
+        json!({"file_search_requests": 1, "code_execution_requests": 1})
+    );
+    let fetched = anthropic().replace(
+        r#""web_search_requests":1"#,
+        r#""web_search_requests":1,"web_fetch_requests":2"#,
+    );
+    assert_eq!(
+        told(Dialect::AnthropicMessages, &fetched),
+        json!({"web_search_requests": 1, "web_fetch_requests": 2})
+    );
+}

@@ -1,8 +1,8 @@
 //! The usage object with its cost, an exact decimal.
 
 use crate::dialect::Bill;
+use crate::egress::usage::server_tools;
 use shared::usage::Usage;
-use std::fmt::Write;
 
 /// The usage object.
 pub(crate) fn object(bill: &Bill<'_>) -> String {
@@ -24,14 +24,7 @@ pub(crate) fn object(bill: &Bill<'_>) -> String {
         total,
         cost(bill),
     );
-    if usage.web_searches > 0 {
-        let searches = usage.web_searches;
-        // Writing to a string can't fail.
-        let _ = write!(
-            text,
-            ",\"server_tool_use_details\":{{\"web_search_requests\":{searches}}}"
-        );
-    }
+    text.push_str(&server_tools(usage));
     text.push('}');
     text
 }

@@ -107,6 +107,8 @@ fn pricing(mut section: Section<'_, '_>) -> Option<Pricing> {
         audio_output: section.price("audio_output"),
         input_audio_cache: section.price("input_audio_cache"),
         web_search: section.price("web_search"),
+        maps: section.price("maps"),
+        citation: section.price("citation"),
         internal_reasoning: section.price("internal_reasoning"),
         input_cache_read: section.price("input_cache_read"),
         input_cache_write: section.price("input_cache_write"),

@@ -434,7 +434,7 @@ prop_compose! {
 
 prop_compose! {
     fn pricing()(
-        prompt in price(), completion in price(), p in vec(option::of(price()), 12),
+        prompt in price(), completion in price(), p in vec(option::of(price()), 14),
         steps in vec((1_u64..1_000_000, price(), option::of(price())), 0..3),
     ) -> Pricing {
         let mut threshold = 0;
@@ -451,6 +451,7 @@ prop_compose! {
             request: p[0], image: p[1], image_token: p[2], image_output: p[3], audio: p[4],
             audio_output: p[5], input_audio_cache: p[6], web_search: p[7], internal_reasoning: p[8],
             input_cache_read: p[9], input_cache_write: p[10], input_cache_write_1h: p[11],
+            maps: p[12], citation: p[13],
         }
     }
 }

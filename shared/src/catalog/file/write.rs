@@ -181,6 +181,8 @@ fn pricing(pricing: &Pricing) -> Members {
     members.price("audio_output", pricing.audio_output);
     members.price("input_audio_cache", pricing.input_audio_cache);
     members.price("web_search", pricing.web_search);
+    members.price("maps", pricing.maps);
+    members.price("citation", pricing.citation);
     members.price("internal_reasoning", pricing.internal_reasoning);
     members.price("input_cache_read", pricing.input_cache_read);
     members.price("input_cache_write", pricing.input_cache_write);

@@ -135,6 +135,8 @@ fn pricing(line: &Object<'_>) -> Result<Pricing, Skip> {
             .transpose()?
             .flatten()
             .filter(|price| !price.is_zero()),
+        maps: told("google_maps_grounding_cost_per_query")?,
+        citation: told("citation_cost_per_token")?,
         internal_reasoning: told("output_cost_per_reasoning_token")?
             .filter(|price| *price != completion),
         input_cache_read: told("cache_read_input_token_cost")?.or(hit),

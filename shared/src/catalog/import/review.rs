@@ -97,6 +97,8 @@ fn all_prices(pricing: &Pricing) -> Vec<Price> {
         pricing.audio_output,
         pricing.input_audio_cache,
         pricing.web_search,
+        pricing.maps,
+        pricing.citation,
         pricing.internal_reasoning,
         pricing.input_cache_read,
         pricing.input_cache_write,

@@ -10,6 +10,7 @@ impl Answer {
         // Before Gemini 3 a grounded prompt is one search, however many queries it took.
         let most = if self.model.is_third() { u64::MAX } else { 1 };
         self.counts.searched(grounding.searches.min(most));
+        self.counts.located(grounding.has_maps);
         let parts = self.choices.get(at).map(|choice| choice.text.parts.clone());
         self.cite(at, &grounding.sources(&parts.unwrap_or_default()), sink);
     }
