@@ -275,15 +275,16 @@ impl Ranker {
         };
         drop(fleet);
         metrics::ranked_within(self.clock.now().since(since));
-        let news: News<'_> = tables
+        let all: News<'_> = tables
             .iter()
             .filter(|(region, table)| !before.has(region, table))
             .collect();
         // A tick tells at least that it was; an alarm may turn out to change nothing.
-        if news.is_empty() && scope == Scope::Alarmed {
+        if all.is_empty() && scope == Scope::Alarmed {
             return;
         }
-        if !self.may_go_out(&before, &news) {
+        let news = self.may_go_out(&before, &all);
+        if news.is_empty() && !all.is_empty() {
             if lock(&self.canaries).lacks() {
                 self.publish(&before, &Arc::new(before.again(version, since)));
             }
@@ -293,7 +294,7 @@ impl Ranker {
             version: Some(version),
             encoded: before.encoded_besides(&news),
             changes: before.changes_to(&news),
-            tables,
+            tables: before.tables_with(&tables, &news),
             portions,
             since,
         };
@@ -317,30 +318,41 @@ impl Ranker {
         }
     }
 
-    /// What is absurd never goes out; what takes away much weight at once waits for a canary.
-    fn may_go_out(&self, before: &Rankings, news: &News<'_>) -> bool {
-        for (region, table) in news {
-            if let Some(reason) = absurdity(table) {
+    /// What of the news may go out: a region's table that is absurd never does, and one that takes
+    /// away much weight at once waits for a canary. The other regions do not wait for it.
+    fn may_go_out<'a>(&self, before: &Rankings, news: &News<'a>) -> News<'a> {
+        let sound = |(region, table): &(&&Region, &&Arc<RankingTable>)| {
+            let reason = absurdity(table);
+            if let Some(reason) = &reason {
                 metrics::held_ranking("absurd");
                 tracing::error!(%region, reason, "a ranking is refused; the last one stays");
-                return false;
             }
-        }
-        let is_drastic = |(region, table): (&&Region, &&Arc<RankingTable>)| {
-            let was = before.tables.get(*region);
+            reason.is_none()
+        };
+        let mut sound: News<'a> = news
+            .iter()
+            .filter(sound)
+            .map(|(&of, &it)| (of, it))
+            .collect();
+        let is_drastic = |region: &Region, table: &RankingTable| {
+            let was = before.tables.get(region);
             was.is_some_and(|was| drastic(was, table))
         };
-        if !news.iter().any(is_drastic) {
-            return true;
+        if !sound
+            .iter()
+            .any(|(region, table)| is_drastic(region, table))
+        {
+            return sound;
         }
         metrics::drastic_ranking();
         let published = |region: &Region| before.tables.get(region).map(|table| table.version);
         let consent = lock(&self.canaries).consent(published, self.clock.now());
+        tracing::warn!(consent, "a ranking takes away much weight");
         if !consent {
             metrics::held_ranking("canary");
+            sound.retain(|region, table| !is_drastic(region, table));
         }
-        tracing::warn!(consent, "a ranking takes away much weight");
-        consent
+        sound
     }
 }
 

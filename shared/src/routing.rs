@@ -18,7 +18,7 @@ mod resolve;
 mod tuning;
 mod view;
 
-pub use demand::{Cutoffs, Demand, MaxPrice, Partition, Preferences, Sticky};
+pub use demand::{Cutoffs, DefaultSort, Demand, MaxPrice, Partition, Preferences, Sticky};
 pub use patience::{Pace, Patience, Task};
 pub use plan::{Candidate, Exclude, Exclusion, Offered, Plan, Reason, Refusal};
 pub use price::effective as effective_price;

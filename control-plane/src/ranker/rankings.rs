@@ -35,6 +35,20 @@ impl Rankings {
             .is_some_and(|known| Arc::ptr_eq(known, table))
     }
 
+    /// These tables with the news in them. Of `all`, what is no news and was not published is held
+    /// back; a region that is no more goes.
+    pub(super) fn tables_with(
+        &self,
+        all: &BTreeMap<Region, Arc<RankingTable>>,
+        news: &News<'_>,
+    ) -> BTreeMap<Region, Arc<RankingTable>> {
+        let kept = self.tables.iter().filter(|(it, _)| all.contains_key(*it));
+        let mut tables: BTreeMap<_, _> =
+            kept.map(|(of, it)| (of.clone(), Arc::clone(it))).collect();
+        tables.extend(news.iter().map(|(&of, &it)| (of.clone(), Arc::clone(it))));
+        tables
+    }
+
     /// What leads from these to the news.
     pub(super) fn changes_to(&self, news: &News<'_>) -> BTreeMap<Region, Arc<RankingDelta>> {
         let changes = news.iter().filter_map(|(region, table)| {

@@ -98,24 +98,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A competitor for an attempt that stays silent: who is well, and only within the budget.
+    /// A competitor for an attempt that stays silent: who is well, and only within the budget. It
+    /// serves the same model: another one follows an error, not a wait.
     pub(super) fn hedge(&mut self) -> Option<Leg> {
         self.competitor_due = None;
-        let others = self.plan.candidates.iter().any(Candidate::is_ready);
+        let model = self.running.last()?.endpoint.model.clone();
+        let fits = |it: &Candidate| it.is_ready() && it.endpoint.model == model;
+        let others = self.plan.candidates.iter().any(fits);
         if !self.job.may_hedge || !others || self.begun_attempts >= ATTEMPTS_MAX {
             return None;
         }
         let (node, now) = (self.job.node, self.job.node.clock.now());
         if self.overdue.is_some_and(|due| due <= Instant::now()) {
             let may = |it: &Candidate| it.own.is_some() || node.health.take_retry(it.handle, now);
-            return self.draw(|it| it.is_ready() && may(it));
+            return self.draw(|it| fits(it) && may(it));
         }
         if !node.health.take_hedge(now) {
             metrics::shed("hedges");
             self.competitor_due = self.overdue;
             return None;
         }
-        self.draw(Candidate::is_ready)
+        self.draw(fits)
     }
 
     /// Notes a failure that another endpoint may not have.

@@ -8,7 +8,7 @@ use shared::catalog::Provider;
 use shared::id::ModelId;
 use shared::policy::Principal;
 use shared::routing::auto::{self, Ask, Choice};
-use shared::routing::{Demand, View};
+use shared::routing::{self, Demand, View};
 use std::collections::BTreeSet;
 
 /// Puts concrete models in the place of a router, and tells which. Only conversations have routers:
@@ -66,7 +66,7 @@ fn kept(node: &Node, view: &View, principal: &Principal, call: &Call) -> Option<
 
 /// Estimates the prompt's tokens by what is known of the model that is asked first.
 pub(crate) fn estimate(node: &Node, view: &View, call: &mut Call) {
-    let Some(model) = view.snapshot.model(&call.demand.model) else {
+    let Some(model) = routing::resolved(&view.snapshot, &call.demand.model) else {
         return;
     };
     call.demand.prompt_tokens = node.tokens.prompt(view, model.id.as_str(), call);

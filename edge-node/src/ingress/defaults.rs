@@ -7,7 +7,7 @@ use crate::wire::json::{Kind, Scanner, SyntaxError, write_escaped};
 use bytes::Bytes;
 use shared::policy::Settings;
 use shared::ranking::Mode;
-use shared::routing::Preferences;
+use shared::routing::{DefaultSort, Preferences};
 
 /// The body with the default model, where it names none. What can't be read stays as it is: the
 /// parse says what is wrong with it.
@@ -72,18 +72,15 @@ fn unnamed(text: &str) -> Result<Option<(usize, bool, bool)>, SyntaxError> {
     Ok(Some((at, draws, empty)))
 }
 
-/// Sorts by default, where the request does not sort.
+/// How it is sorted where neither the request, its model's suffix nor its tier says so.
 pub fn sort(settings: &Settings, preferences: &mut Preferences) {
-    if preferences.sort.is_some() || preferences.exacto {
-        return;
-    }
-    match settings.default_provider_sort.as_deref() {
-        Some("price") => preferences.sort = Some(Mode::Price),
-        Some("latency") => preferences.sort = Some(Mode::Latency),
-        Some("throughput") => preferences.sort = Some(Mode::Throughput),
-        Some("exacto") => preferences.exacto = true,
-        _ => {}
-    }
+    preferences.default_sort = match settings.default_provider_sort.as_deref() {
+        Some("price") => Some(DefaultSort::By(Mode::Price)),
+        Some("latency") => Some(DefaultSort::By(Mode::Latency)),
+        Some("throughput") => Some(DefaultSort::By(Mode::Throughput)),
+        Some("exacto") => Some(DefaultSort::Exacto),
+        _ => None,
+    };
 }
 
 #[cfg(test)]
@@ -129,12 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn who_sorts_is_not_sorted() {
-        let mut preferences = Preferences::default();
+    fn the_default_stands_beside_what_the_request_says() {
+        let mut preferences = Preferences {
+            sort: Some(Mode::Latency),
+            ..Preferences::default()
+        };
         sort(&settings(), &mut preferences);
-        assert_eq!(preferences.sort, Some(Mode::Price));
-        preferences.sort = Some(Mode::Latency);
-        sort(&settings(), &mut preferences);
-        assert_eq!(preferences.sort, Some(Mode::Latency));
+        assert_eq!(
+            (preferences.sort, preferences.default_sort),
+            (Some(Mode::Latency), Some(DefaultSort::By(Mode::Price)))
+        );
     }
 }

@@ -28,11 +28,7 @@ pub(crate) fn object(scanner: &mut Scanner<'_>) -> Result<Preferences, Refused> 
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
         let place = format!("provider.{name}");
-        if seen.iter().any(|seen| *seen == *name) {
-            let message = format!("{place} stands more than once");
-            return Err(Failure::invalid(&place, message).into());
-        }
-        seen.push(name.clone().into_owned());
+        once(&mut seen, &name, &place)?;
         let kind = scanner.kind()?;
         if kind == Kind::Null {
             scanner.value()?;
@@ -42,6 +38,16 @@ pub(crate) fn object(scanner: &mut Scanner<'_>) -> Result<Preferences, Refused> 
         member(scanner, &mut preferences, &name, &place)?;
     }
     Ok(preferences)
+}
+
+/// A member that stands twice would mean two things.
+fn once(seen: &mut Vec<String>, name: &str, place: &str) -> Result<(), Refused> {
+    if seen.iter().any(|seen| *seen == *name) {
+        let message = format!("{place} stands more than once");
+        return Err(Failure::invalid(place, message).into());
+    }
+    seen.push(name.to_owned());
+    Ok(())
 }
 
 fn kinds(name: &str) -> &'static [Kind] {
@@ -141,10 +147,12 @@ fn sort(
     if scanner.kind()? == Kind::String {
         return sort_by(&scanner.string()?.decode(), preferences, place);
     }
+    let mut seen = Vec::new();
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
         let place = format!("{place}.{name}");
+        once(&mut seen, &name, &place)?;
         let kind = scanner.kind()?;
         if kind == Kind::Null {
             scanner.value()?;
@@ -186,10 +194,12 @@ fn cutoffs(scanner: &mut Scanner<'_>, place: &str, scale: f64) -> Result<Cutoffs
         cutoffs.p50 = Some(cutoff(scanner, place, scale)?);
         return Ok(cutoffs);
     }
+    let mut seen = Vec::new();
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
         let place = format!("{place}.{name}");
+        once(&mut seen, &name, &place)?;
         let bound = match &*name {
             "p50" => &mut cutoffs.p50,
             "p75" => &mut cutoffs.p75,
@@ -228,10 +238,12 @@ fn cutoff(scanner: &mut Scanner<'_>, place: &str, scale: f64) -> Result<u32, Ref
 
 fn max_price(scanner: &mut Scanner<'_>) -> Result<MaxPrice, Refused> {
     let mut bounds = MaxPrice::default();
+    let mut seen = Vec::new();
     scanner.begin_object()?;
     while let Some(key) = scanner.key()? {
         let name = key.name.decode();
         let place = format!("provider.max_price.{name}");
+        once(&mut seen, &name, &place)?;
         let kind = scanner.kind()?;
         if kind == Kind::Null {
             scanner.value()?;

@@ -376,6 +376,18 @@ fn preferences_are_read_strictly() {
             "provider.max_price.prompt",
         ),
         (r#""only":["a"],"only":["b"]"#, "provider.only"),
+        (
+            r#""max_price":{"prompt":1,"prompt":9}"#,
+            "provider.max_price.prompt",
+        ),
+        (
+            r#""sort":{"by":"price","by":"latency"}"#,
+            "provider.sort.by",
+        ),
+        (
+            r#""preferred_max_latency":{"p50":1,"p50":2}"#,
+            "provider.preferred_max_latency.p50",
+        ),
     ] {
         refused(provider(inner), param, "");
     }

@@ -354,6 +354,49 @@ fn explanations_say_who_saw_what() {
     assert!(explain("nobody").is_none());
 }
 
+/// What each mode's shares of the only model sum to.
+fn sums(table: &RankingTable) -> Vec<f64> {
+    let sum = |mode: &Mode| table.rows.values().map(|row| row.share_of(*mode)).sum();
+    Mode::ALL.iter().map(sum).collect()
+}
+
+#[test]
+fn who_leaves_the_catalogue_leaves_its_share_to_the_others() {
+    for count in 2..9 {
+        let mut bench = Bench::new(equals(count), &[FRA, NYC]);
+        for _ in 0..5 {
+            for at in 0..count {
+                bench.saw(FRA, &format!("p{at}"), Outcome::Ok, 3);
+            }
+            bench.pass(&[FRA, NYC]);
+        }
+        bench.snapshot = equals(count - 1);
+        bench.pass(&[FRA, NYC]);
+        let table = bench.table("eu");
+        assert_eq!(table.rows.len(), count - 1);
+        let sums = sums(table);
+        assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 0.021), "{sums:?}");
+        assert_eq!(absurdity(table), None);
+    }
+}
+
+#[test]
+fn where_nobody_is_to_have_a_share_somebody_has() {
+    let mut bench = Bench::new(equals(2), &[FRA]);
+    let none = OperatorWish {
+        favour: 0.0,
+        ..OperatorWish::default()
+    };
+    for tag in ["p0", "p1"] {
+        bench.fleet.wish(&id(tag), none.clone());
+        bench.saw(FRA, tag, Outcome::Ok, 5);
+    }
+    bench.tick();
+    let sums = sums(bench.table("eu"));
+    assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 0.001), "{sums:?}");
+    assert_eq!(absurdity(bench.table("eu")), None);
+}
+
 #[test]
 fn a_drastic_change_is_noticed() {
     let mut bench = Bench::new(equals(4), &[FRA, NYC]);

@@ -59,6 +59,15 @@ impl Sticky {
     }
 }
 
+/// How a workspace sorts where the request, its model's suffix and its tier say nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DefaultSort {
+    /// Strictly by this.
+    By(Mode),
+    /// Those whose tool calls can be relied on first.
+    Exacto,
+}
+
 /// OpenRouter's `provider` object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preferences {
@@ -84,6 +93,8 @@ pub struct Preferences {
     pub sort: Option<Mode>,
     /// `sort: exacto`: those whose tool calls can be relied on first. Excludes `sort`.
     pub exacto: bool,
+    /// What the workspace prefers where nothing else sorts.
+    pub default_sort: Option<DefaultSort>,
     /// Over which endpoints to sort; none is model by model.
     pub partition: Option<Partition>,
     /// The most that it may cost.
@@ -110,6 +121,7 @@ impl Default for Preferences {
             quantizations: Vec::new(),
             sort: None,
             exacto: false,
+            default_sort: None,
             partition: None,
             max_price: MaxPrice::default(),
             min_throughput: Cutoffs::default(),

@@ -4,7 +4,7 @@
 
 use super::filter::Offer;
 use super::resolve::Wanted;
-use super::{Context, Cutoffs, Partition, View};
+use super::{Context, Cutoffs, DefaultSort, Partition, View};
 use crate::catalog::Tier;
 use crate::ranking::{Mode, Percentiles};
 use smallvec::SmallVec;
@@ -50,19 +50,23 @@ impl Rule {
     pub(super) fn of(context: &Context<'_>, wanted: &Wanted<'_>, offers: &[Offer<'_>]) -> Self {
         let (demand, chosen) = (context.demand, &context.demand.preferences);
         let by_word = chosen.sort.is_some() || chosen.exacto;
-        let exacto = if by_word {
-            chosen.exacto
-        } else {
-            wanted.exacto
-        };
         let by_tier = demand.tier.map(|tier| match tier {
             Tier::Flex => Mode::Price,
             Tier::Priority | Tier::Scale => Mode::Throughput,
         });
-        let sort = match chosen.sort.or(wanted.sort) {
-            _ if exacto => None,
-            None if chosen.order.is_empty() => by_tier,
-            sort => sort,
+        let said = if by_word {
+            (chosen.sort, chosen.exacto)
+        } else {
+            (wanted.sort, wanted.exacto)
+        };
+        let (sort, exacto) = match (said, chosen.default_sort) {
+            ((_, true), _) => (None, true),
+            ((None, _), by_default) if chosen.order.is_empty() => match (by_tier, by_default) {
+                (None, Some(DefaultSort::By(mode))) => (Some(mode), false),
+                (None, Some(DefaultSort::Exacto)) => (None, true),
+                (by_tier, _) => (by_tier, false),
+            },
+            ((sort, _), _) => (sort, false),
         };
         let judged = exacto || (demand.needs_tools && sort.is_none());
         Self {

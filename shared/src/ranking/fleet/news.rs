@@ -31,6 +31,9 @@ pub(super) struct Finding {
 
 /// A share that has doubled or halved is news, however few samples say so.
 const NOISE_MAX: f64 = std::f64::consts::LN_2;
+/// What the told shares of a mode may lack of what they sum to: more is news, however little each
+/// of them has moved.
+const MISSING_MAX: f64 = 0.02;
 /// The loss of a share smaller than this is not urgent: 1 %, in 1/65535.
 const LOSS_MIN: u16 = 655;
 
@@ -42,15 +45,25 @@ pub(super) fn shares_moved(
     (mode, tuning): (Mode, &Tuning),
 ) -> bool {
     let news = &tuning.news;
+    let told_sum: f64 = told.iter().flatten().map(|row| part(of(row))).sum();
+    let sum: f64 = now.iter().map(&found).sum();
+    // Where an endpoint has left, its share is missing in what was told of the others.
+    if (told_sum - sum).abs() > MISSING_MAX {
+        return true;
+    }
     told.iter().zip(now).any(|(told, now)| {
         let Some(told) = told else { return true };
-        let before = f64::from(of(told)) / f64::from(u16::MAX);
+        let before = part(of(told));
         let after = found(now);
         let changed = (before > 0.0) != (after > 0.0) || told.state != now.state;
         changed
             || (after - before).abs() > news.share_step
                 && (after / before).ln().abs() > news.share.max(now.share_noise(mode, tuning))
     })
+}
+
+fn part(share: u16) -> f64 {
+    f64::from(share) / f64::from(u16::MAX)
 }
 
 /// The row to tell: as it was told, unless a value of it has moved; then all of it is as it is now,

@@ -103,6 +103,11 @@ fn a_tier_comes_first_by_throughput_and_falls_back_to_the_default() {
     let cheap = |p: &mut Preferences| p.sort = Some(Mode::Price);
     assert_eq!(at("m0/x", priority, cheap), "p0/priority p1/priority p0 p1");
     assert_eq!(at("m0/x:floor", None, any), "p0 p1");
+    // What the workspace prefers holds where neither a suffix nor a tier says how to sort.
+    let usual = |p: &mut Preferences| p.default_sort = Some(DefaultSort::By(Mode::Price));
+    assert_eq!(at("m0/x", None, usual), at("m0/x", None, cheap));
+    assert_eq!(at("m0/x", priority, usual), at("m0/x", priority, any));
+    assert_eq!(at("m0/x:nitro", None, usual), at("m0/x:nitro", None, any));
 }
 
 #[test]

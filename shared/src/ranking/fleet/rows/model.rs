@@ -206,6 +206,15 @@ fn region_of(
         .zip(memories)
         .map(|(endpoint, memory)| found(endpoint, memory, region, place))
         .collect();
+    // Who is to have no share has one where nobody else is left: somebody must be asked.
+    if found
+        .iter()
+        .all(|it| it.withdrawn || it.facts.favour <= 0.0)
+    {
+        for it in &mut found {
+            (it.facts.favour, it.lasting.favour) = (1.0, 1.0);
+        }
+    }
     let serves = |it: &Found| !it.withdrawn && it.limit > 0.0;
     let pinned = |(at, it): (usize, &Found)| {
         let endpoint = endpoints.get(at);
