@@ -131,10 +131,11 @@ impl WebhookSecret {
     }
 }
 
-/// The payment that a telling is about; none when it is about something else.
+/// The payment that a telling is about; none when it is about something else: what names no
+/// organisation is another product's, or a check-out's payment, whose check-out is told, too.
 ///
 /// # Errors
-/// When it is about a payment, but in another currency, without an organisation, or not readable.
+/// When it is about an organisation's payment, but in another currency, or not readable.
 pub fn read(body: &[u8]) -> Result<Option<Telling>, PaymentError> {
     let odd = |text: &str| PaymentError::Meaning(text.to_owned());
     let event: Event =
@@ -151,6 +152,11 @@ pub fn read(body: &[u8]) -> Result<Option<Telling>, PaymentError> {
         "payment_intent.payment_failed" => return Ok(object.failed()),
         _ => return Ok(None),
     };
+    let named = object.metadata.get(ORG).cloned();
+    let Some(org) = named.or(object.client_reference_id) else {
+        tracing::debug!(id = object.id, "a payment of no organisation");
+        return Ok(None);
+    };
     let cents = cents.filter(|cents| *cents > 0);
     let cents = cents.ok_or_else(|| odd("a payment without an amount"))?;
     if !object
@@ -159,9 +165,6 @@ pub fn read(body: &[u8]) -> Result<Option<Telling>, PaymentError> {
     {
         return Err(odd("only payments in USD are taken"));
     }
-    let named = object.metadata.get(ORG).cloned();
-    let org = named.or(object.client_reference_id);
-    let org = org.ok_or_else(|| odd("neither metadata.godwit_org nor client_reference_id"))?;
     // A check-out and its payment are told apart, but are one payment.
     let id = object.payment_intent.unwrap_or(object.id);
     Ok(Some(Telling::Paid(Payment {
@@ -287,7 +290,11 @@ mod tests {
         assert_eq!(read(unpaid.as_bytes()), Ok(None));
         let other = text(checkout).replace("checkout.session.completed", "invoice.paid");
         assert_eq!(read(other.as_bytes()), Ok(None));
-        for (from, to) in [("usd", "eur"), ("4050", "0"), ("godwit_org", "x")] {
+        let nobodys = text(intent)
+            .replace("godwit_org", "x")
+            .replace("usd", "eur");
+        assert_eq!(read(nobodys.as_bytes()), Ok(None));
+        for (from, to) in [("usd", "eur"), ("4050", "0")] {
             let odd = text(intent).replace(from, to);
             assert!(
                 matches!(read(odd.as_bytes()), Err(PaymentError::Meaning(_))),

@@ -322,13 +322,14 @@ impl Ledger {
         id: &str,
     ) -> Result<Option<Generation>, LedgerError> {
         let row = sqlx::query(
-            "SELECT COALESCE(r.charged_nano, CASE WHEN u.own_key = 1 THEN u.fee_nano
-                        WHEN u.outcome = 'settled' THEN u.cost_nano ELSE 0 END),
-                    CAST(COALESCE(r.charged_pico_rem, CASE WHEN u.own_key = 1 THEN u.fee_pico_rem
-                        WHEN u.outcome = 'settled' THEN u.cost_pico_rem ELSE 0 END) AS BIGINT),
+            "SELECT CASE WHEN u.own_key = 1 THEN u.fee_nano
+                        WHEN u.outcome = 'settled' THEN u.cost_nano ELSE 0 END,
+                    CAST(CASE WHEN u.own_key = 1 THEN u.fee_pico_rem
+                        WHEN u.outcome = 'settled' THEN u.cost_pico_rem ELSE 0 END AS BIGINT),
                     u.key_id, u.outcome, u.started_unix_ms, u.api, u.requested_model, u.model,
                     u.provider, u.usage_json, u.streamed, u.finish_reason, u.fault, u.duration_ms,
-                    u.ttft_ms, u.upstream_id, u.cost_nano, u.cost_pico_rem, u.own_key, u.flags
+                    u.ttft_ms, u.upstream_id, u.cost_nano, u.cost_pico_rem, u.own_key, u.flags,
+                    COALESCE(r.charged_nano, 0), CAST(COALESCE(r.charged_pico_rem, 0) AS BIGINT)
              FROM usage_records u LEFT JOIN reconciliations r
                  ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
              WHERE u.generation = $1 AND u.org = $2
@@ -350,7 +351,8 @@ impl Ledger {
                     serde_json::from_str(text).map_err(|_| corrupt("flags", text.to_owned()))?
                 }
             },
-            cost: amount(&row, 0)?,
+            // What a bill has changed of it comes on top: all of what was in suspense.
+            cost: amount(&row, 0)? + amount(&row, 20)?,
             key: row.try_get(2)?,
             outcome: row.try_get(3)?,
             started_unix_ms: unsigned(&row, 4)?,

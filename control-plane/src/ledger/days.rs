@@ -137,6 +137,26 @@ async fn a_generation_is_found_by_its_organisation(f: Fixture) {
     let other = OrgId::from("org_b");
     assert_eq!(f.ledger.generation(&other, id).await.unwrap(), None);
     assert_eq!(f.ledger.generation(&f.org, "gen-\0").await.unwrap(), None);
+    // What a bill corrects of an estimate is told as what was charged in the end.
+    let mut guessed = used(&f, 2, 20_000, 1, Outcome::Settled);
+    guessed.usage.estimated = true;
+    guessed.upstream_id = "up-2".to_owned();
+    f.ship(run("n", 1), std::slice::from_ref(&guessed))
+        .await
+        .unwrap();
+    let billed = Amount(guessed.cost.0 / 2);
+    let bill = Bill {
+        provider: "acme".into(),
+        lines: vec![BillLine {
+            id: "up-2".to_owned(),
+            billed: Billed::Usd(billed),
+        }],
+        complete_until_unix_ms: None,
+    };
+    f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+    let id = guessed.generation.as_str();
+    let found = f.ledger.generation(&f.org, id).await.unwrap().unwrap();
+    assert_eq!(found.cost, billed);
 }
 
 on_both! {

@@ -35,6 +35,10 @@ impl Extent {
             search_units: call.search_units,
         }
     }
+
+    fn answers(self) -> u64 {
+        u64::from(self.choices.max(1))
+    }
 }
 
 /// The bounds of one request's price over all its candidates.
@@ -63,9 +67,11 @@ impl Quote {
         for candidate in &plan.candidates {
             let endpoint = &candidate.endpoint;
             let prompt = prompt_cost(&endpoint.pricing, demand, extent);
-            let choices = u64::from(extent.choices.max(1));
-            let most = most_completion(endpoint, demand).saturating_mul(choices);
-            let completion = |tokens| dearest_completion(&endpoint.pricing, demand, tokens);
+            let most = most_completion(endpoint, demand);
+            let completion = |each: u64| {
+                let tokens = each.saturating_mul(extent.answers());
+                dearest_completion(&endpoint.pricing, demand, tokens)
+            };
             let (worst, start) = (completion(most), completion(most.min(LEAST_COMPLETION)));
             let worst = prompt + worst;
             if candidate.own.is_some() {
@@ -84,8 +90,8 @@ impl Quote {
         self.shared.unwrap_or_default().max(self.own)
     }
 
-    /// The bound on completion tokens to send to an endpoint when `held` is less than the worst
-    /// case; none when the client's own bound (or none) may stand.
+    /// The bound on each answer's completion tokens to send to an endpoint when `held` is less than
+    /// the worst case; none when the client's own bound (or none) may stand.
     #[must_use]
     pub fn clamp(&self, pricing: &Pricing, demand: &Demand, held: Amount) -> Option<u64> {
         if held >= self.ceiling() {
@@ -97,6 +103,7 @@ impl Quote {
             return None;
         }
         let tokens = left.0.saturating_mul(1_000_000) / each.0;
+        let tokens = tokens / i128::from(self.extent.answers());
         let tokens = u64::try_from(tokens).unwrap_or(u64::MAX).max(1);
         Some(
             demand
@@ -149,6 +156,7 @@ fn dearest_completion(pricing: &Pricing, demand: &Demand, tokens: u64) -> Amount
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn pricing() -> Pricing {
         Pricing {
@@ -179,6 +187,33 @@ mod tests {
             ..demand
         };
         assert_eq!(quote.clamp(&pricing(), &asked, held), Some(10));
+    }
+
+    proptest! {
+        /// Between what a request needs to start and its worst case, all its answers together cost
+        /// no more than is held.
+        #[test]
+        fn what_is_clamped_fits_into_the_hold(
+            choices in 0..129_u32,
+            prompt_tokens in 0..5_000_u64,
+            max_tokens in prop::option::of(1..100_000_u64),
+            part in 0..=1_000_i128,
+        ) {
+            let demand = Demand { prompt_tokens, max_tokens, ..Demand::default() };
+            let extent = Extent { choices, ..Extent::default() };
+            let prompt = prompt_cost(&pricing(), &demand, extent);
+            let answers = |each: u64| {
+                let tokens = each * u64::from(choices.max(1));
+                prompt + dearest_completion(&pricing(), &demand, tokens)
+            };
+            let most = max_tokens.unwrap_or(UNBOUNDED_COMPLETION);
+            let (least, worst) = (answers(most.min(LEAST_COMPLETION)), answers(most));
+            let held = least + Amount((worst - least).0 * part / 1_000);
+            let quote = Quote { extent, shared: Some(worst), own: Amount::ZERO, least };
+            let each = quote.clamp(&pricing(), &demand, held).unwrap_or(most);
+            prop_assert!(each <= most && answers(each) <= held, "{each} each");
+            prop_assert!(each >= most.min(LEAST_COMPLETION), "{each} each");
+        }
     }
 
     #[test]
