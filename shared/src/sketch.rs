@@ -161,7 +161,19 @@ impl Sketch {
     /// As [`Sketch::quantile`] for several shares at once, ascending.
     #[must_use]
     pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
-        quantiles_of(self.total, self.counts.iter().copied(), shares)
+        let last = self.total.checked_sub(1)?;
+        let mut buckets = self.counts.iter();
+        let (mut seen, mut index) = (0, 0);
+        Some(shares.map(|q| {
+            let rank = rank(q, last);
+            while seen <= rank {
+                let Some((bucket, count)) = buckets.next() else {
+                    break;
+                };
+                (seen, index) = (seen + u64::from(*count), *bucket);
+            }
+            value_of(index)
+        }))
     }
 
     /// The buckets that have a count, ascending, as distances from the one before (the first from
@@ -203,30 +215,16 @@ impl Sketch {
     }
 }
 
-/// The values below which so many of all lie; `buckets` are ascending, and may be empty ones.
+/// How many of the values lie below the one that a share `q` of them does not exceed, where the last
+/// one has this number.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a rank within the count; the clamp keeps it in range"
 )]
-fn quantiles_of<const N: usize>(
-    total: u64,
-    mut buckets: impl Iterator<Item = (u16, u32)>,
-    shares: [f64; N],
-) -> Option<[f64; N]> {
-    let last = total.checked_sub(1)?;
-    let (mut seen, mut index) = (0, 0);
-    Some(shares.map(|q| {
-        let rank = (q.clamp(0.0, 1.0) * last as f64).round() as u64;
-        while seen <= rank {
-            let Some((bucket, count)) = buckets.next() else {
-                break;
-            };
-            (seen, index) = (seen + u64::from(count), bucket);
-        }
-        value_of(index)
-    }))
+fn rank(q: f64, last: u64) -> u64 {
+    (q.clamp(0.0, 1.0) * last as f64).round() as u64
 }
 
 #[expect(

@@ -2,7 +2,7 @@
 //! portion is made of. Portions are told again only when they have moved together by more than
 //! noise; the portions of one telling sum to one.
 
-use super::evidence::{Evidence, real};
+use super::evidence::real;
 use super::portion::millionths;
 use super::roster::{NodeIx, RegionIx, Roster};
 use super::{Portion, Tuning};
@@ -42,21 +42,17 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Takes in what the edges brought of one of the model's endpoints.
-    pub(super) fn add(&mut self, evidence: &Evidence) {
-        for observer in &evidence.observers {
-            let (node, more) = (observer.node, observer.brought().requests);
-            if more == 0 {
-                continue;
-            }
+    /// Takes in what nodes asked of one of the model's endpoints.
+    pub(super) fn add(&mut self, requests: &[(NodeIx, u32)]) {
+        for (node, more) in requests {
             if self.requests.len() <= node.at() {
                 self.requests.resize(node.at() + 1, 0);
             }
             if let Some(requests) = self.requests.get_mut(node.at()) {
                 if *requests == 0 {
-                    self.who.push(node);
+                    self.who.push(*node);
                 }
-                *requests += u64::from(more);
+                *requests += u64::from(*more);
             }
         }
     }

@@ -2,7 +2,7 @@
 //! adding is one addition per bucket between the lowest and the highest. Says the same as a
 //! [`Sketch`] of all that was added; encoding is a sketch's concern.
 
-use super::{Sketch, quantiles_of};
+use super::{Sketch, rank, value_of};
 
 /// Room is made for so many buckets at a time: values come closer and closer to the bounds of
 /// what is usual.
@@ -102,20 +102,41 @@ impl Sum {
     /// As [`Sketch::quantiles`].
     #[must_use]
     pub fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
-        quantiles_of(self.total, self.buckets(), shares)
+        let last = self.total.checked_sub(1)?;
+        let strides = self.counts.chunks(usize::from(STRIDE));
+        let firsts = (self.first..).step_by(usize::from(STRIDE));
+        let mut strides = firsts.zip(strides).map(|(first, stride)| {
+            let sum: u64 = stride.iter().copied().map(u64::from).sum();
+            (first, stride, sum)
+        });
+        let (mut before, mut here) = (0, strides.next());
+        Some(shares.map(|q| {
+            let rank = rank(q, last);
+            while let Some((.., sum)) = here.filter(|(.., sum)| before + sum <= rank) {
+                before += sum;
+                here = strides.next();
+            }
+            let (first, stride, _) = here.unwrap_or_default();
+            let mut seen = before;
+            let found = (first..).zip(stride).find(|(_, count)| {
+                seen += u64::from(**count);
+                seen > rank
+            });
+            value_of(found.map_or(first, |(index, _)| index))
+        }))
     }
 
     /// The same as a sketch.
     #[must_use]
     pub fn to_sketch(&self) -> Sketch {
+        let used = self.counts.iter().filter(|count| **count > 0).count();
+        let mut counts = Vec::with_capacity(used);
+        let buckets = (self.first..).zip(self.counts.iter().copied());
+        counts.extend(buckets.filter(|(_, count)| *count > 0));
         Sketch {
-            counts: self.buckets().filter(|(_, count)| *count > 0).collect(),
+            counts,
             total: self.total,
         }
-    }
-
-    fn buckets(&self) -> impl Iterator<Item = (u16, u32)> {
-        (self.first..).zip(self.counts.iter().copied())
     }
 
     /// Makes room for these buckets and all between.

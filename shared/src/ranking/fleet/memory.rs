@@ -29,6 +29,8 @@ pub(in crate::ranking) struct Memory {
     /// The fleet's state.
     pub(in crate::ranking) machine: Machine,
     pub(in crate::ranking) cap: Cap,
+    /// Requests whose first attempt it was, by node, between the last tick and the one before.
+    pub(in crate::ranking) requests: Vec<(NodeIx, u32)>,
     /// What the evidence amounted to at the last tick.
     pub(in crate::ranking) tally: Tally,
     /// By region.
@@ -126,8 +128,13 @@ impl Memory {
         let fading = Fading::over(elapsed, &tuning.verdict);
         self.evidence.fold(fading, &tuning.verdict);
         let mut taken = Taken::default();
+        self.requests.clear();
         for observer in &self.evidence.observers {
-            taken.add(observer.brought());
+            let brought = observer.brought();
+            taken.add(brought);
+            if brought.requests > 0 {
+                self.requests.push((observer.node, brought.requests));
+            }
         }
         self.cap.step(&taken, &tuning.cap, now);
         self.speeds(step, elapsed);

@@ -94,7 +94,7 @@ pub(super) fn rank(
             memory.reach(regions);
             let provider = snapshot.provider(endpoint.provider.as_str());
             memory.configure(provider.map(AsRef::as_ref), place.tuning, now);
-            asked.add(&memory.evidence);
+            asked.add(&memory.requests);
         }
         demand.fold(&mut asked, place.roster, (elapsed, now), place.tuning);
         let known: Vec<&Memory> = endpoints
