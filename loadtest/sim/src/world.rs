@@ -264,6 +264,7 @@ impl World {
             let rate = rate * left_of_limit;
             let missing = (2.0 * rate - bucket.left).max(0.0);
             Allowance {
+                period: None,
                 limit: Some(60.0 * rate),
                 remaining: 60.0 * rate - missing,
                 reset: Some(Duration::from_secs_f64(missing / rate)),

@@ -13,11 +13,14 @@ pub struct Allowance {
     pub remaining: f64,
     /// Until it is whole again.
     pub reset: Option<Duration>,
+    /// The time that the limit is of, where it is told.
+    pub period: Option<Duration>,
 }
 
 impl Allowance {
-    /// The whole limit per minute, as far as what is told fits one of a minute: providers state
-    /// limits per day under the same names. None is not known.
+    /// The whole limit per minute: by the time that it is of, or where that is not told, as far as
+    /// what is told fits one of a minute, since providers state limits per day under the same
+    /// names. None is not known.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -26,6 +29,11 @@ impl Allowance {
     )]
     pub fn per_minute(&self) -> Option<u64> {
         let limit = self.limit.filter(|limit| *limit >= 1.0)?;
+        if let Some(period) = self.period {
+            // What is left of an hour or a day is no matter of one minute.
+            let minutes = period.as_secs_f64() / 60.0;
+            return (period <= MINUTE_MOST).then(|| (limit / minutes.max(1e-9)) as u64);
+        }
         let per_minute = limit as u64;
         let Some(reset) = self.reset else {
             return Some(per_minute);
@@ -69,8 +77,11 @@ impl Told {
             limit,
             remaining,
             reset,
+            period,
         } = self.allowance;
-        let reset = reset.unwrap_or(RESET_UNTOLD);
+        // What is of a second is whole again after one, at most.
+        let untold = period.map_or(RESET_UNTOLD, |period| period.min(RESET_UNTOLD));
+        let reset = reset.unwrap_or(untold);
         let elapsed = now.since(self.at);
         if elapsed >= reset {
             return false;

@@ -231,6 +231,7 @@ fn a_limit_of_a_minute_is_told_from_others() {
     let minute = Duration::from_secs(60);
     let check = |limit: f64, remaining: f64, reset: Option<Duration>, expect: Option<u64>| {
         let allowance = Allowance {
+            period: None,
             limit: Some(limit),
             remaining,
             reset,
@@ -251,6 +252,17 @@ fn a_limit_of_a_minute_is_told_from_others() {
     check(14_400.0, 14_399.0, Some(3 * minute), None);
     check(50.0, 40.0, Some(Duration::from_millis(200)), None);
     check(0.0, 0.0, None, None);
+    let of = |limit, seconds| {
+        let allowance = Allowance {
+            limit: Some(limit),
+            remaining: 1.0,
+            reset: Some(Duration::ZERO),
+            period: Some(Duration::from_secs(seconds)),
+        };
+        allowance.per_minute()
+    };
+    assert_eq!((of(30.0, 1), of(50.0, 10)), (Some(1_800), Some(300)));
+    assert_eq!((of(2_500.0, 60), of(14_400.0, 86_400)), (Some(2_500), None));
 }
 
 #[test]
@@ -258,6 +270,7 @@ fn headers_that_leave_nothing_are_believed_until_the_reset() {
     let (board, endpoint) = (Board::default(), handle("m@p"));
     let allowance = |limit, remaining, reset| {
         Some(Allowance {
+            period: None,
             limit: Some(limit),
             remaining,
             reset: Some(Duration::from_secs(reset)),

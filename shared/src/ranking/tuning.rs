@@ -163,6 +163,11 @@ pub struct CapTuning {
     pub believed: Duration,
     /// … and a looser one counts when a stricter has not been heard for this.
     pub word: Duration,
+    /// Who accepts so many times what its word allows was not understood …
+    pub refutes: f64,
+    /// … or, while it turns requests away, so many times: a limit that was cut lets through at first
+    /// what was saved up, and who takes seconds for minutes is wrong by more.
+    pub refutes_full: f64,
     /// Who lets nobody in is left alone as long as it asks, at most so long.
     pub rest_most: Duration,
     /// After which half of what requests usually take is forgotten.
@@ -342,6 +347,8 @@ impl Default for CapTuning {
             period: Duration::from_millis(800),
             believed: Duration::from_secs(3600),
             word: Duration::from_secs(60),
+            refutes: 1.2,
+            refutes_full: 5.0,
             rest_most: Duration::from_secs(60),
             usual_half_life: Duration::from_secs(30),
         }

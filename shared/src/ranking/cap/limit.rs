@@ -111,21 +111,68 @@ impl Limit {
 pub(super) struct Word {
     value: Option<u64>,
     heard: Moment,
+    /// When more than that was last accepted, and nothing turned away for it.
+    refuted: Option<Moment>,
 }
 
 impl Word {
     pub(super) fn hear(&mut self, said: Option<u64>, patience: Duration, now: Moment) {
         let Some(said) = said else { return };
-        let stands = |mine: u64| said > mine && now.since(self.heard) < patience;
+        let stands =
+            |mine: u64| said > mine && now.since(self.heard) < patience && self.refuted.is_none();
         if !self.value.is_some_and(stands) {
+            if self.value != Some(said) {
+                self.refuted = None;
+            }
             (self.value, self.heard) = (Some(said), now);
         }
     }
 
+    /// So much per second is accepted. If that is so many times what was said, it was said of
+    /// something else: it cuts nobody.
+    pub(super) fn weigh(&mut self, accepted: Option<f64>, refutes: f64, now: Moment) {
+        let said = self.said().unwrap_or(f64::INFINITY);
+        if accepted.is_some_and(|accepted| accepted > refutes * said) {
+            self.refuted = Some(now);
+        }
+    }
+
+    /// Requests were turned away: it may be right after all.
+    pub(super) fn listen(&mut self) {
+        self.refuted = None;
+    }
+
     /// Per second, while it is believed.
     pub(super) fn per_second(&self, memory: Duration, now: Moment) -> Option<f64> {
-        let value = self.value.filter(|_| now.since(self.heard) <= memory)?;
+        let within = |then: Moment| now.since(then) <= memory;
+        if self.refuted.is_some_and(within) {
+            return None;
+        }
+        self.said().filter(|_| within(self.heard))
+    }
+
+    fn said(&self) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
-        Some(value as f64 / 60.0)
+        self.value.map(|value| value as f64 / 60.0)
+    }
+}
+
+/// What was accepted over the last minute or so, since requests were last turned away.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Accepted {
+    count: f64,
+    seconds: f64,
+}
+
+impl Accepted {
+    /// More was accepted; of what was before, so much is remembered.
+    pub(super) fn add(&mut self, count: f64, seconds: f64, kept: f64) {
+        self.count = self.count * kept + count;
+        self.seconds = self.seconds * kept + seconds;
+    }
+
+    /// Per second; none where too little time tells of it.
+    pub(super) fn rate(&self) -> Option<f64> {
+        (self.seconds >= 0.5).then(|| self.count / self.seconds)
     }
 }

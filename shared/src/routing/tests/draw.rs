@@ -142,6 +142,7 @@ fn who_is_full_goes_last_and_everybody_full_is_asked_all_the_same() {
     let view = view_of(&catalog(3, 1, 3), thirds());
     let board = Board::default();
     let nothing = Some(Allowance {
+        period: None,
         limit: Some(10.0),
         remaining: 0.0,
         reset: Some(Duration::from_secs(60)),
