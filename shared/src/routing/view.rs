@@ -237,13 +237,15 @@ impl View {
 }
 
 /// The node's part of what the endpoint takes: of what flows by the ranking, of what may be under
-/// way by the catalogue.
+/// way by the catalogue. The latter without the margin of the former: a provider that serves all
+/// that it can at a time is slow before it turns anybody away, and nobody waits for a second to
+/// even out.
 fn lease(ranking: &RankingTable, endpoint: &Endpoint, provider: &Provider) -> Lease {
     let row = ranking.rows.get(&endpoint.id);
     let flow = row.map(|row| ranking.lease(&endpoint.model, row));
     let concurrent = provider.limits.concurrent.map(f64::from);
     Lease {
-        in_flight: concurrent.and_then(|most| ranking.portion.lease(&endpoint.model, most)),
+        in_flight: concurrent.and_then(|most| Some(most * ranking.portion.of(&endpoint.model)?)),
         ..flow.unwrap_or_default()
     }
 }
