@@ -27,6 +27,7 @@ pub mod tier;
 #[cfg(test)]
 mod tests;
 
+use crate::dialect::search::Search;
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
 use crate::gateway::told::asks_for_metadata;
@@ -157,6 +158,8 @@ pub struct Call {
     pub(crate) freeform: Vec<Freeform>,
     /// A search of the web that the provider shall do.
     pub(crate) search: Option<SearchAt>,
+    /// How many searches the declared tools make at most.
+    pub(crate) declared_searches: u64,
     /// The place of a tool that only providers of another dialect than the client's run.
     pub(crate) other_tool: Option<String>,
     /// The place of an item that holds what a tool of another dialect's provider did.
@@ -168,6 +171,16 @@ impl Call {
     #[must_use]
     pub fn text(&self) -> &str {
         simdutf8::basic::from_utf8(&self.body).unwrap_or("{}")
+    }
+
+    /// How many searches of the web may have to be paid for.
+    #[must_use]
+    pub fn searches(&self) -> u64 {
+        let asked = self.search.as_ref().map_or(0, |search| {
+            let settings = Search::settings(search.raw(self));
+            settings.unwrap_or_default().most()
+        });
+        self.declared_searches.saturating_add(asked)
     }
 }
 
@@ -322,6 +335,7 @@ fn assemble(
         sealed: peek.survey.sealed,
         freeform: peek.survey.freeform,
         search,
+        declared_searches: peek.survey.searches,
         other_tool: peek.survey.other_tool,
         other_run: peek.survey.other_run,
     })

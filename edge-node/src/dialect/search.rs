@@ -11,9 +11,12 @@ use crate::dialect::write::{List, put, refuse};
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::Request;
-use crate::wire::json::{Kind, Scanner, Str, SyntaxError};
+use crate::wire::json::{self, Kind, Scanner, Str, SyntaxError};
 use shared::catalog::{Dialect, Parameter};
 
+/// How many searches are paid for, and asked for at most where that can be said, when the client
+/// does not say.
+pub(crate) const SEARCHES_MAX: u64 = 10;
 /// Where the client says that its user is.
 const LOCATION: [&str; 4] = ["city", "country", "region", "timezone"];
 
@@ -75,6 +78,12 @@ impl<'a> Search<'a> {
         }
         search.read(&mut scanner).ok()?;
         (!search.has_unknown).then_some(search)
+    }
+
+    /// How many searches that is at most, as far as anybody says.
+    pub(crate) fn most(&self) -> u64 {
+        let told = self.max_uses.and_then(json::count);
+        told.unwrap_or(SEARCHES_MAX)
     }
 
     /// The engine, where it is none of the provider's own.
@@ -162,9 +171,7 @@ impl<'a> Search<'a> {
             return Err("takes domains to search or to leave out, not both");
         }
         let mut out = String::from(r#"{"type":"web_search_20250305","name":"web_search""#);
-        if let Some(most) = self.max_uses {
-            out.push_str(&format!(",\"max_uses\":{most}"));
-        }
+        out.push_str(&format!(",\"max_uses\":{}", self.most()));
         list(&mut out, ",", "allowed_domains", &self.allowed);
         list(&mut out, ",", "blocked_domains", &self.excluded);
         self.locate(&mut out);
@@ -246,6 +253,20 @@ impl<'a> Search<'a> {
                 ",\"user_location\":{{\"type\":\"approximate\",{members}}}"
             ));
         }
+    }
+}
+
+/// How many searches this tool makes at most; none unless it searches, whatever else is said of it.
+pub(crate) fn most(tool: &str) -> u64 {
+    let words: [&[u8]; 3] = [b"web_search", b"googleSearch", b"google_search"];
+    let may = |word: &&[u8]| memchr::memmem::find(tool.as_bytes(), word).is_some();
+    if !words.iter().any(may) {
+        return 0;
+    }
+    let mut search = Search::default();
+    match search.read(&mut Scanner::new(tool)) {
+        Ok(()) if search.is_search => search.most(),
+        _ => 0,
     }
 }
 

@@ -23,16 +23,19 @@ pub struct Extent {
     pub images: u64,
     /// Units of a ranking; 0 is one.
     pub search_units: u64,
+    /// Searches of the web that the provider may make.
+    pub searches: u64,
 }
 
 impl Extent {
     /// Of a call.
     #[must_use]
-    pub const fn of(call: &Call) -> Self {
+    pub fn of(call: &Call) -> Self {
         Self {
             choices: call.n,
             images: call.images,
             search_units: call.search_units,
+            searches: call.searches(),
         }
     }
 
@@ -138,6 +141,7 @@ fn prompt_cost(pricing: &Pricing, demand: &Demand, extent: Extent) -> Amount {
     dearest.cost(tokens)
         + price.request.unwrap_or_default().cost(units)
         + price.image.unwrap_or_default().cost(extent.images)
+        + price.web_search.unwrap_or_default().cost(extent.searches)
 }
 
 fn dearest_completion(pricing: &Pricing, demand: &Demand, tokens: u64) -> Amount {
@@ -232,5 +236,18 @@ mod tests {
         assert_eq!(of(0, 0), "0.002");
         assert_eq!(of(2, 0), "0.0022");
         assert_eq!(of(0, 7), "0.014");
+    }
+
+    #[test]
+    fn searches_are_paid_for_beforehand() {
+        let extent = Extent {
+            searches: 3,
+            ..Extent::default()
+        };
+        let mut pricing = pricing();
+        let of = |pricing: &Pricing| prompt_cost(pricing, &Demand::default(), extent).to_string();
+        assert_eq!(of(&pricing), "0");
+        pricing.web_search = Some("0.01".parse().unwrap());
+        assert_eq!(of(&pricing), "0.03");
     }
 }

@@ -8,6 +8,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+use crate::dialect::search;
 use crate::failure::Failure;
 use crate::ingress::peek::{Field, Grammar, Peek, Refused, expect, integer};
 use crate::ingress::read::{self, Found, flag_of, foreign, raw_of, text_of, texts_of, wrong};
@@ -157,6 +158,9 @@ fn tools_of(peek: &mut Peek, scanner: &mut Scanner<'_>) -> Result<(), Refused> {
         if kind.as_deref() == Some("custom") {
             let tool = freeform::tool(&mut again, &place)?;
             freeform::note(&mut peek.survey.freeform, tool)?;
+        } else if kind.as_deref() != Some("function") {
+            let span = again.value()?;
+            peek.survey.searches += search::most(again.raw(span));
         }
         let place = format!("{place}.type");
         match kind.as_deref() {

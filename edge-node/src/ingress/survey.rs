@@ -1,7 +1,7 @@
 //! What messages and tools amount to: sizes for the estimate of prompt tokens, kinds of content for
 //! the choice of endpoints. Roles and the types of parts are checked, their contents are not.
 
-use crate::dialect::search::Search;
+use crate::dialect::search::{self, Search};
 use crate::dialect::served::{self, Words};
 use crate::egress::seal::Seal;
 use crate::failure::Failure;
@@ -42,6 +42,8 @@ pub(crate) struct Survey {
     pub(crate) sealed: Vec<Seal>,
     /// Tools that take free text.
     pub(crate) freeform: Vec<Freeform>,
+    /// How many searches the declared tools make at most.
+    pub(crate) searches: u64,
     /// A search of the web that the provider shall do.
     pub(crate) search: Option<SearchAt>,
     /// The place of a chat tool that providers of other dialects run.
@@ -128,6 +130,7 @@ pub(crate) fn tools(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<()
                     continue;
                 }
                 later::tool(&place, kind.unwrap_or_default())?;
+                survey.searches += search::most(raw);
                 if served::words_of(raw) != Words::None {
                     survey.other_tool = Some(place);
                 }

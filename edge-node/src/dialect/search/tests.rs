@@ -1,3 +1,4 @@
+use super::SEARCHES_MAX;
 use crate::dialect::fixture::Fixture;
 use crate::failure::Retry;
 use crate::ingress::Api;
@@ -42,7 +43,7 @@ fn a_search_is_said_in_each_dialects_words() {
     for request in &requests {
         assert_eq!(
             tools(Dialect::AnthropicMessages, request),
-            json!([{"type": "web_search_20250305", "name": "web_search"}]),
+            json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 10}]),
             "{request}"
         );
         assert_eq!(
@@ -66,7 +67,7 @@ fn what_is_wished_of_it_goes_along_or_is_refused() {
     let location: Value = serde_json::from_str(PLACE).unwrap();
     assert_eq!(
         tools(Dialect::AnthropicMessages, &request),
-        json!([{"type": "web_search_20250305", "name": "web_search",
+        json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 10,
             "allowed_domains": ["a.b"], "user_location": location}])
     );
     assert_eq!(
@@ -162,7 +163,7 @@ fn other_apis_ask_in_their_words() {
     let body: Value = serde_json::from_str(&anthropic.body(responses).unwrap()).unwrap();
     assert_eq!(
         body["tools"],
-        json!([{"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a"]}])
+        json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 10, "allowed_domains": ["a"]}])
     );
     let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#;
     let of = |dialect| {
@@ -249,4 +250,29 @@ fn only_the_functions_that_are_allowed_can_be_called() {
     ));
     let place = "tool_choice.allowed_tools.tools[0]";
     refused(&Fixture::new(Dialect::Gemini), &unknown, place);
+}
+
+#[test]
+fn a_hold_covers_the_searches_that_are_asked_for() {
+    let most = |api, body: &str| {
+        Fixture::new(Dialect::OpenaiChat)
+            .api(api)
+            .call(body)
+            .searches()
+    };
+    let chat = |members: &str| most(Api::Chat, &ask(members));
+    assert_eq!(chat(r#""seed":1"#), 0);
+    assert_eq!(
+        chat(r#""tools":[{"type":"function","function":{"name":"web_search"}}]"#),
+        0
+    );
+    assert_eq!(chat(r#""tools":[{"type":"web_search"}]"#), SEARCHES_MAX);
+    assert_eq!(chat(r#""web_search_options":{}"#), SEARCHES_MAX);
+    assert_eq!(chat(r#""plugins":[{"id":"web","max_uses":2}]"#), 2);
+    assert_eq!(chat(r#""tools":[{"googleSearch":{}}]"#), SEARCHES_MAX);
+    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":3,"cache_control":{"type":"ephemeral"}}]}"#;
+    assert_eq!(most(Api::Messages, messages), 3);
+    let responses =
+        r#"{"model":"m","input":"x","tools":[{"type":"web_search","external_web_access":true}]}"#;
+    assert_eq!(most(Api::Responses, responses), SEARCHES_MAX);
 }

@@ -1,6 +1,7 @@
 //! What a Messages body amounts to, and which of its thoughts were sealed by us. Roles and the
 //! presence of types are checked, contents are not.
 
+use crate::dialect::search;
 use crate::egress::seal;
 use crate::ingress::peek::{Refused, expect};
 use crate::ingress::read::wrong;
@@ -157,9 +158,9 @@ pub(super) fn tools(scanner: &mut Scanner<'_>, survey: &mut Survey) -> Result<()
         survey.tools += 1;
         let kind = scanner.kind()?;
         expect(&place, &[Kind::Object], kind)?;
-        let start = scanner.at();
-        scanner.value()?;
-        survey.text(scanner.at() - start);
+        let span = scanner.value()?;
+        survey.searches += search::most(scanner.raw(span));
+        survey.text(span.end - span.start);
     }
     Ok(())
 }
