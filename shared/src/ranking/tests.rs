@@ -388,7 +388,7 @@ fn where_nobody_is_to_have_a_share_somebody_has() {
         ..OperatorWish::default()
     };
     for tag in ["p0", "p1"] {
-        bench.fleet.wish(&id(tag), none.clone());
+        bench.fleet.wish(&id(tag), none);
         bench.saw(FRA, tag, Outcome::Ok, 5);
     }
     bench.tick();
