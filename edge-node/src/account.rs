@@ -30,10 +30,12 @@ use desk::May;
 use lease::Now;
 use recover::{Found, recover};
 use shared::clock::Clock;
-use shared::id::{BootEpoch, NodeId, OrgId};
+use shared::id::{BootEpoch, LimitId, NodeId, OrgId};
+use shared::limit::Scope;
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::task::Tasks;
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -219,6 +221,20 @@ impl Accounts {
             self.cashier.recall(org);
             self.left.notify_one();
         }
+    }
+
+    /// Something has changed about these organisations and keys, their limits maybe, or about `all`:
+    /// what is leased of windows of their limits goes back, so that a lower limit binds what was
+    /// leased of the one before.
+    pub fn limits_changed(&self, orgs: &BTreeSet<OrgId>, keys: &BTreeSet<LimitId>, all: bool) {
+        if self.control.is_none() || !all && orgs.is_empty() && keys.is_empty() {
+            return;
+        }
+        self.cashier.recall_windows(|purse, window| {
+            let own = window.scope == Scope::Key && keys.contains(&window.id);
+            all || own || orgs.contains(&purse.org)
+        });
+        self.left.notify_one();
     }
 
     /// What is left of all leases for new holds.

@@ -19,14 +19,18 @@ use cache::Cache;
 use session::{Adopted, Guard, Session};
 use shared::clock::{Clock, Moment};
 use shared::gossip::Circle;
+use shared::id::{LimitId, OrgId};
+use shared::key::KeyHash;
 use shared::manifest::PublicKey;
 use shared::proto::discovery as wire;
+use shared::proto::discovery::account_event::Body as Happened;
 use shared::proto::discovery::discovery_client::DiscoveryClient;
 use shared::proto::discovery::edge_message::Body as Word;
 use shared::proto::pushed::control_message::Body as Push;
 use shared::rate::Share;
 use shared::routing::View;
 use shared::task::Stop;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -203,11 +207,7 @@ impl Sync {
             Some(Push::Ranking(update)) => Ok(self.ranking(update)?.into_iter().collect()),
             Some(Push::Account(update)) => {
                 let applied = self.keys.apply(&update);
-                for event in &update.events {
-                    if let Some(wire::account_event::Body::LeasesRecalled(org)) = &event.body {
-                        self.config.accounts.recall(&org.as_str().into());
-                    }
-                }
+                self.leases(&update);
                 applied.map_err(|error| tonic::Status::data_loss(error.to_string()))?;
                 Ok(Vec::new())
             }
@@ -221,6 +221,26 @@ impl Sync {
             }
             None => Ok(Vec::new()),
         }
+    }
+
+    /// What an account update means for what is leased here.
+    fn leases(&self, update: &wire::AccountUpdate) {
+        let accounts = &self.config.accounts;
+        let (mut orgs, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for event in &update.events {
+            match &event.body {
+                Some(Happened::LeasesRecalled(org)) => accounts.recall(&org.as_str().into()),
+                Some(Happened::OrgChanged(org)) => {
+                    orgs.insert(OrgId::from(org.as_str()));
+                }
+                Some(Happened::KeyChanged(key) | Happened::KeyDenied(key)) => {
+                    let key: Result<[u8; 32], _> = key.as_slice().try_into();
+                    keys.extend(key.map(|key| LimitId::from(KeyHash(key).to_string().as_str())));
+                }
+                None => {}
+            }
+        }
+        accounts.limits_changed(&orgs, &keys, update.reset);
     }
 
     async fn authority(&mut self, update: wire::AuthorityUpdate) -> Vec<Word> {

@@ -122,10 +122,11 @@ impl Leases {
         let entry = entries.entry(purse.clone()).or_default();
         entry.credit -= ended.credit;
         entry.owed += ended.owed;
+        entry.leave(ended.held, ended.charged);
         entry
             .lease
             .end(ended.held - ended.credit, ended.charged, now);
-        entry.leaves()
+        entry.keeps().is_some()
     }
 
     /// An earlier run has used this on credit.

@@ -6,7 +6,7 @@ use crate::account::desk::Withdrawn;
 use crate::account::wal::{Record, ReturnedPart, Returning};
 use shared::clock::Moment;
 use shared::id::OrgId;
-use shared::limit::Purse;
+use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::task::lock;
 use std::collections::BTreeSet;
@@ -47,6 +47,16 @@ impl Cashier {
         let purse = Purse::from(org.clone());
         self.desk.recall(&purse);
         lock(&self.left).insert(purse);
+    }
+
+    /// Limits may be others now: what is leased of those windows of theirs goes back at once, and of
+    /// what requests hold as they end.
+    pub(in crate::account) fn recall_windows(&self, which: impl Fn(&Purse, &Window) -> bool) {
+        let purses = self.desk.recall_windows(which);
+        if !self.has_no_room() {
+            self.return_all(self.desk.withdraw_left(&purses));
+        }
+        lock(&self.left).extend(purses);
     }
 
     /// Takes out of use what ended holds have left of balances that are not leased ahead, and what of

@@ -5,7 +5,7 @@ use super::entry::Entry;
 use super::{Leases, Withdrawn};
 use crate::account::lease::Time;
 use shared::clock::Moment;
-use shared::limit::Purse;
+use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::task::lock;
 use std::collections::BTreeSet;
@@ -40,7 +40,8 @@ impl Leases {
     pub(in crate::account) fn withdraw_idle(&self, before: Option<Moment>) -> Vec<Withdrawn> {
         self.withdraw(|entry| {
             let idle = before.is_none_or(|before| entry.lease.idle(before));
-            idle || entry.central && entry.unanswered.is_none()
+            let all = idle.then_some(Amount::ZERO);
+            all.or_else(|| entry.keeps())
         })
     }
 
@@ -51,12 +52,30 @@ impl Leases {
         }
     }
 
-    /// Takes out what no hold needs of these, as far as they are not leased ahead.
+    /// Limits may be others now: what is leased of those windows of theirs goes back. Gives which.
+    pub(in crate::account) fn recall_windows(
+        &self,
+        which: impl Fn(&Purse, &Window) -> bool,
+    ) -> BTreeSet<Purse> {
+        let mut entries = lock(&self.purses);
+        let of = entries.iter_mut().filter(|(purse, _)| {
+            let window = purse.window.as_ref();
+            window.is_some_and(|window| which(purse, window))
+        });
+        let recalled = of.map(|(purse, entry)| {
+            entry.recall();
+            purse.clone()
+        });
+        recalled.collect()
+    }
+
+    /// Takes out what no hold needs of these, as far as they are not leased ahead or were recalled.
     pub(in crate::account) fn withdraw_left(&self, purses: &BTreeSet<Purse>) -> Vec<Withdrawn> {
         let mut entries = lock(&self.purses);
         let taken = purses.iter().filter_map(|purse| {
             let entry = entries.get_mut(purse)?;
-            take_left(purse, entry)
+            let keep = entry.keeps()?;
+            take_out(purse, entry, keep)
         });
         taken.collect()
     }
@@ -74,30 +93,27 @@ impl Leases {
         taken
     }
 
-    /// `which`: of what everything goes that no hold needs.
-    fn withdraw(&self, which: impl Fn(&Entry) -> bool) -> Vec<Withdrawn> {
+    /// `keep`: how much is left for new holds; none leaves everything.
+    fn withdraw(&self, keep: impl Fn(&Entry) -> Option<Amount>) -> Vec<Withdrawn> {
         let mut entries = lock(&self.purses);
-        let of = entries.iter_mut().filter(|(_, entry)| which(entry));
-        let mut taken: Vec<_> = of
-            .filter_map(|(purse, entry)| take_out(purse, entry))
+        let mut taken: Vec<_> = entries
+            .iter_mut()
+            .filter_map(|(purse, entry)| {
+                let keep = keep(entry)?;
+                take_out(purse, entry, keep)
+            })
             .collect();
         taken.sort();
         taken
     }
 }
 
-/// What is left of a balance that is not leased ahead. A question without an answer is put again
-/// first: that tells what there is.
-fn take_left(purse: &Purse, entry: &mut Entry) -> Option<Withdrawn> {
-    let left = entry.central && entry.unanswered.is_none();
-    left.then(|| take_out(purse, entry)).flatten()
-}
-
-fn take_out(purse: &Purse, entry: &mut Entry) -> Option<Withdrawn> {
+fn take_out(purse: &Purse, entry: &mut Entry, keep: Amount) -> Option<Withdrawn> {
     if entry.flight.is_some() {
         return None;
     }
-    let amount = entry.lease.withdraw(Amount::ZERO);
+    let amount = entry.lease.withdraw(keep);
+    entry.over = (entry.over - amount).at_least_zero();
     let asked = entry.unanswered.take().map(|(id, _)| id);
     if amount > Amount::ZERO {
         // There will be more than there was when the ledger refused.

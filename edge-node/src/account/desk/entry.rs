@@ -30,6 +30,12 @@ pub(super) struct Entry {
     pub(super) owed: Amount,
     /// Each request is reserved at the ledger; nothing is leased ahead.
     pub(super) central: bool,
+    /// So much goes back though it is leased ahead: the limit may be another now.
+    pub(super) over: Amount,
+    /// So much of what holds have set aside was so under the limit of before,
+    pub(super) recalled: Amount,
+    /// and what is asked for may be granted under it.
+    pub(super) doubted: bool,
     /// No background refill before this.
     pub(super) quiet_until: Moment,
 }
@@ -120,9 +126,31 @@ impl Entry {
         }
     }
 
-    /// Nothing is leased ahead, and there is something that no hold needs.
-    pub(super) fn leaves(&self) -> bool {
-        self.central && self.lease.unused() > Amount::ZERO
+    /// What is leased goes back, of what requests hold when they end.
+    pub(super) fn recall(&mut self) {
+        self.over = self.lease.unused();
+        self.recalled = self.lease.held();
+        self.doubted = self.flight.is_some() || self.unanswered.is_some();
+    }
+
+    /// A hold ends: what it leaves of what was recalled goes back.
+    pub(super) fn leave(&mut self, held: Amount, charged: Amount) {
+        let part = self.recalled.min(held);
+        self.recalled -= part;
+        self.over += (part - charged).at_least_zero();
+    }
+
+    /// How much of what no hold needs stays; none when nothing goes back. A question without an
+    /// answer is put again first: that tells what there is.
+    pub(super) fn keeps(&self) -> Option<Amount> {
+        let unused = self.lease.unused();
+        if self.unanswered.is_some() || unused == Amount::ZERO {
+            None
+        } else if self.central {
+            Some(Amount::ZERO)
+        } else {
+            (self.over > Amount::ZERO).then(|| (unused - self.over).at_least_zero())
+        }
     }
 
     /// True when forgetting it loses nothing, and nothing of it is worth knowing: that a balance is

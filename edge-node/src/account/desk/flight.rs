@@ -64,6 +64,9 @@ impl Leases {
         if amount > Amount::ZERO {
             entry.lease.grant(amount, ttl, ask.sent.plus(ttl));
         }
+        if std::mem::take(&mut entry.doubted) {
+            entry.over += amount;
+        }
         entry.central = central;
         entry.out_of_reach = false;
         let enough = if central { ask.needed } else { ask.wanted };

@@ -328,3 +328,44 @@ async fn what_a_kill_cuts_off_at_an_own_key_is_charged_as_far_as_it_came() {
     });
     bench.check_sum(1000, second.available());
 }
+
+#[tokio::test]
+async fn a_limit_that_has_changed_binds_what_was_leased_of_the_one_before() {
+    let bench = Bench::new(1_000_000).await;
+    let limit = limit(Scope::Workspace, Interval::Lifetime);
+    let window = purse(&limit, 0);
+    bench.set(|state| {
+        state.balance.insert(window.clone(), 100_000);
+    });
+    let accounts = bench.open().await;
+    let who = limited(&[limit]);
+    let mut held = accounts.hold(&who, intent(1, 1000, 1000)).await.unwrap();
+    let of = |of: &Purse| {
+        let leased = |state: &mut crate::control::fake::State| {
+            let of = state.leases.iter().filter(|((purse, _), _)| purse == of);
+            of.map(|(_, amount)| *amount).sum::<i128>()
+        };
+        bench.fake.with(leased)
+    };
+    assert!(of(&window) > 10_000);
+    // Another organisation's news change nothing; its own bring back all that is not held,
+    let (nobody, no_key) = (BTreeSet::new(), BTreeSet::new());
+    accounts.limits_changed(&BTreeSet::from(["org_b".into()]), &no_key, false);
+    assert!(of(&window) > 10_000);
+    accounts.limits_changed(&BTreeSet::from([org()]), &no_key, false);
+    eventually("but what is held", || of(&window) == 1000).await;
+    assert!(of(&balance()) > 10_000, "the balance is as it was");
+    // and what the request leaves when it ends.
+    held.receipt.cost = Amount(300);
+    held.settle();
+    eventually("all", || of(&window) == 0).await;
+    // What is leased from then on stays.
+    drop(accounts.hold(&who, intent(2, 1000, 1000)).await.unwrap());
+    assert!(of(&window) > 10_000);
+    // A key's own limit goes by the key.
+    let key = window.window.as_ref().unwrap().id.clone();
+    accounts.limits_changed(&nobody, &BTreeSet::from([key]), false);
+    assert!(of(&window) > 10_000, "a workspace is no key");
+    accounts.limits_changed(&nobody, &no_key, true);
+    eventually("everything", || of(&window) == 0).await;
+}
