@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod credentials;
 pub(crate) mod events;
 pub mod guardrails;
+pub mod identities;
 pub mod keys;
 mod limits;
 mod lookup;

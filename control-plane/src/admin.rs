@@ -214,6 +214,17 @@ impl wire::admin_server::Admin for AdminService {
         let (actor, message) = open(request)?;
         people::set_password(&self.deps, &actor, message).await
     }
+    async fn set_disabled(
+        &self,
+        request: Request<wire::SetDisabledRequest>,
+    ) -> Answer<wire::SetDisabledResponse> {
+        let (actor, message) = open(request)?;
+        people::set_disabled(&self.deps, &actor, message).await
+    }
+    async fn unlink(&self, request: Request<wire::UnlinkRequest>) -> Answer<wire::UnlinkResponse> {
+        let (actor, message) = open(request)?;
+        people::unlink(&self.deps, &actor, message).await
+    }
     async fn create_workspace(
         &self,
         request: Request<wire::CreateWorkspaceRequest>,

@@ -10,6 +10,7 @@ use crate::console_http::{self, Readiness};
 use crate::leader::Leader;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics;
+use crate::oidc::Oidc;
 use crate::pki::{self, PkiError};
 use crate::publish::{Edges, PopKeys};
 use crate::ranker::Ranker;
@@ -181,7 +182,13 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
     let public = signer.public_key();
     tracing::info!(signer = %public, "catalogue versions are signed by this key");
 
-    let payments = config.payment_webhook.clone();
+    let outside = serve::Outside {
+        payments: config.payment_webhook.clone(),
+        oidc: config
+            .oidc
+            .clone()
+            .map(|oidc| Oidc::new(oidc, clock.clone())),
+    };
     let parts = parts(&config, &tasks, &clock, (signer, pop_keys)).await?;
     let (accounts, ledger) = (&parts.accounts, &parts.ledger);
     let epoch = parts.leadership.borrow().unwrap_or_default();
@@ -200,7 +207,7 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
 
     let readiness = Readiness::default();
     let router = console_http::router(readiness.clone(), recorder, tasks.stop_signal());
-    let router = router.merge(serve::rest(&parts, payments).for_people());
+    let router = router.merge(serve::rest(&parts, outside).for_people());
     let serving = serve::Serving::new(&tasks);
     let addresses = (local(&control)?, local(&console)?);
     serving.console(console, router);

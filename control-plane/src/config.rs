@@ -4,6 +4,7 @@
 use crate::accounts::bootstrap::Wishes;
 use crate::https;
 use crate::ledger::{FEE_PPM_MAX, Terms};
+use crate::oidc;
 use crate::payment::WebhookSecret;
 use crate::ranker::Pace;
 use crate::security::vault::MASTER_KEY_FILE;
@@ -86,6 +87,11 @@ pub const KEYS: &[Key] = &[
         "seals organisations' provider keys; default: made as data_dir/master.key",
     ),
     Key::new(
+        "oidc_file",
+        "",
+        "an OpenID provider by which people may log in, as TOML; without it, with passwords only",
+    ),
+    Key::new(
         "catalog",
         "",
         "a folder of TOML files, loaded when its content has changed",
@@ -129,6 +135,8 @@ pub struct Config {
     pub payment_webhook: Option<WebhookSecret>,
     /// What charges cards; none: nothing does.
     pub payment_api: Option<Stripe>,
+    /// By whom people may log in besides passwords.
+    pub oidc: Option<oidc::Settings>,
     /// Its certificate; none: one of its own making, in `data_dir`.
     pub tls: Option<TlsFiles>,
     /// The node whose certificate is made along, where it makes its own.
@@ -178,6 +186,8 @@ impl Config {
         let terms = layers.required("purchase_fee", purchase_fee);
         let payment_webhook = layers.optional("payment_webhook_secret_file", webhook_secret);
         let payment_api = payment_api(layers);
+        let oidc = layers.optional("oidc_file", parse::path);
+        let oidc = oidc.and_then(|path| provider(layers, &path));
         let tls = tls(layers);
         let signing_key_file = layers.optional("signing_key_file", parse::path);
         let admin_token_file = layers.optional("admin_token_file", parse::path);
@@ -200,6 +210,7 @@ impl Config {
             terms: terms?,
             payment_webhook,
             payment_api: payment_api?,
+            oidc,
             tls,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: in_data(signing_key_file, "signer.key"),
@@ -234,6 +245,7 @@ impl Config {
             terms: Terms::default(),
             payment_webhook: None,
             payment_api: None,
+            oidc: None,
             tls: None,
             first_edge: NodeId::from("edge-1"),
             signing_key_file: data_dir.join("signer.key"),
@@ -322,6 +334,19 @@ fn payment_api(layers: &mut Layers) -> Option<Option<Stripe>> {
     Some(key.map(|key| Stripe::new(&base, key)))
 }
 
+/// An OpenID provider, out of a file of its own. Standalone reads it, too.
+pub fn provider(layers: &mut Layers, path: &Path) -> Option<oidc::Settings> {
+    match oidc::Settings::load(path) {
+        Ok(settings) => Some(settings),
+        Err(problems) => {
+            for problem in problems.0 {
+                layers.refuse("oidc_file", &problem.to_string());
+            }
+            None
+        }
+    }
+}
+
 fn readable(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     std::fs::File::open(&path).map_err(|error| error.to_string())?;
@@ -399,7 +424,7 @@ mod tests {
         let mut layers = Layers::new(KEYS);
         layers.toml(
             "store = 'etcd'\nledger = 'mysql://u:hidden@h/d'\nname = 'a/b'\nrank_every = '0'\n\
-             log = 'a=loud'\n[tls]\ncert = '/nowhere/cert.pem'\n",
+             log = 'a=loud'\noidc_file = '/nowhere/oidc.toml'\n[tls]\ncert = '/nowhere/cert.pem'\n",
         );
         let read = Config::read(&mut layers);
         let text = layers.finish(read).unwrap_err().to_string();
@@ -410,6 +435,7 @@ mod tests {
             "name",
             "rank_every",
             "log",
+            "oidc_file",
             "tls.cert",
             "tls.key",
             "tls.ca",

@@ -11,6 +11,7 @@ pub mod https;
 pub mod leader;
 pub mod ledger;
 pub mod metrics;
+pub mod oidc;
 pub mod payment;
 pub mod pki;
 pub mod publish;

@@ -19,6 +19,7 @@ const ROLLOUT_STAGE: &str = "godwit_control_rollout_stage";
 const CATALOG_VERSION: &str = "godwit_control_catalog_version";
 const CATALOG_REFUSED: &str = "godwit_control_catalog_refused_total";
 const REPORTS: &str = "godwit_control_reports_total";
+const LOG_INS: &str = "godwit_control_log_ins_total";
 const SHED: &str = "godwit_shed_total";
 
 /// What kind of change was pushed.
@@ -78,6 +79,7 @@ pub fn describe() {
     );
     describe_counter!(CATALOG_REFUSED, "Catalogues that were refused");
     describe_counter!(REPORTS, "Telemetry reports, by result");
+    describe_counter!(LOG_INS, "Log-ins by the OpenID provider, by outcome");
     describe_counter!(SHED, "What was turned away at a limit");
 }
 
@@ -154,6 +156,11 @@ pub fn catalog_refused() {
 /// A telemetry report was merged, had been merged before, or was refused.
 pub fn report(result: &'static str) {
     counter!(REPORTS, "result" => result).increment(1);
+}
+
+/// A log-in by the OpenID provider ended: well, or by the word of its failure.
+pub fn log_in(outcome: &'static str) {
+    counter!(LOG_INS, "outcome" => outcome).increment(1);
 }
 
 /// Something was turned away at a limit.

@@ -12,6 +12,7 @@ mod generation;
 mod guardrails;
 mod key;
 mod keys;
+mod oidc;
 mod organization;
 mod read;
 mod refused;
@@ -27,6 +28,7 @@ mod tests;
 use crate::accounts::Accounts;
 use crate::ledger::Ledger;
 use crate::ledger::service::LeadershipWatch;
+use crate::oidc::Oidc;
 use crate::payment::WebhookSecret;
 use crate::registry::Registry;
 use crate::security::{Peer, Role};
@@ -62,6 +64,8 @@ pub struct Rest {
     pub leadership: LeadershipWatch,
     /// What the payment provider signs with, if there is one.
     pub payments: Option<Arc<WebhookSecret>>,
+    /// By whom people may log in besides passwords.
+    pub oidc: Option<Arc<Oidc>>,
     /// The time.
     pub clock: Clock,
 }
@@ -81,7 +85,15 @@ impl Rest {
             .delete(session::log_out);
         let own = Router::new()
             .route("/session", log_in)
+            .route("/auth/methods", get(oidc::methods))
             .with_state(self.clone());
+        let provided = self.oidc.clone().map(|provider| {
+            Router::new()
+                .route("/auth/oidc/start", get(oidc::start))
+                .route("/auth/oidc/callback", get(oidc::callback))
+                .with_state((self.clone(), provider))
+        });
+        let own = own.merge(provided.unwrap_or_default());
         let told = self.payments.clone().map(|secret| {
             Router::new()
                 .route("/webhooks/stripe", post(webhook::told))

@@ -100,22 +100,7 @@ impl Accounts {
                 (user, new.name.clone())
             }
         };
-        let added = sqlx::query(
-            "INSERT INTO members (org, user_id, role, created_unix_ms) VALUES ($1, $2, $3, $4)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(org.as_str())
-        .bind(user.as_str())
-        .bind(new.role.as_str())
-        .bind(bigint(now))
-        .execute(&mut *transaction)
-        .await?;
-        if added.rows_affected() == 0 {
-            let text = format!("{user} is a member already");
-            return Err(AccountsError::Conflict(text));
-        }
-        let object = format!("{org} {user} {}", new.role.as_str());
-        audit::append(&mut transaction, now, actor, "member.add", &object).await?;
+        insert_member(&mut transaction, actor, (&org, &user, new.role), now).await?;
         transaction.commit().await?;
         Ok(Member {
             user,
@@ -284,7 +269,33 @@ impl Accounts {
     }
 }
 
-async fn insert_user(
+/// Takes somebody who is known into an organisation.
+pub(super) async fn insert_member(
+    connection: &mut AnyConnection,
+    actor: &str,
+    (org, user, role): (&OrgId, &UserId, Role),
+    now: u64,
+) -> Result<(), AccountsError> {
+    let added = sqlx::query(
+        "INSERT INTO members (org, user_id, role, created_unix_ms) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(org.as_str())
+    .bind(user.as_str())
+    .bind(role.as_str())
+    .bind(bigint(now))
+    .execute(&mut *connection)
+    .await?;
+    if added.rows_affected() == 0 {
+        let text = format!("{user} is a member already");
+        return Err(AccountsError::Conflict(text));
+    }
+    let object = format!("{org} {user} {}", role.as_str());
+    audit::append(connection, now, actor, "member.add", &object).await?;
+    Ok(())
+}
+
+pub(super) async fn insert_user(
     connection: &mut AnyConnection,
     (user, email, name): (&UserId, &str, &str),
     hash: &str,
@@ -304,7 +315,7 @@ async fn insert_user(
     Ok(())
 }
 
-async fn by_email(
+pub(super) async fn by_email(
     connection: &mut AnyConnection,
     email: &str,
 ) -> Result<Option<(UserId, String)>, AccountsError> {

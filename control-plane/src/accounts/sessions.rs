@@ -1,6 +1,7 @@
 //! Log-in: a password for a session. The browser holds a random token, the database its hash and
 //! its end. Attempts are counted per address and bounded; an attempt that is turned away says
-//! nothing of whether somebody has that address.
+//! nothing of whether somebody has that address. Deliberately not here: log-in by an OpenID
+//! provider (`identities`), which ends in the same session.
 
 use super::people::{Role, check_email, role_of};
 use super::{Accounts, AccountsError, Org, audit, password, random_hex};
@@ -9,7 +10,7 @@ use metrics::counter;
 use shared::clock::Moment;
 use shared::id::{OrgId, UserId};
 use shared::key::KeyHash;
-use sqlx::Row;
+use sqlx::{AnyConnection, Row};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
@@ -32,6 +33,11 @@ const SHED: &str = "godwit_shed_total";
 pub struct SessionToken(String);
 
 impl SessionToken {
+    /// A new one.
+    pub(super) fn generate() -> Result<Self, AccountsError> {
+        Ok(Self(format!("gws-{}", random_hex::<32>()?)))
+    }
+
     /// A token that a browser has sent.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
@@ -132,7 +138,7 @@ impl Accounts {
         if let Err(wait) = self.attempts.count(&email, self.clock.now()) {
             return Ok(LogIn::TooMany(wait));
         }
-        let row = sqlx::query("SELECT id, password FROM users WHERE email = $1")
+        let row = sqlx::query("SELECT id, password FROM users WHERE email = $1 AND disabled = 0")
             .bind(email.as_str())
             .fetch_optional(self.database.readers())
             .await?;
@@ -144,32 +150,37 @@ impl Accounts {
             return Ok(LogIn::Wrong);
         }
         self.attempts.forget(&email);
-        let token = SessionToken(format!("gws-{}", random_hex::<32>()?));
-        if !self.begin_session(&token, &user, &kept).await? {
+        let token = SessionToken::generate()?;
+        let mut transaction = self.database.write().await?;
+        let begun = self.begin_session(&mut transaction, &token, &user, Some(&kept));
+        if !begun.await? {
             return Ok(LogIn::Wrong);
         }
+        transaction.commit().await?;
         Ok(LogIn::Done(token))
     }
 
-    /// False when the password has changed since it was looked at.
-    async fn begin_session(
+    /// False when they may not log in, or the password that was looked at has changed since.
+    pub(super) async fn begin_session(
         &self,
+        connection: &mut AnyConnection,
         token: &SessionToken,
         user: &str,
-        kept: &str,
+        kept: Option<&str>,
     ) -> Result<bool, AccountsError> {
         let (now, now_s) = (self.clock.unix_ms(), self.clock.unix_s());
-        let mut transaction = self.database.write().await?;
         let begun = sqlx::query(
             "INSERT INTO sessions (id, user_id, created_unix_ms, expires_unix_s)
-             SELECT $1, id, $2, $3 FROM users WHERE id = $4 AND password = $5",
+             SELECT $1, id, $2, $3 FROM users
+             WHERE id = $4 AND disabled = 0 AND ($5 = 0 OR password = $6)",
         )
         .bind(token.id().to_string())
         .bind(bigint(now))
         .bind(bigint(now_s + SESSION_LIFE.as_secs()))
         .bind(user)
-        .bind(kept)
-        .execute(&mut *transaction)
+        .bind(i64::from(kept.is_some()))
+        .bind(kept.unwrap_or_default())
+        .execute(&mut *connection)
         .await?;
         if begun.rows_affected() == 0 {
             return Ok(false);
@@ -182,17 +193,10 @@ impl Accounts {
         .bind(bigint(now_s))
         .bind(user)
         .bind(SESSIONS_MAX)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
-        audit::append(
-            &mut transaction,
-            now,
-            &format!("user/{user}"),
-            "user.log_in",
-            user,
-        )
-        .await?;
-        transaction.commit().await?;
+        let actor = format!("user/{user}");
+        audit::append(connection, now, &actor, "user.log_in", user).await?;
         Ok(true)
     }
 
@@ -204,7 +208,7 @@ impl Accounts {
         let row = sqlx::query(
             "SELECT u.id, u.email, u.name, s.expires_unix_s
              FROM sessions s JOIN users u ON u.id = s.user_id
-             WHERE s.id = $1 AND s.expires_unix_s > $2",
+             WHERE s.id = $1 AND s.expires_unix_s > $2 AND u.disabled = 0",
         )
         .bind(token.id().to_string())
         .bind(bigint(self.clock.unix_s()))

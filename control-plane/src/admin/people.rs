@@ -102,6 +102,30 @@ pub(super) async fn set_password(
     }))
 }
 
+pub(super) async fn set_disabled(
+    deps: &Deps,
+    actor: &str,
+    message: wire::SetDisabledRequest,
+) -> Answer<wire::SetDisabledResponse> {
+    let (email, disabled) = (&message.email, message.disabled);
+    let user = checked(deps.accounts.set_disabled(actor, email, disabled).await)?;
+    Ok(Response::new(wire::SetDisabledResponse {
+        user: user.to_string(),
+    }))
+}
+
+pub(super) async fn unlink(
+    deps: &Deps,
+    actor: &str,
+    message: wire::UnlinkRequest,
+) -> Answer<wire::UnlinkResponse> {
+    let (user, unlinked) = checked(deps.accounts.unlink(actor, &message.email).await)?;
+    Ok(Response::new(wire::UnlinkResponse {
+        user: user.to_string(),
+        unlinked,
+    }))
+}
+
 pub(super) async fn create_workspace(
     deps: &Deps,
     actor: &str,

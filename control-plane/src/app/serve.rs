@@ -4,6 +4,7 @@ use super::{Parts, StartError};
 use crate::admin::{AdminService, Deps};
 use crate::console_http::Limited;
 use crate::ledger::service::LedgerService;
+use crate::oidc::Oidc;
 use crate::payment::WebhookSecret;
 use crate::publish::{DiscoveryService, DiscoveryWire, Sources};
 use crate::rates::Rates;
@@ -173,18 +174,26 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         .add_service(admin.server(guard.operators()));
     // Beside gRPC, on the same connections: what edges forward.
     let router = std::mem::take(routes.axum_router_mut());
-    *routes.axum_router_mut() = router.merge(rest(parts, None).for_edges());
+    *routes.axum_router_mut() = router.merge(rest(parts, Outside::default()).for_edges());
     Ok(routes)
 }
 
+/// Others' services that the console's routes work with.
+#[derive(Default)]
+pub(super) struct Outside {
+    pub(super) payments: Option<WebhookSecret>,
+    pub(super) oidc: Option<Oidc>,
+}
+
 /// The management API of these parts.
-pub(super) fn rest(parts: &Parts, payments: Option<WebhookSecret>) -> Rest {
+pub(super) fn rest(parts: &Parts, outside: Outside) -> Rest {
     Rest {
         accounts: parts.accounts.clone(),
         ledger: parts.ledger.clone(),
         registry: parts.registry.clone(),
         leadership: parts.leadership.clone(),
-        payments: payments.map(Arc::new),
+        payments: outside.payments.map(Arc::new),
+        oidc: outside.oidc.map(Arc::new),
         clock: parts.clock.clone(),
     }
 }

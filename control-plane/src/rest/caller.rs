@@ -169,13 +169,18 @@ async fn by_key(rest: &Rest, key: KeyHash) -> Result<Caller, Refused> {
 
 /// The token of the session's cookie.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<SessionToken> {
+    cookie_of(headers, COOKIE).map(SessionToken::from_text)
+}
+
+/// The value of a cookie; none when it is too long to be one of ours.
+pub(super) fn cookie_of<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut pairs = cookies
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
-    (value.len() <= KEY_LENGTH_MAX).then(|| SessionToken::from_text(value))
+    let (_, value) = pairs.find(|(name, _)| *name == wanted)?;
+    (value.len() <= KEY_LENGTH_MAX).then_some(value)
 }
 
 /// Fails when a page of another site may have made this request.

@@ -68,6 +68,11 @@ impl Refused {
         }
     }
 
+    /// The status and the sentence, for an answer in another shape.
+    pub(super) fn told(&self) -> (StatusCode, &str) {
+        (self.status, &self.message)
+    }
+
     /// What it is stays in the log.
     pub(crate) fn internal() -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::date::rfc3339;
+use std::time::Duration;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,8 +56,8 @@ pub(super) async fn log_in(
     };
     let session = rest.accounts.session(&token).await?;
     let mut answer = told(&session.ok_or_else(logged_out)?, &token);
-    let life = SESSION_LIFE.as_secs();
-    set_cookie(&headers, answer.headers_mut(), token.reveal(), life);
+    let cookie = Cookie::session(token.reveal(), SESSION_LIFE, !is_here(&headers));
+    cookie.set(answer.headers_mut());
     Ok(answer)
 }
 
@@ -75,11 +76,12 @@ pub(super) async fn log_out(
     must_be_meant(&method, &headers, &token)?;
     rest.accounts.log_out(&token).await?;
     let mut answer = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&headers, answer.headers_mut(), "", 0);
+    let cookie = Cookie::session("", Duration::ZERO, !is_here(&headers));
+    cookie.set(answer.headers_mut());
     Ok(answer)
 }
 
-fn told(session: &Session, token: &SessionToken) -> Response {
+pub(super) fn told(session: &Session, token: &SessionToken) -> Response {
     data(&Told {
         user_id: session.user.as_str(),
         email: &session.email,
@@ -98,20 +100,55 @@ fn told(session: &Session, token: &SessionToken) -> Response {
     })
 }
 
-/// Over plain HTTP only to this machine itself: there a browser would not send it otherwise.
-fn set_cookie(request: &HeaderMap, answer: &mut HeaderMap, token: &str, life_s: u64) {
+/// A cookie for this site that no script can read.
+pub(super) struct Cookie<'a> {
+    pub(super) name: &'static str,
+    pub(super) value: &'a str,
+    /// Zero takes it away.
+    pub(super) life: Duration,
+    /// Which requests that begin at other sites it goes with: `Strict` with none, `Lax` with those
+    /// that bring somebody here.
+    pub(super) same_site: &'static str,
+    /// Over TLS only.
+    pub(super) secure: bool,
+}
+
+impl<'a> Cookie<'a> {
+    /// The cookie of a log-in.
+    pub(super) fn session(value: &'a str, life: Duration, secure: bool) -> Self {
+        Self {
+            name: COOKIE,
+            value,
+            life,
+            same_site: "Strict",
+            secure,
+        }
+    }
+
+    pub(super) fn set(&self, answer: &mut HeaderMap) {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let text = format!(
+            "{}={}; Path=/; HttpOnly; SameSite={}; Max-Age={}{secure}",
+            self.name,
+            self.value,
+            self.same_site,
+            self.life.as_secs()
+        );
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            answer.append(header::SET_COOKIE, value);
+        }
+    }
+}
+
+/// Plain HTTP is for this machine itself only: there a browser would not send a cookie that is for
+/// TLS.
+fn is_here(request: &HeaderMap) -> bool {
     let host = request
         .get(header::HOST)
         .map_or(&b""[..], |host| host.as_bytes());
     let here = [&b"127.0.0.1"[..], b"localhost", b"[::1]"];
-    let is_here = here.iter().any(|name| {
+    here.iter().any(|name| {
         let rest = host.strip_prefix(*name);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b":"))
-    });
-    let secure = if is_here { "" } else { "; Secure" };
-    let text =
-        format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life_s}{secure}");
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        answer.insert(header::SET_COOKIE, value);
-    }
+    })
 }

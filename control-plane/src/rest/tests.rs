@@ -64,6 +64,7 @@ async fn fixture(engine: Engine) -> Fixture {
             registry: registry.unwrap(),
             leadership,
             payments: Some(Arc::new(WebhookSecret::new(SECRET).unwrap())),
+            oidc: None,
             clock,
         },
         org: org.id,

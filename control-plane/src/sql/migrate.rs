@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "credit and heirs",
         include_str!("0012_credit_and_heirs.sql"),
     ),
+    (13, "identities", include_str!("0013_identities.sql")),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

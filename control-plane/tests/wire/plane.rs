@@ -57,6 +57,11 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Clock::system(), |_| {}).await
+    }
+
+    /// The same at another time and with another configuration.
+    pub(crate) async fn start_with(clock: Clock, adjust: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let catalogue = folder.path().join("catalog");
         std::fs::create_dir(&catalogue).unwrap();
@@ -65,7 +70,8 @@ impl Plane {
         config.catalog = Some(catalogue);
         config.first_edge = NodeId::from("edge-1");
         config.wishes.credits = Amount(10 * Amount::USD.0);
-        let running = app::start(config, Tasks::new(), Clock::system()).await;
+        adjust(&mut config);
+        let running = app::start(config, Tasks::new(), clock).await;
         Self {
             running: running.unwrap(),
             folder,

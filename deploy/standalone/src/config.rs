@@ -29,6 +29,11 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::new("data_dir", ".godwit", "everything that is kept"),
     Key::new("catalog", "deploy/catalog", "folder of TOML files"),
+    Key::new(
+        "oidc_file",
+        "",
+        "an OpenID provider by which people may log in, as TOML",
+    ),
     Key::new("simulate", "auto", "auto, on or off: simulated providers"),
     Key::secret(
         "dev_key",
@@ -107,6 +112,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// The catalogue's folder.
     pub(crate) catalog: PathBuf,
+    /// By whom people may log in besides passwords.
+    pub(crate) oidc: Option<control_plane::oidc::Settings>,
     /// Simulated providers.
     pub(crate) simulate: Simulate,
     /// An inference key with this value.
@@ -149,7 +156,9 @@ impl Config {
                 "a certificate and its key are required together",
             );
         }
+        let oidc = layers.optional("oidc_file", path);
         Some(Self {
+            oidc: oidc.and_then(|path| control_plane::config::provider(layers, &path)),
             listen: layers.required("listen", socket)?,
             admin_listen: layers.required("admin_listen", socket)?,
             control_listen: layers.required("control_listen", socket)?,

@@ -112,6 +112,7 @@ fn control_config(config: &Config, catalog: &Path) -> control_plane::config::Con
     control.control_listen = config.control_listen;
     control.console_listen = config.console_listen;
     control.catalog = Some(catalog.to_owned());
+    control.oidc.clone_from(&config.oidc);
     control.first_edge = NodeId::from(EDGE);
     control.pace.every = control.pace.every.mul_f64(config.time_scale);
     control.wishes = Wishes {

@@ -70,6 +70,21 @@ pub(super) enum MembersCommand {
         /// What they log in with.
         email: String,
     },
+    /// Lets somebody log in no longer, in no way; ends their log-ins. Their keys stay.
+    Disable {
+        /// What they log in with.
+        email: String,
+    },
+    /// Lets somebody log in again.
+    Enable {
+        /// What they log in with.
+        email: String,
+    },
+    /// Forgets who somebody is at OpenID providers; ends their log-ins.
+    Unlink {
+        /// What they log in with.
+        email: String,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -194,7 +209,31 @@ pub(super) async fn members(to: &Target, command: MembersCommand) -> Result<Repo
             let report = Report::new(json!({ "user": user }));
             Ok(report.line(format!("{user} has a new password and is logged out")))
         }
+        MembersCommand::Disable { email } => set_disabled(&mut client, email, true).await,
+        MembersCommand::Enable { email } => set_disabled(&mut client, email, false).await,
+        MembersCommand::Unlink { email } => unlink(&mut client, email).await,
     }
+}
+
+async fn set_disabled(
+    client: &mut connect::Client,
+    email: String,
+    disabled: bool,
+) -> Result<Report, Failed> {
+    let request = wire::SetDisabledRequest { email, disabled };
+    let user = client.set_disabled(request).await?.into_inner().user;
+    let report = Report::new(json!({ "user": user, "disabled": disabled }));
+    Ok(report.line(match disabled {
+        true => format!("{user} may not log in and is logged out"),
+        false => format!("{user} may log in"),
+    }))
+}
+
+async fn unlink(client: &mut connect::Client, email: String) -> Result<Report, Failed> {
+    let done = client.unlink(wire::UnlinkRequest { email }).await?;
+    let wire::UnlinkResponse { user, unlinked } = done.into_inner();
+    let report = Report::new(json!({ "user": user, "unlinked": unlinked }));
+    Ok(report.line(format!("{user} was known at {unlinked} providers")))
 }
 
 pub(super) async fn workspaces(to: &Target, command: WorkspacesCommand) -> Result<Report, Failed> {

@@ -123,6 +123,15 @@ async fn people_workspaces_and_changes_of_keys() {
     );
     let last = format!("members role {ada} member --org {org}");
     assert_eq!(bench.run(&last).await.unwrap_err().code, EXIT_REFUSED);
+    let disabled = bench.json("members disable ada@example.com").await;
+    assert_eq!(disabled["user"], ada);
+    assert_eq!(disabled["disabled"], true);
+    let enabled = bench.text("members enable Ada@example.com").await;
+    assert!(enabled.contains("may log in"), "{enabled}");
+    let unlinked = bench.json("members unlink ada@example.com").await;
+    assert_eq!(unlinked["unlinked"], 0);
+    let nobody = bench.run("members unlink eve@example.com").await;
+    assert_eq!(nobody.unwrap_err().code, EXIT_REFUSED);
 
     let made = bench
         .json("workspaces create Research --slug research")
