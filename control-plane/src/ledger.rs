@@ -138,6 +138,9 @@ pub enum LedgerError {
     /// What is asked for is no window of a limit that there is now.
     #[error("there is no such limit, or it is not the time of this window")]
     NoLimit,
+    /// The reference of a movement of money was used before, for another amount.
+    #[error("this reference was used before for another amount: nothing has moved")]
+    OtherAmount,
     /// A value that can't be accepted.
     #[error("{what}: {reason}")]
     Invalid {

@@ -228,7 +228,7 @@ impl Ledger {
 
 impl Book {
     /// Posts and commits what was not posted under this reference before, and repays an overrun
-    /// from it; false when it was.
+    /// from it; false when it was, and the first line was the same: the amount that was asked for.
     async fn once(
         mut self,
         org: &OrgId,
@@ -237,7 +237,15 @@ impl Book {
         lines: &[super::journal::Line],
     ) -> Result<bool, LedgerError> {
         if self.has(org, kind, reference).await? {
-            return Ok(false);
+            let Some((account, asked)) = lines.first() else {
+                return Ok(false);
+            };
+            let posted = self.posted(org, kind, reference, account).await?;
+            return if posted == *asked {
+                Ok(false)
+            } else {
+                Err(LedgerError::OtherAmount)
+            };
         }
         self.post(org, kind, reference, lines).await?;
         self.cover(org).await?;

@@ -12,7 +12,7 @@ use super::LedgerError;
 use super::account::Account;
 use super::balance::{self, Repayment};
 use crate::sql::rows::Cell;
-use crate::sql::{Engine, bigint};
+use crate::sql::{Engine, amount, bigint};
 use crate::store::Epoch;
 pub use kind::Kind;
 pub(super) use read::purse;
@@ -94,6 +94,29 @@ impl Book {
             _ => None,
         })
         .collect()
+    }
+
+    /// What was posted to an account of `org` under this reference.
+    pub(super) async fn posted(
+        &mut self,
+        org: &OrgId,
+        kind: Kind,
+        reference: &str,
+        account: &Account,
+    ) -> Result<Amount, LedgerError> {
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT)
+             FROM postings p JOIN posting_lines l ON l.org = p.org AND l.number = p.number
+             WHERE p.org = $1 AND p.kind = $2 AND p.reference = $3 AND l.account = $4",
+        )
+        .bind(org.as_str())
+        .bind(kind.as_str())
+        .bind(reference)
+        .bind(account.to_string())
+        .fetch_one(&mut *self.transaction)
+        .await?;
+        Ok(amount(&row, 0)?)
     }
 
     /// True when something of this kind was posted for `org` under this reference.

@@ -80,7 +80,7 @@ struct Model {
     totals: BTreeMap<OrgId, Totals>,
     leases: BTreeMap<(OrgId, Origin), Amount>,
     usage: BTreeMap<KeyHash, Amount>,
-    credited: BTreeSet<(OrgId, u8)>,
+    credited: BTreeMap<(OrgId, u8), Amount>,
     granted: HashMap<String, ((OrgId, Origin), Amount)>,
     released: BTreeSet<String>,
     inherited: BTreeSet<(OrgId, Origin, BootEpoch)>,
@@ -241,9 +241,15 @@ impl Bench {
             assert!(matches!(given, Err(LedgerError::Invalid { .. })));
             return;
         }
-        let new = self.model.credited.insert((org.clone(), id));
+        let before = self.model.credited.get(&(org.clone(), id));
+        let new = before.is_none();
+        if before.is_some_and(|before| *before != amount) {
+            assert!(matches!(given, Err(LedgerError::OtherAmount)));
+            return;
+        }
         assert_eq!(given.unwrap(), new);
         if new {
+            self.model.credited.insert((org.clone(), id), amount);
             self.model.of(org).available += amount;
             self.model.of(org).given += amount;
             self.model.cover(org);

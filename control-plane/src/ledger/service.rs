@@ -187,6 +187,7 @@ fn status(error: &LedgerError) -> Status {
         }
         LedgerError::Replaced { .. } | LedgerError::NoLimit => Status::failed_precondition(text),
         LedgerError::Invalid { .. } => Status::invalid_argument(text),
+        LedgerError::OtherAmount => Status::already_exists(text),
         LedgerError::Unsound(_) | LedgerError::Database(_) => {
             tracing::error!(error = %text, "the ledger refuses to post");
             Status::internal(text)

@@ -123,6 +123,9 @@ impl From<LedgerError> for Refused {
             LedgerError::Database(error) => database(error),
             LedgerError::Fenced(_) => Self::unavailable("this control plane does not lead"),
             LedgerError::Invalid { .. } => Self::invalid(error.to_string()),
+            LedgerError::OtherAmount => {
+                Self::new(StatusCode::CONFLICT, "invalid_request", error.to_string())
+            }
             LedgerError::Gap { .. }
             | LedgerError::EpochReused { .. }
             | LedgerError::Replaced { .. }

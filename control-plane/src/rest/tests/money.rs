@@ -16,6 +16,9 @@ async fn money_and_use_are_told(f: Fixture) {
     );
     let (status, told) = f.answer(buy()).await;
     assert_eq!((status, &told["data"]["added"]), (200, &json!(false)));
+    let other = ask("POST", "/api/v1/credits").of(json!({ "amount": 41 }));
+    let other = other.with("idempotency-key", "card-1").by(&f.management);
+    assert_eq!(f.answer(other).await.0, 409);
     let cost: Amount = "0.000000000123".parse().unwrap();
     f.spend(&f.inference, 1, cost, 1).await;
     f.spend(&f.inference, 2, cost, 0).await;
