@@ -107,7 +107,7 @@ impl Screens {
         if rules.filters.is_empty() {
             return Ok(Found::default());
         }
-        let finders = self.finders(&rules.filters)?;
+        let finders = self.finders(&rules.filters).await?;
         let seen = self.look(call, &finders).await?;
         let (found, blocked) = sorted(&seen, &finders);
         if !blocked.is_empty() {
@@ -146,12 +146,17 @@ impl Screens {
         looked.await.map_err(|error| unreadable(&error.to_string()))
     }
 
-    fn finders(&self, filters: &[Filter]) -> Result<Arc<[Finder]>, Failure> {
+    async fn finders(&self, filters: &[Filter]) -> Result<Arc<[Finder]>, Failure> {
         if let Some(known) = lock(&self.sets).known.get(filters) {
             return Ok(Arc::clone(known));
         }
-        // Compiled outside the lock: others don't wait for it.
-        let compiled: Result<Vec<_>, String> = filters.iter().map(Finder::compile).collect();
+        // It takes milliseconds: beside the requests, which don't wait for it.
+        let all = filters.to_vec();
+        let compiled =
+            tokio::task::spawn_blocking(move || all.iter().map(Finder::compile).collect());
+        let compiled: Result<Vec<_>, String> = compiled
+            .await
+            .map_err(|error| unreadable(&error.to_string()))?;
         let finders: Arc<[Finder]> = compiled.map_err(|error| unreadable(&error))?.into();
         let mut sets = lock(&self.sets);
         if sets.patterns + filters.len() > PATTERNS_MAX && !sets.known.is_empty() {

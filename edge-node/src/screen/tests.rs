@@ -148,34 +148,40 @@ fn what_has_too_much_to_redact_is_refused_and_not_passed() {
     assert_eq!(found.flagged.len(), 1);
 }
 
-#[test]
-fn what_takes_too_long_is_not_passed() {
+#[tokio::test]
+async fn what_takes_too_long_is_not_passed() {
     let call = call(
         Api::Chat,
         r#"{"model":"a/b","messages":[{"role":"user","content":"x"}]}"#,
     );
     let screens = Screens::default();
-    let finders = screens.finders(&rules(REDACT).filters).unwrap();
+    let finders = screens.finders(&rules(REDACT).filters).await.unwrap();
     let pieces = texts::of(&call);
     let past = Instant::now();
     let seen = look::look(call.text(), &pieces, &finders, past);
     assert_eq!(seen.limit, Some(Limit::Time));
 }
 
-#[test]
-fn a_set_is_compiled_once_and_the_cache_is_bounded() {
+#[tokio::test]
+async fn a_set_is_compiled_once_and_the_cache_is_bounded() {
     let screens = Screens::default();
     let filters = |number: usize| {
         let json = format!(r#"{{"content_filters":[{{"pattern":"p{number}","action":"flag"}}]}}"#);
         rules(&json).filters
     };
-    let first = screens.finders(&filters(0)).unwrap();
-    assert!(Arc::ptr_eq(&first, &screens.finders(&filters(0)).unwrap()));
+    let first = screens.finders(&filters(0)).await.unwrap();
+    assert!(Arc::ptr_eq(
+        &first,
+        &screens.finders(&filters(0)).await.unwrap()
+    ));
     for number in 1..=PATTERNS_MAX {
-        screens.finders(&filters(number)).unwrap();
+        screens.finders(&filters(number)).await.unwrap();
         assert!(lock(&screens.sets).patterns <= PATTERNS_MAX);
     }
-    assert!(!Arc::ptr_eq(&first, &screens.finders(&filters(0)).unwrap()));
+    assert!(!Arc::ptr_eq(
+        &first,
+        &screens.finders(&filters(0)).await.unwrap()
+    ));
 }
 
 proptest! {
