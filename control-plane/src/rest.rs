@@ -5,6 +5,7 @@
 //! Deliberately not here: inference, and the catalogue's listings, which edges answer by themselves.
 
 mod activity;
+mod answer;
 mod byok;
 mod caller;
 mod credits;
@@ -35,14 +36,15 @@ use crate::security::{Peer, Role};
 use crate::store::Epoch;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use serde::Serialize;
 use shared::clock::Clock;
+use shared::id::WorkspaceId;
 use std::sync::Arc;
 
+use answer::{data, deleted, json, made, page};
 pub(crate) use caller::Caller;
 pub(crate) use refused::Refused;
 
@@ -146,6 +148,16 @@ impl Rest {
             .with_state(self)
     }
 
+    /// The caller's workspace of this id or slug; none when none is given.
+    async fn workspace(
+        &self,
+        caller: &Caller,
+        id: Option<&str>,
+    ) -> Result<Option<WorkspaceId>, Refused> {
+        let Some(id) = id else { return Ok(None) };
+        Ok(Some(self.accounts.workspace(caller.org(), id).await?.id))
+    }
+
     /// The leadership to write under.
     fn fence(&self) -> Result<Epoch, Refused> {
         let leadership = *self.leadership.borrow();
@@ -206,29 +218,4 @@ async fn no_such_route() -> Refused {
 async fn wrong_method() -> Refused {
     let text = "this path exists, but not with this method";
     Refused::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text)
-}
-
-/// A JSON answer. What it says is somebody's own, and changes.
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let mut headers = HeaderMap::new();
-    let set = HeaderValue::from_static;
-    headers.insert(header::CONTENT_TYPE, set("application/json"));
-    headers.insert(header::CACHE_CONTROL, set("no-store"));
-    match serde_json::to_vec(body) {
-        Ok(body) => (status, headers, body).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "an answer can't be written");
-            Refused::internal().into_response()
-        }
-    }
-}
-
-/// `{"data": …}`.
-fn data(data: &impl Serialize) -> Response {
-    json(StatusCode::OK, &Data { data })
-}
-
-#[derive(Serialize)]
-struct Data<'a, T: Serialize> {
-    data: &'a T,
 }

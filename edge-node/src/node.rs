@@ -181,7 +181,7 @@ impl Node {
     ///
     /// # Errors
     /// When the own key can't be used; another candidate may help.
-    pub fn authorize(
+    pub async fn authorize(
         &self,
         candidate: &Candidate,
         request: &Unsigned<'_>,
@@ -199,7 +199,11 @@ impl Node {
                 headers,
             });
         };
-        let authorized = self.own_keys.authorize(own, provider, request, &self.clock);
+        let (keys, clock) = (&self.own_keys, &self.clock);
+        let authorized = match keys.refresh(own, &*self.upstream, clock).await {
+            Ok(()) => keys.authorize(own, provider, request, clock),
+            Err(error) => Err(error),
+        };
         authorized.map_err(|error| {
             tracing::warn!(credential = own.id, %error, "an own provider key can't be used");
             let text = format!("your own key at {} can't be used: {error}", provider.name);

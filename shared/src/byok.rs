@@ -2,7 +2,10 @@
 //! provider at one origin, with the rules of when they come. The open secret never is in a type of
 //! this module that can be printed or stored.
 
+mod place;
 pub mod seal;
+
+pub use place::{Misplaced, Place};
 
 use crate::id::{ModelId, ProviderSlug};
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,9 @@ pub struct SealedCredential {
     /// Only for these models; sorted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_models: Option<Vec<ModelId>>,
+    /// What of the provider's address is the owner's.
+    #[serde(default, skip_serializing_if = "Place::is_empty")]
+    pub place: Place,
     /// HPKE to the node's key, in hex; opens with [`SealedCredential::binding`] only.
     pub sealed: String,
 }
@@ -137,6 +143,7 @@ mod tests {
             fallback: false,
             required: false,
             allowed_models: None,
+            place: Place::default(),
             sealed: "abcdef".to_owned(),
         };
         assert!(!format!("{credential:?}").contains("abcdef"));

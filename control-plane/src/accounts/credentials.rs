@@ -2,6 +2,7 @@
 //! only to be sealed to the node that asks, for one provider at one origin. Lists show the ends of a
 //! secret and nothing else of it.
 
+mod place;
 mod rotate;
 mod seal;
 mod terms;
@@ -11,21 +12,23 @@ mod tests;
 use super::{Accounts, AccountsError, Change, LIST_MAX, audit, check_id, events, orgs, random_id};
 use crate::security::vault::{Sealed, Vault, VaultError};
 use crate::sql::{DatabaseError, bigint, unsigned};
-use shared::byok::binding;
+use serde::de::DeserializeOwned;
+use shared::byok::{Place, binding};
 use shared::id::{OrgId, WorkspaceId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::sync::Arc;
 use terms::check_terms;
 
+pub use place::{Located, locate};
 pub use rotate::Rotated;
 pub use terms::{
     CredentialRow, CredentialTerms, FILTER_MAX, Filters, NewCredential, ProviderSecret, SECRET_MAX,
-    origin_of_provider,
 };
 
 const COLUMNS: &str = "id, org, workspace, provider, origin, name, label, is_fallback, is_required,
-    disabled, sort_order, filters, secret, data_key, master_key, created_unix_ms, updated_unix_ms";
+    disabled, sort_order, filters, secret, data_key, master_key, created_unix_ms, updated_unix_ms,
+    place";
 
 impl From<VaultError> for AccountsError {
     fn from(error: VaultError) -> Self {
@@ -69,14 +72,16 @@ impl Accounts {
         if let Some(workspace) = &new.workspace {
             orgs::workspace(&mut transaction, &org, Some(workspace)).await?;
         }
-        let bound_to = binding(&id, &new.provider, &new.origin);
+        let Located { origin, place } = new.located.clone();
+        let bound_to = binding(&id, &new.provider, &origin);
         let row = CredentialRow {
             sealed: self.vault()?.seal(new.secret.0.as_bytes(), &bound_to)?,
             id,
             org,
             workspace: new.workspace.clone(),
             provider: new.provider.clone(),
-            origin: new.origin.clone(),
+            origin,
+            place,
             label: new.secret.label(),
             terms: new.terms.clone(),
             created_unix_ms: now,
@@ -188,9 +193,14 @@ impl Accounts {
 async fn insert(connection: &mut AnyConnection, row: &CredentialRow) -> Result<(), AccountsError> {
     let filters = serde_json::to_string(&row.terms.filters);
     let filters = filters.map_err(|error| AccountsError::invalid("filters", error.to_string()))?;
+    let place = match row.place.is_empty() {
+        true => Ok(String::new()),
+        false => serde_json::to_string(&row.place),
+    };
+    let place = place.map_err(|error| AccountsError::invalid("place", error.to_string()))?;
     let sql = format!(
         "INSERT INTO provider_credentials ({COLUMNS})
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(row.id.as_str())
@@ -210,6 +220,7 @@ async fn insert(connection: &mut AnyConnection, row: &CredentialRow) -> Result<(
         .bind(row.sealed.master_key.as_str())
         .bind(bigint(row.created_unix_ms))
         .bind(bigint(row.updated_unix_ms.unwrap_or_default()))
+        .bind(place)
         .execute(connection)
         .await?;
     Ok(())
@@ -235,11 +246,10 @@ async fn find(
 fn row_of(row: &AnyRow) -> Result<CredentialRow, AccountsError> {
     let workspace: String = row.try_get(2)?;
     let filters: String = row.try_get(11)?;
-    let Ok(parsed) = serde_json::from_str(&filters) else {
-        return Err(AccountsError::Database(DatabaseError::Corrupt {
-            what: "credential's filters",
-            value: filters,
-        }));
+    let place: String = row.try_get(17)?;
+    let place = match &*place {
+        "" => Place::default(),
+        json => read(json, "credential's place")?,
     };
     let updated = unsigned(row, 16)?;
     Ok(CredentialRow {
@@ -248,6 +258,7 @@ fn row_of(row: &AnyRow) -> Result<CredentialRow, AccountsError> {
         workspace: (!workspace.is_empty()).then(|| WorkspaceId::from(workspace)),
         provider: row.try_get(3)?,
         origin: row.try_get(4)?,
+        place,
         label: row.try_get(6)?,
         terms: CredentialTerms {
             name: row.try_get(5)?,
@@ -255,7 +266,7 @@ fn row_of(row: &AnyRow) -> Result<CredentialRow, AccountsError> {
             is_required: unsigned(row, 8)? > 0,
             disabled: unsigned(row, 9)? > 0,
             sort_order: row.try_get(10)?,
-            filters: parsed,
+            filters: read(&filters, "credential's filters")?,
         },
         sealed: Sealed {
             secret: row.try_get(12)?,
@@ -264,5 +275,14 @@ fn row_of(row: &AnyRow) -> Result<CredentialRow, AccountsError> {
         },
         created_unix_ms: unsigned(row, 15)?,
         updated_unix_ms: (updated > 0).then_some(updated),
+    })
+}
+
+fn read<T: DeserializeOwned>(json: &str, what: &'static str) -> Result<T, AccountsError> {
+    serde_json::from_str(json).map_err(|_| {
+        AccountsError::Database(DatabaseError::Corrupt {
+            what,
+            value: json.to_owned(),
+        })
     })
 }

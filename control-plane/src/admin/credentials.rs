@@ -2,8 +2,9 @@
 
 use super::{Answer, Deps, accounts_status};
 use crate::accounts::credentials::{
-    CredentialRow, CredentialTerms, Filters, NewCredential, ProviderSecret, origin_of_provider,
+    CredentialRow, CredentialTerms, Filters, Located, NewCredential, ProviderSecret, locate,
 };
+use shared::byok::Place;
 use shared::id::{OrgId, WorkspaceId};
 use shared::proto::admin as wire;
 use tonic::{Response, Status};
@@ -25,12 +26,20 @@ pub(super) async fn create(
     actor: &str,
     message: wire::CreateCredentialRequest,
 ) -> Answer<wire::Credential> {
+    let given = |text: String| (!text.is_empty()).then_some(text);
+    let place = Place {
+        address: given(message.address),
+        project: given(message.project),
+        region: given(message.region),
+        account: given(message.account),
+    };
+    let secret = ProviderSecret::new(&message.key);
     let new = NewCredential {
         org: (!message.org.is_empty()).then(|| OrgId::from(message.org)),
         workspace: (!message.workspace.is_empty()).then(|| WorkspaceId::from(message.workspace)),
-        origin: origin(deps, &message.provider)?,
+        located: located(deps, &message.provider, place, &secret)?,
         provider: message.provider,
-        secret: ProviderSecret::new(&message.key),
+        secret,
         terms: CredentialTerms {
             name: message.name,
             is_fallback: message.is_fallback,
@@ -97,10 +106,15 @@ pub(super) async fn rotate(deps: &Deps, actor: &str) -> Answer<wire::RotateMaste
     }))
 }
 
-fn origin(deps: &Deps, provider: &str) -> Result<String, Status> {
+fn located(
+    deps: &Deps,
+    provider: &str,
+    place: Place,
+    secret: &ProviderSecret,
+) -> Result<Located, Status> {
     let served = deps.registry.current();
     let found = served.snapshot.provider(provider).map(|it| &**it);
-    origin_of_provider(provider, found).map_err(|error| accounts_status(&error))
+    locate(provider, found, place, secret).map_err(|error| accounts_status(&error))
 }
 
 fn filters_of(json: &str) -> Result<Filters, Status> {
@@ -118,6 +132,10 @@ fn told(row: CredentialRow) -> wire::Credential {
         workspace: row.workspace.map_or_else(String::new, |it| it.to_string()),
         provider: row.provider,
         origin: row.origin,
+        address: row.place.address.unwrap_or_default(),
+        project: row.place.project.unwrap_or_default(),
+        region: row.place.region.unwrap_or_default(),
+        account: row.place.account.unwrap_or_default(),
         label: row.label,
         name: row.terms.name,
         is_fallback: row.terms.is_fallback,

@@ -3,16 +3,15 @@
 //! change. A required key bars the platform's own at its provider for every model, which is what
 //! OpenRouter calls `is_byok_only`; both names mean that here.
 
-use super::guardrails::page;
 use super::read::{Body, Query, given};
-use super::{Answer, Caller, Refused, Rest, data, json};
+use super::{Answer, Caller, Refused, Rest, data, deleted, made, page};
 use crate::accounts::credentials::{
-    CredentialRow, CredentialTerms, Filters, NewCredential, ProviderSecret, origin_of_provider,
+    CredentialRow, CredentialTerms, Filters, NewCredential, ProviderSecret, locate,
 };
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json as literal};
+use serde_json::Value;
+use shared::byok::Place;
 use shared::date::rfc3339_ms;
 
 #[derive(Serialize)]
@@ -36,6 +35,9 @@ struct Told {
     /// Godwit's own: when it was last changed, and the only origin that is shown the secret.
     updated_at: Option<String>,
     origin: String,
+    /// What of the provider's address is the owner's.
+    #[serde(flatten)]
+    place: Place,
 }
 
 impl Told {
@@ -60,6 +62,7 @@ impl Told {
             created_at: rfc3339_ms(row.created_unix_ms),
             updated_at: row.updated_unix_ms.map(rfc3339_ms),
             origin: row.origin,
+            place: row.place,
         }
     }
 }
@@ -69,7 +72,12 @@ impl Told {
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
     provider: Option<String>,
-    key: Option<String>,
+    /// A text, or an account's file as it is.
+    key: Option<Value>,
+    address: Option<String>,
+    project: Option<String>,
+    region: Option<String>,
+    account: Option<String>,
     workspace_id: Option<String>,
     #[serde(default, deserialize_with = "given")]
     name: Option<Option<String>>,
@@ -109,6 +117,25 @@ impl Given {
         Ok(())
     }
 
+    /// The secret; none when none is given.
+    fn secret(&mut self) -> Result<Option<ProviderSecret>, Refused> {
+        match self.key.take() {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(ProviderSecret::new(&text))),
+            Some(file @ Value::Object(_)) => Ok(Some(ProviderSecret::new(&file.to_string()))),
+            Some(_) => Err(Refused::invalid("key: a text or an object is expected")),
+        }
+    }
+
+    fn place(&mut self) -> Place {
+        Place {
+            address: self.address.take(),
+            project: self.project.take(),
+            region: self.region.take(),
+            account: self.account.take(),
+        }
+    }
+
     fn apply(self, to: &mut CredentialTerms) {
         if let Some(name) = self.name {
             to.name = name.unwrap_or_default();
@@ -139,48 +166,45 @@ impl Given {
 pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {
     caller.must_belong()?;
     let mut rows = rest.accounts.credentials(Some(caller.org())).await?;
-    if let Some(id) = query.get("workspace_id") {
-        let workspace = rest.accounts.workspace(caller.org(), id).await?.id;
-        rows.retain(|row| row.workspace.as_ref() == Some(&workspace));
+    let workspace = rest.workspace(&caller, query.get("workspace_id")).await?;
+    if workspace.is_some() {
+        rows.retain(|row| row.workspace == workspace);
     }
     if let Some(provider) = query.get("provider") {
         rows.retain(|row| row.provider == provider);
     }
-    page(&query, rows.into_iter().map(Told::of).collect())
+    page(&query, rows, Told::of)
 }
 
 pub(super) async fn create(
     State(rest): State<Rest>,
     caller: Caller,
-    Body(given): Body<Given>,
+    Body(mut given): Body<Given>,
 ) -> Answer {
     caller.must_administer()?;
     given.check()?;
-    let (Some(slug), Some(key)) = (given.provider.clone(), given.key.clone()) else {
+    let (Some(slug), Some(secret)) = (given.provider.clone(), given.secret()?) else {
         return Err(Refused::invalid("provider, key: both are needed"));
     };
-    let workspace = match &given.workspace_id {
-        Some(id) => Some(rest.accounts.workspace(caller.org(), id).await?.id),
-        None => None,
-    };
+    let workspace = rest
+        .workspace(&caller, given.workspace_id.as_deref())
+        .await?;
     let served = rest.registry.current();
     let provider = served.snapshot.provider(&slug).map(|it| &**it);
+    let located = locate(&slug, provider, given.place(), &secret)?;
     let mut terms = CredentialTerms::default();
     given.apply(&mut terms);
     let new = NewCredential {
         org: Some(caller.org().clone()),
         workspace,
-        origin: origin_of_provider(&slug, provider)?,
+        located,
         provider: slug,
-        secret: ProviderSecret::new(&key),
+        secret,
         terms,
     };
-    let made = rest
-        .accounts
-        .create_credential(&caller.actor(), &new)
-        .await?;
-    let made = Told::of(made);
-    Ok(json(StatusCode::CREATED, &literal!({ "data": made })))
+    let actor = caller.actor();
+    let new = rest.accounts.create_credential(&actor, &new).await?;
+    Ok(made(&Told::of(new)))
 }
 
 pub(super) async fn show(
@@ -201,15 +225,16 @@ pub(super) async fn change(
 ) -> Answer {
     caller.must_administer()?;
     given.check()?;
-    if given.provider.is_some() || given.workspace_id.is_some() {
-        let text = "provider, workspace_id: they can't be changed";
+    if given.provider.is_some() || given.workspace_id.is_some() || !given.place().is_empty() {
+        let text = "provider, workspace_id, address, project, region, account: they can't be \
+                    changed";
         return Err(Refused::invalid(text));
     }
-    let key = given.key.take();
+    let secret = given.secret()?;
     let (actor, org) = (caller.actor(), Some(caller.org()));
     let change = |terms: &mut CredentialTerms| {
         given.apply(terms);
-        key.as_deref().map(ProviderSecret::new)
+        secret
     };
     let changed = rest.accounts.change_credential(&actor, org, &id, change);
     Ok(data(&Told::of(changed.await?)))
@@ -223,5 +248,5 @@ pub(super) async fn delete(
     caller.must_administer()?;
     let (actor, org) = (caller.actor(), Some(caller.org()));
     rest.accounts.delete_credential(&actor, org, &id).await?;
-    Ok(json(StatusCode::OK, &literal!({ "deleted": true })))
+    Ok(deleted())
 }

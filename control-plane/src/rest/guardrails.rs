@@ -5,17 +5,13 @@
 pub(super) mod assign;
 
 use super::read::{Body, Query};
-use super::{Answer, Caller, Refused, Rest, data, json};
+use super::{Answer, Caller, Refused, Rest, data, deleted, made, page};
 use crate::accounts::guardrails::{GuardrailChange, GuardrailRow, NewGuardrail};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use serde::Serialize;
-use serde_json::{Map, Value, json as literal};
+use serde_json::{Map, Value};
 use shared::date::rfc3339_ms;
 use shared::guardrail::Guardrail;
 
-/// Things in a page when none is asked for, and at most.
-const PAGE: (u64, u64) = (50, 100);
 /// What OpenRouter lets an owner permit and we never do: retention for safety monitoring.
 const NEVER: [&str; 2] = [
     "allow_safety_retention_google",
@@ -24,15 +20,13 @@ const NEVER: [&str; 2] = [
 
 pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {
     caller.must_belong()?;
-    let workspace = match query.get("workspace_id") {
-        Some(id) => Some(rest.accounts.workspace(caller.org(), id).await?.id),
-        None => None,
-    };
+    let workspace = rest.workspace(&caller, query.get("workspace_id")).await?;
     let rows = rest
         .accounts
         .guardrails(Some(caller.org()), workspace.as_ref())
         .await?;
-    page(&query, rows.iter().map(told).collect::<Result<_, _>>()?)
+    let all: Vec<Value> = rows.iter().map(told).collect::<Result<_, _>>()?;
+    page(&query, all, |told| told)
 }
 
 pub(super) async fn create(
@@ -44,10 +38,7 @@ pub(super) async fn create(
     let given = Given::read(given, &Guardrail::default())?;
     let name = given.name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Refused::invalid("name: a guardrail needs one"))?;
-    let workspace = match given.workspace {
-        Some(id) => Some(rest.accounts.workspace(caller.org(), &id).await?.id),
-        None => None,
-    };
+    let workspace = rest.workspace(&caller, given.workspace.as_deref()).await?;
     let new = NewGuardrail {
         org: Some(caller.org().clone()),
         workspace,
@@ -55,14 +46,9 @@ pub(super) async fn create(
         description: given.description.unwrap_or_default(),
         rules: given.rules,
     };
-    let made = rest
-        .accounts
-        .create_guardrail(&caller.actor(), &new)
-        .await?;
-    Ok(json(
-        StatusCode::CREATED,
-        &literal!({ "data": told(&made)? }),
-    ))
+    let actor = caller.actor();
+    let new = rest.accounts.create_guardrail(&actor, &new).await?;
+    Ok(made(&told(&new)?))
 }
 
 pub(super) async fn show(
@@ -106,7 +92,7 @@ pub(super) async fn delete(
     caller.must_administer()?;
     let (actor, org) = (caller.actor(), Some(caller.org()));
     rest.accounts.delete_guardrail(&actor, org, &id).await?;
-    Ok(json(StatusCode::OK, &literal!({ "deleted": true })))
+    Ok(deleted())
 }
 
 /// What is given of a guardrail, and its rules as they are with that: `null` takes a rule away,
@@ -177,19 +163,4 @@ fn told(row: &GuardrailRow) -> Result<Value, Refused> {
     ]);
     told.extend(NEVER.map(|name| (name.to_owned(), Value::Null)));
     Ok(Value::Object(told))
-}
-
-/// One page of all there are, and how many that is.
-pub(super) fn page<T: Serialize>(query: &Query, all: Vec<T>) -> Answer {
-    #[derive(Serialize)]
-    struct Page<T> {
-        data: Vec<T>,
-        total_count: usize,
-    }
-    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let limit = number(query.number("limit")?.unwrap_or(PAGE.0).min(PAGE.1));
-    let offset = number(query.number("offset")?.unwrap_or(0));
-    let total_count = all.len();
-    let data = all.into_iter().skip(offset).take(limit).collect();
-    Ok(json(StatusCode::OK, &Page { data, total_count }))
 }

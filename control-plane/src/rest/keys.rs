@@ -3,13 +3,12 @@
 
 use super::read::{Body, Query, given, key_hash};
 use super::usd::Usd;
-use super::{Answer, Caller, Refused, Rest, data, json};
+use super::{Answer, Caller, Refused, Rest, data, deleted, json};
 use crate::accounts::{KeyChange, KeyFilter, KeyRow, NewKey};
 use crate::ledger::activity::KeyUsage;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json as literal;
 use shared::date::{parse_rfc3339_utc, rfc3339, rfc3339_ms};
 use shared::id::{UserId, WorkspaceId};
 use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
@@ -245,7 +244,7 @@ pub(super) async fn delete(
 ) -> Answer {
     let row = caller.key(&rest, key_hash(&hash)?).await?;
     rest.accounts.revoke_key(&caller.actor(), row.id).await?;
-    Ok(json(StatusCode::OK, &literal!({ "deleted": true })))
+    Ok(deleted())
 }
 
 async fn told(rest: &Rest, row: KeyRow) -> Answer {

@@ -2,16 +2,12 @@
 //! in, changing their role and taking them out are Godwit's own, under the same path.
 
 use super::read::{Body, Query};
-use super::{Answer, Caller, Refused, Rest, json};
+use super::{Answer, Caller, Refused, Rest, data, deleted, made, page};
 use crate::accounts::people::{Member, NewMember, Role, hashed};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json as literal;
 use shared::id::UserId;
-
-/// Members in a page when none is asked for, and at most.
-const PAGE: (u64, u64) = (50, 100);
 
 #[derive(Serialize)]
 struct Told {
@@ -53,18 +49,7 @@ pub(super) struct Changes {
 
 pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {
     caller.must_belong()?;
-    let limit = query.number("limit")?.unwrap_or(PAGE.0).min(PAGE.1);
-    let offset = query.number("offset")?.unwrap_or(0);
-    let all = rest.accounts.members(caller.org()).await?;
-    let total = all.len();
-    let (offset, limit) = (
-        usize::try_from(offset).unwrap_or(usize::MAX),
-        usize::try_from(limit).unwrap_or(usize::MAX),
-    );
-    let page = all.into_iter().skip(offset).take(limit);
-    let page: Vec<_> = page.map(Told::of).collect();
-    let answer = literal!({ "data": page, "total_count": total });
-    Ok(json(StatusCode::OK, &answer))
+    page(&query, rest.accounts.members(caller.org()).await?, Told::of)
 }
 
 pub(super) async fn add(
@@ -86,8 +71,7 @@ pub(super) async fn add(
     };
     let actor = caller.actor();
     let added = rest.accounts.add_member(&actor, caller.org(), &new);
-    let told = Told::of(added.await?);
-    Ok(json(StatusCode::CREATED, &literal!({ "data": told })))
+    Ok(made(&Told::of(added.await?)))
 }
 
 pub(super) async fn change(
@@ -102,8 +86,7 @@ pub(super) async fn change(
     rest.accounts
         .set_role(&actor, caller.org(), &user, role)
         .await?;
-    let told = literal!({ "data": { "id": user, "role": role_org(role) } });
-    Ok(json(StatusCode::OK, &told))
+    Ok(data(&literal!({ "id": user, "role": role_org(role) })))
 }
 
 pub(super) async fn remove(
@@ -116,7 +99,7 @@ pub(super) async fn remove(
     rest.accounts
         .remove_member(&actor, caller.org(), &user)
         .await?;
-    Ok(json(StatusCode::OK, &literal!({ "deleted": true })))
+    Ok(deleted())
 }
 
 /// With and without the prefix that OpenRouter's have in organisations.

@@ -2,7 +2,7 @@
 //! management keys may change.
 
 use super::read::{Body, Query, given};
-use super::{Answer, Caller, Refused, Rest, data, json};
+use super::{Answer, Caller, Refused, Rest, data, deleted, json, made, page};
 use crate::accounts::workspaces::{Settings, Workspace, WorkspaceChange, WorkspaceMember};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -11,8 +11,6 @@ use serde_json::json as literal;
 use shared::date::rfc3339_ms;
 use shared::id::UserId;
 
-/// Workspaces in a page when none is asked for, and at most.
-const PAGE: (u64, u64) = (50, 100);
 /// Members that one request may move.
 const MOVED_MAX: usize = 100;
 
@@ -120,25 +118,8 @@ struct ToldMember {
 
 pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {
     caller.must_belong()?;
-    let limit = query.number("limit")?.unwrap_or(PAGE.0).min(PAGE.1);
-    let offset = query.number("offset")?.unwrap_or(0);
     let all = rest.accounts.workspaces(caller.org()).await?;
-    let total = all.len();
-    let (offset, limit) = (
-        usize::try_from(offset).unwrap_or(usize::MAX),
-        usize::try_from(limit).unwrap_or(usize::MAX),
-    );
-    #[derive(Serialize)]
-    struct Page {
-        data: Vec<Told>,
-        total_count: usize,
-    }
-    let page = all.into_iter().skip(offset).take(limit).map(Told::of);
-    let page = Page {
-        data: page.collect(),
-        total_count: total,
-    };
-    Ok(json(StatusCode::OK, &page))
+    page(&query, all, Told::of)
 }
 
 pub(super) async fn create(
@@ -152,11 +133,11 @@ pub(super) async fn create(
     }
     let change = given.change(Settings::default());
     let (actor, user) = (caller.actor(), caller.user());
-    let made = rest
-        .accounts
-        .create_workspace(&actor, caller.org(), user, &change);
-    let made = Told::of(made.await?);
-    Ok(json(StatusCode::CREATED, &literal!({ "data": made })))
+    let (accounts, org) = (&rest.accounts, caller.org());
+    let new = accounts
+        .create_workspace(&actor, org, user, &change)
+        .await?;
+    Ok(made(&Told::of(new)))
 }
 
 pub(super) async fn show(
@@ -192,9 +173,9 @@ pub(super) async fn delete(
 ) -> Answer {
     caller.must_administer()?;
     let actor = caller.actor();
-    let deleted = rest.accounts.delete_workspace(&actor, caller.org(), &id);
-    deleted.await?;
-    Ok(json(StatusCode::OK, &literal!({ "deleted": true })))
+    let accounts = &rest.accounts;
+    accounts.delete_workspace(&actor, caller.org(), &id).await?;
+    Ok(deleted())
 }
 
 pub(super) async fn members(

@@ -31,6 +31,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("0012_credit_and_heirs.sql"),
     ),
     (13, "identities", include_str!("0013_identities.sql")),
+    (
+        14,
+        "places and changes",
+        include_str!("0014_places_and_changes.sql"),
+    ),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

@@ -69,7 +69,7 @@ pub(super) async fn content(
     outgoing: Outgoing,
     (begun, deadline): (Instant, Duration),
 ) -> Result<First, Broken> {
-    let (request, translator) = job.request(candidate, outgoing, deadline)?;
+    let (request, translator) = job.request(candidate, outgoing, deadline).await?;
     let answer = job.node.upstream.send(&request).await.map_err(|error| {
         tracing::debug!(endpoint = %candidate.endpoint.id, %error, "upstream leg failed");
         verdict::leg(&error)
@@ -83,7 +83,7 @@ pub(super) async fn content(
 }
 
 impl Job<'_> {
-    fn request(
+    async fn request(
         &self,
         candidate: &Candidate,
         outgoing: Outgoing,
@@ -100,7 +100,11 @@ impl Job<'_> {
             headers: &headers,
             body: &body,
         };
-        let authorized = self.node.authorize(candidate, &unsigned)?;
+        let authorized = self.node.authorize(candidate, &unsigned);
+        let authorized = tokio::time::timeout(deadline, authorized);
+        let authorized = authorized
+            .await
+            .map_err(|_| verdict::first_token_timeout(deadline))??;
         headers.extend(authorized.headers);
         // The provider's logs and our usage records can then be matched.
         if let Ok(id) = http::HeaderValue::from_str(self.generation.as_str()) {

@@ -74,7 +74,8 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
             remains,
         }) => {
             if failure.fault == Fault::ProviderKey {
-                if candidate.own.is_some() {
+                if let Some(own) = &candidate.own {
+                    job.node.own_keys.distrust(own, &job.node.clock);
                     own_key_refused(&candidate, &mut failure);
                 } else if failure.reason == "provider_auth" {
                     job.node.credentials.distrust(&candidate.provider);

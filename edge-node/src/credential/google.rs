@@ -5,9 +5,11 @@ mod grant;
 mod refresh;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
+pub(super) use grant::TOKEN_URI;
 pub use refresh::Refresher;
+pub(super) use refresh::mint;
 
 use arc_swap::ArcSwapOption;
 use grant::{File, Grant};
@@ -103,7 +105,7 @@ impl Account {
         }
     }
 
-    fn is_due(&self, now: Moment) -> bool {
+    pub(super) fn is_due(&self, now: Moment) -> bool {
         let current = self.current.load();
         current.as_ref().is_none_or(|current| now >= current.renew)
     }

@@ -2,10 +2,15 @@
 //! that it was made for. The node's key follows from its private TLS key, so that a restart opens
 //! what is on disk and another node does not.
 
+mod minting;
+
+use super::google::TOKEN_URI;
 use super::{Unsigned, region, sigv4};
 use crate::control::Pem;
 use crate::metrics::shed;
+use crate::upstream::Upstream;
 use http::{HeaderName, HeaderValue, header};
+use minting::Minting;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use shared::byok::seal::NodeKey;
@@ -17,6 +22,8 @@ use shared::task::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+/// Below this are the hosts that take Google's tokens.
+const GOOGLE: &str = ".googleapis.com";
 /// Open secrets that a node keeps in memory; beyond it all are opened anew when they are needed.
 pub const OPENED_MAX: usize = 10_000;
 
@@ -25,6 +32,8 @@ pub struct OwnKeys {
     /// None without randomness: then nothing is sealed to this node.
     node: Option<NodeKey>,
     opened: Mutex<HashMap<String, Opened>>,
+    /// Who gives tokens for accounts at Google.
+    issuer: String,
 }
 
 /// A secret in clear, and what it was opened from.
@@ -33,10 +42,12 @@ struct Opened {
     secret: Arc<Secret>,
 }
 
-/// In clear, bound to one origin: there is no other way to its text than [`Secret::headers`].
+/// In clear, bound to one origin: there is no other way to its text than [`Secret::authorize`].
 struct Secret {
     origin: String,
     text: String,
+    /// It is an account's file, which goes nowhere itself.
+    minting: Option<Minting>,
 }
 
 /// Where to send a request, and what authenticates it there. The two belong together.
@@ -62,6 +73,9 @@ pub enum Unusable {
     /// The text is no key of the provider's kind.
     #[error("it is not of the form that the provider takes")]
     Form,
+    /// It is an account for which no token is to be had.
+    #[error("Google gives no token for it; see that the account and its key exist")]
+    NoToken,
 }
 
 impl OwnKeys {
@@ -85,7 +99,38 @@ impl OwnKeys {
         Arc::new(Self {
             node,
             opened: Mutex::default(),
+            issuer: TOKEN_URI.to_owned(),
         })
+    }
+
+    /// Gets the token that an own key needs, where it needs one.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub async fn refresh(
+        &self,
+        own: &Arc<SealedCredential>,
+        upstream: &dyn Upstream,
+        clock: &Clock,
+    ) -> Result<(), Unusable> {
+        let secret = self.open(own)?;
+        let Some(minting) = &secret.minting else {
+            return Ok(());
+        };
+        // An account is good at Google alone: nobody else is shown its tokens.
+        if !secret.origin.ends_with(GOOGLE) {
+            return Err(Unusable::Form);
+        }
+        minting.refresh(&self.issuer, upstream, clock).await
+    }
+
+    /// The key was refused: a token of it is fetched anew, soon.
+    pub fn distrust(&self, own: &Arc<SealedCredential>, clock: &Clock) {
+        if let Ok(secret) = self.open(own)
+            && let Some(minting) = &secret.minting
+        {
+            minting.distrust(clock.now());
+        }
     }
 
     /// What the control plane seals to.
@@ -115,7 +160,9 @@ impl OwnKeys {
         if own.provider != provider.slug {
             return Err(Unusable::OtherHost);
         }
-        secret.headers(provider, request, clock.unix_ms() / 1000)
+        let base_url = own.place.fill(&provider.base_url);
+        let base_url = base_url.map_err(|_| Unusable::NoAddress)?;
+        secret.authorize(provider, base_url, request, clock)
     }
 
     fn open(&self, own: &Arc<SealedCredential>) -> Result<Arc<Secret>, Unusable> {
@@ -128,9 +175,11 @@ impl OwnKeys {
         let node = self.node.as_ref().ok_or(Unusable::Sealed)?;
         let text = node.open(&sealed, &own.binding());
         let text = text.map_err(|_| Unusable::Sealed)?;
+        let text = String::from_utf8(text).map_err(|_| Unusable::Form)?;
         let secret = Arc::new(Secret {
             origin: own.origin.clone(),
-            text: String::from_utf8(text).map_err(|_| Unusable::Form)?,
+            minting: Minting::of(&text),
+            text,
         });
         let mut opened = lock(&self.opened);
         if opened.len() >= OPENED_MAX {
@@ -147,14 +196,14 @@ impl OwnKeys {
 }
 
 impl Secret {
-    /// The headers for this provider, if it still is where the secret belongs.
-    fn headers(
+    /// The headers for this provider at this address, if that still is where the secret belongs.
+    fn authorize(
         &self,
         provider: &Provider,
+        base_url: String,
         request: &Unsigned<'_>,
-        unix_s: u64,
+        clock: &Clock,
     ) -> Result<Authorized, Unusable> {
-        let base_url = provider.base_url.clone();
         if has_gaps(&base_url) {
             return Err(Unusable::NoAddress);
         }
@@ -171,11 +220,21 @@ impl Secret {
             Auth::ApiKey => HeaderName::from_static("api-key"),
             Auth::XGoogApiKey => HeaderName::from_static("x-goog-api-key"),
             Auth::AwsSigv4 => {
-                let headers = self.sign(provider, request, unix_s).ok_or(Unusable::Form)?;
+                let signed = self.sign(provider, request, clock.unix_ms() / 1000);
+                let headers = signed.ok_or(Unusable::Form)?;
                 return Ok(Authorized { base_url, headers });
             }
             Auth::None => return Err(Unusable::Form),
         };
+        if let Some(minting) = self
+            .minting
+            .as_ref()
+            .filter(|_| provider.auth == Auth::Bearer)
+        {
+            let value = minting.header(clock.now()).ok_or(Unusable::NoToken)?;
+            let headers = vec![(name, value)];
+            return Ok(Authorized { base_url, headers });
+        }
         // An account's file holds a private key: nothing to send along.
         if self.text.starts_with('{') || super::secret::is_no_token(&self.text) {
             return Err(Unusable::Form);
@@ -239,176 +298,4 @@ fn random() -> Option<[u8; 32]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::byok::seal::seal;
-    use shared::catalog::{DataPolicy, Dialect, Limits, Timeouts};
-    use shared::key::hex;
-
-    const SECRET: &str = "sk-marked-own-key";
-
-    fn provider(base_url: &str, auth: Auth) -> Provider {
-        Provider {
-            slug: "p".into(),
-            name: "P".to_owned(),
-            dialect: Dialect::OpenaiChat,
-            base_url: base_url.to_owned(),
-            auth,
-            api_key_env: None,
-            regions: Vec::new(),
-            data_policy: DataPolicy::default(),
-            quirks: Vec::new(),
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
-            privacy_policy_url: None,
-            terms_of_service_url: None,
-            status_page_url: None,
-            headquarters: None,
-            datacenters: Vec::new(),
-        }
-    }
-
-    fn sealed(keys: &OwnKeys, origin: &str, secret: &str) -> Arc<SealedCredential> {
-        let mut one = SealedCredential {
-            id: "byok_1".to_owned(),
-            provider: "p".into(),
-            origin: origin.to_owned(),
-            fallback: false,
-            required: false,
-            allowed_models: None,
-            sealed: String::new(),
-        };
-        one.sealed = hex(&seal(keys.public(), secret.as_bytes(), &one.binding()).unwrap());
-        Arc::new(one)
-    }
-
-    fn authorize(
-        keys: &OwnKeys,
-        own: &Arc<SealedCredential>,
-        provider: &Provider,
-        path: &str,
-    ) -> Result<Authorized, Unusable> {
-        let request = Unsigned {
-            path,
-            headers: &[],
-            body: b"{}",
-        };
-        keys.authorize(own, provider, &request, &Clock::manual())
-    }
-
-    #[test]
-    fn a_key_goes_to_its_own_host_only() {
-        let keys = OwnKeys::new(None);
-        let own = sealed(&keys, "https://api.p.example", SECRET);
-        let check = |base_url: &str, path: &str, expect: Result<&str, Unusable>| {
-            let got = authorize(&keys, &own, &provider(base_url, Auth::Bearer), path);
-            let got = got.map(|it| it.headers[0].1.to_str().unwrap().to_owned());
-            assert_eq!(got.as_deref().map_err(|error| *error), expect, "{base_url}");
-        };
-        check(
-            "https://api.p.example/v1",
-            "/chat",
-            Ok("Bearer sk-marked-own-key"),
-        );
-        check(
-            "https://API.P.example:443",
-            "/chat",
-            Ok("Bearer sk-marked-own-key"),
-        );
-        for elsewhere in [
-            "https://evil.example/v1",
-            "http://api.p.example/v1",
-            "https://api.p.example:8443/v1",
-            "https://api.p.example.evil.example",
-            "https://api.p.example@evil.example",
-        ] {
-            check(elsewhere, "/chat", Err(Unusable::OtherHost));
-        }
-        check(
-            "https://api.p.example",
-            ".evil.example/chat",
-            Err(Unusable::OtherHost),
-        );
-        check(
-            "https://api.p.example",
-            "@evil.example/chat",
-            Err(Unusable::OtherHost),
-        );
-        let mut other = provider("https://api.p.example", Auth::Bearer);
-        other.slug = "q".into();
-        let refused = authorize(&keys, &own, &other, "/chat").unwrap_err();
-        assert_eq!(refused, Unusable::OtherHost);
-    }
-
-    #[test]
-    fn no_key_goes_to_an_address_with_gaps() {
-        let keys = OwnKeys::new(None);
-        for (origin, path) in [
-            ("https://resource.openai.azure.invalid", "/openai"),
-            ("https://api.p.example", "/accounts/ACCOUNT/ai/v1"),
-            (
-                "https://api.p.example",
-                "/v1/projects/PROJECT/locations/global",
-            ),
-        ] {
-            let own = sealed(&keys, origin, SECRET);
-            let provider = provider(&format!("{origin}{path}"), Auth::Bearer);
-            let refused = authorize(&keys, &own, &provider, "/chat").unwrap_err();
-            assert_eq!(refused, Unusable::NoAddress, "{origin}{path}");
-        }
-    }
-
-    #[test]
-    fn an_origin_that_was_changed_does_not_open() {
-        let keys = OwnKeys::new(None);
-        let own = sealed(&keys, "https://api.p.example", SECRET);
-        assert!(keys.opens(std::slice::from_ref(&own)));
-        let moved = Arc::new(SealedCredential {
-            origin: "https://evil.example".to_owned(),
-            ..(*own).clone()
-        });
-        let evil = provider("https://evil.example", Auth::Bearer);
-        let refused = authorize(&keys, &moved, &evil, "/chat").unwrap_err();
-        assert_eq!(refused, Unusable::Sealed);
-        assert!(!OwnKeys::new(None).opens(&[own]));
-    }
-
-    #[test]
-    fn every_way_to_authenticate_is_marked_as_secret() {
-        let keys = OwnKeys::new(Some(&Pem::Text(b"node".to_vec())));
-        assert_eq!(
-            OwnKeys::new(Some(&Pem::Text(b"node".to_vec()))).public(),
-            keys.public()
-        );
-        let own = sealed(&keys, "https://api.p.example", SECRET);
-        for auth in [Auth::Bearer, Auth::XApiKey, Auth::ApiKey, Auth::XGoogApiKey] {
-            let provider = provider("https://api.p.example", auth);
-            let authorized = authorize(&keys, &own, &provider, "/chat").unwrap();
-            assert!(
-                authorized
-                    .headers
-                    .iter()
-                    .all(|(_, value)| value.is_sensitive())
-            );
-            assert!(!format!("{authorized:?} {keys:?} {own:?}").contains("marked"));
-        }
-        let host = "https://bedrock-runtime.us-east-1.amazonaws.com";
-        let aws = provider(host, Auth::AwsSigv4);
-        let wrong = sealed(&keys, host, SECRET);
-        let refused = authorize(&keys, &wrong, &aws, "/model").unwrap_err();
-        assert_eq!(refused, Unusable::Form);
-        let right = sealed(&keys, host, "AKID:secret");
-        assert!(authorize(&keys, &right, &aws, "/model").is_ok());
-    }
-
-    #[test]
-    fn a_changed_secret_is_opened_anew() {
-        let keys = OwnKeys::new(None);
-        let provider = provider("https://api.p.example", Auth::XApiKey);
-        for secret in [SECRET, "sk-other"] {
-            let own = sealed(&keys, "https://api.p.example", secret);
-            let authorized = authorize(&keys, &own, &provider, "/chat").unwrap();
-            assert_eq!(authorized.headers[0].1, secret);
-        }
-    }
-}
+mod tests;

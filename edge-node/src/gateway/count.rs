@@ -72,7 +72,9 @@ async fn count(node: &Node, call: &Call, candidates: &[Candidate]) -> Result<Byt
         if asked == ASKED_MAX {
             break;
         }
-        let Some(request) = request(node, call, candidate) else {
+        // An own account may have to get a token first.
+        let request = tokio::time::timeout(PATIENCE, request(node, call, candidate));
+        let Ok(Some(request)) = request.await else {
             continue;
         };
         asked += 1;
@@ -90,7 +92,7 @@ async fn count(node: &Node, call: &Call, candidates: &[Candidate]) -> Result<Byt
     Ok(Bytes::from(estimate.to_string()))
 }
 
-fn request(node: &Node, call: &Call, candidate: &Candidate) -> Option<Request> {
+async fn request(node: &Node, call: &Call, candidate: &Candidate) -> Option<Request> {
     let target = Target {
         endpoint: &candidate.endpoint,
         provider: &candidate.provider,
@@ -108,7 +110,7 @@ fn request(node: &Node, call: &Call, candidate: &Candidate) -> Option<Request> {
         headers: &headers,
         body: &body,
     };
-    let authorized = node.authorize(candidate, &unsigned).ok()?;
+    let authorized = node.authorize(candidate, &unsigned).await.ok()?;
     headers.extend(authorized.headers);
     Some(Request {
         base_url: authorized.base_url,

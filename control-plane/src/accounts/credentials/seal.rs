@@ -38,7 +38,7 @@ impl Accounts {
             .await?;
         let mut all = Vec::new();
         for row in &rows {
-            let (row, creator) = (row_of(row)?, row.try_get::<String, _>(17)?);
+            let (row, creator) = (row_of(row)?, row.try_get::<String, _>(18)?);
             if row.terms.filters.admit(key, &creator) && all.len() < CREDENTIALS_MAX {
                 all.push(Arc::new(self.sealed_to(&row, node_key)?));
             }
@@ -67,6 +67,7 @@ impl Accounts {
             fallback: row.terms.is_fallback,
             required: row.terms.is_required,
             allowed_models: models,
+            place: row.place.clone(),
             sealed: hex(&sealed),
         })
     }

@@ -1,10 +1,11 @@
 //! What a credential is: its secret on the way into the vault, whom it is for, and where.
 
+use super::place::{self, Located};
 use crate::accounts::{AccountsError, NAME_MAX, check_name};
 use crate::security::vault::Sealed;
 use serde::{Deserialize, Serialize};
-use shared::byok::{binding, has_gaps, origin_of};
-use shared::catalog::{Auth, Provider};
+use serde_json::Value;
+use shared::byok::{Place, binding};
 use shared::id::{OrgId, WorkspaceId};
 use std::fmt;
 
@@ -19,10 +20,17 @@ const LABELLED_MIN: usize = 20;
 pub struct ProviderSecret(pub(super) String);
 
 impl ProviderSecret {
-    /// Without white space around it.
+    /// Without white space around it; a file in JSON on one line.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
+        let text = text.trim();
+        let file = text
+            .starts_with('{')
+            .then(|| serde_json::from_str::<Value>(text).ok());
+        Self(match file.flatten() {
+            Some(file) => file.to_string(),
+            None => text.to_owned(),
+        })
     }
 
     pub(super) fn check(&self) -> Result<(), AccountsError> {
@@ -31,11 +39,14 @@ impl ProviderSecret {
             let reason = format!("1 to {SECRET_MAX} visible characters on one line are expected");
             return Err(AccountsError::invalid("key", reason));
         }
-        Ok(())
+        place::check(self)
     }
 
-    /// The ends of it.
+    /// The ends of it; of an account, its name.
     pub(super) fn label(&self) -> String {
+        if let Some(name) = place::label(self) {
+            return name;
+        }
         let part = |range: std::ops::Range<usize>| self.0.get(range).unwrap_or_default();
         let length = self.0.len();
         if length < LABELLED_MIN {
@@ -89,8 +100,8 @@ pub struct NewCredential {
     pub workspace: Option<WorkspaceId>,
     /// The provider's slug.
     pub provider: String,
-    /// Where the provider is: scheme, host and port.
-    pub origin: String,
+    /// Where the provider is, and what of that is the owner's.
+    pub located: Located,
     /// The secret.
     pub secret: ProviderSecret,
     /// The rest.
@@ -110,6 +121,8 @@ pub struct CredentialRow {
     pub provider: String,
     /// The only scheme, host and port that is shown it.
     pub origin: String,
+    /// What of the provider's address is the owner's.
+    pub place: Place,
     /// The ends of the secret.
     pub label: String,
     /// The rest.
@@ -125,27 +138,6 @@ impl CredentialRow {
     pub(super) fn binding(&self) -> Vec<u8> {
         binding(&self.id, &self.provider, &self.origin)
     }
-}
-
-/// Where a provider is now: a secret is bound to that for good.
-///
-/// # Errors
-/// When there is no such provider, or it takes no key of one's own.
-pub fn origin_of_provider(
-    slug: &str,
-    provider: Option<&Provider>,
-) -> Result<String, AccountsError> {
-    let provider = provider.ok_or_else(|| AccountsError::no_such("provider", slug))?;
-    let odd = |reason: &str| AccountsError::invalid("provider", reason);
-    if provider.auth == Auth::None {
-        return Err(odd("it takes no key"));
-    }
-    if has_gaps(&provider.base_url) {
-        return Err(odd(
-            "its address holds an account of its own, which has not been filled in",
-        ));
-    }
-    origin_of(&provider.base_url).ok_or_else(|| odd("its address is no URL of a server"))
 }
 
 pub(super) fn check_terms(terms: &CredentialTerms) -> Result<(), AccountsError> {

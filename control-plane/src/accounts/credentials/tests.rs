@@ -47,7 +47,10 @@ fn new(provider: &str, sort_order: i64, filters: Filters) -> NewCredential {
         org: None,
         workspace: None,
         provider: provider.to_owned(),
-        origin: format!("https://{provider}.example"),
+        located: Located {
+            origin: format!("https://{provider}.example"),
+            place: Place::default(),
+        },
         secret: ProviderSecret::new(SECRET),
         terms: CredentialTerms {
             name: provider.to_owned(),

@@ -1,11 +1,10 @@
 //! `/guardrails/{id}/assignments/{keys,members}` and the lists over all guardrails: whom each holds
 //! for. One guardrail holds for a key or a member: assigning another takes its place.
 
-use super::page;
 use crate::accounts::KeyRow;
 use crate::accounts::guardrails::{Assignment, Subject};
 use crate::rest::read::{Body, Query};
-use crate::rest::{Answer, Caller, Refused, Rest, json};
+use crate::rest::{Answer, Caller, Refused, Rest, json, page};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -162,7 +161,7 @@ async fn list_keys(rest: &Rest, caller: &Caller, id: Option<&str>, query: &Query
     let all = assignments(rest, caller, id, "key").await?;
     let keys = rest.accounts.keys(Some(caller.org())).await?;
     let keys: HashMap<String, &KeyRow> = keys.iter().map(|row| (row.id.to_string(), row)).collect();
-    let told = all.into_iter().map(|one| {
+    page(query, all, |one| {
         let key = keys.get(&one.subject);
         ToldKey {
             id: place(&one),
@@ -173,21 +172,19 @@ async fn list_keys(rest: &Rest, caller: &Caller, id: Option<&str>, query: &Query
             assigned_by: person(&one.assigned_by),
             created_at: rfc3339_ms(one.created_unix_ms),
         }
-    });
-    page(query, told.collect())
+    })
 }
 
 async fn list_members(rest: &Rest, caller: &Caller, id: Option<&str>, query: &Query) -> Answer {
     let all = assignments(rest, caller, id, "member").await?;
-    let told = all.into_iter().map(|one| ToldMember {
+    page(query, all, |one| ToldMember {
         id: place(&one),
         user_id: one.subject,
         organization_id: caller.org().to_string(),
         guardrail_id: one.guardrail,
         assigned_by: person(&one.assigned_by),
         created_at: rfc3339_ms(one.created_unix_ms),
-    });
-    page(query, told.collect())
+    })
 }
 
 /// An assignment's id: there is one of each subject.

@@ -1,8 +1,9 @@
 //! Guardrails and own provider keys over the management API, member by member.
 
 use super::*;
-use crate::accounts::credentials::{CredentialTerms, NewCredential, ProviderSecret};
+use crate::accounts::credentials::{CredentialTerms, Located, NewCredential, ProviderSecret};
 use crate::testing::on_both;
+use shared::byok::Place;
 
 async fn guardrails_are_managed(f: Fixture) {
     let by = |ask: Ask| ask.by(&f.management);
@@ -146,7 +147,10 @@ async fn own_keys_are_managed(f: Fixture) {
         org: Some(f.org.clone()),
         workspace: None,
         provider: "openai".to_owned(),
-        origin: "https://api.openai.com".to_owned(),
+        located: Located {
+            origin: "https://api.openai.com".to_owned(),
+            place: Place::default(),
+        },
         secret: ProviderSecret::new("sk-marked-own-key-01234"),
         terms: CredentialTerms::default(),
     };

@@ -28,6 +28,8 @@ pub(super) enum CredentialsCommand {
         #[arg(long, default_value = "-", value_name = "FILE")]
         key_file: PathBuf,
         #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
         terms: Terms,
     },
     /// Lists credentials in their order, with the ends of their keys.
@@ -53,6 +55,23 @@ pub(super) enum CredentialsCommand {
     },
     /// Makes a new master key and wraps every credential's own key in it; nothing waits for it.
     RotateMasterKey,
+}
+
+/// What of the provider's address is one's own, where the catalogue leaves it open.
+#[derive(Args, Debug)]
+pub(super) struct Place {
+    /// The host of one's own resource, e.g. mine.openai.azure.com.
+    #[arg(long, default_value = "")]
+    address: String,
+    /// The project at Google Cloud; default: the service account's.
+    #[arg(long, default_value = "")]
+    project: String,
+    /// The region; default: as the catalogue has it.
+    #[arg(long, default_value = "")]
+    region: String,
+    /// The account.
+    #[arg(long, default_value = "")]
+    account: String,
 }
 
 #[derive(Args, Debug)]
@@ -85,6 +104,7 @@ pub(super) async fn run(to: &Target, command: CredentialsCommand) -> Result<Repo
             org,
             workspace,
             key_file,
+            place,
             terms,
         } => {
             let request = wire::CreateCredentialRequest {
@@ -98,6 +118,10 @@ pub(super) async fn run(to: &Target, command: CredentialsCommand) -> Result<Repo
                 disabled: terms.disabled.unwrap_or_default(),
                 sort_order: terms.sort_order.unwrap_or_default(),
                 filters_json: terms.filters.unwrap_or_default(),
+                address: place.address,
+                project: place.project,
+                region: place.region,
+                account: place.account,
             };
             let made = client.create_credential(request).await?.into_inner();
             let line = format!("{} {} for {}", made.id, made.label, made.origin);
@@ -194,6 +218,10 @@ fn told(credential: &wire::Credential) -> Value {
         "workspace": credential.workspace,
         "provider": credential.provider,
         "origin": credential.origin,
+        "address": credential.address,
+        "project": credential.project,
+        "region": credential.region,
+        "account": credential.account,
         "name": credential.name,
         "label": credential.label,
         "is_fallback": credential.is_fallback,

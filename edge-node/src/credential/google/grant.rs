@@ -10,7 +10,8 @@ use serde_json::json;
 use std::time::Duration;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+/// Google's own issuer.
+pub(in crate::credential) const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// How long an assertion is good; the most that is taken.
 const ASSERTION_S: u64 = 3600;
 /// How far our clock may be ahead.
@@ -55,10 +56,11 @@ impl File {
     }
 
     /// What to ask: a form. `now` is in seconds since 1970.
-    pub(super) fn form(&self, now: u64) -> Result<String, &'static str> {
+    /// `issuer` is where it is asked.
+    pub(super) fn form(&self, issuer: &str, now: u64) -> Result<String, &'static str> {
         match self.kind.as_str() {
             "service_account" => {
-                let assertion = self.assertion(now)?;
+                let assertion = self.assertion(issuer, now)?;
                 Ok(format!(
                     "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}"
                 ))
@@ -74,7 +76,7 @@ impl File {
     }
 
     /// A signed JWT.
-    fn assertion(&self, now: u64) -> Result<String, &'static str> {
+    fn assertion(&self, issuer: &str, now: u64) -> Result<String, &'static str> {
         const BAD_KEY: &str = "private_key is not an RSA key in PKCS #8";
         let key = PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes());
         let key = key.map_err(|_| BAD_KEY)?;
@@ -89,7 +91,7 @@ impl File {
         let claims = json!({
             "iss": self.client_email,
             "scope": SCOPE,
-            "aud": self.token_uri(),
+            "aud": issuer,
             "iat": now,
             "exp": now + ASSERTION_S,
         });

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::future::join_all;
 use http::{HeaderValue, header};
-use shared::clock::Moment;
+use shared::clock::{Clock, Moment};
 use shared::id::Version;
 use shared::routing::View;
 use shared::task::Stop;
@@ -104,36 +104,47 @@ impl Refresher {
     }
 
     pub(super) async fn fetch(&self, account: &Account) -> Result<(), String> {
-        let file = account.file().await?;
         let clock = &self.credentials.clock;
-        let form = file.form(clock.unix_s())?;
-        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let request = Request {
-            base_url: file.token_uri().to_owned(),
-            path: String::new(),
-            headers: vec![(header::CONTENT_TYPE, kind)],
-            body: Bytes::from(form),
-            connect_timeout: ISSUER_MAX,
-            head_timeout: ISSUER_MAX,
-        };
-        let asked = clock.now();
-        let answer = tokio::time::timeout(ISSUER_MAX * 2, self.ask(&request));
-        let (status, body) = answer.await.map_err(|_| "no answer in time".to_owned())??;
-        let grant = Grant::read(status, &body)?;
-        account.put(&grant, file.project(), asked)
+        mint(account, None, &*self.upstream, clock).await
     }
+}
 
-    async fn ask(&self, request: &Request) -> Result<(u16, Vec<u8>), String> {
-        let sent = self.upstream.send(request).await;
-        let mut answer = sent.map_err(|error| error.to_string())?;
-        let mut text = Vec::new();
-        while let Some(piece) = answer.body.chunk().await.map_err(|e| e.to_string())? {
-            if text.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err("the answer is over 64 KiB".to_owned());
-            }
-            text.extend_from_slice(&piece);
+/// Asks for a token, of `issuer` or of whom the account's file names, and takes it into use.
+pub(in crate::credential) async fn mint(
+    account: &Account,
+    issuer: Option<&str>,
+    upstream: &dyn Upstream,
+    clock: &Clock,
+) -> Result<(), String> {
+    let file = account.file().await?;
+    let issuer = issuer.unwrap_or_else(|| file.token_uri());
+    let form = file.form(issuer, clock.unix_s())?;
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+    let request = Request {
+        base_url: issuer.to_owned(),
+        path: String::new(),
+        headers: vec![(header::CONTENT_TYPE, kind)],
+        body: Bytes::from(form),
+        connect_timeout: ISSUER_MAX,
+        head_timeout: ISSUER_MAX,
+    };
+    let asked = clock.now();
+    let answer = tokio::time::timeout(ISSUER_MAX * 2, ask(upstream, &request));
+    let (status, body) = answer.await.map_err(|_| "no answer in time".to_owned())??;
+    let grant = Grant::read(status, &body)?;
+    account.put(&grant, file.project(), asked)
+}
+
+async fn ask(upstream: &dyn Upstream, request: &Request) -> Result<(u16, Vec<u8>), String> {
+    let sent = upstream.send(request).await;
+    let mut answer = sent.map_err(|error| error.to_string())?;
+    let mut text = Vec::new();
+    while let Some(piece) = answer.body.chunk().await.map_err(|e| e.to_string())? {
+        if text.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err("the answer is over 64 KiB".to_owned());
         }
-        answer.body.release().await;
-        Ok((answer.status, text))
+        text.extend_from_slice(&piece);
     }
+    answer.body.release().await;
+    Ok((answer.status, text))
 }

@@ -13,7 +13,10 @@ use tokio::net::TcpListener;
 const KEY: &str = include_str!("test-key.pem");
 
 /// Answers each connection with the next answer; gives back what it was asked.
-async fn issuer(listener: TcpListener, answers: Vec<(u16, Value)>) -> Vec<String> {
+pub(in crate::credential) async fn issuer(
+    listener: TcpListener,
+    answers: Vec<(u16, Value)>,
+) -> Vec<String> {
     let mut asked = Vec::new();
     for (status, answer) in answers {
         let (mut socket, _) = listener.accept().await.unwrap();
@@ -59,7 +62,7 @@ fn decode(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn file(port: u16) -> Value {
+pub(in crate::credential) fn file(port: u16) -> Value {
     json!({
         "type": "service_account", "project_id": "our-project", "private_key_id": "k1",
         "private_key": KEY, "client_email": "edge@our-project.iam",

@@ -11,6 +11,7 @@ fn key(id: &str, provider: &str) -> SealedCredential {
         fallback: false,
         required: false,
         allowed_models: None,
+        place: crate::byok::Place::default(),
         sealed: String::new(),
     }
 }
