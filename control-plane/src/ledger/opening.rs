@@ -1,12 +1,13 @@
-//! What was used of a window before its limit was set: posted from the sums per day when the window
-//! is first drawn from, so that a limit counts the whole of its window, to the last digit. Records
-//! of that time that come after it are given the window here; what is in suspense then is not in it.
+//! What was used of a window while there was no limit: posted from the sums per day when the window
+//! is first drawn from, and again after each change of its organisation's rules, so that a limit
+//! counts the whole of its window, to the last digit. Records of that time that come after it are
+//! given the window here; what is in suspense then, and was not limited, is not in it.
 
 use super::LedgerError;
 use super::account::Account;
 use super::journal::{Book, Kind};
 use super::rollup::stored;
-use crate::sql::{amount, bigint};
+use crate::sql::{amount, bigint, unsigned};
 use shared::date::DAY_S;
 use shared::id::OrgId;
 use shared::limit::{Purse, Scope, Window};
@@ -60,8 +61,26 @@ impl<'a> Whose<'a> {
     }
 }
 
+/// Records with all their windows.
+pub(super) struct Opened<'a> {
+    pub(super) records: Cow<'a, [UsageRecord]>,
+    /// What they use of windows of which their nodes, not knowing of the limit, have leased nothing
+    /// for it.
+    pub(super) unleased: BTreeMap<(OrgId, Window), Amount>,
+}
+
+impl<'a> From<&'a [UsageRecord]> for Opened<'a> {
+    fn from(records: &'a [UsageRecord]) -> Self {
+        Self {
+            records: Cow::Borrowed(records),
+            unleased: BTreeMap::new(),
+        }
+    }
+}
+
 impl Book {
-    /// Posts what was used of a window, unless somebody has drawn from it before.
+    /// Posts what was used of a window and is not in it, once after each change that may have set its
+    /// limit.
     pub(super) async fn open_window(
         &mut self,
         purse: &Purse,
@@ -71,24 +90,62 @@ impl Book {
         let Some(whose) = Whose::of(window) else {
             return Ok(());
         };
-        let outside = Account::outside(purse);
-        let drawn = sqlx::query("SELECT 1 FROM balances WHERE account = $1")
-            .bind(outside.to_string())
-            .fetch_optional(&mut **self.sql())
-            .await?;
-        if drawn.is_some() {
+        let org = &purse.org;
+        let changed = self.last_change(org, whose).await?;
+        let reference = format!("{window} {changed}");
+        if self.has(org, Kind::Opening, &reference).await? {
             return Ok(());
         }
-        let (org, text) = (&purse.org, window.to_string());
-        if self.has(org, Kind::Opening, &text).await? {
-            return Ok(());
-        }
+        let counted = Account::WindowUsed(org.clone(), window.clone());
+        let known = self.balance(&counted).await? - self.in_suspense(org, window).await?;
         let used = self.used_before(org, whose, window, byok).await?;
-        let lines = [
-            (outside, -used),
-            (Account::WindowUsed(org.clone(), window.clone()), used),
-        ];
-        self.post(org, Kind::Opening, &text, &lines).await
+        let missing = (used - known).at_least_zero();
+        let lines = [(Account::outside(purse), -missing), (counted, missing)];
+        self.post(org, Kind::Opening, &reference, &lines).await
+    }
+
+    /// The last change of what holds for the organisation, or for the key whose window it is.
+    async fn last_change(&mut self, org: &OrgId, whose: Whose<'_>) -> Result<u64, LedgerError> {
+        let key = match whose {
+            Whose::Key(key) => key,
+            Whose::Member(_) | Whose::Workspace(_) | Whose::Org => "",
+        };
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(MAX(sequence), 0) AS BIGINT) FROM (
+                 SELECT MAX(sequence) AS sequence FROM account_events
+                 WHERE org = $1 AND key_id = '' AND kind = 'org'
+                 UNION ALL
+                 SELECT MAX(sequence) AS sequence FROM account_events
+                 WHERE org = '' AND key_id = $2 AND $2 <> ''
+             ) AS changes",
+        )
+        .bind(org.as_str())
+        .bind(key)
+        .fetch_one(&mut **self.sql())
+        .await?;
+        Ok(unsigned(&row, 0)?)
+    }
+
+    /// What of a window's use is held by requests whose cost nobody knows yet: no day has it.
+    async fn in_suspense(&mut self, org: &OrgId, window: &Window) -> Result<Amount, LedgerError> {
+        let text = window.to_string();
+        let text = text
+            .replace('!', "!!")
+            .replace('%', "!%")
+            .replace('_', "!_");
+        let row = sqlx::query(
+            "SELECT CAST(COALESCE(SUM(u.held_nano), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(u.held_pico_rem), 0) AS BIGINT)
+             FROM usage_records u LEFT JOIN reconciliations r
+                 ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
+             WHERE u.org = $1 AND u.outcome = 'suspense' AND r.sequence IS NULL
+                 AND ' ' || u.limit_windows || ' ' LIKE $2 ESCAPE '!'",
+        )
+        .bind(org.as_str())
+        .bind(format!("% {text} %"))
+        .fetch_one(&mut **self.sql())
+        .await?;
+        Ok(amount(&row, 0)?)
     }
 
     async fn used_before(
@@ -123,21 +180,22 @@ impl Book {
     pub(super) async fn with_openings<'a>(
         &mut self,
         records: &'a [UsageRecord],
-    ) -> Result<Cow<'a, [UsageRecord]>, LedgerError> {
+    ) -> Result<Opened<'a>, LedgerError> {
         let begun = records.iter().map(|record| record.started_unix_ms).min();
         let Some(begun) = begun else {
-            return Ok(Cow::Borrowed(records));
+            return Ok(Opened::from(records));
         };
         let orgs: BTreeSet<&str> = records.iter().map(|it| it.org.as_str()).collect();
         let opened = self
             .opened_since(orgs, begun.saturating_sub(LEARNED_MS))
             .await?;
         if opened.is_empty() {
-            return Ok(Cow::Borrowed(records));
+            return Ok(Opened::from(records));
         }
         let keys: BTreeSet<String> = records.iter().map(|it| it.key.to_string()).collect();
         let owners = self.owners(keys.iter().map(String::as_str)).await?;
         let mut records = records.to_vec();
+        let mut unleased: BTreeMap<(OrgId, Window), Amount> = BTreeMap::new();
         for record in &mut records {
             let key = record.key.to_string();
             let (workspace, member) = owners
@@ -157,11 +215,16 @@ impl Book {
                     continue;
                 }
                 if Whose::of(window).is_some_and(mine) && self.counts(record, window).await? {
+                    let place = (record.org.clone(), window.clone());
+                    *unleased.entry(place).or_default() += record.charge_of(window);
                     record.windows.push(window.clone());
                 }
             }
         }
-        Ok(Cow::Owned(records))
+        Ok(Opened {
+            records: Cow::Owned(records),
+            unleased,
+        })
     }
 
     /// Own provider keys count where the limit says so.
@@ -186,7 +249,7 @@ impl Book {
         let engine = self.engine();
         let sql = format!(
             "SELECT org, reference, unix_ms FROM postings
-             WHERE kind = 'opening' AND unix_ms >= $2 AND org{}",
+             WHERE kind = 'opening' AND unix_ms >= $2 AND org{} ORDER BY unix_ms, number",
             engine.in_list()
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -197,11 +260,14 @@ impl Book {
         let mut opened: BTreeMap<OrgId, Vec<(Window, u64)>> = BTreeMap::new();
         for row in &rows {
             let (org, text): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let at = crate::sql::unsigned(row, 2)?;
+            let at = unsigned(row, 2)?;
+            let window = text.split(' ').next().unwrap_or_default().parse();
             // What can't be read was not written here.
-            if let Ok(window) = text.parse() {
-                opened.entry(org.into()).or_default().push((window, at));
-            }
+            let Ok(window) = window else { continue };
+            // Rows are in the order of time: the last opening counts.
+            let windows: &mut Vec<(Window, u64)> = opened.entry(org.into()).or_default();
+            windows.retain(|(known, _)| *known != window);
+            windows.push((window, at));
         }
         Ok(opened)
     }

@@ -3,6 +3,7 @@
 
 use super::account::Account;
 use super::journal::{Book, Kind, Line};
+use super::opening::Opened;
 use super::{Ledger, LedgerError, balance, usage, watermark};
 use crate::metrics;
 use crate::sql::rows::storable;
@@ -258,7 +259,8 @@ impl Book {
         before: u64,
         records: &[UsageRecord],
     ) -> Result<(), LedgerError> {
-        let records = &*self.with_openings(records).await?;
+        let Opened { records, unleased } = self.with_openings(records).await?;
+        let records = &*records;
         let mut fees = self.fees(records).await?;
         usage::insert(self, origin, records, &fees.net).await?;
         self.roll_up(records).await?;
@@ -281,7 +283,10 @@ impl Book {
                     window: Some(window.clone()),
                 };
                 let leases = self.leases_for(&purse, origin);
-                lines.extend(balance::window_lines(&purse, *used, &leases));
+                let beside = unleased.get(&(org.clone(), window.clone()));
+                let beside = beside.copied().unwrap_or_default();
+                lines.extend(balance::window_lines(&purse, *used - beside, &leases));
+                lines.extend(balance::window_lines(&purse, beside, &[]));
             }
             let reference = format!("{}/{}/{before}/{org}", origin.node, origin.epoch.0);
             self.post(&org, Kind::Usage, &reference, &lines).await?;

@@ -268,6 +268,98 @@ async fn a_limit_counts_what_was_used_before_it_was_set(f: Fixture) {
     f.sound().await;
 }
 
+/// What edges are told of when a rule over the organisation's keys, or a key, changes.
+async fn changed(f: &Fixture, sequence: i64, org: &str, key: &str) {
+    let mut sql = f.on.database.write().await.unwrap();
+    sqlx::query(
+        "INSERT INTO account_events (sequence, kind, key_id, org, unix_ms)
+         VALUES ($1, CASE WHEN $3 = '' THEN 'changed' ELSE 'org' END, $2, $3, 0)",
+    )
+    .bind(sequence)
+    .bind(key.to_owned())
+    .bind(org.to_owned())
+    .execute(&mut *sql)
+    .await
+    .unwrap();
+    sql.commit().await.unwrap();
+}
+
+async fn a_limit_that_was_away_counts_what_was_used_meanwhile(f: Fixture) {
+    let limited = r#"{"limit": "20", "limit_reset": "daily"}"#;
+    with_key(&f, limited).await;
+    f.acquire("m1", run("a", 1), 40).await.unwrap();
+    let id = key(1).to_string();
+    let day = window(&f, "key", &id, Interval::Daily);
+    let used = Account::WindowUsed(f.org.clone(), day.clone());
+    lease(&f, "l1", run("a", 1), &day, (2, 2)).await.unwrap();
+    let mut before = unlimited(&f, 1, 0, 1);
+    before.windows = vec![day.clone()];
+    let mut lost = unlimited(&f, 2, 0, 1);
+    lost.windows = vec![day.clone()];
+    lost.outcome = Outcome::Suspense;
+    lost.held = usd(2);
+    let cost = before.cost;
+    f.ship(run("a", 1), &[before, lost]).await.unwrap();
+    assert_eq!(holds(&f, &used).await, cost + usd(2));
+    // Much later the limit goes, two requests are not limited, and it comes back.
+    f.clock.advance(Duration::from_mins(20));
+    with_key(&f, "{}").await;
+    changed(&f, 1, "", &id).await;
+    let free = [unlimited(&f, 3, 0, 1), unlimited(&f, 4, 0, 1)];
+    f.ship(run("a", 1), &free[..1]).await.unwrap();
+    assert_eq!(holds(&f, &used).await, cost + usd(2), "nobody asks for it");
+    with_key(&f, limited).await;
+    changed(&f, 2, "", &id).await;
+    let whole = cost + usd(2) + free[0].cost;
+    for id in ["l2", "l3"] {
+        let got = lease(&f, id, run("a", 1), &day, (1, 1)).await.unwrap();
+        assert_eq!(got.granted, usd(1));
+        assert_eq!(holds(&f, &used).await, whole);
+    }
+    // The one that was under way counts, too; after another's change nothing counts twice.
+    f.ship(run("a", 1), &free[1..]).await.unwrap();
+    let whole = whole + free[1].cost;
+    assert_eq!(holds(&f, &used).await, whole);
+    changed(&f, 3, f.org.as_str(), "").await;
+    lease(&f, "l4", run("a", 1), &day, (1, 1)).await.unwrap();
+    assert_eq!(holds(&f, &used).await, whole);
+    f.sound().await;
+}
+
+async fn what_nobody_leased_is_taken_from_no_lease(f: Fixture) {
+    with_key(&f, "{}").await;
+    f.acquire("m1", run("a", 1), 40).await.unwrap();
+    with_key(&f, r#"{"limit": "10", "limit_reset": "daily"}"#).await;
+    let day = window(&f, "key", &key(1).to_string(), Interval::Daily);
+    let got = lease(&f, "l1", run("a", 1), &day, (5, 5)).await.unwrap();
+    assert_eq!((got.granted, got.available), (usd(5), usd(5)));
+    // Begun before its edge knew of the limit: a goes on with the whole lease that it has.
+    let late = unlimited(&f, 1, 0, 1);
+    f.ship(run("a", 1), std::slice::from_ref(&late))
+        .await
+        .unwrap();
+    let purse = Purse {
+        org: f.org.clone(),
+        window: Some(day.clone()),
+    };
+    assert_eq!(
+        holds(&f, &Account::lease(&purse, run("a", 1))).await,
+        usd(5)
+    );
+    let rest = usd(5) - late.cost;
+    let request = LeaseRequest {
+        origin: run("b", 1),
+        purse,
+        lease_id: "l2".to_owned(),
+        wanted: usd(5),
+        least: rest + Amount(1),
+        need: None,
+    };
+    let got = f.ledger.acquire(FENCE, &request).await.unwrap();
+    assert_eq!((got.granted, got.available), (Amount::ZERO, rest));
+    f.sound().await;
+}
+
 async fn a_limit_that_was_exceeded_before_it_was_set_lends_nothing(f: Fixture) {
     with_key(&f, "{}").await;
     f.acquire("m1", run("a", 1), 40).await.unwrap();
@@ -437,6 +529,8 @@ on_both! {
     free_requests_a_day_follow_from_what_was_bought,
     a_limit_counts_what_was_used_before_it_was_set,
     a_limit_that_was_exceeded_before_it_was_set_lends_nothing,
+    a_limit_that_was_away_counts_what_was_used_meanwhile,
+    what_nobody_leased_is_taken_from_no_lease,
     a_fee_on_spend_is_a_posting_of_its_own,
     a_guardrails_budget_is_lent_while_it_holds,
     a_wrong_window_is_found,
