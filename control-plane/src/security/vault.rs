@@ -58,6 +58,9 @@ pub enum VaultError {
     /// It was changed, or belongs to something else.
     #[error("a secret at rest does not open")]
     NotOpened,
+    /// A later rotation is under way.
+    #[error("another rotation of the master key has begun, which ends this one")]
+    Overtaken,
     /// The operating system's random source failed.
     #[error("the system has no randomness")]
     NoRandomness,
@@ -154,12 +157,28 @@ impl Vault {
         Ok(id)
     }
 
-    /// Forgets every master key but the one that seals. Only when nothing is left under them.
+    /// Is this the master key that seals now, by the file?
     ///
     /// # Errors
-    /// When the file can't be written.
-    pub fn end_rotation(&self) -> Result<(), VaultError> {
+    /// When it is not: another rotation has begun; or the file can't be read.
+    pub fn must_seal_with(&self, id: &str) -> Result<(), VaultError> {
+        self.reload()?;
+        if self.first()?.id == id {
+            Ok(())
+        } else {
+            Err(VaultError::Overtaken)
+        }
+    }
+
+    /// Forgets every master key but this one, which seals. Only when nothing is left under them.
+    ///
+    /// # Errors
+    /// When another one seals, or the file can't be written: then nothing has changed.
+    pub fn end_rotation(&self, id: &str) -> Result<(), VaultError> {
         let mut keys = read(&self.path)?;
+        if keys.first().is_none_or(|first| first.id != id) {
+            return Err(VaultError::Overtaken);
+        }
         keys.truncate(1);
         write(&self.path, &keys)?;
         self.reload()
@@ -359,7 +378,8 @@ mod tests {
         assert_eq!((&new.master_key, &new.secret), (&id, &old.secret));
         assert_eq!(replica.open_secret(&new, b"a").unwrap(), b"secret");
         assert_eq!(replica.seal(b"x", b"a").unwrap().master_key, id);
-        vault.end_rotation().unwrap();
+        assert!(vault.end_rotation("mk_other").is_err(), "another one seals");
+        vault.end_rotation(&id).unwrap();
         assert!(matches!(
             vault.open_secret(&old, b"a"),
             Err(VaultError::NoSuchKey(_))

@@ -1,11 +1,13 @@
 //! A new master key under load: it seals from its first moment, the data keys are wrapped anew in
-//! small steps that no request waits for, and the old one is forgotten only when nothing is left
-//! under it. Cut off in the middle, both keys stay and the next rotation ends what this one began.
+//! small steps that no look-up waits for, and the old one is forgotten only when nothing is left
+//! under it. Beginning, each step and the end have the lock under which secrets are sealed, too, so
+//! nothing is under way that only the old key would open. Cut off in the middle, both keys stay and
+//! the next rotation ends what this one began.
 
 use super::{COLUMNS, row_of};
 use crate::accounts::{Accounts, AccountsError, audit};
-use crate::sql::unsigned;
-use sqlx::AssertSqlSafe;
+use crate::security::vault::{Vault, VaultError};
+use sqlx::{AnyConnection, AssertSqlSafe};
 use std::sync::Arc;
 
 /// Data keys that are wrapped anew in one step.
@@ -24,23 +26,22 @@ impl Accounts {
     /// Rotates the master key. The secrets stay as they are, under the same data keys.
     ///
     /// # Errors
-    /// When the vault or the database fails; every secret can be opened then as before.
+    /// When another rotation has begun meanwhile, which ends this one, or the vault or the database
+    /// fails; every secret can be opened then as before.
     pub async fn rotate_master_key(&self, actor: &str) -> Result<Rotated, AccountsError> {
         let vault = Arc::clone(self.vault.as_ref().ok_or_else(|| {
             AccountsError::Vault("there is no master key to be rotated".to_owned())
         })?);
+        let mut transaction = self.database.write().await?;
+        alone(&mut transaction).await?;
         let begun = Arc::clone(&vault);
         let master_key = off_the_runtime(move || begun.begin_rotation()).await?;
+        transaction.commit().await?;
         self.record(actor, "master_key.rotate", &master_key).await?;
         let mut rewrapped = 0;
-        loop {
-            let step = self.rewrap(&master_key).await?;
+        while let Some(step) = self.rewrap(&vault, &master_key).await? {
             rewrapped += step;
-            if step == 0 && self.left(&master_key).await? == 0 {
-                break;
-            }
         }
-        off_the_runtime(move || vault.end_rotation()).await?;
         let mut transaction = self.database.write().await?;
         let object = format!("{master_key} {rewrapped} data keys");
         let now = self.clock.unix_ms();
@@ -52,22 +53,35 @@ impl Accounts {
         })
     }
 
-    /// Wraps some data keys that are under another master key.
-    async fn rewrap(&self, master_key: &str) -> Result<u64, AccountsError> {
+    /// Wraps some data keys that are under another master key; none when no more are, and the other
+    /// keys are forgotten.
+    async fn rewrap(
+        &self,
+        vault: &Arc<Vault>,
+        master_key: &str,
+    ) -> Result<Option<u64>, AccountsError> {
+        let mut transaction = self.database.write().await?;
+        alone(&mut transaction).await?;
+        let (keys, id) = (Arc::clone(vault), master_key.to_owned());
+        off_the_runtime(move || keys.must_seal_with(&id)).await?;
         let sql = format!(
             "SELECT {COLUMNS} FROM provider_credentials WHERE master_key <> $1 ORDER BY id LIMIT $2"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(master_key)
             .bind(STEP)
-            .fetch_all(self.database.readers())
+            .fetch_all(&mut *transaction)
             .await?;
-        let mut transaction = self.database.write().await?;
+        if rows.is_empty() {
+            let (keys, id) = (Arc::clone(vault), master_key.to_owned());
+            off_the_runtime(move || keys.end_rotation(&id)).await?;
+            transaction.commit().await?;
+            return Ok(None);
+        }
         let mut done = 0;
         for row in &rows {
             let row = row_of(row)?;
-            let new = self.vault()?.rewrap(&row.sealed, &row.binding())?;
-            // Whoever has changed the secret meanwhile has sealed it under the new key.
+            let new = vault.rewrap(&row.sealed, &row.binding())?;
             let changed = sqlx::query(
                 "UPDATE provider_credentials SET data_key = $1, master_key = $2
                  WHERE id = $3 AND data_key = $4",
@@ -81,23 +95,21 @@ impl Accounts {
             done += changed.rows_affected();
         }
         transaction.commit().await?;
-        Ok(done)
-    }
-
-    /// How many data keys are under another master key.
-    async fn left(&self, master_key: &str) -> Result<u64, AccountsError> {
-        let row = sqlx::query(
-            "SELECT CAST(COUNT(*) AS BIGINT) FROM provider_credentials WHERE master_key <> $1",
-        )
-        .bind(master_key)
-        .fetch_one(self.database.readers())
-        .await?;
-        Ok(unsigned(&row, 0)?)
+        Ok(Some(done))
     }
 }
 
+/// Takes the lock that every change of accounts takes first, to the end of the transaction: whoever
+/// seals a secret has it until the row is there for all.
+async fn alone(connection: &mut AnyConnection) -> Result<(), AccountsError> {
+    sqlx::query("UPDATE sequences SET value = value WHERE name = 'account'")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, crate::security::vault::VaultError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
 ) -> Result<T, AccountsError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),

@@ -20,7 +20,7 @@ struct Fixture {
     node: NodeKey,
     key: KeyHash,
     on: TestDatabase,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn fixture(engine: Engine) -> Fixture {
@@ -38,7 +38,7 @@ async fn fixture(engine: Engine) -> Fixture {
         node: NodeKey::derive(&[7; 32]),
         key,
         on,
-        _folder: folder,
+        folder,
     }
 }
 
@@ -192,9 +192,44 @@ async fn the_master_key_rotates_under_load(f: Fixture) {
     assert_eq!(again.rewrapped, 290);
 }
 
+async fn rotations_at_once_lose_nothing(f: Fixture) {
+    for at in 0..120 {
+        f.create("a", at, Filters::default()).await;
+    }
+    let accounts = Arc::clone(&f.accounts);
+    let load = async {
+        for at in 0..20 {
+            let made = new("b", 1000 + at, Filters::default());
+            accounts.create_credential("op", &made).await.unwrap();
+        }
+    };
+    // Two programs with one file, as two control planes have it.
+    let path = f.folder.path().join(MASTER_KEY_FILE);
+    let other = Accounts::open(f.on.database.clone(), Clock::manual()).await;
+    let vault = Arc::new(Vault::open(&path).unwrap());
+    let other = other.unwrap().with_vault(Arc::clone(&vault));
+    let (one, two, ()) = tokio::join!(
+        f.accounts.rotate_master_key("op"),
+        other.rotate_master_key("op"),
+        load
+    );
+    // The later one has ended both; the earlier one was done before or says so.
+    let done = [&one, &two].into_iter().filter(|it| it.is_ok()).count();
+    assert!(done >= 1, "{one:?} {two:?}");
+    let last = f.accounts.rotate_master_key("op").await.unwrap();
+    for row in f.accounts.credentials(None).await.unwrap() {
+        assert_eq!(row.sealed.master_key, last.master_key);
+        f.accounts.sealed_to(&row, f.node.public()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+    let stale = f.vault.end_rotation("mk_other");
+    assert!(matches!(stale, Err(VaultError::Overtaken)));
+}
+
 on_both! {
     a_credential_travels_sealed_and_in_its_order,
     a_new_secret_replaces_the_old_one,
     no_secret_is_in_the_database,
     the_master_key_rotates_under_load,
+    rotations_at_once_lose_nothing,
 }
