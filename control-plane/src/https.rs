@@ -164,11 +164,12 @@ where
             body: body.to_bytes(),
         })
     };
+    tokio::pin!(asked);
     tokio::select! {
-        answer = asked => answer,
-        // The line ends only with an error while an answer is awaited.
+        answer = &mut asked => answer,
+        // It may have brought the whole answer before it ended.
         ended = line => match ended {
-            Ok(()) => Err(HttpsError::Connection("closed before the answer".to_owned())),
+            Ok(()) => asked.await,
             Err(error) => Err(failed(error)),
         },
     }
@@ -181,6 +182,39 @@ fn connection(error: &dyn std::error::Error) -> HttpsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Reads a request and answers in one piece that ends the connection.
+    async fn answer_and_close(listener: TcpListener) {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_that_ends_the_connection_is_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let https = Https::new(Duration::from_secs(10));
+        let asks = async {
+            for _ in 0..200 {
+                let request = Request::get(&url).body(Bytes::new()).unwrap();
+                let answer = https.send(request).await.unwrap();
+                assert_eq!((answer.status, &*answer.body), (200, &b"ok"[..]));
+            }
+        };
+        tokio::select! {
+            () = asks => {}
+            () = answer_and_close(listener) => {}
+        }
+    }
 
     #[test]
     fn only_https_leaves_the_machine() {

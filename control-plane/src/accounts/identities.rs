@@ -95,7 +95,10 @@ impl Accounts {
                     Some((user, _)) if is_linked(&mut transaction, who, &user).await? => {
                         return Ok(VouchedLogIn::Another);
                     }
-                    Some((user, _)) => user,
+                    Some((user, _)) => {
+                        take_over(&mut transaction, &user).await?;
+                        user
+                    }
                     None => match joining.filter(|joining| joining.admits(&email)) {
                         Some(joining) => {
                             let person = (email.as_str(), who.name.as_str());
@@ -240,6 +243,16 @@ async fn person(connection: &mut AnyConnection, email: &str) -> Result<UserId, A
     let found = by_email(connection, &email).await?;
     let (user, _) = found.ok_or_else(|| AccountsError::no_such("person", &email))?;
     Ok(user)
+}
+
+/// A person whom the provider vouches for has their account for themselves: whoever made it may
+/// have chosen the password, and nobody had shown that the address was theirs.
+async fn take_over(connection: &mut AnyConnection, user: &UserId) -> Result<(), AccountsError> {
+    sqlx::query("UPDATE users SET password = '' WHERE id = $1")
+        .bind(user.as_str())
+        .execute(&mut *connection)
+        .await?;
+    end_sessions(connection, user).await
 }
 
 async fn end_sessions(connection: &mut AnyConnection, user: &UserId) -> Result<(), AccountsError> {

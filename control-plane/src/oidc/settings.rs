@@ -13,6 +13,8 @@ use shared::config::{ENVIRONMENT_PREFIX, Key, Layers, Problems};
 use shared::id::OrgId;
 use std::path::Path;
 
+/// Lets anybody make an account for an address of any domain.
+const ANYBODYS: &str = "https://accounts.google.com";
 /// What the environment's names begin with.
 const PREFIX: &str = "GODWIT_OIDC_";
 /// Where the provider sends people back to, below [`Settings::origin`].
@@ -106,6 +108,13 @@ impl Settings {
         let origin = layers.required("public_url", origin);
         let name = layers.required("name", text);
         let joining = joining(layers);
+        // One makes an account of one's own there for any address that one once could read.
+        let keeps_nobody_out = issuer.as_ref().is_some_and(|it| it.as_str() == ANYBODYS);
+        if keeps_nobody_out && layers.is_set("join_domains") {
+            let reason = "this provider keeps accounts of people who have left the domain: add people \
+                          by name";
+            layers.refuse("join_domains", reason);
+        }
         let origin = origin?;
         let redirect_url = RedirectUrl::new(format!("{origin}{CALLBACK}"));
         Some(Self {
@@ -277,6 +286,9 @@ mod tests {
                 "{key} is not in\n{text}"
             );
         }
+        let anybodys = GOOD.replace("https://id.example.com", ANYBODYS);
+        let open = refused(&format!("{anybodys}join_domains = ['example.com']"));
+        assert!(open.contains("people who have left"), "{open}");
         let lonely = refused(&format!("{GOOD}join_org = 'org_1'"));
         assert!(lonely.contains("nobody joins"), "{lonely}");
     }

@@ -1,7 +1,7 @@
 //! Log-in of whom a provider vouches for, on real databases of both kinds.
 
 use super::*;
-use crate::accounts::people::NewMember;
+use crate::accounts::people::{NewMember, hashed};
 use crate::accounts::sessions::LogIn;
 use crate::sql::Engine;
 use crate::testing::{TestDatabase, on_both};
@@ -92,6 +92,36 @@ async fn who_is_known_is_linked_once(f: Fixture) {
     let unknown = f.log_in(&who("1", "ada@elsewhere.example")).await;
     assert!(matches!(unknown, VouchedLogIn::Unknown));
     assert_eq!(f.accounts.verify_audit().await.unwrap(), None);
+}
+
+async fn who_made_the_account_does_not_keep_a_way_in(f: Fixture) {
+    const KNOWN: &str = "known to another organisation";
+    let password = loop {
+        match hashed(KNOWN.to_owned()).await {
+            Err(AccountsError::Busy) => tokio::task::yield_now().await,
+            done => break done.unwrap(),
+        }
+    };
+    let new = NewMember {
+        email: "ada@example.com".to_owned(),
+        name: String::new(),
+        role: Role::Member,
+        password: Some(password),
+    };
+    f.accounts.add_member("op", &f.org, &new).await.unwrap();
+    let log_in = async || loop {
+        match f.accounts.log_in("ada@example.com", KNOWN).await {
+            Err(AccountsError::Busy) => tokio::task::yield_now().await,
+            done => break done.unwrap(),
+        }
+    };
+    let LogIn::Done(theirs) = log_in().await else {
+        panic!("the password does not open");
+    };
+    let hers = f.log_in(&who("1", "ada@example.com")).await;
+    f.user(hers).await;
+    assert!(f.accounts.session(&theirs).await.unwrap().is_none());
+    assert!(matches!(log_in().await, LogIn::Wrong));
 }
 
 async fn only_people_of_named_domains_join(f: Fixture) {
@@ -189,6 +219,7 @@ async fn two_windows_make_one_person(f: Fixture) {
 
 on_both! {
     who_is_known_is_linked_once,
+    who_made_the_account_does_not_keep_a_way_in,
     only_people_of_named_domains_join,
     who_is_disabled_is_kept_out,
     two_windows_make_one_person,
