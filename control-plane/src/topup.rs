@@ -121,24 +121,35 @@ impl Charging {
     /// When the database fails.
     pub async fn look(&self) -> Result<(), TopupError> {
         for org in self.topups.low().await? {
-            self.topups.begin(&org).await?;
+            if let Err(error) = self.topups.begin(&org).await {
+                tracing::error!(%org, %error, "an auto top-up can't begin");
+            }
         }
         for charge in self.topups.due(CHARGES_MAX).await? {
-            if self.topups.is_forgotten(&charge) {
+            // One that can't be ended is asked for later: the others do not wait for it.
+            if let Err(error) = self.attend(&charge).await {
                 let (org, id) = (&charge.org, &charge.id);
-                tracing::error!(%org, charge = id, "an auto top-up was not answered for a day");
-                self.topups.give_up(&charge).await?;
-                let object = format!("{org} {id}: not answered");
-                self.accounts.record(ACTOR, "topup.fail", &object).await?;
-                continue;
+                tracing::error!(%org, charge = id, %error, "an auto top-up can't be ended");
+                self.topups.again(&charge, &error.to_string()).await?;
             }
-            let asked = match charge.state {
-                State::Charged => self.stripe.find(&charge).await,
-                _ => self.stripe.charge(&charge).await,
-            };
-            self.take(&charge, asked).await?;
         }
         Ok(())
+    }
+
+    async fn attend(&self, charge: &Charge) -> Result<(), TopupError> {
+        if self.topups.is_forgotten(charge) {
+            let (org, id) = (&charge.org, &charge.id);
+            tracing::error!(%org, charge = id, "an auto top-up was not answered for a day");
+            self.topups.give_up(charge).await?;
+            let object = format!("{org} {id}: not answered");
+            self.accounts.record(ACTOR, "topup.fail", &object).await?;
+            return Ok(());
+        }
+        let asked = match charge.state {
+            State::Charged => self.stripe.find(charge).await,
+            _ => self.stripe.charge(charge).await,
+        };
+        self.take(charge, asked).await
     }
 
     async fn take(&self, charge: &Charge, outcome: Outcome) -> Result<(), TopupError> {

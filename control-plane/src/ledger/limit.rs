@@ -11,8 +11,8 @@ use shared::limit::{Interval, Purse, Scope, Window};
 use shared::money::Amount;
 use shared::policy::{KeyPolicy, ResetInterval};
 use shared::rate::FreeTier;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeSet;
 
 /// A window can be drawn from so long before it begins and after it has ended, in seconds: clocks
@@ -27,6 +27,13 @@ pub(super) struct Rule {
     /// What own provider keys serve counts, too.
     pub(super) byok: bool,
 }
+
+/// Guardrails' assignments `a` and the keys `k` that each of them holds for.
+pub(super) const HELD_KEYS: &str = "guardrail_assignments a JOIN api_keys k ON k.org = a.org AND (
+    (a.kind = 'key' AND a.subject = k.id)
+    OR (a.kind = 'member' AND a.subject = k.created_by)
+    OR (a.kind = 'workspace' AND a.subject = k.workspace)
+    OR (a.kind = 'organization' AND a.subject = k.org))";
 
 impl Book {
     /// What is added to the account outside of leases to know what a purse has left: nothing of a
@@ -101,22 +108,18 @@ impl Book {
         let mut parts = window.id.as_str().splitn(3, '/');
         let mut part = || parts.next().unwrap_or_default();
         let (id, whose, who) = (part(), part(), part());
-        let row = sqlx::query(
+        let sql = format!(
             "SELECT rules FROM guardrails WHERE id = $1 AND org = $2 AND EXISTS (
-                 SELECT 1 FROM guardrail_assignments a JOIN api_keys k ON k.org = a.org AND (
-                     (a.kind = 'key' AND a.subject = k.id)
-                     OR (a.kind = 'member' AND a.subject = k.created_by)
-                     OR (a.kind = 'workspace' AND a.subject = k.workspace)
-                     OR (a.kind = 'organization' AND a.subject = k.org))
-                 WHERE a.guardrail = $1 AND a.org = $2
-                     AND ($3 = 'key' AND k.id = $4 OR $3 = 'member' AND k.created_by = $4))",
-        )
-        .bind(id)
-        .bind(purse.org.as_str())
-        .bind(whose)
-        .bind(who)
-        .fetch_optional(&mut **self.sql())
-        .await?;
+                 SELECT 1 FROM {HELD_KEYS} WHERE a.guardrail = $1 AND a.org = $2
+                     AND ($3 = 'key' AND k.id = $4 OR $3 = 'member' AND k.created_by = $4))"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(id)
+            .bind(purse.org.as_str())
+            .bind(whose)
+            .bind(who)
+            .fetch_optional(&mut **self.sql())
+            .await?;
         Ok(row)
     }
 

@@ -6,6 +6,7 @@
 use super::LedgerError;
 use super::account::Account;
 use super::journal::{Book, Kind};
+use super::limit::HELD_KEYS;
 use super::rollup::stored;
 use crate::sql::{amount, bigint, unsigned};
 use shared::date::DAY_S;
@@ -27,6 +28,11 @@ enum Whose<'a> {
     Member(&'a str),
     Workspace(&'a str),
     Org,
+    /// A member's keys for which a guardrail holds.
+    Held {
+        guardrail: &'a str,
+        member: &'a str,
+    },
 }
 
 impl<'a> Whose<'a> {
@@ -39,11 +45,14 @@ impl<'a> Whose<'a> {
             Scope::Workspace => Some(Self::Workspace(id)),
             Scope::Org => Some(Self::Org),
             // `ID/key/HASH` or `ID/member/USER`.
-            Scope::Guardrail => match id.split_once('/')?.1.split_once('/')? {
-                ("key", key) => Some(Self::Key(key)),
-                ("member", member) => Some(Self::Member(member)),
-                _ => None,
-            },
+            Scope::Guardrail => {
+                let (guardrail, whose) = id.split_once('/')?;
+                match whose.split_once('/')? {
+                    ("key", key) => Some(Self::Key(key)),
+                    ("member", member) => Some(Self::Held { guardrail, member }),
+                    _ => None,
+                }
+            }
             Scope::Free | Scope::Outage | Scope::Byok | Scope::ByokRequests | Scope::ByokFees => {
                 None
             }
@@ -54,7 +63,7 @@ impl<'a> Whose<'a> {
     fn column(self) -> (&'static str, &'a str) {
         match self {
             Self::Key(id) => ("key_id", id),
-            Self::Member(id) => ("member", id),
+            Self::Member(id) | Self::Held { member: id, .. } => ("member", id),
             Self::Workspace(id) => ("workspace", id),
             Self::Org => ("''", ""),
         }
@@ -108,7 +117,7 @@ impl Book {
     async fn last_change(&mut self, org: &OrgId, whose: Whose<'_>) -> Result<u64, LedgerError> {
         let key = match whose {
             Whose::Key(key) => key,
-            Whose::Member(_) | Whose::Workspace(_) | Whose::Org => "",
+            Whose::Member(_) | Whose::Workspace(_) | Whose::Org | Whose::Held { .. } => "",
         };
         let row = sqlx::query(
             "SELECT CAST(COALESCE(MAX(sequence), 0) AS BIGINT) FROM (
@@ -157,20 +166,31 @@ impl Book {
     ) -> Result<Amount, LedgerError> {
         let (column, name) = whose.column();
         let end = window.interval.end(window.start).unwrap_or(u64::MAX);
+        let held = match whose {
+            Whose::Held { guardrail, .. } => Some(guardrail),
+            _ => None,
+        };
+        let only = held.map_or(String::new(), |_| {
+            format!(
+                "AND key_id IN (SELECT k.id FROM {HELD_KEYS} WHERE a.guardrail = $5 AND a.org = $1)"
+            )
+        });
         let sql = format!(
             "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT),
                     CAST(COALESCE(SUM(cost_pico_rem), 0) AS BIGINT),
                     CAST(COALESCE(SUM(byok_nano), 0) AS BIGINT),
                     CAST(COALESCE(SUM(byok_pico_rem), 0) AS BIGINT)
-             FROM usage_days WHERE org = $1 AND {column} = $2 AND day >= $3 AND day < $4"
+             FROM usage_days WHERE org = $1 AND {column} = $2 AND day >= $3 AND day < $4 {only}"
         );
-        let row = sqlx::query(AssertSqlSafe(sql))
+        let mut query = sqlx::query(AssertSqlSafe(sql))
             .bind(org.as_str())
             .bind(stored(name))
             .bind(bigint(window.start / DAY_S))
-            .bind(bigint(end / DAY_S))
-            .fetch_one(&mut **self.sql())
-            .await?;
+            .bind(bigint(end / DAY_S));
+        if let Some(guardrail) = held {
+            query = query.bind(guardrail);
+        }
+        let row = query.fetch_one(&mut **self.sql()).await?;
         let own = if byok { amount(&row, 2)? } else { Amount::ZERO };
         Ok(amount(&row, 0)? + own)
     }
@@ -203,7 +223,7 @@ impl Book {
                 .map_or(("", ""), |(workspace, member)| (workspace, member));
             let mine = |whose| match whose {
                 Whose::Key(id) => id == key,
-                Whose::Member(id) => id == member,
+                Whose::Member(id) | Whose::Held { member: id, .. } => id == member,
                 Whose::Workspace(id) => id == workspace,
                 Whose::Org => true,
             };
@@ -227,8 +247,14 @@ impl Book {
         })
     }
 
-    /// Own provider keys count where the limit says so.
+    /// Own provider keys count where the limit says so, and a member's keys for which the guardrail
+    /// holds.
     async fn counts(&mut self, record: &UsageRecord, window: &Window) -> Result<bool, LedgerError> {
+        if let Some(Whose::Held { guardrail, .. }) = Whose::of(window)
+            && !self.is_held(record, guardrail).await?
+        {
+            return Ok(false);
+        }
         if !record.own_key {
             return Ok(true);
         }
@@ -238,6 +264,23 @@ impl Book {
         };
         let rule = self.rule(&purse, window).await?;
         Ok(rule.is_some_and(|rule| rule.byok))
+    }
+
+    async fn is_held(
+        &mut self,
+        record: &UsageRecord,
+        guardrail: &str,
+    ) -> Result<bool, LedgerError> {
+        let sql = format!(
+            "SELECT 1 FROM {HELD_KEYS} WHERE a.guardrail = $1 AND a.org = $2 AND k.id = $3"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(guardrail)
+            .bind(record.org.as_str())
+            .bind(record.key.to_string())
+            .fetch_optional(&mut **self.sql())
+            .await?;
+        Ok(row.is_some())
     }
 
     /// Windows that were opened since then, and when.

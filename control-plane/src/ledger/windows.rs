@@ -499,6 +499,47 @@ async fn a_guardrails_budget_is_lent_while_it_holds(f: Fixture) {
     );
 }
 
+/// A guardrail of a workspace: what its members spend in others is not in their budgets.
+async fn a_members_budget_counts_the_keys_that_it_holds_for(f: Fixture) {
+    with_key(&f, "{}").await;
+    let mut sql = f.on.database.write().await.unwrap();
+    for statement in [
+        "UPDATE api_keys SET workspace = 'ws_a', created_by = 'usr_1' WHERE org = $1 AND id = $2",
+        "INSERT INTO api_keys
+             (id, org, name, label, kind, policy, workspace, created_by, created_unix_ms)
+         VALUES ($2, $1, 'k', 'k', 'inference', '{}', 'ws_b', 'usr_1', 0)",
+        "INSERT INTO guardrails
+             (id, org, workspace, name, description, rules, created_unix_ms, updated_unix_ms)
+         SELECT 'g1', $1, '', 'g', '', '{\"limit_usd\": \"9\"}', 0, 0 WHERE $2 <> ''",
+        "INSERT INTO guardrail_assignments
+             (org, kind, subject, guardrail, assigned_by, created_unix_ms)
+         SELECT $1, 'workspace', 'ws_a', 'g1', 'x', 0 WHERE $2 <> ''",
+    ] {
+        let id = if statement.contains("'ws_b'") { 2 } else { 1 };
+        let query = sqlx::query(statement).bind(f.org.as_str());
+        let query = query.bind(key(id).to_string());
+        query.execute(&mut *sql).await.unwrap();
+    }
+    sql.commit().await.unwrap();
+    f.acquire("m1", run("a", 1), 10).await.unwrap();
+    let of = |sequence: u64, id: u8| {
+        let mut record = record(&f.org, sequence, Outcome::Settled, usd(3), usd(3));
+        record.key = key(id);
+        record
+    };
+    f.ship(run("a", 1), &[of(1, 1), of(2, 2)]).await.unwrap();
+    let life = window(&f, "guardrail", "g1/member/usr_1", Interval::Lifetime);
+    let lent = lease(&f, "l1", run("a", 1), &life, (1, 1)).await.unwrap();
+    assert_eq!((lent.granted, lent.available), (usd(1), usd(5)));
+    // The same of what comes when the window is open.
+    f.ship(run("a", 1), &[of(3, 2)]).await.unwrap();
+    let used = Account::WindowUsed(f.org.clone(), life.clone());
+    assert_eq!(holds(&f, &used).await, usd(3));
+    f.ship(run("a", 1), &[of(4, 1)]).await.unwrap();
+    assert_eq!(holds(&f, &used).await, usd(6));
+    f.sound().await;
+}
+
 async fn a_wrong_window_is_found(f: Fixture) {
     with_limit_of_member(&f).await;
     let month = window(&f, "member", "usr_1", Interval::Monthly);
@@ -533,6 +574,7 @@ on_both! {
     what_nobody_leased_is_taken_from_no_lease,
     a_fee_on_spend_is_a_posting_of_its_own,
     a_guardrails_budget_is_lent_while_it_holds,
+    a_members_budget_counts_the_keys_that_it_holds_for,
     a_wrong_window_is_found,
 }
 
