@@ -11,10 +11,10 @@
 )]
 
 use loadtest::client::Client;
-use loadtest::cluster::{CatalogSpec, DEV_KEY, Fleet, FleetConfig, eventually};
+use loadtest::cluster::{CatalogSpec, Fleet, FleetConfig, eventually};
 use loadtest::provider::{Config, Dialect, Kind, Provider, Rule, Running};
 use serde_json::{Value, json};
-use shared::key::{KeyHash, hex};
+use shared::key::KeyHash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -133,7 +133,7 @@ async fn edges_carry_on_and_start_without_a_control_plane() {
     }
     // The key cache is written behind the request.
     let keys = fleet.edges()[1].data_dir().join("keys.cache");
-    let known = hex(&KeyHash::of(DEV_KEY).0);
+    let known = KeyHash::of(fleet.key()).to_string();
     let written = || async {
         let file = std::fs::read(&keys).unwrap_or_default();
         String::from_utf8_lossy(&file)

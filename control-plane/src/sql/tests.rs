@@ -136,8 +136,10 @@ async fn old_books_are_carried_over() {
         );
         // References stay taken, numbers go on.
         let org = OrgId::from("org_b");
-        let again = ledger.credit(Epoch(1), &org, "other", Amount::USD).await;
+        let again = ledger.credit(Epoch(1), &org, "other", Amount(7_999)).await;
         assert!(!again.unwrap());
+        let more = ledger.credit(Epoch(1), &org, "other", Amount::USD).await;
+        assert!(matches!(more, Err(LedgerError::OtherAmount)));
         let new = ledger.credit(Epoch(1), &org, "first", Amount::USD).await;
         assert!(new.unwrap());
         assert_eq!(
