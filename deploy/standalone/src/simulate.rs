@@ -4,7 +4,7 @@
 
 use loadtest::provider::{Config, Dialect, Provider, Running};
 use shared::catalog::{self, Catalog, DataPolicy, Endpoint, Modality, Pricing};
-use shared::id::{EndpointId, ModelId, ProviderSlug};
+use shared::id::{ModelId, ProviderSlug};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -128,25 +128,13 @@ fn gives_vectors(model: &catalog::Model) -> bool {
 
 fn provider(slug: &str, url: &str, dialect: catalog::Dialect) -> catalog::Provider {
     catalog::Provider {
-        slug: ProviderSlug::from(slug),
         name: NAME.to_owned(),
-        dialect,
-        base_url: url.to_owned(),
-        auth: catalog::Auth::None,
-        api_key_env: None,
         regions: vec!["local".to_owned()],
         data_policy: DataPolicy {
             training: false,
             retention_days: Some(0),
         },
-        quirks: Vec::new(),
-        timeouts: catalog::Timeouts::default(),
-        limits: catalog::Limits::default(),
-        privacy_policy_url: None,
-        terms_of_service_url: None,
-        status_page_url: None,
-        headquarters: None,
-        datacenters: Vec::new(),
+        ..catalog::Provider::new(slug, dialect, url)
     }
 }
 
@@ -157,25 +145,16 @@ fn endpoint(model: &catalog::Model, slug: &str, real: &[&Arc<Endpoint>]) -> Endp
     let pricing = cheapest.map_or_else(Pricing::default, |e| e.pricing.clone());
     let parameters = real.iter().max_by_key(|e| e.supported_parameters.len());
     Endpoint {
-        id: EndpointId::of(&model.id, slug),
-        model: model.id.clone(),
-        provider: ProviderSlug::from(slug),
-        tag: slug.to_owned(),
-        provider_model: model.id.as_str().to_owned(),
-        context_length: model.context_length,
         // Another provider's bound may be larger than the model's own context.
         max_completion_tokens: real
             .iter()
             .filter_map(|e| e.max_completion_tokens)
             .max()
             .map(|most| most.min(model.context_length)),
-        max_prompt_tokens: None,
-        quantization: catalog::Quantization::Unknown,
         supported_parameters: parameters
             .map(|e| e.supported_parameters.clone())
             .unwrap_or_default(),
-        quirks: Vec::new(),
-        efforts: Vec::new(),
         pricing,
+        ..Endpoint::new(model, &ProviderSlug::from(slug))
     }
 }

@@ -1,6 +1,6 @@
 //! An endpoint: one provider's offer of one model, with its price.
 
-use crate::catalog::{Provider, Quirk, text_enum};
+use crate::catalog::{Model, Provider, Quirk, text_enum};
 use crate::id::{EndpointId, ModelId, ProviderSlug};
 use crate::money::Price;
 
@@ -160,6 +160,27 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The provider's only offer of a model, under the model's own name and without a price,
+    /// everything else unknown.
+    #[must_use]
+    pub fn new(model: &Model, provider: &ProviderSlug) -> Self {
+        Self {
+            id: EndpointId::of(&model.id, provider.as_str()),
+            model: model.id.clone(),
+            provider: provider.clone(),
+            tag: provider.as_str().to_owned(),
+            provider_model: model.id.as_str().to_owned(),
+            context_length: model.context_length,
+            max_completion_tokens: None,
+            max_prompt_tokens: None,
+            quantization: Quantization::Unknown,
+            supported_parameters: Vec::new(),
+            quirks: Vec::new(),
+            efforts: Vec::new(),
+            pricing: Pricing::default(),
+        }
+    }
+
     /// True for a deviation of this offer, or of all of its provider's.
     #[must_use]
     pub fn has(&self, quirk: Quirk, provider: &Provider) -> bool {

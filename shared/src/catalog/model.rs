@@ -59,3 +59,27 @@ pub struct Model {
     /// Its author permits to train other models on its text; what is not known is not permitted.
     pub distillable: bool,
 }
+
+impl Model {
+    /// A model that reads and writes text, named like its id, of which nothing else is known.
+    #[must_use]
+    pub fn new(id: impl Into<ModelId>, context_length: u64) -> Self {
+        let id = id.into();
+        Self {
+            name: id.as_str().to_owned(),
+            id,
+            created: 0,
+            context_length,
+            input_modalities: vec![Modality::Text],
+            output_modalities: vec![Modality::Text],
+            tokenizer: "Other".to_owned(),
+            canonical_slug: None,
+            description: None,
+            hugging_face_id: None,
+            instruct_type: None,
+            knowledge_cutoff: None,
+            expiration_date: None,
+            distillable: false,
+        }
+    }
+}

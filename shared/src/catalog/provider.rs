@@ -181,6 +181,37 @@ pub struct Provider {
     pub datacenters: Vec<String>,
 }
 
+impl Provider {
+    /// A provider that says no more of itself than who it is and how it is reached: named like its
+    /// slug, without a key, everything else unknown or by default.
+    #[must_use]
+    pub fn new(
+        slug: impl Into<ProviderSlug>,
+        dialect: Dialect,
+        base_url: impl Into<String>,
+    ) -> Self {
+        let slug = slug.into();
+        Self {
+            name: slug.as_str().to_owned(),
+            slug,
+            dialect,
+            base_url: base_url.into(),
+            auth: Auth::None,
+            api_key_env: None,
+            regions: Vec::new(),
+            data_policy: DataPolicy::default(),
+            quirks: Vec::new(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            privacy_policy_url: None,
+            terms_of_service_url: None,
+            status_page_url: None,
+            headquarters: None,
+            datacenters: Vec::new(),
+        }
+    }
+}
+
 /// What a provider does with prompts. Unknown means: assume that it retains and trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataPolicy {

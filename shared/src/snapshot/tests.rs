@@ -1,9 +1,7 @@
 //! A fold of changes equals a rebuild; the bad never blocks the good.
 
 use super::*;
-use crate::catalog::{
-    Auth, DataPolicy, Dialect, Limits, Modality, Parameter, Pricing, Quantization, Timeouts,
-};
+use crate::catalog::{Auth, DataPolicy, Dialect, Parameter, Pricing, Quantization};
 use proptest::prelude::*;
 
 /// `p0`, `p1` …; each of the models `m0/x` … is served by `each` of them, dearer each time.
@@ -24,11 +22,9 @@ pub(crate) fn catalog(providers: usize, models: usize, each: usize) -> Catalog {
 }
 
 pub(crate) fn provider(at: usize) -> Provider {
+    let url = format!("http://127.0.0.1:{}/v1", 9100 + at);
     Provider {
-        slug: format!("p{at}").into(),
         name: format!("Provider {at}"),
-        dialect: Dialect::OpenaiChat,
-        base_url: format!("http://127.0.0.1:{}/v1", 9100 + at),
         auth: Auth::Bearer,
         api_key_env: Some(format!("P{at}_API_KEY")),
         regions: vec!["us-east".to_owned()],
@@ -36,57 +32,35 @@ pub(crate) fn provider(at: usize) -> Provider {
             training: false,
             retention_days: Some(0),
         },
-        quirks: Vec::new(),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-        privacy_policy_url: None,
-        terms_of_service_url: None,
-        status_page_url: None,
-        headquarters: None,
-        datacenters: Vec::new(),
+        ..Provider::new(format!("p{at}"), Dialect::OpenaiChat, url)
     }
 }
 
 pub(crate) fn model(at: usize) -> Model {
     Model {
-        id: format!("m{at}/x").into(),
         name: format!("Model {at}"),
         created: 1,
-        context_length: 131_072,
-        input_modalities: vec![Modality::Text],
-        output_modalities: vec![Modality::Text],
-        tokenizer: "Other".to_owned(),
         canonical_slug: Some(format!("m{at}/x-2026")),
-        description: None,
-        hugging_face_id: None,
-        instruct_type: None,
-        knowledge_cutoff: None,
-        expiration_date: None,
-        distillable: false,
+        ..Model::new(format!("m{at}/x"), 131_072)
     }
 }
 
-pub(crate) fn endpoint(model: usize, provider: usize, tag: &str) -> Endpoint {
-    let model = ModelId::from(format!("m{model}/x"));
+pub(crate) fn endpoint(of: usize, provider: usize, tag: &str) -> Endpoint {
+    let of = model(of);
     let price = |text: String| text.parse().unwrap();
     Endpoint {
-        id: EndpointId::of(&model, tag),
-        model,
-        provider: format!("p{provider}").into(),
+        id: EndpointId::of(&of.id, tag),
         tag: tag.to_owned(),
         provider_model: "x".to_owned(),
-        context_length: 131_072,
         max_completion_tokens: Some(8192),
-        max_prompt_tokens: None,
         quantization: Quantization::Fp8,
         supported_parameters: vec![Parameter::Temperature, Parameter::Tools],
-        quirks: Vec::new(),
-        efforts: Vec::new(),
         pricing: Pricing {
             prompt: price(format!("0.000000{}", provider + 1)),
             completion: price(format!("0.000001{}", provider + 1)),
             ..Pricing::default()
         },
+        ..Endpoint::new(&of, &format!("p{provider}").into())
     }
 }
 

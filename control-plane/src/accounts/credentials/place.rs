@@ -127,26 +127,12 @@ fn misplaced(error: Misplaced) -> AccountsError {
 mod tests {
     use super::*;
     use serde_json::json;
-    use shared::catalog::{DataPolicy, Dialect, Limits, Timeouts};
+    use shared::catalog::Dialect;
 
     fn provider(base_url: &str, auth: Auth) -> Provider {
         Provider {
-            slug: "p".into(),
-            name: "P".to_owned(),
-            dialect: Dialect::OpenaiChat,
-            base_url: base_url.to_owned(),
             auth,
-            api_key_env: None,
-            regions: Vec::new(),
-            data_policy: DataPolicy::default(),
-            quirks: Vec::new(),
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
-            privacy_policy_url: None,
-            terms_of_service_url: None,
-            status_page_url: None,
-            headquarters: None,
-            datacenters: Vec::new(),
+            ..Provider::new("p", Dialect::OpenaiChat, base_url)
         }
     }
 

@@ -1,29 +1,15 @@
 use super::*;
 use shared::byok::Place;
 use shared::byok::seal::seal;
-use shared::catalog::{DataPolicy, Dialect, Limits, Timeouts};
+use shared::catalog::Dialect;
 use shared::key::hex;
 
 const SECRET: &str = "sk-marked-own-key";
 
 pub(super) fn provider(base_url: &str, auth: Auth) -> Provider {
     Provider {
-        slug: "p".into(),
-        name: "P".to_owned(),
-        dialect: Dialect::OpenaiChat,
-        base_url: base_url.to_owned(),
         auth,
-        api_key_env: None,
-        regions: Vec::new(),
-        data_policy: DataPolicy::default(),
-        quirks: Vec::new(),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-        privacy_policy_url: None,
-        terms_of_service_url: None,
-        status_page_url: None,
-        headquarters: None,
-        datacenters: Vec::new(),
+        ..Provider::new("p", Dialect::OpenaiChat, base_url)
     }
 }
 

@@ -2,68 +2,21 @@
 
 use super::*;
 use proptest::prelude::*;
-use shared::catalog::{
-    Auth, Catalog, DataPolicy, Dialect, Endpoint, Limits, Modality, Model, Pricing, Provider,
-    Quantization, Timeouts,
-};
-use shared::id::{EndpointId, ModelId, ProviderSlug, Version};
+use shared::catalog::{Catalog, Dialect, Endpoint, Model, Provider};
+use shared::id::{EndpointId, ProviderSlug, Version};
 use shared::manifest::Signer;
 
 fn catalog(models: &[u32]) -> Catalog {
-    let provider = Provider {
-        slug: ProviderSlug::from("acme"),
-        name: "Acme".into(),
-        dialect: Dialect::OpenaiChat,
-        base_url: "http://127.0.0.1:1/v1".into(),
-        auth: Auth::None,
-        api_key_env: None,
-        regions: Vec::new(),
-        data_policy: DataPolicy::default(),
-        quirks: Vec::new(),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-        privacy_policy_url: None,
-        terms_of_service_url: None,
-        status_page_url: None,
-        headquarters: None,
-        datacenters: Vec::new(),
-    };
-    let id = |n: &u32| ModelId::from(format!("acme/m{n:05}"));
-    let model = |n: &u32| Model {
-        id: id(n),
-        name: format!("M{n}"),
-        created: 1,
-        context_length: 1000,
-        input_modalities: vec![Modality::Text],
-        output_modalities: vec![Modality::Text],
-        tokenizer: "Other".into(),
-        canonical_slug: None,
-        description: None,
-        hugging_face_id: None,
-        instruct_type: None,
-        knowledge_cutoff: None,
-        expiration_date: None,
-        distillable: false,
-    };
-    let endpoint = |n: &u32| Endpoint {
-        id: EndpointId::of(&id(n), "acme"),
-        model: id(n),
-        provider: ProviderSlug::from("acme"),
-        tag: "acme".into(),
-        provider_model: format!("m{n}"),
-        context_length: 1000,
-        max_completion_tokens: None,
-        max_prompt_tokens: None,
-        quantization: Quantization::Unknown,
-        supported_parameters: Vec::new(),
-        quirks: Vec::new(),
-        efforts: Vec::new(),
-        pricing: Pricing::default(),
-    };
+    let provider = Provider::new("acme", Dialect::OpenaiChat, "http://127.0.0.1:1/v1");
+    let models = models
+        .iter()
+        .map(|n| Model::new(format!("acme/m{n:05}"), 1000));
+    let models: Vec<_> = models.map(Arc::new).collect();
+    let endpoint = |model: &Arc<Model>| Arc::new(Endpoint::new(model, &provider.slug));
     Catalog {
+        endpoints: models.iter().map(endpoint).collect(),
         providers: vec![Arc::new(provider)],
-        models: models.iter().map(|n| Arc::new(model(n))).collect(),
-        endpoints: models.iter().map(|n| Arc::new(endpoint(n))).collect(),
+        models,
         auto: None,
     }
 }
