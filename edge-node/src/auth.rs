@@ -63,17 +63,11 @@ impl From<Option<PathBuf>> for Kept {
     }
 }
 
-/// An update that does not fit; the list of changes must be asked for from
-/// [`KeyRing::account_sequence`] on.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum UpdateError {
-    /// Changes between what is known and what came are missing.
-    #[error("changes after {0} are missing")]
-    Gap(u64),
-    /// Not a change at all.
-    #[error("change {0}: {1}")]
-    Meaning(u64, &'static str),
-}
+/// Changes between what is known and what came are missing: the list of changes must be asked for
+/// from [`KeyRing::account_sequence`] on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("changes after {0} are missing")]
+pub struct Gap(pub u64);
 
 impl KeyRing {
     /// A key ring, filled from `file` when there is a good one and kept there: hashes and what
@@ -138,6 +132,24 @@ impl KeyRing {
                 Landed::Unavailable => return Err(nobody_can_say()),
             },
         };
+        self.may_infer(verdict)
+    }
+
+    /// Asks about a key that is known: what is known of it has turned out to be old.
+    ///
+    /// # Errors
+    /// As [`KeyRing::authenticate`].
+    pub async fn ask_again(self: &Arc<Self>, key: KeyHash) -> Result<Arc<Principal>, Failure> {
+        match self.look_up(key).await {
+            Landed::Verdict(verdict) => self.may_infer(verdict),
+            Landed::Unavailable => Err(nobody_can_say()),
+        }
+    }
+
+    fn may_infer(
+        &self,
+        verdict: Result<Arc<Principal>, Refusal>,
+    ) -> Result<Arc<Principal>, Failure> {
         let principal = verdict.map_err(refused)?;
         let expires = principal.expires_at;
         if expires.is_some_and(|expires| expires <= self.clock.unix_s()) {
@@ -167,30 +179,21 @@ impl KeyRing {
         self.len() == 0
     }
 
-    /// Applies changes from the discovery stream. Changes that were applied before are skipped.
+    /// Applies changes from the discovery stream. Changes that were applied before are skipped; one
+    /// of a kind that this version does not know may be about any key: all are asked about again.
     ///
     /// # Errors
-    /// When changes are missing or not understood; what came before them is applied.
-    pub fn apply(&self, update: &AccountUpdate) -> Result<(), UpdateError> {
-        let mut changes = Vec::with_capacity(update.events.len());
-        let mut problem = None;
-        for event in &update.events {
-            match read_change(event) {
-                Ok(change) => changes.push((event.sequence, change)),
-                Err(error) => {
-                    problem = Some(error);
-                    break;
-                }
-            }
-        }
+    /// When changes are missing; what came before them is applied.
+    pub fn apply(&self, update: &AccountUpdate) -> Result<(), Gap> {
+        let read = |event: &AccountEvent| (event.sequence, read_change(event));
+        let changes: Vec<_> = update.events.iter().map(read).collect();
         let now = self.clock.now();
         let mut cache = lock(&self.cache);
         if update.reset {
             let before = update.events.first().map(|event| event.sequence);
             cache.reset(before.map_or(update.sequence, |first| first.saturating_sub(1)));
         }
-        let target = problem.as_ref().map_or(update.sequence, |_| 0);
-        let whole = cache.apply(&changes, target, now);
+        let whole = cache.apply(&changes, update.sequence, now);
         let sequence = cache.sequence();
         drop(cache);
         // What may have become stricter is on disk soon, for a restart without a control plane.
@@ -200,11 +203,7 @@ impl KeyRing {
             self.saving
                 .touched(update.reset || changes.iter().any(stricter));
         }
-        match problem {
-            Some(problem) => Err(problem),
-            None if whole => Ok(()),
-            None => Err(UpdateError::Gap(sequence)),
-        }
+        if whole { Ok(()) } else { Err(Gap(sequence)) }
     }
 }
 
@@ -306,17 +305,23 @@ fn nobody_can_say() -> Failure {
     .with_retry_after(RETRY_AFTER)
 }
 
-fn read_change(event: &AccountEvent) -> Result<Change, UpdateError> {
-    let bad = |what| UpdateError::Meaning(event.sequence, what);
-    let hash = |bytes: &[u8]| bytes.try_into().map(KeyHash);
-    match &event.body {
+fn read_change(event: &AccountEvent) -> Change {
+    let hash = |bytes: &[u8]| bytes.try_into().map(KeyHash).ok();
+    let change = match &event.body {
         Some(Body::KeyDenied(key)) => hash(key).map(Change::Denied),
         Some(Body::KeyChanged(key)) => hash(key).map(Change::Changed),
-        Some(Body::OrgChanged(org)) => Ok(Change::Org(org.as_str().into())),
-        Some(Body::LeasesRecalled(_)) => Ok(Change::Other),
-        None => return Err(bad("of an unknown kind")),
-    }
-    .map_err(|_| bad("a key hash has 32 bytes"))
+        Some(Body::OrgChanged(org)) => Some(Change::Org(org.as_str().into())),
+        Some(Body::LeasesRecalled(_)) => Some(Change::Other),
+        None => None,
+    };
+    change.unwrap_or_else(|| {
+        tracing::warn!(
+            sequence = event.sequence,
+            "a change of an unknown kind, from a newer control plane: all keys are asked about \
+             again; upgrade this node"
+        );
+        Change::Unknown
+    })
 }
 
 #[cfg(test)]

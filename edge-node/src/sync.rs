@@ -3,6 +3,7 @@
 //! This file is the shell: the stream, the swap and the acknowledgement.
 
 pub mod cache;
+mod leased;
 pub mod session;
 
 use crate::account::Accounts;
@@ -16,21 +17,18 @@ use crate::timers::Timers;
 use ::metrics::counter;
 use arc_swap::ArcSwap;
 use cache::Cache;
+use leased::Leased;
 use session::{Adopted, Guard, Session};
 use shared::clock::{Clock, Moment};
 use shared::gossip::Circle;
-use shared::id::{LimitId, OrgId};
-use shared::key::KeyHash;
 use shared::manifest::PublicKey;
 use shared::proto::discovery as wire;
-use shared::proto::discovery::account_event::Body as Happened;
 use shared::proto::discovery::discovery_client::DiscoveryClient;
 use shared::proto::discovery::edge_message::Body as Word;
 use shared::proto::pushed::control_message::Body as Push;
 use shared::rate::Share;
 use shared::routing::View;
 use shared::task::Stop;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -223,24 +221,14 @@ impl Sync {
         }
     }
 
-    /// What an account update means for what is leased here.
+    /// Gives back what an account update means to go back.
     fn leases(&self, update: &wire::AccountUpdate) {
         let accounts = &self.config.accounts;
-        let (mut orgs, mut keys) = (BTreeSet::new(), BTreeSet::new());
-        for event in &update.events {
-            match &event.body {
-                Some(Happened::LeasesRecalled(org)) => accounts.recall(&org.as_str().into()),
-                Some(Happened::OrgChanged(org)) => {
-                    orgs.insert(OrgId::from(org.as_str()));
-                }
-                Some(Happened::KeyChanged(key) | Happened::KeyDenied(key)) => {
-                    let key: Result<[u8; 32], _> = key.as_slice().try_into();
-                    keys.extend(key.map(|key| LimitId::from(KeyHash(key).to_string().as_str())));
-                }
-                None => {}
-            }
+        let leased = Leased::from(update);
+        for org in &leased.recalled {
+            accounts.recall(org);
         }
-        accounts.limits_changed(&orgs, &keys, update.reset);
+        accounts.limits_changed(&leased.orgs, &leased.keys, leased.all);
     }
 
     async fn authority(&mut self, update: wire::AuthorityUpdate) -> Vec<Word> {

@@ -74,6 +74,8 @@ pub(super) enum Change {
     Org(OrgId),
     /// Of something else: no key.
     Other,
+    /// Nobody here knows of what: a newer control plane says it.
+    Unknown,
 }
 
 /// How old a key may be, and how long a refusal.
@@ -236,6 +238,7 @@ impl Cache {
                     self.refused.remove(key);
                 }
                 Change::Other => {}
+                Change::Unknown => self.forget_all(),
                 // Refusals don't say whose key it is; they are believed for a moment only.
                 Change::Org(org) => {
                     for key in self.owned.remove(org).unwrap_or_default() {
@@ -249,10 +252,14 @@ impl Cache {
 
     /// The list of changes begins anew at `sequence`: nothing that is known can be trusted.
     pub(super) fn reset(&mut self, sequence: u64) {
+        self.forget_all();
+        self.sequence = sequence;
+    }
+
+    fn forget_all(&mut self) {
         self.known.clear();
         self.owned.clear();
         self.refused.clear();
-        self.sequence = sequence;
     }
 
     /// The file's bytes. `unix_ms` is now.

@@ -242,9 +242,7 @@ async fn revocation_and_creation_take_hold_at_once() {
     assert_eq!(status(&ring, "k2").await, 200, "old news change nothing");
 
     let gap = ring.apply(&events([(4, denied("k2"))], 4));
-    assert_eq!(gap, Err(UpdateError::Gap(2)));
-    let odd = events([(3, Body::KeyDenied(vec![1]))], 3);
-    assert!(matches!(ring.apply(&odd), Err(UpdateError::Meaning(3, _))));
+    assert_eq!(gap, Err(Gap(2)));
     let reset = AccountUpdate {
         reset: true,
         sequence: 9,
@@ -252,6 +250,33 @@ async fn revocation_and_creation_take_hold_at_once() {
     };
     ring.apply(&reset).unwrap();
     assert_eq!((ring.len(), ring.account_sequence()), (0, 9));
+}
+
+#[tokio::test]
+async fn a_change_of_an_unknown_kind_forgets_all_keys_and_goes_on() {
+    let bench = Bench::new().await;
+    let ring = bench.ring();
+    for key in ["k1", "k2"] {
+        bench.issue(key, KeyKind::Inference);
+        assert_eq!(status(&ring, key).await, 200);
+    }
+    let unknown = |sequence| AccountEvent {
+        sequence,
+        body: None,
+    };
+    let mut update = events([(1, changed("k3")), (3, denied("k2"))], 3);
+    update.events.insert(1, unknown(2));
+    bench.fake.with(|state| state.account_sequence = 3);
+    ring.apply(&update).unwrap();
+    assert_eq!((ring.len(), ring.account_sequence()), (0, 3));
+    let lookups = bench.fake.with(|state| state.lookups);
+    assert_eq!(status(&ring, "k1").await, 200, "asked about anew");
+    assert_eq!(bench.fake.with(|state| state.lookups), lookups + 1);
+    assert_eq!(status(&ring, "k2").await, 401, "what follows holds");
+    // A key's hash that is none is no less unknown.
+    ring.apply(&events([(4, Body::KeyDenied(vec![1]))], 4))
+        .unwrap();
+    assert_eq!((ring.len(), ring.account_sequence()), (0, 4));
 }
 
 #[tokio::test]
