@@ -119,7 +119,7 @@ async fn steps(
         call: &call,
         generation: &client.generation().clone(),
         created: story.started_unix_ms / 1000,
-        clamp: &|candidate| quote.clamp(&candidate.endpoint.pricing, &call.demand, held),
+        clamp: &|candidate| quote.clamp(&candidate.endpoint, &call.demand, held),
         may_hedge: held >= quote.ceiling(),
         asks: &|candidate| trail.asks(&asked(candidate)),
         billed_on: &watch::Sender::new(0),

@@ -11,8 +11,6 @@ use shared::routing::{Demand, Plan};
 pub const PROMPT_SAFETY: u64 = 2;
 /// Completion tokens that a request must be able to pay for to be worth starting.
 pub const LEAST_COMPLETION: u64 = 64;
-/// Completion tokens assumed where neither the client nor the endpoint names a bound.
-pub const UNBOUNDED_COMPLETION: u64 = 32_768;
 
 /// What is counted in other things than tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,12 +92,14 @@ impl Quote {
     }
 
     /// The bound on each answer's completion tokens to send to an endpoint when `held` is less than
-    /// the worst case; none when the client's own bound (or none) may stand.
+    /// the worst case; none when what bounds it anyway may stand: the client's wish, the endpoint's
+    /// longest answer or its context.
     #[must_use]
-    pub fn clamp(&self, pricing: &Pricing, demand: &Demand, held: Amount) -> Option<u64> {
+    pub fn clamp(&self, endpoint: &Endpoint, demand: &Demand, held: Amount) -> Option<u64> {
         if held >= self.ceiling() {
             return None;
         }
+        let pricing = &endpoint.pricing;
         let left = (held - prompt_cost(pricing, demand, self.extent)).at_least_zero();
         let each = dearest_completion(pricing, demand, 1_000_000);
         if each <= Amount::ZERO {
@@ -108,22 +108,16 @@ impl Quote {
         let tokens = left.0.saturating_mul(1_000_000) / each.0;
         let tokens = tokens / i128::from(self.extent.answers());
         let tokens = u64::try_from(tokens).unwrap_or(u64::MAX).max(1);
-        Some(
-            demand
-                .max_tokens
-                .map_or(tokens, |wanted| wanted.min(tokens)),
-        )
+        (tokens < most_completion(endpoint, demand)).then_some(tokens)
     }
 }
 
+/// The longest answer that can come: nothing is held that no bound is sent for, and a provider can't
+/// give more than the context.
 fn most_completion(endpoint: &Endpoint, demand: &Demand) -> u64 {
-    let bound = endpoint
-        .max_completion_tokens
-        .unwrap_or(UNBOUNDED_COMPLETION);
-    demand
-        .max_tokens
-        .unwrap_or(bound)
-        .min(endpoint.context_length.max(1))
+    let context = endpoint.context_length.max(1);
+    let bound = demand.max_tokens.or(endpoint.max_completion_tokens);
+    bound.unwrap_or(context).min(context)
 }
 
 fn prompt_cost(pricing: &Pricing, demand: &Demand, extent: Extent) -> Amount {
@@ -160,13 +154,24 @@ fn dearest_completion(pricing: &Pricing, demand: &Demand, tokens: u64) -> Amount
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::fixture::Fixture;
     use proptest::prelude::*;
+    use shared::catalog::Dialect;
 
     fn pricing() -> Pricing {
         Pricing {
             prompt: "0.000001".parse().unwrap(),
             completion: "0.00001".parse().unwrap(),
             ..Pricing::default()
+        }
+    }
+
+    fn endpoint(most: Option<u64>, context: u64) -> Endpoint {
+        Endpoint {
+            pricing: pricing(),
+            max_completion_tokens: most,
+            context_length: context,
+            ..Fixture::new(Dialect::OpenaiChat).endpoint
         }
     }
 
@@ -182,15 +187,34 @@ mod tests {
             own: Amount::ZERO,
             least: Amount::ZERO,
         };
+        let large = endpoint(None, 1_000_000);
         // 0.011 USD: 0.001 for the prompt's bound, 0.01 for 1,000 tokens.
         let held = "0.011".parse().unwrap();
-        assert_eq!(quote.clamp(&pricing(), &demand, held), Some(1000));
-        assert_eq!(quote.clamp(&pricing(), &demand, Amount::USD), None);
+        assert_eq!(quote.clamp(&large, &demand, held), Some(1000));
+        assert_eq!(quote.clamp(&large, &demand, Amount::USD), None);
+        // What is bounded by less anyway stays as it is.
+        for small in [endpoint(Some(1000), 1_000_000), endpoint(None, 900)] {
+            assert_eq!(quote.clamp(&small, &demand, held), None);
+        }
         let asked = Demand {
             max_tokens: Some(10),
             ..demand
         };
-        assert_eq!(quote.clamp(&pricing(), &asked, held), Some(10));
+        assert_eq!(quote.clamp(&large, &asked, held), None);
+    }
+
+    #[test]
+    fn without_a_bound_all_that_the_context_allows_is_held() {
+        let demand = Demand::default();
+        let asked = Demand {
+            max_tokens: Some(70_000),
+            ..Demand::default()
+        };
+        assert_eq!(most_completion(&endpoint(None, 200_000), &demand), 200_000);
+        assert_eq!(most_completion(&endpoint(None, 200_000), &asked), 70_000);
+        let bounded = endpoint(Some(100_000), 200_000);
+        assert_eq!(most_completion(&bounded, &demand), 100_000);
+        assert_eq!(most_completion(&endpoint(None, 50_000), &asked), 50_000);
     }
 
     proptest! {
@@ -201,6 +225,7 @@ mod tests {
             choices in 0..129_u32,
             prompt_tokens in 0..5_000_u64,
             max_tokens in prop::option::of(1..100_000_u64),
+            longest in prop::option::of(1..100_000_u64),
             part in 0..=1_000_i128,
         ) {
             let demand = Demand { prompt_tokens, max_tokens, ..Demand::default() };
@@ -210,11 +235,12 @@ mod tests {
                 let tokens = each * u64::from(choices.max(1));
                 prompt + dearest_completion(&pricing(), &demand, tokens)
             };
-            let most = max_tokens.unwrap_or(UNBOUNDED_COMPLETION);
+            let endpoint = endpoint(longest, 100_000);
+            let most = most_completion(&endpoint, &demand);
             let (least, worst) = (answers(most.min(LEAST_COMPLETION)), answers(most));
             let held = least + Amount((worst - least).0 * part / 1_000);
             let quote = Quote { extent, shared: Some(worst), own: Amount::ZERO, least };
-            let each = quote.clamp(&pricing(), &demand, held).unwrap_or(most);
+            let each = quote.clamp(&endpoint, &demand, held).unwrap_or(most);
             prop_assert!(each <= most && answers(each) <= held, "{each} each");
             prop_assert!(each >= most.min(LEAST_COMPLETION), "{each} each");
         }
