@@ -10,6 +10,7 @@ mod hold;
 mod lease;
 mod recover;
 mod refuse;
+mod rehearsal;
 mod ship;
 mod show;
 mod tell;
@@ -18,7 +19,8 @@ mod wal;
 mod want;
 
 pub use hold::{Hold, Intent, Receipt, Trail};
-pub use refuse::{BYOK_FEE, FREE_LIMIT};
+pub use refuse::{BYOK_FEE, FREE_LIMIT, LIMITS_CHANGED};
+pub use rehearsal::{Admitted, Rehearsal};
 pub use wal::Asked;
 
 use crate::control::ControlClient;
@@ -41,7 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use wal::log::LogError;
 use wal::{Book, LeaseBook, Log, OpenHold, Owed, Returning};
 use want::{Wants, Worst};
@@ -154,6 +156,7 @@ impl Accounts {
             let text = "billing is not available on this node; try another";
             return Err(refuse::billing_unavailable(Fault::Gateway, text));
         }
+        let deadline = Instant::now() + self.timers.topup;
         let policy = &principal.policy;
         let worst = Worst {
             shared: intent.shared.map(Amount::at_least_zero),
@@ -177,7 +180,8 @@ impl Accounts {
             ask: true,
             credit: policy.outage_credit,
         };
-        let set = self.reserve(wants.all(), (ceiling, least), may).await;
+        let most = (ceiling, least);
+        let set = self.reserve(wants.all(), most, may, deadline).await;
         let (amount, credit) =
             set.map_err(|unset| unset.told(principal, &worst, self.clock.unix_s()))?;
         let wants = wants.with(allowance.take());

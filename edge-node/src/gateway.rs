@@ -12,7 +12,7 @@ pub mod route;
 pub(crate) mod router;
 pub mod told;
 
-use crate::account::{Asked, BYOK_FEE, FREE_LIMIT, Hold, Intent};
+use crate::account::{Asked, BYOK_FEE, FREE_LIMIT, Hold, Intent, LIMITS_CHANGED};
 use crate::admission::body;
 use crate::attempt::{self, Job};
 use crate::catalogue;
@@ -32,6 +32,7 @@ use route::Route;
 use shared::policy::Principal;
 use shared::rate::FreeTier;
 use shared::routing::{Candidate, Plan, View};
+use std::sync::Arc;
 use tokio::sync::watch;
 use told::Telling;
 
@@ -185,7 +186,7 @@ fn is_free(candidate: &Candidate) -> bool {
 
 /// Sets money aside. What can't pay for shared endpoints may do for own provider keys, of which the
 /// fee alone is charged and which few limits count; what is too many for free variants may be paid
-/// for: then the plan is theirs alone.
+/// for: then the plan is theirs alone. A key whose limits have changed is asked about again, once.
 async fn held(
     node: &Node,
     client: &mut Client<'_>,
@@ -194,14 +195,20 @@ async fn held(
     story: &Story,
 ) -> Result<(Hold, Quote, Plan), Failure> {
     let mut first = None;
+    let mut known: Option<Arc<Principal>> = None;
     loop {
         let quote = Quote::of(&plan, &call.demand, Extent::of(call));
         let intent = intent(client, call, (&plan, &quote), story);
-        let hold = node.accounts.hold(principal, intent);
+        let payer = known.as_deref().unwrap_or(principal);
+        let hold = node.accounts.hold(payer, intent);
         let refused = match client.wait_for(hold).await {
             Ok(hold) => return Ok((hold, quote, plan)),
             Err(failure) => failure,
         };
+        if refused.reason == LIMITS_CHANGED && known.is_none() {
+            known = Some(client.wait_for(node.keys.ask_again(principal.key)).await?);
+            continue;
+        }
         if refused.fault != Fault::Account {
             return Err(refused);
         }

@@ -185,7 +185,9 @@ fn status(error: &LedgerError) -> Status {
             tracing::error!(error = %text, "a node's disk was copied");
             Status::data_loss(text)
         }
-        LedgerError::Replaced { .. } | LedgerError::NoLimit => Status::failed_precondition(text),
+        LedgerError::Replaced { .. } => Status::failed_precondition(text),
+        // What the edge knows of the key's limits is old: it asks about the key again.
+        LedgerError::NoLimit => Status::not_found(text),
         LedgerError::Invalid { .. } => Status::invalid_argument(text),
         LedgerError::OtherAmount => Status::already_exists(text),
         LedgerError::Unsound(_) | LedgerError::Database(_) => {

@@ -3,12 +3,13 @@
 //! holds the fee on it. Deliberately not here: the fee itself, which follows from the record.
 
 use super::Accounts;
-use super::desk::May;
+use super::desk::{May, Reach};
 use super::want::Worst;
 use shared::limit::{Purse, Scope, Window};
 use shared::money::Amount;
 use shared::policy::Principal;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What of the allowance is set aside for one request. Dropped before its hold begins, it is given
 /// back to the desk.
@@ -20,7 +21,8 @@ pub(super) struct Allowance {
 
 impl Accounts {
     /// Sets aside as much of the allowance as a request with own keys may use, or as there is. A
-    /// ledger that was silent a moment ago is not asked: the fee can be held instead.
+    /// ledger that is silent is not waited for as long as money is, nor twice: the fee can be held
+    /// instead.
     pub(super) async fn allowance(
         self: &Arc<Self>,
         principal: &Principal,
@@ -33,6 +35,7 @@ impl Accounts {
             free: Amount::ZERO,
         };
         let policy = &principal.policy;
+        let deadline = Instant::now() + self.timers.elsewhere;
         if worst.own <= Amount::ZERO || worst.own_fee_ppm == 0 {
             return allowance;
         }
@@ -50,12 +53,18 @@ impl Accounts {
                 org: principal.org.clone(),
                 window: Some(Window::month(scope, &principal.org, unix_s)),
             };
+            let time = self.cashier.time(self.clock.now());
+            let reach = self.cashier.desk.reach(&purse, time);
+            if reach == Reach::Probe {
+                self.fly(&purse);
+            }
             let may = May {
-                ask: self.cashier.desk.is_in_reach(&purse, self.clock.now()),
+                ask: reach == Reach::Ask,
                 credit: Amount::ZERO,
             };
             let wants = std::slice::from_ref(&purse);
-            let Ok((part, _)) = self.reserve(wants, (most, Amount(1)), may).await else {
+            let set = self.reserve(wants, (most, Amount(1)), may, deadline);
+            let Ok((part, _)) = set.await else {
                 continue;
             };
             allowance.free = match scope {

@@ -7,7 +7,7 @@ mod back;
 
 pub(super) use back::unheard;
 
-use super::desk::{Ask, Desk, Ended, Granted, Leases, May};
+use super::desk::{Ask, Desk, Ended, Granted, Landed, Leases, May};
 use super::lease::{Now, Time};
 use super::recover::Found;
 use super::wal::log::LogError;
@@ -18,7 +18,7 @@ use shared::id::{BootEpoch, NodeId};
 use shared::key::hex;
 use shared::limit::Purse;
 use shared::money::Amount;
-use shared::record::Outcome;
+use shared::record::{Outcome, UsageRecord};
 use shared::task::lock;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,6 +46,8 @@ pub(super) enum Answer {
     Granted(Granted),
     /// The question itself is wrong: it is not asked again.
     Refused,
+    /// There is no such limit, or not any more.
+    NoLimit,
     /// Nobody knows.
     Nobody,
 }
@@ -207,6 +209,16 @@ impl Cashier {
         done
     }
 
+    /// The ledger was told of `fills` in place of ends that damage took from the log: what it has taken
+    /// for them is not here any more, as when recovery tells them. What was charged here for the ends
+    /// themselves stays charged: less is spent, never more.
+    pub(super) fn lost(&self, fills: &[Arc<UsageRecord>]) {
+        for (purse, amount) in fills.iter().flat_map(|fill| fill.charges()) {
+            self.desk.lose(&purse, amount);
+            self.log.note(&Record::Expire { purse, amount });
+        }
+    }
+
     /// The ledger has answered a question about this purse: with what it knows already, that ends an
     /// outage.
     fn heard(&self, purse: &Purse) {
@@ -256,18 +268,27 @@ impl Cashier {
     pub(super) fn answered(&self, purse: &Purse, ask: &Ask, answer: Answer, now: Now) {
         let granted = match answer {
             Answer::Granted(granted) => granted,
-            Answer::Refused => {
+            Answer::Refused | Answer::NoLimit => {
                 let lease_id = ask.lease_id.clone();
                 self.log.note(&Record::Refused { lease_id });
-                return self.desk.failed(purse, true, now.moment);
+                let landed = if answer == Answer::NoLimit {
+                    Landed::NoLimit
+                } else {
+                    Landed::Failed
+                };
+                return self.desk.failed(purse, (landed, true), now.moment);
             }
-            Answer::Nobody => return self.desk.failed(purse, false, now.moment),
+            Answer::Nobody => {
+                let failed = (Landed::Failed, false);
+                return self.desk.failed(purse, failed, now.moment);
+            }
         };
         self.contact(ask.sent, now);
         self.heard(purse);
         if !self.desk.expects(purse, ask) {
             // What was left here expired meanwhile, and all of it goes back.
-            return self.desk.failed(purse, true, now.moment);
+            let failed = (Landed::Failed, true);
+            return self.desk.failed(purse, failed, now.moment);
         }
         let lease_id = ask.lease_id.clone();
         if granted.amount > Amount::ZERO {

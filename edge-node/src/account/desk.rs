@@ -7,7 +7,9 @@ mod entry;
 mod flight;
 mod said;
 
-pub(super) use said::{Ask, Desk, Ended, Flight, Granted, Landed, May, Poor, Set, Withdrawn};
+pub(super) use said::{
+    Ask, Desk, Ended, Flight, Granted, Landed, May, Poor, Reach, Set, Withdrawn,
+};
 
 use super::lease::Time;
 use super::recover::Inherited;
@@ -129,17 +131,30 @@ impl Leases {
         entry.keeps().is_some()
     }
 
+    /// The ledger has taken so much of it for ends that the log has lost.
+    pub(super) fn lose(&self, purse: &Purse, amount: Amount) {
+        let mut entries = lock(&self.purses);
+        entries.entry(purse.clone()).or_default().lease.lose(amount);
+    }
+
     /// An earlier run has used this on credit.
     pub(super) fn owe(&self, purse: &Purse, amount: Amount) {
         let mut entries = lock(&self.purses);
         entries.entry(purse.clone()).or_default().owed += amount;
     }
 
-    /// True unless a question about this purse has found nobody just now.
-    pub(super) fn is_in_reach(&self, purse: &Purse, now: Moment) -> bool {
-        let entries = lock(&self.purses);
-        let entry = entries.get(purse);
-        entry.is_none_or(|entry| !entry.out_of_reach || now >= entry.quiet_until)
+    /// Whether a question about this purse is worth waiting for: the last one has not found nobody.
+    /// If it has, it may be time for one that nobody waits for, which the caller starts.
+    pub(super) fn reach(&self, purse: &Purse, time: Time) -> Reach {
+        let mut entries = lock(&self.purses);
+        match entries.get_mut(purse) {
+            Some(entry) if entry.is_due(time) => {
+                entry.start();
+                Reach::Probe
+            }
+            Some(entry) if entry.out_of_reach => Reach::Nobody,
+            _ => Reach::Ask,
+        }
     }
 
     /// What was used of it on credit.

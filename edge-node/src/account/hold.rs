@@ -97,7 +97,7 @@ pub struct Hold {
     pub receipt: Receipt,
     accounts: Arc<Accounts>,
     open: Arc<OpenHold>,
-    wants: Wants,
+    pub(super) wants: Wants,
     amount: Amount,
     marked: Option<Moment>,
 }

@@ -134,6 +134,11 @@ impl Lease {
         self.burn.add(charged, now);
     }
 
+    /// So much less is here than was thought.
+    pub(super) fn lose(&mut self, amount: Amount) {
+        self.left -= amount;
+    }
+
     /// Takes out everything that no hold needs but `keep`, to give it back.
     pub(super) fn withdraw(&mut self, keep: Amount) -> Amount {
         let unused = (self.left - self.held - keep).at_least_zero();

@@ -4,6 +4,7 @@
 //! changes nothing: the next start finds the same. Deliberately not here: shipping.
 
 mod fill;
+mod gap;
 
 use super::aside;
 use super::wal::reader::Records;
@@ -14,6 +15,7 @@ use super::wal::{
 use crate::metrics;
 use ::metrics::counter;
 use fill::{Ends, suspend};
+pub(super) use gap::fill_gap;
 use shared::id::{BootEpoch, NodeId, OrgId};
 use shared::limit::Purse;
 use shared::money::Amount;
@@ -280,6 +282,11 @@ fn tell(dir: &Path, epoch: BootEpoch, records: &Records) -> io::Result<()> {
             "a usage log ended in half a record"
         );
     }
+    set_aside(dir, epoch, records)
+}
+
+/// Sets aside each segment with damage: told once.
+fn set_aside(dir: &Path, epoch: BootEpoch, records: &Records) -> io::Result<()> {
     let damaged: BTreeSet<u64> = records.damage.iter().map(|place| place.segment).collect();
     for segment in damaged {
         if !aside::segment(dir, epoch, segment)? {

@@ -20,6 +20,10 @@ pub const FREE_LIMIT: &str = "free_limit";
 /// Why an organisation's own provider key is not used: the fee on it can't be paid.
 pub const BYOK_FEE: &str = "byok_fee";
 
+/// Why a request is not served whose key has other limits than this node knows: who asks about the key
+/// again knows them.
+pub const LIMITS_CHANGED: &str = "limits_changed";
+
 /// Why a request is refused that other nodes' requests leave too little for, now.
 const CREDITS_ELSEWHERE: &str = "credits_elsewhere";
 
@@ -32,6 +36,8 @@ pub(super) enum Unset {
     Crowded,
     /// There is too little here, and the ledger is silent.
     Short,
+    /// The key's limits are others than is known here.
+    Outdated,
 }
 
 impl Unset {
@@ -44,6 +50,12 @@ impl Unset {
                 billing_unavailable(Fault::Gateway, text)
             }
             Self::Short => out_of_reach(),
+            Self::Outdated => {
+                let kind = ErrorType::Server;
+                let text = "the limits that hold for this key have just changed; try again";
+                let fault = Fault::ControlPlane;
+                Failure::new(fault, 503, kind, LIMITS_CHANGED, text).with_retry_after(RETRY_AFTER)
+            }
         }
     }
 }
@@ -62,24 +74,50 @@ fn poor(principal: &Principal, (poor, worst): (&Poor, &Worst), unix_s: u64) -> F
         None => no_credits(least, have),
         Some(window) => exceeded(principal, window, least, unix_s),
     };
-    let in_flight = have + poor.held >= least;
     let metadata = &mut failure.metadata;
     if failure.status != 429 {
         metadata.insert("needed_usd".into(), least.to_string().into());
         metadata.insert("available_usd".into(), have.to_string().into());
     }
     if failure.status == 402 {
-        let reason = if in_flight {
-            "in_flight_budget_exhausted"
-        } else {
-            "weight_exceeds_budget"
-        };
-        metadata.insert("reason".into(), reason.into());
-        if in_flight {
-            failure.retry_after = Some(RETRY_AFTER);
-        }
+        metadata.insert("reason".into(), "weight_exceeds_budget".into());
+    }
+    if matches!(failure.status, 402 | 403) && have + poor.held + poor.elsewhere >= least {
+        in_flight(&mut failure, principal, (poor, have));
     }
     failure
+}
+
+/// It is what other requests hold that is missing, so neither credits nor a higher limit is what
+/// helps first.
+fn in_flight(failure: &mut Failure, principal: &Principal, (poor, have): (&Poor, Amount)) {
+    let subject = match &poor.purse.window {
+        None => "Credits".to_owned(),
+        Some(window) => subject(window, most(principal, window)),
+    };
+    let elsewhere = if poor.elsewhere > Amount::ZERO {
+        format!(" here, and ${} is held elsewhere", poor.elsewhere)
+    } else {
+        String::new()
+    };
+    failure.message = format!(
+        "{subject}: requests in flight hold ${}{elsewhere}. This request needs at least ${}, and \
+         ${have} is free now. Wait for them to end, or lower max_tokens so that each holds less, \
+         and try again",
+        poor.held, poor.needs
+    );
+    let hint = "wait for the requests in flight to end, or lower max_tokens";
+    let mut tell = |name: &str, text: String| failure.metadata.insert(name.into(), text.into());
+    tell("reason", "in_flight_budget_exhausted".to_owned());
+    tell("remedy_hint", hint.to_owned());
+    tell("held_usd", poor.held.to_string());
+    if poor.elsewhere > Amount::ZERO {
+        tell("held_elsewhere_usd", poor.elsewhere.to_string());
+    }
+    if poor.purse.window.is_none() && failure.reason != BYOK_FEE {
+        tell("limit_source", "openrouter_in_flight_budget".to_owned());
+    }
+    failure.retry_after = Some(RETRY_AFTER);
 }
 
 /// 503: nobody can say or log now whether this can be paid.
@@ -166,10 +204,7 @@ fn percent(ppm: u32) -> String {
 }
 
 fn exceeded(principal: &Principal, window: &Window, least: Amount, unix_s: u64) -> Failure {
-    let limits = principal.policy.limits_of(principal.key);
-    let mut mine = limits.filter(|limit| limit.has(window));
-    // A look-up that came in between may have taken the limit away.
-    let most = mine.next().map_or(Amount::ZERO, |limit| limit.amount);
+    let most = most(principal, window);
     let end = window.interval.end(window.start);
     let mut failure = match window.scope {
         Scope::Key => of_key(window, most, least),
@@ -211,6 +246,35 @@ fn exceeded(principal: &Principal, window: &Window, least: Amount, unix_s: u64) 
     failure
 }
 
+fn most(principal: &Principal, window: &Window) -> Amount {
+    let limits = principal.policy.limits_of(principal.key);
+    let mut mine = limits.filter(|limit| limit.has(window));
+    // A look-up that came in between may have taken the limit away.
+    mine.next().map_or(Amount::ZERO, |limit| limit.amount)
+}
+
+/// What a window is called.
+fn subject(window: &Window, most: Amount) -> String {
+    let (word, most) = (word(window), dollars(most));
+    let whose = match window.scope {
+        Scope::Key => return format!("Key limit ({word} limit of ${most})"),
+        Scope::Guardrail => {
+            let per = parts(window).1.unwrap_or("key");
+            return format!("Guardrail {word} budget of ${most} per {per}");
+        }
+        Scope::Member => "Member",
+        Scope::Workspace => "Workspace",
+        _ => "Organization",
+    };
+    format!("{whose} {word} budget of ${most}")
+}
+
+/// Of a guardrail's budget: the guardrail, and whose it is, a key's or a member's.
+fn parts(window: &Window) -> (Option<&str>, Option<&str>) {
+    let mut parts = window.id.as_str().splitn(3, '/');
+    (parts.next(), parts.next())
+}
+
 fn of_key(window: &Window, most: Amount, least: Amount) -> Failure {
     let message = format!(
         "Key limit exceeded ({} limit of ${}): this request needs at least ${least}. Raise the \
@@ -226,16 +290,8 @@ fn of_key(window: &Window, most: Amount, least: Amount) -> Failure {
 }
 
 fn of_budget(window: &Window, most: Amount) -> Failure {
-    let whose = match window.scope {
-        Scope::Member => "Member",
-        Scope::Workspace => "Workspace",
-        _ => "Organization",
-    };
-    let message = format!(
-        "{whose} {} budget of ${} exceeded. Contact your org admin.",
-        word(window),
-        dollars(most)
-    );
+    let subject = subject(window, most);
+    let message = format!("{subject} exceeded. Contact your org admin.");
     let kind = ErrorType::PermissionDenied;
     let mut failure = Failure::new(Fault::Account, 403, kind, "budget_exceeded", message);
     let source = match window.scope {
@@ -247,21 +303,14 @@ fn of_budget(window: &Window, most: Amount) -> Failure {
     failure
 }
 
-/// Whose budget it is, a key's or a member's, is in the limit's id.
 fn of_guardrail(window: &Window, most: Amount) -> Failure {
-    let mut parts = window.id.as_str().splitn(3, '/');
-    let (guardrail, whose) = (parts.next(), parts.next());
-    let message = format!(
-        "Guardrail {} budget of ${} per {} exceeded. Contact your org admin.",
-        word(window),
-        dollars(most),
-        whose.unwrap_or("key")
-    );
+    let subject = subject(window, most);
+    let message = format!("{subject} exceeded. Contact your org admin.");
     let kind = ErrorType::PermissionDenied;
     let mut failure = Failure::new(Fault::Account, 403, kind, "budget_exceeded", message);
     let hint = "ask an admin to raise the guardrail's limit_usd";
     told(&mut failure, "guardrail_budget", hint);
-    let guardrail = guardrail.unwrap_or_default();
+    let guardrail = parts(window).0.unwrap_or_default();
     failure
         .metadata
         .insert("guardrail_id".into(), guardrail.into());
@@ -305,165 +354,4 @@ fn dollars(amount: Amount) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::key::KeyHash;
-    use shared::limit::{Interval, Limit, Purse};
-    use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
-
-    fn told_of(scope: Scope, interval: Interval, held: i128) -> (u16, String, Value) {
-        let limit = Limit {
-            scope,
-            id: "x_1".into(),
-            interval,
-            amount: Amount(Amount::USD.0 * 500),
-            include_byok: false,
-        };
-        let mut principal = Principal {
-            org: "org_1".into(),
-            key: KeyHash([1; 32]),
-            key_name: "k".into(),
-            kind: KeyKind::Inference,
-            expires_at: None,
-            policy: KeyPolicy::default(),
-        };
-        let mut window = limit.window(86_400);
-        if scope == Scope::Key {
-            principal.policy.limit = Some(limit.amount);
-            principal.policy.limit_reset = Some(ResetInterval::Daily);
-            window.id = principal.key.to_string().into();
-        } else {
-            principal.policy.limits = vec![limit];
-        }
-        let purse = Purse {
-            org: "org_1".into(),
-            window: Some(window),
-        };
-        let short = Poor {
-            purse,
-            left: Amount::ZERO,
-            outside: Amount::ZERO,
-            elsewhere: Amount::ZERO,
-            held: Amount(held),
-            needs: Amount(5),
-        };
-        let failure = poor(&principal, (&short, &Worst::default()), 100_000);
-        let body = failure.error_object();
-        (failure.status, failure.message, body["metadata"].clone())
-    }
-
-    #[test]
-    fn a_refusal_names_the_limit_its_window_and_what_helps() {
-        let (status, text, told) = told_of(Scope::Workspace, Interval::Monthly, 0);
-        assert_eq!(status, 403);
-        let words = "Workspace monthly budget of $500.00 exceeded. Contact your org admin.";
-        assert_eq!(text, words);
-        assert_eq!(told["error_type"], "permission_denied");
-        assert_eq!(told["limit"]["interval"], "monthly");
-        assert_eq!(told["limit"]["limit_usd"], "500");
-        assert_eq!(told["limit"]["resets_at_unix_s"], 31 * 86_400);
-        assert_eq!(told["limit_source"], "workspace_budget");
-
-        let (status, text, told) = told_of(Scope::Key, Interval::Daily, 0);
-        assert_eq!(status, 402);
-        assert!(text.starts_with("Key limit exceeded (daily limit of $500.00)"));
-        assert_eq!(told["limit_source"], "openrouter_key_limit");
-        assert_eq!(told["reason"], "weight_exceeds_budget");
-        assert_eq!(told["limit"]["resets_at_unix_s"], 2 * 86_400);
-        let (_, _, told) = told_of(Scope::Key, Interval::Daily, 5);
-        assert_eq!(told["reason"], "in_flight_budget_exhausted");
-
-        let (status, text, told) = told_of(Scope::Guardrail, Interval::Weekly, 0);
-        assert_eq!(status, 403);
-        let words = "Guardrail weekly budget of $500.00 per key exceeded. Contact your org admin.";
-        assert_eq!(text, words);
-        assert_eq!(told["guardrail_id"], "x_1");
-        assert_eq!(told["limit_source"], "guardrail_budget");
-
-        let (status, text, told) = told_of(Scope::Free, Interval::Daily, 0);
-        assert_eq!(status, 429);
-        assert!(text.contains("free-models-per-day"), "{text}");
-        assert_eq!(told["error_type"], "rate_limit_exceeded");
-        let (status, text, _) = told_of(Scope::Member, Interval::Lifetime, 0);
-        assert_eq!(status, 403);
-        assert!(text.starts_with("Member total budget of $500.00 exceeded."));
-    }
-
-    #[test]
-    fn a_fee_that_can_t_be_paid_is_named() {
-        let mut principal = Principal {
-            org: "org_1".into(),
-            key: KeyHash([1; 32]),
-            key_name: "k".into(),
-            kind: KeyKind::Inference,
-            expires_at: None,
-            policy: KeyPolicy::default(),
-        };
-        principal.policy.byok_fee_ppm = 52_500;
-        principal.policy.byok_free = Amount(25_000 * Amount::USD.0);
-        let short = Poor {
-            purse: Purse::from(principal.org.clone()),
-            left: Amount::ZERO,
-            outside: Amount::ZERO,
-            elsewhere: Amount::ZERO,
-            held: Amount::ZERO,
-            needs: Amount(Amount::USD.0 / 100),
-        };
-        let worst = Worst {
-            own: Amount::USD,
-            ..Worst::default()
-        };
-        let failure = poor(&principal, (&short, &worst), 100_000);
-        assert_eq!((failure.status, failure.reason), (402, BYOK_FEE));
-        for words in [
-            "fee of at least $0.01",
-            "5.25 %",
-            "$25000.00",
-            "Add credits",
-        ] {
-            assert!(failure.message.contains(words), "{}", failure.message);
-        }
-        let told = failure.error_object()["metadata"].clone();
-        assert_eq!(told["limit_source"], "byok_fee");
-        assert_eq!(told["byok"]["resets_at_unix_s"], 31 * 86_400);
-        // A request that may go to shared endpoints needs credits.
-        let worst = Worst {
-            shared: Some(Amount::USD),
-            ..worst
-        };
-        let failure = poor(&principal, (&short, &worst), 100_000);
-        assert_eq!(failure.reason, "insufficient_credits");
-    }
-
-    #[test]
-    fn credits_that_others_have_are_no_want_of_credits() {
-        let of = |elsewhere| Poor {
-            purse: shared::id::OrgId::from("org_1").into(),
-            left: Amount(1),
-            outside: Amount(-3),
-            elsewhere: Amount(elsewhere),
-            held: Amount::ZERO,
-            needs: Amount(5),
-        };
-        let principal = Principal {
-            org: "org_1".into(),
-            key: KeyHash([1; 32]),
-            key_name: "k".into(),
-            kind: KeyKind::Inference,
-            expires_at: None,
-            policy: KeyPolicy::default(),
-        };
-        let failure = poor(&principal, (&of(4), &Worst::default()), 0);
-        assert_eq!((failure.status, failure.reason), (503, CREDITS_ELSEWHERE));
-        assert_eq!(failure.retry_after, Some(RETRY_AFTER));
-        let failure = poor(&principal, (&of(3), &Worst::default()), 0);
-        assert_eq!(failure.status, 402, "with all of it");
-    }
-
-    #[test]
-    fn dollars_have_cents() {
-        for (text, shown) in [("5", "5.00"), ("5.1", "5.10"), ("0.002", "0.002")] {
-            assert_eq!(dollars(text.parse().unwrap()), shown);
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //! each sent again until the ledger's watermark says that it has them. Only what survives a power
 //! loss is sent, so that a sequence never means two things. Deliberately not here: the log files.
 
-use super::recover::{OldEpoch, remove_epoch};
+use super::recover::{OldEpoch, fill_gap, remove_epoch};
 use super::tell::Told;
 use super::wal::Reader;
 use super::wal::reader::{Batch, BatchLimit};
@@ -10,10 +10,11 @@ use super::{Accounts, aside};
 use crate::control::Backoff;
 use crate::metrics;
 use ::metrics::gauge;
-use shared::id::BootEpoch;
+use shared::id::{BootEpoch, GenerationId};
 use shared::task::Stop;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +31,8 @@ pub(super) struct Shipper {
     accounts: Arc<Accounts>,
     older: VecDeque<Older>,
     current: Arc<Reader>,
+    /// Whose ends were lost in this run, and told as such.
+    filled: HashSet<GenerationId>,
     backoff: Backoff,
 }
 
@@ -73,6 +76,7 @@ impl Shipper {
         let shipper = Self {
             older: older.collect(),
             current: Arc::new(current),
+            filled: HashSet::new(),
             backoff: Backoff::new(timers.retry_min, timers.retry_max),
             accounts,
         };
@@ -242,11 +246,10 @@ impl Shipper {
             None => read(&self.current, log.durable()).await?,
         };
         if batch.records.is_empty() {
-            if let Some(missing) = batch.gap {
-                tracing::error!(missing, "this run's usage log has a gap");
-                return Ok(Step::Failed);
-            }
-            return Ok(Step::Idle);
+            return match batch.gap {
+                Some(missing) => self.fill(missing).await,
+                None => Ok(Step::Idle),
+            };
         }
         let watermark = match self.send(accounts.epoch(), &batch).await {
             Ok(watermark) => watermark,
@@ -261,10 +264,38 @@ impl Shipper {
                 return Ok(Step::Failed);
             }
         };
+        // Before the watermark is logged: until then, the next start subtracts it.
+        accounts.cashier.lost(&self.current.filled(watermark));
         Arc::make_mut(&mut self.current).advance(&batch, watermark);
         tokio::task::spawn_blocking(move || accounts.cashier.acknowledged(watermark))
             .await
             .unwrap_or(Ok(()))?;
+        Ok(Step::Moved)
+    }
+
+    /// Ends of this run that damage took from its log are told as recovery tells them, and shipping
+    /// goes on behind them.
+    async fn fill(&mut self, missing: Range<u64>) -> io::Result<Step> {
+        let (first, next) = (missing.start, missing.end);
+        tracing::error!(first, next, "this run's usage log has a gap");
+        let (accounts, mut known) = (Arc::clone(&self.accounts), self.filled.clone());
+        let filled = tokio::task::spawn_blocking(move || {
+            let log = &accounts.cashier.log;
+            // The next start must read that they have ended, or it tells them again.
+            log.roll()?;
+            known.extend(log.remembered());
+            let run = (accounts.cashier.node(), accounts.epoch());
+            fill_gap(log.dir(), run, missing, &known)
+        });
+        let fills = filled
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        if fills.is_empty() {
+            return Ok(Step::Failed);
+        }
+        self.filled
+            .extend(fills.iter().map(|fill| fill.generation.clone()));
+        Arc::make_mut(&mut self.current).fill(fills);
         Ok(Step::Moved)
     }
 

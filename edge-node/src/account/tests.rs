@@ -2,6 +2,7 @@
 
 mod back;
 mod central;
+mod gap;
 mod kill;
 mod limits;
 mod outage;

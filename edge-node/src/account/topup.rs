@@ -20,22 +20,22 @@ use shared::proto::ledger::{AcquireLeaseRequest, AcquireLeaseResponse, ReleaseLe
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tonic::Code;
 
 /// The longest time to live that is believed.
 const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 
 impl Accounts {
-    /// Sets money aside, asking the ledger when there is too little. Gives how much, and what of the
-    /// balance's part is on credit.
+    /// Sets money aside, asking the ledger when there is too little, until the deadline. Gives how
+    /// much, and what of the balance's part is on credit.
     pub(super) async fn reserve<W: Asks + Sync>(
         self: &Arc<Self>,
         wants: &[W],
         (ceiling, least): (Amount, Amount),
         mut may: May,
+        deadline: Instant,
     ) -> Result<(Amount, Amount), Unset> {
-        let begun = Instant::now();
-        let deadline = begun + self.timers.topup;
-        let patience = deadline.min(begun + self.timers.elsewhere);
+        let patience = deadline.min(Instant::now() + self.timers.elsewhere);
         loop {
             let now = self.clock.now();
             match self.cashier.reserve(wants, (ceiling, least), may, now) {
@@ -61,7 +61,12 @@ impl Accounts {
                     for mut flight in flights {
                         let landed = flight.landing.wait_for(|landed| *landed != Landed::Flying);
                         let landed = tokio::time::timeout_at(deadline, landed).await;
-                        may.ask &= matches!(landed, Ok(Ok(landed)) if *landed == Landed::Answered);
+                        let landed = landed.map(|it| it.map_or(Landed::Failed, |it| *it));
+                        let landed = landed.unwrap_or(Landed::Failed);
+                        if landed == Landed::NoLimit {
+                            return Err(Unset::Outdated);
+                        }
+                        may.ask &= landed == Landed::Answered;
                     }
                 }
             }
@@ -70,7 +75,7 @@ impl Accounts {
 
     /// Asks the ledger for more, in the background: a client that hangs up must not lose the
     /// answer.
-    fn fly(self: &Arc<Self>, purse: &Purse) {
+    pub(super) fn fly(self: &Arc<Self>, purse: &Purse) {
         let (accounts, purse) = (Arc::clone(self), purse.clone());
         self.tasks.spawn("lease top-up", async move {
             accounts.top_up(&purse).await;
@@ -127,6 +132,9 @@ impl Accounts {
             Err(error) => {
                 tracing::warn!(%purse, %error, "no lease top-up");
                 match error {
+                    Unanswered::Refused(status) if status.code() == Code::NotFound => {
+                        Answer::NoLimit
+                    }
                     Unanswered::Refused(_) => Answer::Refused,
                     _ => Answer::Nobody,
                 }

@@ -17,7 +17,7 @@ use shared::proto::ledger::{
 use shared::proto::pushed::ControlMessage;
 use shared::record::UsageRecord;
 use shared::task::{Tasks, lock};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -50,6 +50,10 @@ pub(crate) struct State {
     pub(crate) said: (bool, i128),
     /// Refuse all calls.
     pub(crate) down: bool,
+    /// Take questions for leases and never answer.
+    pub(crate) silent: bool,
+    /// There is no such limit.
+    pub(crate) no_limit: HashSet<Purse>,
     /// Answer no question for a lease: unavailable, or as a node that has a newer run.
     pub(crate) no_leases: Option<Code>,
     /// Take no lease back: a newer run has it.
@@ -260,7 +264,15 @@ impl Ledger for Fake {
         if let Some(code) = self.with(|state| state.no_leases) {
             return Err(Status::new(code, "no leases"));
         }
-        let answer = self.with(|state| state.acquire(&request.into_inner()));
+        if self.with(|state| state.silent) {
+            std::future::pending::<()>().await;
+        }
+        let request = request.into_inner();
+        let purse = purse(&request.org, &request.window);
+        if self.with(|state| state.no_limit.contains(&purse)) {
+            return Err(Status::not_found("no such limit"));
+        }
+        let answer = self.with(|state| state.acquire(&request));
         self.answer(answer)
     }
 

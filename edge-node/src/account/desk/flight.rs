@@ -90,7 +90,12 @@ impl Leases {
     }
 
     /// The flight found nobody. `forget`: the question itself was refused, ask anew next time.
-    pub(in crate::account) fn failed(&self, purse: &Purse, forget: bool, now: Moment) {
+    pub(in crate::account) fn failed(
+        &self,
+        purse: &Purse,
+        (landed, forget): (Landed, bool),
+        now: Moment,
+    ) {
         let mut entries = lock(&self.purses);
         let Some(entry) = entries.get_mut(purse) else {
             return;
@@ -100,7 +105,7 @@ impl Leases {
         }
         entry.out_of_reach = !forget;
         entry.quiet_until = now.plus(self.refused_for);
-        entry.land(Landed::Failed);
+        entry.land(landed);
     }
 
     /// True when the answer to this question may be taken.

@@ -16,6 +16,8 @@ pub(in crate::account) enum Landed {
     Answered,
     /// Nobody knows.
     Failed,
+    /// There is no such limit: what is known of the key is old.
+    NoLimit,
 }
 
 /// What the desk says to a request.
@@ -31,6 +33,18 @@ pub(in crate::account) enum Desk {
     Wait(Vec<Flight>),
     /// No room for another purse.
     Crowded,
+}
+
+/// Whether a question to the ledger is worth waiting for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::account) enum Reach {
+    /// It is.
+    Ask,
+    /// It found nobody, and it is time to see whether somebody is back: the caller starts the
+    /// flight, for which nobody waits.
+    Probe,
+    /// It found nobody just now.
+    Nobody,
 }
 
 /// What is set aside for a request.

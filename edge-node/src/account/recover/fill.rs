@@ -8,6 +8,7 @@ use shared::money::Amount;
 use shared::record::{Outcome, UsageRecord};
 use shared::usage::Usage;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Missing sequences that are remembered per epoch; damage beyond it leaves the epoch unshipped.
@@ -32,6 +33,15 @@ impl Default for Ends {
 }
 
 impl Ends {
+    /// All but these.
+    pub(super) fn without(missing: Range<u64>) -> Self {
+        Self {
+            next: missing.end,
+            begun: true,
+            missing: missing.take(GAPS_MAX).collect(),
+        }
+    }
+
     /// A checkpoint says that all below `next` were written: here, or in a removed segment when
     /// it is the first.
     pub(super) fn start(&mut self, next: u64) {

@@ -33,7 +33,7 @@ fn recovered(root: &Path) -> Found {
 fn shipped(old: &OldEpoch) -> (Vec<Arc<UsageRecord>>, Option<u64>) {
     let reader = Reader::new(&old.dir, old.first, old.fills.clone());
     let batch = reader.read(old.last, ALL).unwrap();
-    (batch.records, batch.gap)
+    (batch.records, batch.gap.map(|gap| gap.start))
 }
 
 fn copy(from: &Path, to: &Path) {

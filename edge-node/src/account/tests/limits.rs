@@ -2,6 +2,7 @@
 //! and a kill leaves of each purse what it leaves of the balance.
 
 use super::*;
+use crate::auth::KeyRing;
 use shared::limit::{Interval, Limit, Scope};
 
 fn limit(scope: Scope, interval: Interval) -> Limit {
@@ -368,4 +369,100 @@ async fn a_limit_that_has_changed_binds_what_was_leased_of_the_one_before() {
     assert!(of(&window) > 10_000, "a workspace is no key");
     accounts.limits_changed(&nobody, &no_key, true);
     eventually("everything", || of(&window) == 0).await;
+}
+
+/// What the edge knows of a key is old for a moment after its limits have changed.
+#[tokio::test]
+async fn a_limit_that_is_gone_is_told_as_such_and_asking_again_helps() {
+    let bench = Bench::new(1_000_000).await;
+    let (before, after) = (
+        limit(Scope::Workspace, Interval::Daily),
+        limit(Scope::Workspace, Interval::Weekly),
+    );
+    let old = limited(std::slice::from_ref(&before));
+    bench.set(|state| {
+        state.no_limit.insert(purse(&before, 0));
+        state.balance.insert(purse(&after, 0), 1000);
+        state.keys.insert(old.key, limited(&[after]));
+    });
+    let accounts = bench.open().await;
+    let refused = accounts.hold(&old, intent(1, 100, 10)).await.err().unwrap();
+    assert_eq!((refused.status, refused.reason), (503, LIMITS_CHANGED));
+    assert!(refused.message.contains("limits"), "{}", refused.message);
+    assert!(refused.retry_after.is_some());
+    let control = bench.fake.client(&bench.timers);
+    let clock = bench.clock.clone();
+    let ring = KeyRing::open(None, Some(control), clock, &bench.timers, &bench.tasks);
+    let new = ring.ask_again(old.key).await.unwrap();
+    spend_as(&accounts, &new, 2, 100, 100).await;
+    eventually("charged", || bench.records() == 1).await;
+}
+
+#[tokio::test]
+async fn a_silent_ledger_is_waited_for_once_where_the_fee_can_be_held() {
+    let mut bench = Bench::new(10_000).await;
+    bench.timers.topup = Duration::from_secs(20);
+    bench.timers.elsewhere = Duration::from_millis(100);
+    let accounts = bench.open().await;
+    spend(&accounts, 1, 1000, 10).await;
+    let mut who = principal();
+    who.policy.byok_fee_ppm = 50_000;
+    who.policy.byok_free = Amount(1000);
+    who.policy.byok_free_requests = 7;
+    let own = |n| Intent {
+        shared: None,
+        own: Amount(1000),
+        ..intent(n, 0, 10)
+    };
+    bench.set(|state| state.silent = true);
+    let begun = std::time::Instant::now();
+    let hold = accounts.hold(&who, own(2)).await.unwrap();
+    let took = begun.elapsed();
+    assert_eq!(hold.amount(), Amount(1000), "with the fee");
+    assert!(took >= Duration::from_millis(100), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(hold);
+}
+
+#[tokio::test]
+async fn who_was_out_of_reach_is_looked_for_while_nobody_waits() {
+    let bench = Bench::new(10_000).await;
+    let month = Limit {
+        id: org().as_str().into(),
+        ..limit(Scope::Byok, Interval::Monthly)
+    };
+    bench.set(|state| {
+        state.balance.insert(purse(&month, 0), 1_000_000);
+    });
+    let accounts = bench.open().await;
+    spend(&accounts, 1, 1000, 10).await;
+    let mut who = principal();
+    who.policy.byok_fee_ppm = 50_000;
+    who.policy.byok_free = Amount(1_000_000);
+    let own = |n| Intent {
+        shared: None,
+        own: Amount(1000),
+        ..intent(n, 0, 10)
+    };
+    let fee_of = |hold: &Hold| hold.wants.held(hold.amount());
+    bench.set(|state| state.no_leases = Some(tonic::Code::Unavailable));
+    let hold = accounts.hold(&who, own(2)).await.unwrap();
+    assert_eq!(fee_of(&hold), Amount(50));
+    drop(hold);
+    bench.set(|state| state.no_leases = None);
+    let asked = || bench.fake.with(|state| state.asked);
+    let before = asked();
+    drop(accounts.hold(&who, own(3)).await.unwrap());
+    assert_eq!(asked(), before, "just now there was nobody");
+    bench.clock.advance(Duration::from_secs(2));
+    let hold = accounts.hold(&who, own(4)).await.unwrap();
+    assert_eq!(fee_of(&hold), Amount(50), "it is not waited for");
+    drop(hold);
+    eventually("asked all the same", || asked() > before).await;
+    let free = || async { fee_of(&accounts.hold(&who, own(5)).await.unwrap()) };
+    let begun = std::time::Instant::now();
+    while free().await != Amount::ZERO {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        tokio::task::yield_now().await;
+    }
 }

@@ -10,7 +10,7 @@ use shared::id::{GenerationId, OrgId};
 use shared::money::Amount;
 use shared::record::UsageRecord;
 use shared::task::lock;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -198,6 +198,15 @@ impl Log {
         });
         let records: Vec<_> = all.map(|kept| Arc::clone(&kept.end)).collect();
         (!records.is_empty()).then(|| Batch::of(records))
+    }
+
+    /// The requests of which memory knows what became: they are in flight, or have ended lately.
+    pub(in crate::account) fn remembered(&self) -> HashSet<GenerationId> {
+        let inner = lock(&self.inner);
+        let open = inner.book.open.keys();
+        let ended = inner.fresh.iter().chain(&inner.undurable);
+        let ended = ended.map(|kept| &kept.end.generation);
+        open.chain(ended).cloned().collect()
     }
 
     /// All ends up to this sequence survive a power loss.

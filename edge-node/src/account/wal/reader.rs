@@ -7,6 +7,7 @@ use shared::record::UsageRecord;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,8 +50,8 @@ pub(in crate::account) struct Batch {
     pub(in crate::account) records: Vec<Arc<UsageRecord>>,
     /// The place after each; none where they were not read.
     places: Vec<Position>,
-    /// The sequence that is missing, when what follows is there.
-    pub(in crate::account) gap: Option<u64>,
+    /// The sequences that are missing, when what follows is there.
+    pub(in crate::account) gap: Option<Range<u64>>,
 }
 
 /// How much goes into a batch.
@@ -204,18 +205,32 @@ impl Reader {
         next: u64,
         fills: impl IntoIterator<Item = Arc<UsageRecord>>,
     ) -> Self {
-        Self {
+        let mut reader = Self {
             dir: dir.to_owned(),
             position: Position::default(),
             next,
-            fills: fills.into_iter().map(|end| (end.sequence, end)).collect(),
-        }
+            fills: BTreeMap::new(),
+        };
+        reader.fill(fills);
+        reader
     }
 
     /// The ledger has all up to `watermark`: what it has is not told again.
     pub(in crate::account) fn skip(&mut self, watermark: u64) {
         self.next = self.next.max(watermark.saturating_add(1));
         self.fills = self.fills.split_off(&self.next);
+    }
+
+    /// What is missing from the files is told like this.
+    pub(in crate::account) fn fill(&mut self, fills: impl IntoIterator<Item = Arc<UsageRecord>>) {
+        self.fills
+            .extend(fills.into_iter().map(|end| (end.sequence, end)));
+    }
+
+    /// Those fills that the ledger has when it has all up to `watermark`.
+    pub(in crate::account) fn filled(&self, watermark: u64) -> Vec<Arc<UsageRecord>> {
+        let filled = self.fills.range(..=watermark);
+        filled.map(|(_, end)| Arc::clone(end)).collect()
     }
 
     /// The next sequence that the ledger needs.
@@ -255,8 +270,8 @@ impl Reader {
                     batch.push(end, place);
                     expected += 1;
                 }
-                Some(_later) => {
-                    batch.gap = Some(expected);
+                Some((later, _)) => {
+                    batch.gap = Some(expected..later.sequence.min(until.saturating_add(1)));
                     break;
                 }
                 None => break,

@@ -30,7 +30,7 @@ fn silent(leased: i128) -> Leases {
     let ask = desk.ask(&purse(), "one".to_owned(), time(0));
     desk.granted(&purse(), &ask, granted, time(0).now);
     desk.ask(&purse(), "two".to_owned(), time(0));
-    desk.failed(&purse(), false, time(0).now);
+    desk.failed(&purse(), (Landed::Failed, false), time(0).now);
     desk
 }
 
