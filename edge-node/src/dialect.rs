@@ -37,6 +37,7 @@ mod vertex_anthropic;
 mod write;
 
 pub use allowance::allowances;
+pub use retry_after::RETRY_AFTER_MAX;
 
 use crate::failure::Failure;
 use crate::ingress::{Api, Call};

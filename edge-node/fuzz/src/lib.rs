@@ -1,13 +1,15 @@
 //! What the fuzz targets try: no input panics, a body says the same however the network cuts it,
-//! what goes out is whole, and the wire's own readers agree with other ones. The targets only name
-//! what they try; seeds are made by `seed`.
+//! what goes out is whole, times in headers are bounded, and the wire's own readers agree with other
+//! ones. The targets only name what they try; seeds are made by `seed`.
 
 mod answers;
+mod limits;
 mod requests;
 mod wire;
 
 pub use answers::{answer, error, vectors};
 pub use edge_node::ingress::Api;
+pub use limits::limits;
 pub use requests::request;
 pub use shared::catalog::Dialect;
 pub use wire::{eventstream, json, lines, splice, sse};

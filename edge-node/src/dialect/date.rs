@@ -88,8 +88,50 @@ fn at(year: u32, month: u32, day: u32, time: &str) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Year, month and day, counted day by day of whole years and months: slow, and not how they
+    /// are read.
+    fn civil(seconds: u64) -> (u64, usize, u64) {
+        let mut days = seconds / 86_400;
+        let is_leap = |year: u64| {
+            year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400)
+        };
+        let mut year = 1970;
+        while days >= 365 + u64::from(is_leap(year)) {
+            days -= 365 + u64::from(is_leap(year));
+            year += 1;
+        }
+        let mut months = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        months[1] += u64::from(is_leap(year));
+        let mut month = 0;
+        while days >= months[month] {
+            days -= months[month];
+            month += 1;
+        }
+        (year, month, days + 1)
+    }
+
+    fn time(seconds: u64) -> String {
+        let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+        format!("{hour:02}:{minute:02}:{:02}", seconds % 60)
+    }
+
+    /// As an HTTP date; the day of the week is not read.
+    pub(in crate::dialect) fn imf_of(seconds: u64) -> String {
+        let names = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let (year, month, day) = civil(seconds);
+        let time = time(seconds);
+        format!("Mon, {day:02} {} {year} {time} GMT", names[month])
+    }
+
+    pub(in crate::dialect) fn rfc3339_of(seconds: u64) -> String {
+        let ((year, month, day), time) = (civil(seconds), time(seconds));
+        format!("{year}-{:02}-{day:02}T{time}Z", month + 1)
+    }
 
     #[test]
     fn both_forms_are_read() {

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use std::time::Duration;
 
 /// The longest pause that is believed.
-pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// The pause that the headers ask for.
 pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
@@ -60,6 +60,65 @@ fn number(text: &str, seconds: f64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A duration as providers spell it, and its nanoseconds.
+    fn spelled() -> impl Strategy<Value = (String, u128)> {
+        let units = [
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1_000),
+            ("ns", 1),
+        ];
+        let part = (0_u64..5_000, prop::sample::select(units.to_vec()));
+        prop::collection::vec(part, 1..6).prop_map(|parts| {
+            let each = parts.iter();
+            let text = each.map(|(amount, (unit, _))| format!("{amount}{unit}"));
+            let ns = parts
+                .iter()
+                .map(|(amount, (_, ns))| u128::from(*amount) * ns);
+            (text.collect(), ns.sum())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_spelled_duration_is_the_sum_of_its_parts((text, ns) in spelled()) {
+            let expect = ns.min(RETRY_AFTER_MAX.as_nanos());
+            let got = duration(&text).map(|pause| pause.as_nanos());
+            // Each part is rounded once.
+            prop_assert!(got.is_some_and(|got| got.abs_diff(expect) <= 5), "{text}: {got:?}");
+        }
+
+        #[test]
+        fn a_number_of_any_length_is_bounded_and_one_below_zero_is_none(
+            digits in "[0-9]{1,400}", fraction in "(\\.[0-9]{0,400})?",
+        ) {
+            let text = format!("{digits}{fraction}");
+            let got = duration(&text);
+            prop_assert!(got.is_some_and(|pause| pause <= RETRY_AFTER_MAX), "{text}: {got:?}");
+            prop_assert_eq!(got, duration(&format!(" {text} ")));
+            prop_assert_eq!(got, duration(&format!("{text}s")));
+            prop_assert_eq!(duration(&format!("-{text}")), None);
+            prop_assert_eq!(duration(&format!("+{text}")), None);
+        }
+
+        #[test]
+        fn a_date_is_as_far_off_as_it_is_later(sent in 0_u64..200_000_000_000, later in -9_000_i64..9_000) {
+            let then = sent.saturating_add_signed(later);
+            let mut headers = HeaderMap::new();
+            let date = http::HeaderValue::from_str(&date::tests::imf_of(sent)).unwrap();
+            headers.insert("date", date);
+            let expect = Duration::from_secs(then.saturating_sub(sent)).min(RETRY_AFTER_MAX);
+            for text in [date::tests::imf_of(then), date::tests::rfc3339_of(then)] {
+                let value = http::HeaderValue::from_str(&text).unwrap();
+                headers.insert("retry-after", value);
+                prop_assert_eq!(read(&headers), Some(expect), "{}", text);
+            }
+        }
+    }
 
     #[test]
     fn every_format_is_read() {
