@@ -10,6 +10,7 @@
               made itself, figures are small, and a mistake must stop the run"
 )]
 
+pub mod decisions;
 pub mod engine;
 pub mod measure;
 pub mod ours;

@@ -8,6 +8,7 @@ mod control;
 mod edge;
 mod walk;
 
+use crate::decisions::{self, Tape};
 use crate::policy::{Ask, Failed, Leg, Patience, Policy, Turn};
 use crate::random::Random;
 use crate::scenario::Scenario;
@@ -71,6 +72,8 @@ pub struct Ours {
     /// When the next alarm may be ranked.
     may_rank: f64,
     alarms: u64,
+    /// What is decided, where that is recorded.
+    pub(crate) tape: Option<Tape>,
 }
 
 /// A time of the run, as the production code counts it. The clock doesn't begin at its origin.
@@ -119,6 +122,7 @@ impl Ours {
             left: HashMap::new(),
             may_rank: 0.0,
             alarms: 0,
+            tape: None,
         }
     }
 
@@ -234,8 +238,23 @@ impl Policy for Ours {
             self.walks.insert(ask.call, walk);
         }
         let walk = self.walks.get_mut(&ask.call)?;
-        let chosen = walk.next(&self.edges[ask.edge], ask.turn, now)?;
-        self.offer_of.get(&chosen).copied()
+        let edge = &self.edges[ask.edge];
+        let own = walk.next(edge, ask.turn, now);
+        let offer = |handle: Handle| self.offer_of.get(&handle).copied();
+        let Some(tape) = &mut self.tape else {
+            return offer(own?);
+        };
+        let places = decisions::places(walk.places(own.is_some()), |it| offer(it.handle));
+        let followed = tape.took(ask);
+        let told = followed.map(|offer| offer.and_then(|offer| self.handles.get(offer).copied()));
+        let taken = match told {
+            Some(told) if told != own => walk.take_instead(own, told, ask.turn),
+            _ => own,
+        };
+        let table = edge.view.ranking.version.number;
+        let (own, taken) = (own.and_then(offer), taken.and_then(offer));
+        tape.note((ask, now, table), &places, own, taken);
+        taken
     }
 
     fn patience(&mut self, _world: &World, leg: Leg, _now: f64) -> Patience {

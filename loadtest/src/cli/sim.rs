@@ -3,9 +3,11 @@
 use super::{Verdict, say, say_json};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use simulation::decisions;
 use simulation::policy::{self, BASELINES, ORACLES, OURS, REFERENCE};
 use simulation::report;
 use simulation::scenario::{Kind, Scenario};
+use std::path::{Path, PathBuf};
 
 /// The most seeds of one call.
 const SEEDS_MAX: usize = 1_000;
@@ -40,6 +42,10 @@ pub(super) struct SimArguments {
     /// One JSON object.
     #[arg(long)]
     json: bool,
+    /// Runs nothing of that, but records our policy's decisions in this file, for review: those
+    /// that it has are made again in the situations that it has. Without the file, afresh.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -49,6 +55,9 @@ enum WorldName {
 }
 
 pub(super) fn sim(arguments: &SimArguments) -> Result<Verdict, String> {
+    if let Some(file) = &arguments.record {
+        return record(file);
+    }
     let seeds = seeds(&arguments.seeds)?;
     let policies = policies(&arguments.policy)?;
     let (kind, world) = match arguments.world {
@@ -76,6 +85,20 @@ pub(super) fn sim(arguments: &SimArguments) -> Result<Verdict, String> {
     if arguments.faults {
         say(report::fault_table(&runs).trim_end());
     }
+    Ok(Verdict::Pass)
+}
+
+fn record(file: &Path) -> Result<Verdict, String> {
+    let wrong = |error: std::io::Error| format!("--record {}: {error}", file.display());
+    let old = match std::fs::read_to_string(file) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(wrong(error)),
+    };
+    let new = decisions::record(old.as_deref()).map_err(|error| error.to_string())?;
+    std::fs::write(file, &new).map_err(wrong)?;
+    let change = old.and_then(|old| decisions::difference(&old, &new));
+    say(change.as_deref().unwrap_or("recorded; no decision differs"));
     Ok(Verdict::Pass)
 }
 

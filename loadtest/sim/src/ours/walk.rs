@@ -86,6 +86,33 @@ impl Walk {
         Some(handle)
     }
 
+    /// The attempt that has just been chosen, then what is left in the order of the plan.
+    pub(super) fn places(&self, has_chosen: bool) -> impl Iterator<Item = &Candidate> {
+        let chosen = self.chosen.iter().filter(move |_| has_chosen);
+        chosen.chain(&self.plan.candidates)
+    }
+
+    /// Takes another one than `own`, which was chosen, or nobody; whom it took in the end. Where
+    /// that one is not left it stays as it is.
+    pub(super) fn take_instead(
+        &mut self,
+        own: Option<Handle>,
+        other: Option<Handle>,
+        turn: Turn,
+    ) -> Option<Handle> {
+        let wanted = other.and_then(|other| self.plan.take(|it| it.handle == other));
+        if other.is_some() && wanted.is_none() {
+            return own;
+        }
+        if own.is_some() {
+            self.plan.candidates.extend(self.chosen.take());
+        }
+        if wanted.is_some() {
+            (self.chosen, self.first) = (wanted, turn == Turn::First);
+        }
+        other
+    }
+
     pub(super) fn departure(&self) -> Departure {
         let chosen = self.chosen.as_ref();
         chosen.map_or_else(Departure::default, |it| it.departure(self.first))
