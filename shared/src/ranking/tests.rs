@@ -422,16 +422,19 @@ fn a_drastic_change_is_noticed() {
 fn some_reports() -> impl Strategy<Value = Vec<Report>> {
     let edges = prop::sample::select(vec![FRA, AMS, NYC]);
     let windows = prop::collection::btree_map("p[0-2]", window(), 0..3);
-    let one = (edges, 1_u64..8, windows);
+    let one = (edges, 1_u64..3, 1_u64..8, windows);
     prop::collection::vec(one, 0..14).prop_map(|all| {
         // One content per identity, as edges have it.
-        let all = all.into_iter().map(|(edge, sequence, windows)| {
+        let all = all.into_iter().map(|(edge, epoch, sequence, windows)| {
             let windows = windows
                 .into_iter()
                 .map(|(tag, it)| (id(&tag), it))
                 .collect();
-            let report = report(edge, sequence, windows);
-            ((report.node.clone(), sequence), report)
+            let report = Report {
+                epoch: BootEpoch(epoch),
+                ..report(edge, sequence, windows)
+            };
+            ((report.node.clone(), epoch, sequence), report)
         });
         all.collect::<BTreeMap<_, _>>().into_values().collect()
     })
@@ -479,12 +482,15 @@ proptest! {
     }
 
     #[test]
-    fn shares_hold_together(reports in some_reports(), withdrawn in prop::option::of(0_usize..3)) {
+    fn shares_hold_together(
+        reports in some_reports(),
+        withdrawn in prop::option::of((0_usize..3, prop::sample::select(vec![State::Draining, State::Disabled]))),
+    ) {
         let snapshot = equals(3);
         let mut fleet = Fleet::default();
-        let out = withdrawn.map(|at| id(&format!("p{at}")));
-        if let Some(out) = &out {
-            fleet.withdraw(out, Some(State::Draining));
+        let out = withdrawn.map(|(at, _)| id(&format!("p{at}")));
+        if let (Some(out), Some((_, state))) = (&out, withdrawn) {
+            fleet.withdraw(out, Some(state));
         }
         for report in &reports {
             fleet.merge(report, at(50.0));
