@@ -151,8 +151,9 @@ impl Credentials {
                 let named = instead.then_some(ACCOUNT_VARIABLE)?;
                 read(named, Form::AccountFile)
             });
-            self.known.insert(variable.to_owned(), secret.clone());
-            secret
+            // Requests may read it at the same time: the first one's account is everybody's.
+            let known = self.known.entry(variable.to_owned()).or_insert(secret);
+            known.clone()
         })
     }
 

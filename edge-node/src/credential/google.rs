@@ -90,18 +90,22 @@ impl Account {
 
     /// The token was refused: another is fetched, unless this one is quite new.
     pub(super) fn distrust(&self, now: Moment) {
-        let current = self.current.load();
-        if let Some(current) = current.as_deref()
-            && now >= current.since.plus(DISTRUST_AFTER)
-            && now < current.renew
-        {
-            self.current.store(Some(Arc::new(Current {
-                project: current.project.clone(),
-                header: current.header.clone(),
+        if let Some(current) = &*self.current.load() {
+            self.distrust_token(current, now);
+        }
+    }
+
+    /// Meanwhile there may be another token in its place, which nobody has refused.
+    fn distrust_token(&self, refused: &Arc<Current>, now: Moment) {
+        if now >= refused.since.plus(DISTRUST_AFTER) && now < refused.renew {
+            let due = Arc::new(Current {
+                project: refused.project.clone(),
+                header: refused.header.clone(),
                 since: now,
                 renew: now,
-                end: current.end,
-            })));
+                end: refused.end,
+            });
+            self.current.compare_and_swap(refused, Some(due));
         }
     }
 

@@ -166,10 +166,8 @@ impl OwnKeys {
     }
 
     fn open(&self, own: &Arc<SealedCredential>) -> Result<Arc<Secret>, Unusable> {
-        if let Some(known) = lock(&self.opened).get(&own.id)
-            && (Arc::ptr_eq(&known.from, own) || *known.from == **own)
-        {
-            return Ok(Arc::clone(&known.secret));
+        if let Some(known) = lock(&self.opened).get(&own.id).and_then(|it| it.of(own)) {
+            return Ok(known);
         }
         let sealed = unhex(&own.sealed).ok_or(Unusable::Sealed)?;
         let node = self.node.as_ref().ok_or(Unusable::Sealed)?;
@@ -182,6 +180,11 @@ impl OwnKeys {
             text,
         });
         let mut opened = lock(&self.opened);
+        // Requests may open a key at the same time, and an account has one token: whoever fetches it
+        // must find it again.
+        if let Some(known) = opened.get(&own.id).and_then(|it| it.of(own)) {
+            return Ok(known);
+        }
         if opened.len() >= OPENED_MAX {
             opened.clear();
             shed("own_keys");
@@ -192,6 +195,14 @@ impl OwnKeys {
         };
         opened.insert(own.id.clone(), entry);
         Ok(secret)
+    }
+}
+
+impl Opened {
+    /// The secret, if this is what it was opened from.
+    fn of(&self, own: &Arc<SealedCredential>) -> Option<Arc<Secret>> {
+        let same = Arc::ptr_eq(&self.from, own) || *self.from == **own;
+        same.then(|| Arc::clone(&self.secret))
     }
 }
 

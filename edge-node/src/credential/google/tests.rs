@@ -1,10 +1,12 @@
 use super::*;
 use crate::credential::Credentials;
+use crate::credential::secret::Secret;
 use crate::upstream::pooled::Pooled;
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
+use shared::catalog::Dialect;
 use shared::clock::Clock;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -198,6 +200,45 @@ async fn a_token_that_was_refused_is_fetched_anew_but_not_at_once() {
     // Near its end it does not leave any more.
     scene.clock.advance(Duration::from_secs(58 * 60 + 50));
     assert!(scene.account.header(now()).is_none());
+}
+
+#[test]
+fn threads_that_meet_an_account_at_the_same_time_share_it() {
+    let mut provider = crate::dialect::fixture::Fixture::new(Dialect::VertexGemini).provider;
+    // A path, wherever this runs.
+    provider.api_key_env = Some("PATH".to_owned());
+    for _ in 0..50 {
+        let (credentials, start) = (Credentials::default(), std::sync::Barrier::new(8));
+        let met: Vec<Arc<Account>> = std::thread::scope(|scope| {
+            let meet = || {
+                start.wait();
+                match credentials.secret(&provider) {
+                    Some(Secret::Account(account)) => account,
+                    _ => panic!("PATH is not taken for a file's path"),
+                }
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(meet)).collect();
+            threads.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert!(met.iter().all(|it| Arc::ptr_eq(it, &met[0])));
+    }
+}
+
+#[test]
+fn a_refusal_of_the_token_before_does_not_bring_it_back() {
+    let account = Account::of("{}").unwrap();
+    let at = |seconds| Moment::default().plus(Duration::from_secs(seconds));
+    let grant = |token: &str| Grant {
+        token: token.to_owned(),
+        life: Duration::from_hours(1),
+    };
+    account.put(&grant("old"), None, at(0)).unwrap();
+    let refused = account.current.load_full().unwrap();
+    // Between a thread's reading it and marking it, the next one is there.
+    account.put(&grant("new"), None, at(100)).unwrap();
+    account.distrust_token(&refused, at(101));
+    assert_eq!(account.header(at(101)).unwrap(), "Bearer new");
+    assert!(!account.is_due(at(101)));
 }
 
 #[tokio::test]

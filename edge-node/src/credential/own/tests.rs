@@ -87,6 +87,24 @@ fn a_key_goes_to_its_own_host_only() {
 }
 
 #[test]
+fn threads_that_open_a_key_at_the_same_time_share_it() {
+    for _ in 0..20 {
+        let keys = OwnKeys::new(None);
+        let own = sealed(&keys, "https://api.p.example", SECRET);
+        let start = std::sync::Barrier::new(8);
+        let opened: Vec<Arc<Secret>> = std::thread::scope(|scope| {
+            let open = || {
+                start.wait();
+                keys.open(&own).unwrap()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert!(opened.iter().all(|it| Arc::ptr_eq(it, &opened[0])));
+    }
+}
+
+#[test]
 fn no_key_goes_to_an_address_with_gaps() {
     let keys = OwnKeys::new(None);
     for (origin, path) in [
