@@ -84,6 +84,14 @@ pub enum AccountsError {
     /// What is there stands in the way.
     #[error("{0}")]
     Conflict(String),
+    /// What only administrators may do.
+    #[error("{what}: {reason}")]
+    Forbidden {
+        /// Which value, as the management API calls it.
+        what: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A value that can't be accepted.
     #[error("{what}: {reason}")]
     Invalid {

@@ -85,6 +85,7 @@ fn accounts_status(error: &AccountsError) -> Status {
         | AccountsError::NoSuch { .. } => Status::not_found(text),
         AccountsError::Conflict(_) => Status::failed_precondition(text),
         AccountsError::KeyTaken(_) => Status::already_exists(text),
+        AccountsError::Forbidden { .. } => Status::permission_denied(text),
         AccountsError::Invalid { .. } => Status::invalid_argument(text),
         AccountsError::Busy => Status::resource_exhausted(text),
         AccountsError::Vault(_) | AccountsError::NoRandomness => Status::internal(text),

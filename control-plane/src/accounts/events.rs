@@ -150,6 +150,14 @@ pub(crate) async fn append(
     Ok(sequence)
 }
 
+/// Takes the lock that every change of accounts takes first, to the end of the transaction.
+pub(super) async fn lock(connection: &mut AnyConnection) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE sequences SET value = value WHERE name = 'account'")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 fn event_of(row: &AnyRow) -> Result<AccountEvent, DatabaseError> {
     let key = || parse_id(row.try_get(2)?);
     let kind: String = row.try_get(1)?;

@@ -5,7 +5,7 @@
 
 use super::people::{Role, by_email, check_email, insert_member, insert_user};
 use super::sessions::SessionToken;
-use super::{Accounts, AccountsError, audit, check_name, orgs, random_id};
+use super::{Accounts, AccountsError, Change, audit, check_name, events, keys, orgs, random_id};
 use crate::sql::bigint;
 use shared::id::{OrgId, UserId};
 use sqlx::{AnyConnection, Row};
@@ -180,7 +180,8 @@ impl Accounts {
     }
 
     /// Lets somebody log in, or no longer, in no way; every browser that they are logged in with is
-    /// logged out. The keys that they have made stay as they are.
+    /// logged out, and the keys that they have made, wherever, are disabled. Who may log in again
+    /// finds their keys disabled: which of them are wanted is for an administrator to say.
     ///
     /// # Errors
     /// When nobody has this address, or the database fails.
@@ -190,7 +191,9 @@ impl Accounts {
         email: &str,
         disabled: bool,
     ) -> Result<UserId, AccountsError> {
+        let now = self.clock.unix_ms();
         let mut transaction = self.database.write().await?;
+        events::lock(&mut transaction).await?;
         let user = person(&mut transaction, email).await?;
         sqlx::query("UPDATE users SET disabled = $1 WHERE id = $2")
             .bind(i64::from(disabled))
@@ -201,12 +204,20 @@ impl Accounts {
             true => "user.disable",
             false => "user.enable",
         };
+        let mut sequence = None;
         if disabled {
             end_sessions(&mut transaction, &user).await?;
+            for org in keys::orgs_of_maker(&mut transaction, &user).await? {
+                sequence =
+                    Some(events::append(&mut transaction, now, &Change::Org(org.clone())).await?);
+                keys::disable_of(&mut transaction, &org, &user, now).await?;
+            }
         }
-        let now = self.clock.unix_ms();
         audit::append(&mut transaction, now, actor, action, user.as_str()).await?;
         transaction.commit().await?;
+        if let Some(sequence) = sequence {
+            self.announce(sequence);
+        }
         Ok(user)
     }
 }

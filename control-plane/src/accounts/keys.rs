@@ -220,7 +220,8 @@ impl Accounts {
     /// Changes a key of `org` and gives what it is then.
     ///
     /// # Errors
-    /// When the organisation has no such key, a value can't be accepted, or the database fails.
+    /// When the organisation has no such key, a value can't be accepted, a member's change would give
+    /// the key more than it had, or the database fails.
     pub async fn change_key(
         &self,
         actor: &str,
@@ -232,13 +233,15 @@ impl Accounts {
         let mut transaction = self.database.write().await?;
         let sequence = events::append(&mut transaction, now, &Change::Changed(id)).await?;
         let row = find(&mut transaction, id).await?;
-        let mut row = row
+        let before = row
             .filter(|row| row.org == *org && !row.revoked)
             .ok_or(AccountsError::NoSuchKey(id))?;
+        let mut row = before.clone();
         change.apply(&mut row)?;
         if let Some(workspace) = &change.workspace {
             row.workspace = orgs::workspace(&mut transaction, org, Some(workspace)).await?;
         }
+        change.must_be_allowed(&before, &row)?;
         row.updated_unix_ms = Some(now);
         sqlx::query(
             "UPDATE api_keys SET name = $1, policy = $2, workspace = $3, expires_unix_s = $4,
@@ -282,6 +285,42 @@ impl Accounts {
         self.announce(sequence);
         Ok(())
     }
+}
+
+/// Disables the keys that somebody has made in an organisation. The caller tells the edges.
+pub(super) async fn disable_of(
+    connection: &mut AnyConnection,
+    org: &OrgId,
+    user: &UserId,
+    now: u64,
+) -> Result<(), AccountsError> {
+    sqlx::query(
+        "UPDATE api_keys SET disabled = 1, updated_unix_ms = $1
+         WHERE org = $2 AND created_by = $3 AND revoked_unix_ms IS NULL",
+    )
+    .bind(bigint(now))
+    .bind(org.as_str())
+    .bind(user.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The organisations in which somebody has made keys that may still be used.
+pub(super) async fn orgs_of_maker(
+    connection: &mut AnyConnection,
+    user: &UserId,
+) -> Result<Vec<OrgId>, AccountsError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT org FROM api_keys
+         WHERE created_by = $1 AND disabled = 0 AND revoked_unix_ms IS NULL ORDER BY org",
+    )
+    .bind(user.as_str())
+    .fetch_all(connection)
+    .await?;
+    let orgs = rows.iter().map(|row| row.try_get::<String, _>(0));
+    let orgs = orgs.map(|org| org.map(OrgId::from));
+    Ok(orgs.collect::<Result<_, _>>()?)
 }
 
 pub(super) async fn find(

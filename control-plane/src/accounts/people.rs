@@ -4,7 +4,8 @@
 
 use super::password::{self, PasswordHash};
 use super::{
-    Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, orgs, random_id,
+    Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, keys, orgs,
+    random_id,
 };
 use crate::sql::{DatabaseError, bigint, unsigned};
 use shared::id::{OrgId, UserId};
@@ -193,15 +194,7 @@ impl Accounts {
         .bind(org.as_str())
         .execute(&mut *transaction)
         .await?;
-        sqlx::query(
-            "UPDATE api_keys SET disabled = 1, updated_unix_ms = $1
-             WHERE org = $2 AND created_by = $3 AND revoked_unix_ms IS NULL",
-        )
-        .bind(bigint(now))
-        .bind(org.as_str())
-        .bind(user.as_str())
-        .execute(&mut *transaction)
-        .await?;
+        keys::disable_of(&mut transaction, org, user, now).await?;
         let object = format!("{org} {user}");
         audit::append(&mut transaction, now, actor, "member.remove", &object).await?;
         transaction.commit().await?;

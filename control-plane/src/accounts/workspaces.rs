@@ -67,7 +67,7 @@ pub struct WorkspaceChange {
 pub struct WorkspaceMember {
     /// Who.
     pub user: UserId,
-    /// What they may do in it.
+    /// What they may do in it: what they may in its organisation.
     pub role: Role,
     /// Milliseconds since 1970 when they joined.
     pub joined_unix_ms: u64,
@@ -262,9 +262,11 @@ impl Accounts {
         workspace: &Workspace,
     ) -> Result<Vec<WorkspaceMember>, AccountsError> {
         let rows = sqlx::query(
-            "SELECT user_id, role, created_unix_ms FROM workspace_members WHERE workspace = $1
-             ORDER BY created_unix_ms, user_id LIMIT $2",
+            "SELECT w.user_id, m.role, w.created_unix_ms
+             FROM workspace_members w JOIN members m ON m.user_id = w.user_id AND m.org = $1
+             WHERE w.workspace = $2 ORDER BY w.created_unix_ms, w.user_id LIMIT $3",
         )
+        .bind(workspace.org.as_str())
         .bind(workspace.id.as_str())
         .bind(LIST_MAX)
         .fetch_all(self.database.readers())
@@ -277,6 +279,29 @@ impl Accounts {
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    /// The workspaces that a member may make keys in: the default one, and those that they are in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn workspaces_of(
+        &self,
+        org: &OrgId,
+        user: &UserId,
+    ) -> Result<impl Iterator<Item = WorkspaceId>, AccountsError> {
+        let rows = sqlx::query(
+            "SELECT id FROM workspaces WHERE org = $1 AND (is_default = 1 OR id IN (
+                 SELECT workspace FROM workspace_members WHERE user_id = $2)) LIMIT $3",
+        )
+        .bind(org.as_str())
+        .bind(user.as_str())
+        .bind(WORKSPACES_MAX)
+        .fetch_all(self.database.readers())
+        .await?;
+        let ids = rows.iter().map(|row| row.try_get::<String, _>(0));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        Ok(ids.into_iter().map(WorkspaceId::from))
     }
 
     /// Takes members of the organisation into a workspace, or out of it. Who is in or out already

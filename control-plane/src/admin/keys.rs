@@ -84,6 +84,7 @@ pub(super) async fn update(
         expires_at: message.expires_at.map(|at| (at > 0).then_some(at)),
         workspace: message.workspace.map(WorkspaceId::from),
         policy: None,
+        by_member: false,
     };
     let changed = deps.accounts.change_key(actor, &row.org, id, &change).await;
     let changed = changed.map_err(|error| accounts_status(&error))?;

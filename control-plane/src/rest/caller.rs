@@ -62,6 +62,18 @@ impl Caller {
         }
     }
 
+    /// The person, if it is one who is no administrator.
+    pub(crate) fn member(&self) -> Option<&UserId> {
+        match self {
+            Self::Person {
+                user,
+                role: Role::Member,
+                ..
+            } => Some(user),
+            _ => None,
+        }
+    }
+
     /// Fails unless the caller may see what everybody in the organisation may: any person in it,
     /// or a management key.
     pub(crate) fn must_belong(&self) -> Result<(), Refused> {
@@ -79,28 +91,18 @@ impl Caller {
     /// Fails unless the caller may change everything: an administrator, or a management key.
     pub(crate) fn must_administer(&self) -> Result<(), Refused> {
         self.must_belong()?;
-        match self {
-            Self::Person {
-                role: Role::Member, ..
-            } => Err(Refused::forbidden("only administrators may do this")),
-            _ => Ok(()),
+        match self.member() {
+            Some(_) => Err(Refused::forbidden("only administrators may do this")),
+            None => Ok(()),
         }
     }
 
     /// The keys that the caller may see and change: all of the organisation's, or a member's own.
     pub(crate) fn keys(&self) -> Result<KeyFilter, Refused> {
         self.must_belong()?;
-        let own = match self {
-            Self::Person {
-                user,
-                role: Role::Member,
-                ..
-            } => Some(user.clone()),
-            _ => None,
-        };
         Ok(KeyFilter {
             org: Some(self.org().clone()),
-            created_by: own,
+            created_by: self.member().cloned(),
             ..KeyFilter::default()
         })
     }

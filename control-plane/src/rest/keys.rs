@@ -1,5 +1,7 @@
-//! `/keys`: made, listed, changed and deleted with a management key, or by people. Members reach
-//! the keys that they have made, administrators and management keys all of the organisation's.
+//! `/keys`: made, listed, changed and deleted with a management key, or by people. Members make keys
+//! in the default workspace and in those that they are in, reach the keys that they have made, and
+//! give them no more than they have; administrators and management keys reach all of the
+//! organisation's.
 
 use super::read::{Body, Query, given, key_hash};
 use super::usd::Usd;
@@ -184,9 +186,18 @@ pub(super) async fn create(
             Some(user)
         }
     };
+    let workspace = given.workspace_id.map(WorkspaceId::from);
+    if let (Some(member), Some(workspace)) = (caller.member(), &workspace) {
+        let mut inside = rest.accounts.workspaces_of(caller.org(), member).await?;
+        if !inside.any(|id| id == *workspace) {
+            return Err(Refused::forbidden(
+                "workspace_id: you are in no such workspace; an administrator can add you to one",
+            ));
+        }
+    }
     let new = NewKey {
         org: Some(caller.org().clone()),
-        workspace: given.workspace_id.map(WorkspaceId::from),
+        workspace,
         created_by: creator,
         expires_at: given.expires_at.as_deref().map(end).transpose()?,
         policy: KeyPolicy {
@@ -228,6 +239,7 @@ pub(super) async fn change(
         expires_at: given.expires_at.map(end).transpose()?,
         workspace: given.workspace_id.map(WorkspaceId::from),
         policy: None,
+        by_member: caller.member().is_some(),
     };
     let actor = caller.actor();
     let changed = rest

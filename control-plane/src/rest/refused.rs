@@ -106,6 +106,7 @@ impl From<AccountsError> for Refused {
             AccountsError::KeyTaken(_) | AccountsError::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, "invalid_request", error.to_string())
             }
+            AccountsError::Forbidden { .. } => Self::forbidden(error.to_string()),
             AccountsError::Invalid { .. } => Self::invalid(error.to_string()),
             AccountsError::Busy => Self::too_many(error.to_string(), RETRY_AFTER),
             AccountsError::NoRandomness | AccountsError::Vault(_) => {

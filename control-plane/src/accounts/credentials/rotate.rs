@@ -5,9 +5,9 @@
 //! the next rotation ends what this one began.
 
 use super::{COLUMNS, row_of};
-use crate::accounts::{Accounts, AccountsError, audit};
+use crate::accounts::{Accounts, AccountsError, audit, events};
 use crate::security::vault::{Vault, VaultError};
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
 /// Data keys that are wrapped anew in one step.
@@ -33,7 +33,8 @@ impl Accounts {
             AccountsError::Vault("there is no master key to be rotated".to_owned())
         })?);
         let mut transaction = self.database.write().await?;
-        alone(&mut transaction).await?;
+        // Whoever seals a secret has this lock until the row is there for all.
+        events::lock(&mut transaction).await?;
         let begun = Arc::clone(&vault);
         let master_key = off_the_runtime(move || begun.begin_rotation()).await?;
         transaction.commit().await?;
@@ -61,7 +62,7 @@ impl Accounts {
         master_key: &str,
     ) -> Result<Option<u64>, AccountsError> {
         let mut transaction = self.database.write().await?;
-        alone(&mut transaction).await?;
+        events::lock(&mut transaction).await?;
         let (keys, id) = (Arc::clone(vault), master_key.to_owned());
         off_the_runtime(move || keys.must_seal_with(&id)).await?;
         let sql = format!(
@@ -97,15 +98,6 @@ impl Accounts {
         transaction.commit().await?;
         Ok(Some(done))
     }
-}
-
-/// Takes the lock that every change of accounts takes first, to the end of the transaction: whoever
-/// seals a secret has it until the row is there for all.
-async fn alone(connection: &mut AnyConnection) -> Result<(), AccountsError> {
-    sqlx::query("UPDATE sequences SET value = value WHERE name = 'account'")
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 async fn off_the_runtime<T: Send + 'static>(

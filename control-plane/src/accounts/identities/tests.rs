@@ -1,11 +1,13 @@
 //! Log-in of whom a provider vouches for, on real databases of both kinds.
 
 use super::*;
+use crate::accounts::NewKey;
 use crate::accounts::people::{NewMember, hashed};
 use crate::accounts::sessions::LogIn;
 use crate::sql::Engine;
 use crate::testing::{TestDatabase, on_both};
 use shared::clock::Clock;
+use shared::policy::KeyKind;
 use std::sync::Arc;
 
 const ISSUER: &str = "https://id.example.com";
@@ -188,10 +190,43 @@ async fn who_is_disabled_is_kept_out(f: Fixture) {
         let set = f.accounts.set_disabled("op", "Ada@example.com", disabled);
         assert_eq!(set.await.unwrap(), ada);
     };
+    let other = f.accounts.create_org("op", "Other").await.unwrap().id;
+    let key = |org: &OrgId, created_by: Option<&UserId>| NewKey {
+        org: Some(org.clone()),
+        created_by: created_by.cloned(),
+        ..NewKey::of(KeyKind::Inference, "k")
+    };
+    let mut keys = Vec::new();
+    for new in [
+        key(&f.org, Some(&ada)),
+        key(&other, Some(&ada)),
+        key(&other, None),
+    ] {
+        keys.push(f.accounts.create_key("op", &new).await.unwrap().hash());
+    }
+    let opens = async || {
+        let mut opens = Vec::new();
+        for key in &keys {
+            opens.push(f.accounts.lookup(*key).await.unwrap().principal.is_ok());
+        }
+        opens
+    };
+    let told = f.accounts.subscribe();
+    let before = *told.borrow();
     set(true).await;
+    assert_eq!(opens().await, [false, false, true], "as for who is removed");
+    let events = f.accounts.events_since(before).await.unwrap().events;
+    let mut changes: Vec<_> = events.into_iter().map(|event| event.change).collect();
+    let mut expected = [Change::Org(f.org.clone()), Change::Org(other)];
+    for changes in [&mut changes[..], &mut expected[..]] {
+        changes.sort_by_key(|change| format!("{change:?}"));
+    }
+    assert_eq!(changes, expected);
+    assert_eq!(*told.borrow(), before + 2, "edges are woken");
     let refused = f.log_in(&who("1", "ada@example.com")).await;
     assert!(matches!(refused, VouchedLogIn::Disabled));
     set(false).await;
+    assert_eq!(opens().await, [false, false, true]);
     let VouchedLogIn::Done(token) = f.log_in(&who("1", "ada@example.com")).await else {
         panic!("not logged in");
     };

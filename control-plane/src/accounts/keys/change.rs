@@ -26,6 +26,9 @@ pub struct KeyChange {
     pub workspace: Option<WorkspaceId>,
     /// The whole policy, before the members above are set.
     pub policy: Option<KeyPolicy>,
+    /// A member changes it, who is no administrator: nothing that is taken away from the key, by
+    /// whomever, comes back by that.
+    pub by_member: bool,
 }
 
 impl KeyChange {
@@ -47,6 +50,20 @@ impl KeyChange {
         row.disabled = self.disabled.unwrap_or(row.disabled);
         row.expires_at = self.expires_at.unwrap_or(row.expires_at);
         Ok(())
+    }
+
+    /// Fails when a member's change would give the key more than it had.
+    pub(super) fn must_be_allowed(
+        &self,
+        before: &KeyRow,
+        after: &KeyRow,
+    ) -> Result<(), AccountsError> {
+        let what = self.by_member.then(|| widened(before, after)).flatten();
+        what.map_or(Ok(()), |what| {
+            let reason = "members may rename, disable and narrow a key; an administrator can do \
+                          this, or make a new key";
+            Err(AccountsError::Forbidden { what, reason })
+        })
     }
 
     /// What it changes, for the audit log.
@@ -75,4 +92,27 @@ impl KeyChange {
         add("policy", self.policy.as_ref().map(|_| "new".to_owned()));
         told
     }
+}
+
+/// The first thing in which a key may do more than before, or other things.
+fn widened(before: &KeyRow, after: &KeyRow) -> Option<&'static str> {
+    // None is without end, or without bounds.
+    fn more<T: PartialOrd>(before: Option<T>, after: Option<T>) -> bool {
+        before.is_some_and(|before| after.is_none_or(|after| after > before))
+    }
+    let (was, is) = (&before.policy, &after.policy);
+    let limited = was.limit.is_some();
+    let checks = [
+        ("workspace_id", before.workspace != after.workspace),
+        ("disabled", before.disabled && !after.disabled),
+        ("limit", more(was.limit, is.limit)),
+        ("limit_reset", limited && was.limit_reset != is.limit_reset),
+        (
+            "include_byok_in_limit",
+            limited && was.include_byok_in_limit && !is.include_byok_in_limit,
+        ),
+        ("expires_at", more(before.expires_at, after.expires_at)),
+    ];
+    let mut widened = checks.into_iter().filter(|(_, widened)| *widened);
+    widened.next().map(|(what, _)| what)
 }

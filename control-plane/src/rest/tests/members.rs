@@ -138,7 +138,72 @@ async fn workspaces_and_members_are_told(f: Fixture) {
     );
 }
 
+async fn members_give_a_key_no_more_than_it_has(f: Fixture) {
+    let bob = f.member("bob@example.com", MemberRole::Member).await;
+    let (cookie, token) = f.log_in("bob@example.com").await;
+    let as_bob = |ask: Ask| ask.with("cookie", &cookie).with("x-csrf-token", &token);
+    let lab = json!({ "name": "Lab", "slug": "lab" });
+    let lab = ask("POST", "/api/v1/workspaces").of(lab).by(&f.management);
+    let lab = f.answer(lab).await.1["data"]["id"].clone();
+
+    // A key comes into a workspace only with somebody who is in it.
+    let make = |name: &str| {
+        let given = json!({ "name": name, "workspace_id": lab });
+        as_bob(ask("POST", "/api/v1/keys").of(given))
+    };
+    let (status, told) = f.answer(make("too early")).await;
+    assert_eq!(status, 403, "{told}");
+    let users = json!({ "user_ids": [bob] });
+    let add = ask("POST", "/api/v1/workspaces/lab/members/add").of(users);
+    let (_, added) = f.answer(add.by(&f.management)).await;
+    assert_eq!(added["data"][0]["role"], "member", "{added}");
+    assert_eq!(f.answer(make("in time")).await.0, 201);
+
+    let (_, made) = f
+        .answer(as_bob(
+            ask("POST", "/api/v1/keys").of(json!({ "name": "k" })),
+        ))
+        .await;
+    let path = format!("/api/v1/keys/{}", made["data"]["hash"].as_str().unwrap());
+    let limited = json!({
+        "limit": 5, "limit_reset": "monthly", "include_byok_in_limit": true,
+        "expires_at": "2030-01-01T00:00:00Z",
+    });
+    let by_admin = |change: Value| ask("PATCH", &path).of(change).by(&f.management);
+    assert_eq!(f.answer(by_admin(limited)).await.0, 200);
+    for widened in [
+        json!({ "limit": 5.01 }),
+        json!({ "limit": null }),
+        json!({ "limit_reset": "daily" }),
+        json!({ "limit_reset": null }),
+        json!({ "include_byok_in_limit": false }),
+        json!({ "expires_at": "2030-01-01T00:00:01Z" }),
+        json!({ "expires_at": null }),
+        json!({ "workspace_id": lab }),
+    ] {
+        let (status, told) = f
+            .answer(as_bob(ask("PATCH", &path).of(widened.clone())))
+            .await;
+        assert_eq!(status, 403, "{widened}: {told}");
+        let name = widened.as_object().unwrap().keys().next().unwrap();
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(name), "{message}");
+    }
+    let narrowed = json!({
+        "name": "mine", "limit": 4, "limit_reset": "monthly", "disabled": true,
+        "expires_at": "2029-01-01T00:00:00Z",
+    });
+    let (status, told) = f.answer(as_bob(ask("PATCH", &path).of(narrowed))).await;
+    assert_eq!((status, &told["data"]["limit"]), (200, &json!(4)), "{told}");
+    let enabled = json!({ "disabled": false });
+    let again = as_bob(ask("PATCH", &path).of(enabled.clone()));
+    assert_eq!(f.answer(again).await.0, 403, "whoever disabled it");
+    assert_eq!(f.answer(by_admin(enabled)).await.0, 200);
+    assert_eq!(f.answer(as_bob(ask("DELETE", &path))).await.0, 200);
+}
+
 on_both! {
+    members_give_a_key_no_more_than_it_has,
     people_manage_with_a_cookie,
     a_cookie_opens_nothing_over_an_edge,
     workspaces_and_members_are_told,

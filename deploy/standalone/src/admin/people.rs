@@ -70,7 +70,8 @@ pub(super) enum MembersCommand {
         /// What they log in with.
         email: String,
     },
-    /// Lets somebody log in no longer, in no way; ends their log-ins. Their keys stay.
+    /// Lets somebody log in no longer, in no way; ends their log-ins and disables the keys that they
+    /// have made.
     Disable {
         /// What they log in with.
         email: String,
