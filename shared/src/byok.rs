@@ -11,7 +11,7 @@ use crate::id::{ModelId, ProviderSlug};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Most keys that come with one look-up, in their order; more are left out.
+/// Most keys that come with one look-up, in their order; more are left out, but never a required one.
 pub const CREDENTIALS_MAX: usize = 64;
 
 /// One key, sealed.

@@ -13,7 +13,7 @@ use super::{Accounts, AccountsError, Change, LIST_MAX, audit, check_id, events, 
 use crate::security::vault::{Sealed, Vault, VaultError};
 use crate::sql::{DatabaseError, bigint, unsigned};
 use serde::de::DeserializeOwned;
-use shared::byok::{Place, binding};
+use shared::byok::{CREDENTIALS_MAX, Place, binding};
 use shared::id::{OrgId, WorkspaceId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
@@ -55,8 +55,8 @@ impl Accounts {
     /// Keeps a credential.
     ///
     /// # Errors
-    /// When the organisation or workspace is unknown, a value can't be accepted, or the vault or
-    /// the database fails.
+    /// When the organisation or workspace is unknown, a value can't be accepted, too many are
+    /// required, or the vault or the database fails.
     pub async fn create_credential(
         &self,
         actor: &str,
@@ -88,6 +88,7 @@ impl Accounts {
             updated_unix_ms: None,
         };
         insert(&mut transaction, &row).await?;
+        must_fit(&mut transaction, &row).await?;
         audit::append(&mut transaction, now, actor, "credential.create", &row.id).await?;
         transaction.commit().await?;
         self.announce(sequence);
@@ -130,7 +131,8 @@ impl Accounts {
     /// Changes a credential's terms, and its secret when `change` gives one.
     ///
     /// # Errors
-    /// When there is none, a value can't be accepted, or the vault or the database fails.
+    /// When there is none, a value can't be accepted, too many are required, or the vault or the
+    /// database fails.
     pub async fn change_credential(
         &self,
         actor: &str,
@@ -157,6 +159,7 @@ impl Accounts {
             .execute(&mut *transaction)
             .await?;
         insert(&mut transaction, &row).await?;
+        must_fit(&mut transaction, &row).await?;
         let what = if secret.is_some() { " key" } else { "" };
         let object = format!("{id}{what}");
         audit::append(&mut transaction, now, actor, "credential.change", &object).await?;
@@ -224,6 +227,42 @@ async fn insert(connection: &mut AnyConnection, row: &CredentialRow) -> Result<(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Fails when, with this one, more of the credentials that are required may hold for one key than
+/// come with a look-up.
+async fn must_fit(
+    connection: &mut AnyConnection,
+    row: &CredentialRow,
+) -> Result<(), AccountsError> {
+    if !row.terms.is_required || row.terms.disabled {
+        return Ok(());
+    }
+    let rows = sqlx::query(
+        "SELECT workspace, CAST(COUNT(*) AS BIGINT) FROM provider_credentials
+         WHERE org = $1 AND is_required = 1 AND disabled = 0 AND ($2 = '' OR workspace IN ('', $2))
+         GROUP BY workspace",
+    )
+    .bind(row.org.as_str())
+    .bind(row.workspace.as_ref().map_or("", |it| it.as_str()))
+    .fetch_all(connection)
+    .await?;
+    let (mut everywhere, mut in_one) = (0, 0);
+    for row in &rows {
+        let count = unsigned(row, 1)?;
+        match row.try_get::<String, _>(0)?.is_empty() {
+            true => everywhere = count,
+            false => in_one = count.max(in_one),
+        }
+    }
+    let most = everywhere + in_one;
+    if usize::try_from(most).is_ok_and(|most| most <= CREDENTIALS_MAX) {
+        return Ok(());
+    }
+    Err(AccountsError::Conflict(format!(
+        "{most} credentials that are required would be for one workspace, at most \
+         {CREDENTIALS_MAX} can be: disable some, or make them not required"
+    )))
 }
 
 async fn find(

@@ -3,17 +3,21 @@
 use super::terms::{CredentialRow, Filters};
 use super::{COLUMNS, row_of};
 use crate::accounts::{Accounts, AccountsError, LIST_MAX};
+use metrics::counter;
 use shared::byok::{CREDENTIALS_MAX, SealedCredential, seal};
 use shared::id::ModelId;
 use shared::key::{KeyHash, hex};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 
+const SHED: &str = "godwit_shed_total";
+
 impl Accounts {
-    /// What a key may use, in its order, each sealed to the node of this public key.
+    /// What a key may use, in its order, each sealed to the node of this public key; at most
+    /// [`CREDENTIALS_MAX`], those that are required before others.
     ///
     /// # Errors
-    /// When the vault or the database fails: without an answer nobody is taken for somebody
+    /// When not even those that are required are so few, or the vault or the database fails: without an answer nobody is taken for somebody
     /// without credentials, whose requests would cost credits.
     pub async fn sealed_credentials(
         &self,
@@ -28,7 +32,8 @@ impl Accounts {
         let sql = format!(
             "SELECT {}, k.created_by FROM api_keys k JOIN provider_credentials c ON c.org = k.org
              WHERE k.id = $1 AND c.disabled = 0 AND (c.workspace = '' OR c.workspace = k.workspace)
-             ORDER BY c.is_fallback, c.sort_order, c.created_unix_ms, c.id LIMIT $2",
+             ORDER BY c.is_required DESC, c.is_fallback, c.sort_order, c.created_unix_ms, c.id
+             LIMIT $2",
             columns.join(", ")
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -39,11 +44,22 @@ impl Accounts {
         let mut all = Vec::new();
         for row in &rows {
             let (row, creator) = (row_of(row)?, row.try_get::<String, _>(18)?);
-            if row.terms.filters.admit(key, &creator) && all.len() < CREDENTIALS_MAX {
-                all.push(Arc::new(self.sealed_to(&row, node_key)?));
+            if !row.terms.filters.admit(key, &creator) {
+                continue;
             }
+            if all.len() >= CREDENTIALS_MAX {
+                // Those that are required come first: what is left out now was a help, not a rule.
+                must_not_be_required(&row)?;
+                counter!(SHED, "limit" => "own_keys").increment(1);
+                break;
+            }
+            all.push(row);
         }
-        Ok(all)
+        all.sort_by(|one, other| one.place_in_order().cmp(&other.place_in_order()));
+        let sealed = all
+            .iter()
+            .map(|row| self.sealed_to(row, node_key).map(Arc::new));
+        sealed.collect()
     }
 
     pub(super) fn sealed_to(
@@ -70,6 +86,27 @@ impl Accounts {
             place: row.place.clone(),
             sealed: hex(&sealed),
         })
+    }
+}
+
+/// Without the rule that it sets, requests would go where they must not.
+fn must_not_be_required(row: &CredentialRow) -> Result<(), AccountsError> {
+    if !row.terms.is_required {
+        return Ok(());
+    }
+    let text = format!(
+        "more than {CREDENTIALS_MAX} credentials that are required are for one key: disable some \
+         of them ({}), or make them not required",
+        row.id
+    );
+    tracing::error!(org = %row.org, "{text}");
+    Err(AccountsError::Conflict(text))
+}
+
+impl CredentialRow {
+    fn place_in_order(&self) -> (bool, i64, u64, &str) {
+        let (last, order) = (self.terms.is_fallback, self.terms.sort_order);
+        (last, order, self.created_unix_ms, &self.id)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::accounts::NewKey;
+use crate::accounts::workspaces::WorkspaceChange;
 use crate::security::vault::MASTER_KEY_FILE;
 use crate::sql::Engine;
 use crate::testing::{TestDatabase, on_both};
+use shared::byok::SealedCredential;
 use shared::byok::seal::NodeKey;
-use shared::byok::{CREDENTIALS_MAX, SealedCredential};
 use shared::clock::Clock;
 use shared::key::unhex;
 use shared::key::{KeyHash, hex};
@@ -162,6 +163,73 @@ async fn no_secret_is_in_the_database(f: Fixture) {
     assert!(matches!(refused, Err(AccountsError::Vault(_))));
 }
 
+async fn what_is_required_is_never_left_out(f: Fixture) {
+    let most = i64::try_from(CREDENTIALS_MAX).unwrap();
+    for at in 0..most + 1 {
+        f.create("a", at, Filters::default()).await;
+    }
+    let required = |sort_order, workspace: Option<&WorkspaceId>| {
+        let mut new = new("b", sort_order, Filters::default());
+        new.terms.is_required = true;
+        new.workspace = workspace.cloned();
+        let accounts = &f.accounts;
+        async move { accounts.create_credential("op", &new).await }
+    };
+    let last = required(1000, None).await.unwrap();
+    let sealed = f.sealed().await;
+    assert_eq!(sealed.len(), CREDENTIALS_MAX);
+    assert_eq!(sealed.last().unwrap().id, last.id, "and its order is kept");
+    let orders = f.accounts.credentials(None).await.unwrap();
+    assert_eq!(sealed[0].id, orders[0].id);
+
+    // In one workspace and everywhere there are no more of them than come with a look-up.
+    let own = |name: &str| WorkspaceChange {
+        name: Some(name.to_owned()),
+        slug: Some(name.to_owned()),
+        ..WorkspaceChange::default()
+    };
+    let org = last.org.clone();
+    let mut made = Vec::new();
+    for name in ["lab", "shop"] {
+        let given = own(name);
+        let workspace = f.accounts.create_workspace("op", &org, None, &given);
+        made.push(workspace.await.unwrap().id);
+    }
+    for at in 1..most {
+        required(at, Some(&made[0])).await.unwrap();
+    }
+    for refused in [None, Some(&made[0])] {
+        let refused = required(0, refused).await;
+        assert!(matches!(refused, Err(AccountsError::Conflict(_))));
+    }
+    let elsewhere = required(0, Some(&made[1])).await.unwrap();
+    let off = |terms: &mut CredentialTerms| {
+        terms.disabled = true;
+        None
+    };
+    let on = |terms: &mut CredentialTerms| {
+        terms.disabled = false;
+        None
+    };
+    let change = f.accounts.change_credential("op", None, &last.id, off);
+    change.await.unwrap();
+    required(0, None).await.unwrap();
+    let change = f.accounts.change_credential("op", None, &last.id, on);
+    assert!(matches!(change.await, Err(AccountsError::Conflict(_))));
+    let change = f.accounts.change_credential("op", None, &elsewhere.id, on);
+    change.await.unwrap();
+
+    // What was there before this was so: no answer, rather than one that leaves a rule out.
+    let mut transaction = f.on.database.write().await.unwrap();
+    sqlx::query("UPDATE provider_credentials SET is_required = 1, workspace = ''")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let refused = f.accounts.sealed_credentials(f.key, f.node.public()).await;
+    assert!(matches!(refused, Err(AccountsError::Conflict(_))));
+}
+
 async fn the_master_key_rotates_under_load(f: Fixture) {
     for at in 0..250 {
         f.create("a", at, Filters::default()).await;
@@ -230,6 +298,7 @@ on_both! {
     a_credential_travels_sealed_and_in_its_order,
     a_new_secret_replaces_the_old_one,
     no_secret_is_in_the_database,
+    what_is_required_is_never_left_out,
     the_master_key_rotates_under_load,
     rotations_at_once_lose_nothing,
 }
