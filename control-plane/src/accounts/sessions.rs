@@ -24,7 +24,8 @@ pub const SESSIONS_MAX: i64 = 20;
 pub const ATTEMPTS_MAX: u32 = 10;
 /// Within which time attempts are counted.
 pub const ATTEMPTS_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// Addresses whose attempts are counted at one time; beyond it, others are turned away.
+/// Addresses whose attempts are counted at one time, of those that somebody has and of those that
+/// nobody has each; beyond it, the first is forgotten.
 pub const ATTEMPTED_MAX: usize = 10_000;
 const SHED: &str = "godwit_shed_total";
 
@@ -94,20 +95,24 @@ pub enum LogIn {
     TooMany(Duration),
 }
 
-/// The attempts of late.
+/// The attempts of late: of addresses that somebody has apart from those that nobody has, so that a
+/// flood of made-up ones counts against nobody.
 #[derive(Default)]
-pub(super) struct Attempts(Mutex<HashMap<String, (u32, Moment)>>);
+pub(super) struct Attempts {
+    known: Mutex<Counted>,
+    made_up: Mutex<Counted>,
+}
+
+/// How many attempts were made with an address, and since when.
+type Counted = HashMap<String, (u32, Moment)>;
 
 impl Attempts {
-    /// Counts one; how long to wait when it is one too many.
-    fn count(&self, email: &str, now: Moment) -> Result<(), Duration> {
-        let mut attempts = shared::task::lock(&self.0);
-        if attempts.len() >= ATTEMPTED_MAX && !attempts.contains_key(email) {
-            attempts.retain(|_, (_, begun)| now.since(*begun) < ATTEMPTS_WITHIN);
-            if attempts.len() >= ATTEMPTED_MAX {
-                counter!(SHED, "limit" => "log_in_addresses").increment(1);
-                return Err(ATTEMPTS_WITHIN);
-            }
+    /// Counts one; how long to wait when it is one too many. `known`: somebody has this address.
+    fn count(&self, email: &str, known: bool, now: Moment) -> Result<(), Duration> {
+        let counted = if known { &self.known } else { &self.made_up };
+        let mut attempts = shared::task::lock(counted);
+        if !attempts.contains_key(email) {
+            make_room(&mut attempts, now);
         }
         let (made, begun) = attempts.entry(email.to_owned()).or_insert((0, now));
         if now.since(*begun) >= ATTEMPTS_WITHIN {
@@ -122,7 +127,23 @@ impl Attempts {
     }
 
     fn forget(&self, email: &str) {
-        shared::task::lock(&self.0).remove(email);
+        shared::task::lock(&self.known).remove(email);
+    }
+}
+
+/// Where there are too many addresses, the one that was counted first is forgotten.
+fn make_room(attempts: &mut Counted, now: Moment) {
+    if attempts.len() < ATTEMPTED_MAX {
+        return;
+    }
+    attempts.retain(|_, (_, begun)| now.since(*begun) < ATTEMPTS_WITHIN);
+    if attempts.len() < ATTEMPTED_MAX {
+        return;
+    }
+    counter!(SHED, "limit" => "log_in_addresses").increment(1);
+    let oldest = attempts.iter().min_by_key(|(_, (_, begun))| *begun);
+    if let Some(oldest) = oldest.map(|(email, _)| email.clone()) {
+        attempts.remove(&oldest);
     }
 }
 
@@ -135,9 +156,6 @@ impl Accounts {
         let Ok(email) = check_email(email) else {
             return Ok(LogIn::Wrong);
         };
-        if let Err(wait) = self.attempts.count(&email, self.clock.now()) {
-            return Ok(LogIn::TooMany(wait));
-        }
         let row = sqlx::query("SELECT id, password FROM users WHERE email = $1 AND disabled = 0")
             .bind(email.as_str())
             .fetch_optional(self.database.readers())
@@ -146,6 +164,10 @@ impl Accounts {
             Some(row) => (row.try_get(0)?, row.try_get(1)?),
             None => (String::new(), String::new()),
         };
+        let counted = self.attempts.count(&email, row.is_some(), self.clock.now());
+        if let Err(wait) = counted {
+            return Ok(LogIn::TooMany(wait));
+        }
         if !password::verified(text.to_owned(), kept.clone()).await? {
             return Ok(LogIn::Wrong);
         }
@@ -261,5 +283,32 @@ impl Accounts {
             Ok((org, role_of(row.try_get(2)?)?))
         };
         rows.iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_up_addresses_turn_nobody_away() {
+        let (attempts, at) = (Attempts::default(), |s| {
+            Moment(0).plus(Duration::from_secs(s))
+        });
+        for _ in 0..ATTEMPTS_MAX {
+            attempts.count("eve@example.com", false, at(0)).unwrap();
+            attempts.count("bob@example.com", true, at(0)).unwrap();
+        }
+        let refused = attempts.count("eve@example.com", false, at(0));
+        assert_eq!(refused, Err(ATTEMPTS_WITHIN), "who is known can't be told");
+        for nth in 0..ATTEMPTED_MAX + 10 {
+            let made_up = format!("nobody-{nth}@example.com");
+            attempts.count(&made_up, false, at(1)).unwrap();
+        }
+        assert_eq!(shared::task::lock(&attempts.made_up).len(), ATTEMPTED_MAX);
+        attempts.count("ada@example.com", true, at(1)).unwrap();
+        let guessed = attempts.count("bob@example.com", true, at(1));
+        assert!(guessed.is_err(), "nor does a flood bring further guesses");
+        attempts.count("eve@example.com", false, at(1)).unwrap();
     }
 }
