@@ -41,6 +41,7 @@ use crate::store::Epoch;
 use journal::Book;
 use shared::clock::{Clock, Moment};
 use shared::id::OrgId;
+use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Origin;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,7 @@ use std::time::Duration;
 pub use bill::{Bill, BillLine, Billed, Reconciled};
 pub use byok::Allowance;
 pub use funds::{FEE_PPM_MAX, Movement, Terms};
+use lease::Recalled;
 pub use lease::{Grant, LeaseRequest, Need, Part, ReleaseRequest};
 pub use limit::free_a_day;
 pub use read::Totals;
@@ -95,8 +97,8 @@ pub struct Ledger {
     /// must not take leases for abandoned. Holds the newest run of each node and every run with a
     /// lease.
     contacts: Mutex<BTreeMap<Origin, Moment>>,
-    /// Whose leases were recalled lately, and when.
-    recalled: Mutex<BTreeMap<OrgId, Moment>>,
+    /// Which purses' leases were recalled lately, and when.
+    recalled: Mutex<BTreeMap<Purse, Recalled>>,
 }
 
 /// What went wrong with money.

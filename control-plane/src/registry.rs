@@ -18,7 +18,7 @@ use shared::id::Version;
 use shared::manifest::{Manifest, Signer};
 use shared::snapshot::{Rejected, Resource, Snapshot};
 use shared::task::lock;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
@@ -294,6 +294,36 @@ impl Registry {
             .into_iter()
             .map(|(_, description)| description)
             .collect())
+    }
+
+    /// The catalogue as it was in these versions, as far as its revisions are still kept and can be
+    /// read.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn versions(
+        &self,
+        wanted: &BTreeSet<Version>,
+    ) -> Result<BTreeMap<Version, Snapshot>, RegistryError> {
+        let mut found = BTreeMap::new();
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        for (digest, revision) in self.chain().await? {
+            // Each leadership gives the same revision another version.
+            let of = wanted.iter().filter(|it| it.number == revision.number);
+            let of: Vec<Version> = of.copied().collect();
+            let Some(first) = of.first() else {
+                continue;
+            };
+            let snapshot = match self.assemble(*first, digest, &revision).await {
+                Ok((snapshot, _)) => snapshot,
+                Err(RegistryError::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            found.extend(of.into_iter().map(|version| (version, snapshot.clone())));
+        }
+        Ok(found)
     }
 
     /// Serves the content of an older revision again, as a new one.

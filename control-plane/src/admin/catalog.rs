@@ -142,7 +142,7 @@ async fn off_the_runtime<T: Send + 'static>(
     done.map_err(|error| Status::internal(error.to_string()))
 }
 
-fn registry_status(error: &RegistryError) -> Status {
+pub(super) fn registry_status(error: &RegistryError) -> Status {
     let text = error.to_string();
     match error {
         RegistryError::Invalid(_) => Status::invalid_argument(text),

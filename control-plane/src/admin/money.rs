@@ -1,9 +1,10 @@
 //! The calls about credits, the books and the audit log.
 
+use super::catalog::registry_status;
 use super::{Answer, Deps, accounts_status, ledger_status};
 use crate::ledger::{Allowance, Bill, BillLine, Billed, Terms};
 use crate::store::Epoch;
-use shared::id::{LimitId, OrgId, ProviderSlug};
+use shared::id::{LimitId, OrgId, ProviderSlug, Version};
 use shared::limit::{Interval, Scope};
 use shared::money::Amount;
 use shared::proto::admin as wire;
@@ -222,9 +223,12 @@ pub(super) async fn reconcile(
             until => Some(until),
         },
     };
-    let served = deps.registry.current();
-    let price = |endpoint: &str, used: &Usage| {
-        let known = served.snapshot.endpoints().iter();
+    let versions = deps.ledger.price_versions(&bill).await;
+    let versions = versions.map_err(|error| ledger_status(&error))?;
+    let catalogs = deps.registry.versions(&versions).await;
+    let catalogs = catalogs.map_err(|error| registry_status(&error))?;
+    let price = |version: Version, endpoint: &str, used: &Usage| {
+        let known = catalogs.get(&version)?.endpoints().iter();
         let found = known
             .into_iter()
             .find(|known| known.id.as_str() == endpoint)?;

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 
 /// Most rows of one answer about activity.
-pub const ACTIVITY_ROWS_MAX: i64 = 10_000;
+pub const ACTIVITY_ROWS_MAX: u64 = 10_000;
 
 /// What a key was charged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,6 +67,10 @@ pub struct ActivityFilter {
     pub workspace: Option<WorkspaceId>,
     /// Workspaces apart.
     pub by_workspace: bool,
+    /// So many rows are left out.
+    pub offset: u64,
+    /// At most so many rows, and at most [`ACTIVITY_ROWS_MAX`].
+    pub limit: u64,
 }
 
 /// What was used at one endpoint on one day.
@@ -107,6 +111,8 @@ pub struct Generation {
     pub outcome: String,
     /// What was charged; of an own provider key's the fee.
     pub cost: Amount,
+    /// The platform's fee on what was charged; nothing of an own provider key's.
+    pub fee: Amount,
     /// What it would have cost, when an own provider key served it.
     pub own_key: Option<Amount>,
     /// What content filters found and let pass, as `flag:NAME` or `redact:NAME`.
@@ -194,11 +200,16 @@ impl Ledger {
         rows.iter().map(read).collect()
     }
 
-    /// What was used, newest day first, dearest first; at most [`ACTIVITY_ROWS_MAX`] rows.
+    /// What was used, newest day first, dearest first. Where there are more rows than are wanted,
+    /// also how many come before the next.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn activity(&self, filter: &ActivityFilter) -> Result<Vec<ActivityRow>, LedgerError> {
+    pub async fn activity(
+        &self,
+        filter: &ActivityFilter,
+    ) -> Result<(Vec<ActivityRow>, Option<u64>), LedgerError> {
+        let limit = filter.limit.clamp(1, ACTIVITY_ROWS_MAX);
         let workspace = if filter.by_workspace {
             "workspace"
         } else {
@@ -215,7 +226,7 @@ impl Ledger {
              WHERE org = $1 AND day >= $2 AND day < $3 AND ($4 = '' OR key_id = $4)
                AND ($5 = '' OR member = $5) AND ($6 = '' OR workspace = $6)
              GROUP BY day, model, endpoint, provider{}
-             ORDER BY day DESC, 1 DESC, model, endpoint LIMIT $7",
+             ORDER BY day DESC, 1 DESC, 2 DESC, model, endpoint, provider, 7 LIMIT $7 OFFSET $8",
             if filter.by_workspace { ", workspace" } else { "" }
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -225,7 +236,9 @@ impl Ledger {
             .bind(filter.key.map(|key| key.to_string()).unwrap_or_default())
             .bind(filter.member.as_ref().map_or("", |id| id.as_str()))
             .bind(filter.workspace.as_ref().map_or("", |id| id.as_str()))
-            .bind(ACTIVITY_ROWS_MAX)
+            // One more tells that there are more.
+            .bind(bigint(limit + 1))
+            .bind(bigint(filter.offset))
             .fetch_all(self.database.readers())
             .await?;
         let read = |row: &AnyRow| {
@@ -245,7 +258,10 @@ impl Ledger {
                 byok: amount(row, 12)?,
             })
         };
-        rows.iter().map(read).collect()
+        let told = usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = (rows.len() > told).then(|| filter.offset.saturating_add(limit));
+        let rows = rows.iter().take(told).map(read);
+        Ok((rows.collect::<Result<_, LedgerError>>()?, next))
     }
 
     /// What was charged since a day, and what own provider keys have served, at list prices: of one
@@ -329,7 +345,11 @@ impl Ledger {
                     u.key_id, u.outcome, u.started_unix_ms, u.api, u.requested_model, u.model,
                     u.provider, u.usage_json, u.streamed, u.finish_reason, u.fault, u.duration_ms,
                     u.ttft_ms, u.upstream_id, u.cost_nano, u.cost_pico_rem, u.own_key, u.flags,
-                    COALESCE(r.charged_nano, 0), CAST(COALESCE(r.charged_pico_rem, 0) AS BIGINT)
+                    COALESCE(r.charged_nano, 0), CAST(COALESCE(r.charged_pico_rem, 0) AS BIGINT),
+                    CASE WHEN u.own_key = 0 AND u.outcome = 'settled' THEN u.fee_nano ELSE 0 END,
+                    CAST(CASE WHEN u.own_key = 0 AND u.outcome = 'settled' THEN u.fee_pico_rem
+                        ELSE 0 END AS BIGINT),
+                    COALESCE(r.fee_nano, 0), CAST(COALESCE(r.fee_pico_rem, 0) AS BIGINT)
              FROM usage_records u LEFT JOIN reconciliations r
                  ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
              WHERE u.generation = $1 AND u.org = $2
@@ -353,6 +373,7 @@ impl Ledger {
             },
             // What a bill has changed of it comes on top: all of what was in suspense.
             cost: amount(&row, 0)? + amount(&row, 20)?,
+            fee: amount(&row, 22)? + amount(&row, 24)?,
             key: row.try_get(2)?,
             outcome: row.try_get(3)?,
             started_unix_ms: unsigned(&row, 4)?,

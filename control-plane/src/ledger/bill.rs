@@ -12,10 +12,10 @@ use super::{Ledger, LedgerError};
 use crate::store::Epoch;
 use known::{Known, Shelf};
 use post::{Beyond, Move};
-use shared::id::{OrgId, ProviderSlug};
+use shared::id::{OrgId, ProviderSlug, Version};
 use shared::money::Amount;
 use shared::usage::Usage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most lines of one bill.
 const LINES_MAX: usize = 200_000;
@@ -90,7 +90,30 @@ struct Due<'a> {
 }
 
 impl Ledger {
-    /// Settles against `bill`. `price` says what usage costs at an endpoint.
+    /// The versions of the catalogue by whose prices a bill in tokens is to be settled: those that
+    /// its requests were held by. None of a bill in money.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn price_versions(&self, bill: &Bill) -> Result<BTreeSet<Version>, LedgerError> {
+        let tokens = |line: &&BillLine| matches!(line.billed, Billed::Used(_));
+        let in_tokens = Bill {
+            lines: bill.lines.iter().filter(tokens).cloned().collect(),
+            ..bill.clone()
+        };
+        check_length(&in_tokens)?;
+        if in_tokens.lines.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let records = self.records_of(&in_tokens).await?;
+        let shelf = Shelf::new(&records, &bill.provider);
+        let found = in_tokens.lines.iter();
+        let found = found.filter_map(|line| shelf.find(&line.id));
+        Ok(found.map(|found| found.prices()).collect())
+    }
+
+    /// Settles against `bill`. `price` says what usage cost at an endpoint in a version of the
+    /// catalogue, if that is still known.
     ///
     /// # Errors
     /// When the bill is too long, this process no longer leads, or the database fails; what was
@@ -99,14 +122,9 @@ impl Ledger {
         &self,
         fence: Epoch,
         bill: &Bill,
-        price: impl Fn(&str, &Usage) -> Option<Amount>,
+        price: impl Fn(Version, &str, &Usage) -> Option<Amount>,
     ) -> Result<Reconciled, LedgerError> {
-        if bill.lines.len() > LINES_MAX {
-            return Err(LedgerError::Invalid {
-                what: "bill",
-                reason: format!("{} lines, at most {LINES_MAX}", bill.lines.len()),
-            });
-        }
+        check_length(bill)?;
         let mut done = Reconciled::default();
         let records = self.records_of(bill).await?;
         let absent = self.absent_from(bill).await?;
@@ -122,18 +140,23 @@ impl Ledger {
                 done.differ(|| format!("{id} is not in the books"));
                 continue;
             };
-            let endpoint = found.endpoint(&bill.provider);
+            let (prices, endpoint) = (found.prices(), found.endpoint(&bill.provider));
             let amounts = lines.iter().filter_map(|billed| match billed {
                 Billed::Usd(amount) => Some(*amount),
                 Billed::Used(usage) => {
                     let nothing = *usage == Usage::default();
-                    price(&endpoint, usage).or_else(|| nothing.then_some(Amount::ZERO))
+                    price(prices, &endpoint, usage).or_else(|| nothing.then_some(Amount::ZERO))
                 }
             });
             let amounts: Vec<Amount> = amounts.collect();
             if amounts.len() < lines.len() {
                 done.unknown += (lines.len() - amounts.len()) as u64;
-                done.differ(|| format!("{id}: {endpoint} has no price"));
+                done.differ(|| {
+                    format!(
+                        "{id}: the price of {endpoint} in version {prices} of the catalogue, by \
+                         which it was held, is not known (any more): give the amount in USD"
+                    )
+                });
             }
             let (own, others) = found.pair(amounts);
             for (record, billed) in own {
@@ -186,6 +209,16 @@ impl Ledger {
         book.commit().await?;
         Ok(again)
     }
+}
+
+fn check_length(bill: &Bill) -> Result<(), LedgerError> {
+    if bill.lines.len() <= LINES_MAX {
+        return Ok(());
+    }
+    Err(LedgerError::Invalid {
+        what: "bill",
+        reason: format!("{} lines, at most {LINES_MAX}", bill.lines.len()),
+    })
 }
 
 impl Reconciled {

@@ -155,7 +155,8 @@ impl Book {
         back: Amount,
         reference: &str,
     ) -> Result<(), LedgerError> {
-        let Some(window) = purse.window.as_ref().filter(|it| it.scope == Scope::Byok) else {
+        let counts = |it: &&Window| matches!(it.scope, Scope::Byok | Scope::ByokRequests);
+        let Some(window) = purse.window.as_ref().filter(counts) else {
             return Ok(());
         };
         let org = &purse.org;
@@ -170,8 +171,12 @@ impl Book {
         let [source, charged] = counters;
         let fees = self.balance(&charged).await?;
         let allowance = self.allowances(&BTreeSet::from([org])).await?;
-        let list = allowance.get(org).map_or(Amount::ZERO, |it| it.list);
-        let beyond = -(list + self.balance(&Account::outside(purse)).await?);
+        let allowed = allowance.get(org).map(|it| match window.scope {
+            Scope::ByokRequests => Amount(it.requests.into()),
+            _ => it.list,
+        });
+        let outside = self.balance(&Account::outside(purse)).await?;
+        let beyond = -(allowed.unwrap_or_default() + outside);
         let still = still_charged(fees, beyond + back, beyond.at_least_zero());
         let given = fees - still;
         if given <= Amount::ZERO {

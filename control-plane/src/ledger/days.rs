@@ -64,7 +64,10 @@ async fn days_equal_the_books(f: Fixture) {
         complete_until_unix_ms: None,
     };
     for _ in 0..2 {
-        f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+        f.ledger
+            .reconcile(FENCE, &bill, |_, _, _| None)
+            .await
+            .unwrap();
         f.sound().await;
         equal(&f, 21).await;
     }
@@ -84,8 +87,24 @@ async fn equal(f: &Fixture, requests: u64) {
         member: None,
         workspace: None,
         by_workspace: false,
+        offset: 0,
+        limit: u64::MAX,
     };
-    let all = f.ledger.activity(&filter).await.unwrap();
+    let (all, next) = f.ledger.activity(&filter).await.unwrap();
+    assert_eq!(next, None);
+    let (mut paged, mut next) = (Vec::new(), Some(0));
+    while let Some(offset) = next {
+        let page = ActivityFilter {
+            offset,
+            limit: 2,
+            ..filter.clone()
+        };
+        let rows;
+        (rows, next) = f.ledger.activity(&page).await.unwrap();
+        assert!(next.is_none() || rows.len() == 2);
+        paged.extend(rows);
+    }
+    assert_eq!(paged, all, "nothing is left out");
     assert_eq!(all.iter().map(|row| row.requests).sum::<u64>(), requests);
     let tokens = |row: &super::activity::ActivityRow| (row.prompt, row.cached, row.completion);
     assert!(
@@ -96,7 +115,7 @@ async fn equal(f: &Fixture, requests: u64) {
         let usage = counted[&id];
         assert_eq!(usage.total, booked[&id]);
         filter.key = Some(id);
-        let rows = f.ledger.activity(&filter).await.unwrap();
+        let (rows, _) = f.ledger.activity(&filter).await.unwrap();
         let sum: Amount = rows.iter().map(|row| row.cost).sum();
         assert_eq!(sum, usage.total);
         let of_today = rows.iter().filter(|row| row.day == today);
@@ -153,7 +172,10 @@ async fn a_generation_is_found_by_its_organisation(f: Fixture) {
         }],
         complete_until_unix_ms: None,
     };
-    f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+    f.ledger
+        .reconcile(FENCE, &bill, |_, _, _| None)
+        .await
+        .unwrap();
     let id = guessed.generation.as_str();
     let found = f.ledger.generation(&f.org, id).await.unwrap().unwrap();
     assert_eq!(found.cost, billed);

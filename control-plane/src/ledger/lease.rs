@@ -16,12 +16,15 @@ use shared::record::Origin;
 use sqlx::Row;
 use std::time::Duration;
 
-/// An organisation's leases are recalled at most so often,
+/// The leases of a purse are recalled at most so often,
 const RECALL_EVERY: Duration = Duration::from_secs(10);
-/// or so often while somebody gets nothing of what others have leased,
-const RECALL_POOR_EVERY: Duration = Duration::from_secs(1);
-/// and so many organisations' in that time; what others have goes back when it is idle.
+/// or after this, and then twice as long each time, while somebody gets nothing of what others have
+/// leased,
+const RECALL_POOR_AFTER: Duration = Duration::from_secs(1);
+/// and those of so many purses in that time, of one organisation of so many; what others have goes
+/// back when it is idle.
 const RECALLED_MAX: usize = 1000;
+const RECALLED_OF_ORG_MAX: usize = 16;
 
 /// What an edge asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,6 +94,14 @@ pub enum Part {
     Grant(String),
 }
 
+/// The leases of a purse were recalled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recalled {
+    at: Moment,
+    /// For want of it that is done again after this.
+    again: Duration,
+}
+
 /// Money in a lease.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Lease {
@@ -141,10 +152,8 @@ impl Ledger {
             book.commit().await?;
         }
         let knows = request.need.is_none_or(|need| need.central);
-        let org = &request.purse.org;
         let poor = granted == Amount::ZERO && elsewhere > Amount::ZERO;
-        let recall = poor && self.may_recall(org, RECALL_POOR_EVERY)
-            || central && !knows && self.may_recall(org, RECALL_EVERY);
+        let recall = (poor || central && !knows) && self.may_recall(&request.purse, poor);
         Ok(Grant {
             granted,
             ttl: self.times.ttl,
@@ -155,16 +164,29 @@ impl Ledger {
         })
     }
 
-    /// True once in a while for each organisation: nodes ask one after the other.
-    fn may_recall(&self, org: &OrgId, every: Duration) -> bool {
+    /// True once in a while for each purse: nodes ask one after the other.
+    fn may_recall(&self, purse: &Purse, poor: bool) -> bool {
         let now = self.clock.now();
         let mut recalled = shared::task::lock(&self.recalled);
-        recalled.retain(|_, at: &mut Moment| now.since(*at) < RECALL_EVERY);
-        let lately = recalled.get(org).map(|at| now.since(*at));
-        if recalled.len() >= RECALLED_MAX || lately.is_some_and(|since| since < every) {
-            return false;
-        }
-        recalled.insert(org.clone(), now);
+        recalled.retain(|_, last: &mut Recalled| now.since(last.at) < 2 * RECALL_EVERY);
+        let again = match recalled.get(purse) {
+            Some(last) => {
+                let wait = if poor { last.again } else { RECALL_EVERY };
+                if now.since(last.at) < wait {
+                    return false;
+                }
+                (2 * last.again).min(RECALL_EVERY)
+            }
+            None => {
+                let of_org = recalled.keys().filter(|other| other.org == purse.org);
+                if recalled.len() >= RECALLED_MAX || of_org.count() >= RECALLED_OF_ORG_MAX {
+                    crate::metrics::shed("lease_recalls");
+                    return false;
+                }
+                RECALL_POOR_AFTER
+            }
+        };
+        recalled.insert(purse.clone(), Recalled { at: now, again });
         true
     }
 

@@ -3,6 +3,7 @@
 use super::tests::{FENCE, Fixture, fixture, record, run, usd};
 use super::*;
 use crate::testing::on_both;
+use shared::id::Version;
 use shared::record::{Outcome, UsageRecord};
 use shared::usage::Usage;
 
@@ -74,19 +75,38 @@ fn line(id: &str, dollars: i128) -> BillLine {
     }
 }
 
+fn in_tokens(id: &str) -> BillLine {
+    let used = Usage {
+        prompt: 1,
+        ..Usage::default()
+    };
+    BillLine {
+        id: id.to_owned(),
+        billed: Billed::Used(used),
+    }
+}
+
 async fn a_bill_settles_suspense_once(f: Fixture) {
     f.acquire("l1", run("n", 1), 50).await.unwrap();
-    let records = [
+    // In tokens it is priced as it was held: by the prices of that time.
+    let then = Version {
+        epoch: 1,
+        number: 7,
+    };
+    let mut records = [
         used(&f, 1, Outcome::Settled, "a"),
         used(&f, 2, Outcome::Settled, "b"),
         used(&f, 3, Outcome::Suspense, "c"),
         used(&f, 4, Outcome::Suspense, "d"),
         used(&f, 5, Outcome::Suspense, ""),
         used(&f, 6, Outcome::Suspense, "e"),
+        used(&f, 7, Outcome::Suspense, "f"),
     ];
+    records[5].price_version = then;
+    records[6].price_version = Version { number: 6, ..then };
     f.ship(run("n", 1), &records).await.unwrap();
     let before = f.totals().await;
-    assert_eq!((before.used, before.suspense), (usd(2), usd(16)));
+    assert_eq!((before.used, before.suspense), (usd(2), usd(20)));
     let mut bill = Bill {
         provider: "acme".into(),
         lines: vec![
@@ -98,18 +118,26 @@ async fn a_bill_settles_suspense_once(f: Fixture) {
         ],
         complete_until_unix_ms: None,
     };
-    bill.lines.push(BillLine {
-        id: "e".to_owned(),
-        billed: Billed::Used(Usage::default()),
-    });
-    let price = |endpoint: &str, _: &Usage| (endpoint == "a/b@c").then_some(usd(2));
+    assert!(f.ledger.price_versions(&bill).await.unwrap().is_empty());
+    bill.lines.extend(["e", "f"].map(in_tokens));
+    let needed = f.ledger.price_versions(&bill).await.unwrap();
+    assert_eq!(needed, [records[6].price_version, then].into());
+    let price = |version, endpoint: &str, _: &Usage| {
+        (version == then && endpoint == "a/b@c").then_some(usd(2))
+    };
     let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!((done.equal, done.settled, done.released), (1, 3, 0));
-    assert_eq!((done.unknown, done.differences.len()), (1, 2));
+    assert_eq!((done.unknown, done.differences.len()), (2, 3));
+    let unpriced = done.differences.iter().find(|it| it.starts_with("f: "));
+    assert!(
+        unpriced
+            .unwrap()
+            .contains("in version 1.6 of the catalogue")
+    );
     assert_eq!((done.charged, done.expense), (usd(3 + 4 + 2), usd(2)));
     assert_eq!(done.returned, usd(1 + 2));
     let totals = f.totals().await;
-    assert_eq!((totals.used, totals.suspense), (usd(2 + 9), usd(4)));
+    assert_eq!((totals.used, totals.suspense), (usd(2 + 9), usd(8)));
     assert_eq!(totals.available, before.available + usd(3));
     f.sound().await;
 
@@ -117,7 +145,7 @@ async fn a_bill_settles_suspense_once(f: Fixture) {
     let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!((done.settled, done.released, done.before), (0, 1, 3));
     let totals = f.totals().await;
-    assert_eq!((totals.used, totals.suspense), (usd(11), Amount::ZERO));
+    assert_eq!((totals.used, totals.suspense), (usd(11), usd(4)), "f waits");
     f.sound().await;
     let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!((done.settled, done.released, done.before), (0, 0, 3));
@@ -165,7 +193,7 @@ async fn a_bill_corrects_what_we_counted_ourselves(f: Fixture) {
         ],
         complete_until_unix_ms: None,
     };
-    let price = |_: &str, _: &Usage| None;
+    let price = |_: Version, _: &str, _: &Usage| None;
     let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!(
         (done.adjusted, done.settled, done.beyond),
@@ -193,6 +221,37 @@ async fn a_bill_corrects_what_we_counted_ourselves(f: Fixture) {
     f.sound().await;
 }
 
+async fn a_generation_tells_what_it_cost_with_the_fee(f: Fixture) {
+    f.acquire("l1", run("n", 1), 50).await.unwrap();
+    let mut records = [
+        used(&f, 1, Outcome::Settled, "a"),
+        used(&f, 2, Outcome::Suspense, "b"),
+    ];
+    for record in &mut records {
+        record.generation = format!("gen-{}", record.upstream_id).as_str().into();
+        record.fee_ppm = 50_000;
+    }
+    f.ship(run("n", 1), &records).await.unwrap();
+    let told = async |id: &str| {
+        let found = f.ledger.generation(&f.org, id).await.unwrap().unwrap();
+        (found.cost, found.fee)
+    };
+    let fee = |cost: i128| Amount(usd(cost).0 / 20);
+    assert_eq!(told("gen-a").await, (usd(1), fee(1)));
+    assert_eq!(told("gen-b").await, (Amount::ZERO, Amount::ZERO));
+    let bill = Bill {
+        provider: "acme".into(),
+        lines: vec![line("b", 2)],
+        complete_until_unix_ms: None,
+    };
+    f.ledger
+        .reconcile(FENCE, &bill, |_, _, _| None)
+        .await
+        .unwrap();
+    assert_eq!(told("gen-b").await, (usd(2), fee(2)));
+    assert_eq!(f.totals().await.fees, fee(3));
+}
+
 async fn a_correction_of_an_empty_purse_is_owed(f: Fixture) {
     f.acquire("l1", run("n", 1), 10).await.unwrap();
     let mut counted = used(&f, 1, Outcome::Settled, "a");
@@ -214,7 +273,10 @@ async fn a_correction_of_an_empty_purse_is_owed(f: Fixture) {
         lines: vec![line("a", 4)],
         complete_until_unix_ms: None,
     };
-    f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+    f.ledger
+        .reconcile(FENCE, &bill, |_, _, _| None)
+        .await
+        .unwrap();
     let totals = f.totals().await;
     assert_eq!((totals.used, totals.overrun), (usd(4), usd(3)));
     f.sound().await;
@@ -223,6 +285,7 @@ async fn a_correction_of_an_empty_purse_is_owed(f: Fixture) {
 on_both! {
     a_bill_corrects_what_we_counted_ourselves,
     a_correction_of_an_empty_purse_is_owed,
+    a_generation_tells_what_it_cost_with_the_fee,
     a_purchase_pays_the_fee_of_its_terms_once,
     a_refund_gives_back_what_was_bought_and_not_used,
     a_bill_settles_suspense_once,

@@ -477,6 +477,14 @@ async fn what_others_have_leased_is_told_and_recalled(f: Fixture) {
     f.clock.advance(Duration::from_secs(1));
     assert!(ask("o", "none-2", Amount(1), true).await.recall);
     assert!(!ask("o", "none-3", Amount(1), true).await.recall);
+    // The longer it lasts, the seldomer: up to every ten seconds.
+    let mut recalls = 0;
+    for second in 0..60 {
+        f.clock.advance(Duration::from_secs(1));
+        let none = ask("o", &format!("later-{second}"), Amount(1), true).await;
+        recalls += u32::from(none.recall);
+    }
+    assert!((5..=8).contains(&recalls), "{recalls}");
     f.sound().await;
 }
 

@@ -442,7 +442,11 @@ async fn a_fee_on_spend_is_a_posting_of_its_own(f: Fixture) {
         }],
         complete_until_unix_ms: None,
     };
-    let done = f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+    let done = f
+        .ledger
+        .reconcile(FENCE, &bill, |_, _, _| None)
+        .await
+        .unwrap();
     assert_eq!((done.charged, done.returned), (usd(5), usd(1) - fee));
     assert_eq!(f.totals().await.fees, fee + fee);
     // The window counts what requests cost, without the fee.

@@ -311,3 +311,24 @@ async fn a_difference_names_resources_and_an_export_reads_back() {
         Difference::default()
     );
 }
+
+#[tokio::test]
+async fn what_a_version_was_is_known_while_its_revision_is_kept() {
+    let bench = Bench::new().await;
+    let first = bench.apply(&catalog(&["acme"])).await.version;
+    let second = bench.apply(&catalog(&["acme", "beta"])).await.version;
+    // Another leadership gives the newest revision a version of its own.
+    let bench = bench.restart().await;
+    let third = bench.registry.current().snapshot.version();
+    assert_ne!(second, third);
+    let never = Version {
+        epoch: 1,
+        number: 99,
+    };
+    let wanted = BTreeSet::from([first, second, third, never]);
+    let found = bench.registry.versions(&wanted).await.unwrap();
+    let counts = [first, second, third].map(|version| found[&version].endpoints().len());
+    assert_eq!((found.len(), counts), (3, [1, 2, 2]));
+    let none = bench.registry.versions(&BTreeSet::new()).await.unwrap();
+    assert!(none.is_empty());
+}

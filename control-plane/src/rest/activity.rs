@@ -1,10 +1,12 @@
-//! `GET /activity`: what was used per day and endpoint, of the last 30 whole days or of one day.
+//! `GET /activity`: what was used per day and endpoint, of the last 30 whole days or of one day. What
+//! is more than one answer holds (`limit`) comes with `offset`; an answer says where the next begins.
 
 use super::read::Query;
 use super::usd::Usd;
-use super::{Answer, Caller, Refused, Rest, data};
-use crate::ledger::activity::{ActivityFilter, ActivityRow};
+use super::{Answer, Caller, Refused, Rest, json};
+use crate::ledger::activity::{ACTIVITY_ROWS_MAX, ActivityFilter, ActivityRow};
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Serialize;
 use shared::date::{DAY_S, date, parse_date};
 use shared::id::{UserId, WorkspaceId};
@@ -28,6 +30,14 @@ struct Told {
     reasoning_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     workspace_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    data: Vec<Told>,
+    /// Godwit's own: there are more rows, from here on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_offset: Option<u64>,
 }
 
 pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query) -> Answer {
@@ -56,10 +66,12 @@ pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query)
         member: query.id("user_id")?.map(UserId::from),
         workspace: query.id("workspace_id")?.map(WorkspaceId::from),
         by_workspace,
+        offset: query.number("offset")?.unwrap_or(0),
+        limit: query.number("limit")?.unwrap_or(ACTIVITY_ROWS_MAX),
     };
-    let rows = rest.ledger.activity(&filter).await?;
-    let told: Vec<_> = rows.into_iter().map(|row| told(&rest, row)).collect();
-    Ok(data(&told))
+    let (rows, next_offset) = rest.ledger.activity(&filter).await?;
+    let data = rows.into_iter().map(|row| told(&rest, row)).collect();
+    Ok(json(StatusCode::OK, &Page { data, next_offset }))
 }
 
 fn told(rest: &Rest, row: ActivityRow) -> Told {

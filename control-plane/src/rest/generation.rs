@@ -139,7 +139,8 @@ fn told(rest: &Rest, id: String, found: Generation, workspace_id: Option<String>
         num_search_results: some(usage.web_searches),
         num_fetches: some(usage.fetches),
         web_search_engine: None,
-        total_cost: Usd(found.cost),
+        // All that left the balance; limits and `/activity` count it without the fee.
+        total_cost: Usd(found.cost + found.fee),
         usage: Usd(found.cost),
         upstream_inference_cost: found.own_key.map(Usd),
         cache_discount: None,

@@ -5,7 +5,7 @@ use super::super::{Ledger, LedgerError, usage};
 use super::Bill;
 use crate::sql::rows::storable;
 use crate::sql::{amount, bigint, unsigned};
-use shared::id::{OrgId, ProviderSlug};
+use shared::id::{OrgId, ProviderSlug, Version};
 use shared::key::KeyHash;
 use shared::limit::Window;
 use shared::money::Amount;
@@ -17,7 +17,8 @@ const COLUMNS: &str = "u.held_nano, u.held_pico_rem, u.cost_nano, u.cost_pico_re
     u.sequence, u.org, u.key_id, u.endpoint,
     CASE WHEN r.sequence IS NOT NULL THEN 'done' ELSE u.outcome END, u.upstream_id, u.generation,
     u.provider, u.usage_json, u.outcome, COALESCE(r.billed_nano, 0),
-    CAST(COALESCE(r.billed_pico_rem, 0) AS BIGINT), u.limit_windows, u.fee_ppm, u.own_key";
+    CAST(COALESCE(r.billed_pico_rem, 0) AS BIGINT), u.limit_windows, u.fee_ppm, u.own_key,
+    u.price_epoch, u.price_number";
 const FROM: &str = "usage_records u LEFT JOIN reconciliations r
     ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence";
 
@@ -27,6 +28,8 @@ pub(super) struct Known {
     pub(super) org: OrgId,
     pub(super) key: KeyHash,
     endpoint: String,
+    /// The catalogue that it was held and charged by.
+    prices: Version,
     provider: String,
     upstream_id: String,
     generation: String,
@@ -60,9 +63,18 @@ impl<'a> Found<'a> {
         &self.any.org
     }
 
+    fn record(&self) -> &'a Known {
+        self.own.first().unwrap_or(&self.any)
+    }
+
+    /// Whose prices hold for it: those that the request was held by.
+    pub(super) fn prices(&self) -> Version {
+        self.record().prices
+    }
+
     /// Where the provider served it: the record's endpoint, or the same model there.
     pub(super) fn endpoint(&self, provider: &ProviderSlug) -> String {
-        let record = self.own.first().unwrap_or(&self.any);
+        let record = self.record();
         if record.provider == provider.as_str() {
             return record.endpoint.clone();
         }
@@ -205,6 +217,10 @@ fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
             })
         })?,
         endpoint: row.try_get(9)?,
+        prices: Version {
+            epoch: unsigned(row, 21)?,
+            number: unsigned(row, 22)?,
+        },
         provider: row.try_get(13)?,
         upstream_id: row.try_get(11)?,
         generation: row.try_get(12)?,

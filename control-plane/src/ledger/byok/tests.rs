@@ -183,6 +183,42 @@ async fn requests_are_free_by_number_where_they_were_leased(f: Fixture) {
     f.sound().await;
 }
 
+async fn a_free_request_that_nobody_made_is_regained(f: Fixture) {
+    agree(&f, 0, 2).await;
+    let [_, requests, _] = months(&f.org, f.clock.unix_ms());
+    let purse = Purse {
+        org: f.org.clone(),
+        window: Some(requests),
+    };
+    let request = LeaseRequest {
+        origin: run("a", 1),
+        purse: purse.clone(),
+        lease_id: "l1".to_owned(),
+        wanted: Amount(2),
+        least: Amount(2),
+        need: None,
+    };
+    let granted = f.ledger.acquire(FENCE, &request).await.unwrap().granted;
+    assert_eq!(granted, Amount(2));
+    f.acquire("m1", run("b", 1), 20).await.unwrap();
+    let month = f.clock.unix_ms();
+    let batch = [1, 2, 3].map(|sequence| own(&f, sequence, 20, month));
+    f.ship(run("b", 1), &batch).await.unwrap();
+    assert_eq!(fees(&f).await, cents(300), "all of them are leased");
+    for (id, fee) in [("r1", 200), ("r2", 100)] {
+        let back = ReleaseRequest {
+            origin: run("a", 1),
+            purse: purse.clone(),
+            release_id: id.to_owned(),
+            part: Part::Amount(Amount(1), None),
+        };
+        f.ledger.release(FENCE, &back).await.unwrap();
+        f.ledger.release(FENCE, &back).await.unwrap();
+        assert_eq!(fees(&f).await, cents(fee), "{id}");
+        f.sound().await;
+    }
+}
+
 async fn the_first_requests_may_be_free(f: Fixture) {
     agree(&f, 0, 2).await;
     f.acquire("l1", run("a", 1), 20).await.unwrap();
@@ -229,7 +265,11 @@ async fn shared_endpoints_and_own_keys_are_told_apart(f: Fixture) {
         lines,
         complete_until_unix_ms: Some(u64::MAX),
     };
-    let done = f.ledger.reconcile(FENCE, &bill, |_, _| None).await.unwrap();
+    let done = f
+        .ledger
+        .reconcile(FENCE, &bill, |_, _, _| None)
+        .await
+        .unwrap();
     assert_eq!((done.equal, done.settled, done.released), (1, 0, 0));
     f.sound().await;
 }
@@ -278,6 +318,7 @@ on_both! {
     what_a_lease_of_the_allowance_carries_needs_no_money,
     a_lease_that_nobody_returns_is_regained,
     requests_are_free_by_number_where_they_were_leased,
+    a_free_request_that_nobody_made_is_regained,
     the_first_requests_may_be_free,
     shared_endpoints_and_own_keys_are_told_apart,
     what_the_balance_does_not_carry_is_owed,

@@ -1,6 +1,6 @@
 //! `godwit admin ledger reconcile`: a provider's bill from a file. CSV with the heading
 //! `id,amount_usd`; JSON, a list of `{"id", "amount_usd"}`; or what the simulated provider gives at
-//! `/_bill`, whose tokens are priced at the catalogue in force.
+//! `/_bill`, whose tokens are priced at the catalogue that each request was held by.
 
 use super::report::Report;
 use super::{Failed, Target, connect};
