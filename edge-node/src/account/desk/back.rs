@@ -17,7 +17,7 @@ impl Leases {
         let mut entries = lock(&self.purses);
         let mut taken = Vec::new();
         for (purse, entry) in entries.iter_mut() {
-            if !entry.lease.expired(time) {
+            if entry.taking || !entry.lease.expired(time) {
                 continue;
             }
             let amount = entry.lease.withdraw(Amount::ZERO);

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) recalled: Amount,
     /// and what is asked for may be granted under it.
     pub(super) doubted: bool,
+    /// The answer is being logged: until it counts here, nothing that is here is over.
+    pub(super) taking: bool,
     /// No background refill before this.
     pub(super) quiet_until: Moment,
 }

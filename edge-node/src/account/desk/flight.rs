@@ -60,7 +60,7 @@ impl Leases {
         } = granted;
         let mut entries = lock(&self.purses);
         let entry = entries.entry(purse.clone()).or_default();
-        entry.unanswered = None;
+        (entry.unanswered, entry.taking) = (None, false);
         if amount > Amount::ZERO {
             entry.lease.grant(amount, ttl, ask.sent.plus(ttl));
         }
@@ -108,12 +108,16 @@ impl Leases {
         entry.land(landed);
     }
 
-    /// True when the answer to this question may be taken.
+    /// True when the answer to this question may be taken: then [`Leases::granted`] must follow, and
+    /// until it does, what is here stays. It would be returned with all that the answer gives, while
+    /// that is logged.
     pub(in crate::account) fn expects(&self, purse: &Purse, ask: &Ask) -> bool {
-        let entries = lock(&self.purses);
-        let unanswered = entries
-            .get(purse)
-            .and_then(|entry| entry.unanswered.as_ref());
-        unanswered.is_some_and(|(id, _)| *id == ask.lease_id)
+        let mut entries = lock(&self.purses);
+        let Some(entry) = entries.get_mut(purse) else {
+            return false;
+        };
+        let unanswered = entry.unanswered.as_ref();
+        entry.taking = unanswered.is_some_and(|(id, _)| *id == ask.lease_id);
+        entry.taking
     }
 }

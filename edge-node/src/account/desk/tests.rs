@@ -2,6 +2,7 @@
 //! takes: `cargo bench -p edge-node --bench admission`.
 
 mod credit;
+mod taking;
 
 use crate::account::rehearsal::Rehearsal;
 
