@@ -1,7 +1,8 @@
 //! Content filters: what an organisation's guardrails look for in prompts. A match refuses the
 //! request, is replaced in place so that every other byte stays, or is told. All of a prompt is
-//! read, or it is refused. Compiled once per set of filters; a key without filters pays nothing.
-//! Texts inside pictures and files are not read.
+//! read, or it is refused: tokens, too, which nobody can read here. The parts of a message are read
+//! by themselves and put together. Compiled once per set of filters; a key without filters pays
+//! nothing. Texts inside pictures and files are not read.
 
 mod builtin;
 mod find;
@@ -108,14 +109,23 @@ impl Screens {
             return Ok(Found::default());
         }
         let finders = self.finders(&rules.filters).await?;
-        let seen = self.look(call, &finders).await?;
+        let texts = texts::of(call);
+        let must_read = rules.filters.iter().filter(|it| it.action != Action::Flag);
+        let must_read: BTreeSet<String> = must_read.map(|it| it.label.clone()).collect();
+        if texts.has_tokens {
+            shed("filter_tokens");
+            if !must_read.is_empty() {
+                return Err(unread(&must_read));
+            }
+        }
+        let seen = self.look(call, texts.pieces, &finders).await?;
         let (found, blocked) = sorted(&seen, &finders);
         if !blocked.is_empty() {
             return Err(refused(&blocked));
         }
         if let Some(limit) = seen.limit {
             shed(limit.as_str());
-            if rules.filters.iter().any(|it| it.action != Action::Flag) {
+            if !must_read.is_empty() {
                 return Err(too_much(limit));
             }
         }
@@ -129,8 +139,12 @@ impl Screens {
         Ok(found)
     }
 
-    async fn look(&self, call: &Call, finders: &Arc<[Finder]>) -> Result<Seen, Failure> {
-        let pieces = texts::of(call);
+    async fn look(
+        &self,
+        call: &Call,
+        pieces: Vec<Piece>,
+        finders: &Arc<[Finder]>,
+    ) -> Result<Seen, Failure> {
         let bytes: usize = pieces.iter().map(Piece::bytes).sum();
         if bytes <= INLINE_MAX {
             let deadline = Instant::now() + LOOK_MAX;
@@ -229,11 +243,30 @@ fn count(filter: &Filter) {
 }
 
 fn refused(names: &BTreeSet<String>) -> Failure {
-    let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let message = format!(
         "Request blocked by your organization's guardrail: it matches the content filter {}",
-        all.join(", ")
+        listed(names)
     );
+    blocked(names, message)
+}
+
+/// Tokens are numbered by each model in its own way.
+fn unread(names: &BTreeSet<String>) -> Failure {
+    let message = format!(
+        "Request blocked by your organization's guardrail: its content filters ({}) can't read \
+         tokens. Send text",
+        listed(names)
+    );
+    blocked(names, message)
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    all.join(", ")
+}
+
+fn blocked(names: &BTreeSet<String>, message: String) -> Failure {
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let kind = ErrorType::PermissionDenied;
     let mut failure = Failure::new(Fault::Account, 403, kind, "guardrail", message);
     failure.metadata.insert("patterns".into(), all.into());

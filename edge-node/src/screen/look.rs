@@ -49,28 +49,23 @@ impl Limit {
     }
 }
 
-/// Everything that all filters find.
+/// What providers put between parts of one message: nothing, or a line's end.
+const BETWEEN: [&str; 2] = ["", "\n"];
+
+/// Everything that all filters find: in each text, and across the borders of texts that a provider
+/// may put together.
 pub(super) fn look(body: &str, pieces: &[Piece], finders: &[Finder], deadline: Instant) -> Seen {
     let mut looking = Looking {
         seen: Seen::default(),
         deadline,
     };
-    for piece in pieces {
-        let text = piece.decode(body);
-        let mut redactions = Vec::new();
-        for (at, finder) in finders.iter().enumerate() {
-            if !finder.looks_at(piece.is_users) {
-                continue;
-            }
-            // Behind the limit nothing more is looked for.
-            if looking.find(at, finder, &text, &mut redactions).is_break() {
-                return looking.seen;
-            }
-        }
-        looking.seen.place(body, piece, redactions);
-    }
+    // At a limit nothing more is looked for.
+    let _limit = looking.all(body, pieces, finders);
     looking.seen
 }
+
+/// Places that a filter has found in a text, from and to.
+type Places = Vec<(usize, usize, usize)>;
 
 struct Looking {
     seen: Seen,
@@ -79,12 +74,96 @@ struct Looking {
 
 impl Looking {
     /// Breaks at a limit.
+    fn all(&mut self, body: &str, pieces: &[Piece], finders: &[Finder]) -> ControlFlow<()> {
+        for piece in pieces {
+            let text = piece.decode(body);
+            let found = self.text(finders, piece.is_users, &text, |_, _| true)?;
+            self.seen.place(body, piece, found);
+        }
+        for parts in pieces.chunk_by(Piece::joins).filter(|it| it.len() > 1) {
+            for between in BETWEEN {
+                self.joined(body, parts, finders, between)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What goes over a border of parts is replaced in each of them.
+    fn joined(
+        &mut self,
+        body: &str,
+        parts: &[Piece],
+        finders: &[Finder],
+        between: &str,
+    ) -> ControlFlow<()> {
+        let Some(first) = parts.first() else {
+            return ControlFlow::Continue(());
+        };
+        let (mut text, mut ends) = (String::new(), Vec::with_capacity(parts.len()));
+        for part in parts {
+            if !ends.is_empty() {
+                text.push_str(between);
+            }
+            text.push_str(&part.decode(body));
+            ends.push(text.len());
+        }
+        // The parts that something touches: the first that ends behind its start, and the last that
+        // begins before its end.
+        let touched = |from: usize, to: usize| {
+            let first = ends.partition_point(|end| *end <= from);
+            let last = ends.partition_point(|end| end + between.len() < to);
+            (first, last.min(ends.len() - 1))
+        };
+        let crosses = |from, to| {
+            let (first, last) = touched(from, to);
+            first < last
+        };
+        let found = self.text(finders, first.is_users, &text, crosses)?;
+        let mut of_parts: Vec<Places> = vec![Places::new(); parts.len()];
+        for (at, from, to) in found {
+            let (first, last) = touched(from, to);
+            for index in first..=last {
+                let before = index.checked_sub(1).and_then(|it| ends.get(it));
+                let start = before.map_or(0, |end| end + between.len());
+                let end = ends.get(index).copied().unwrap_or(start);
+                let (from, to) = (from.max(start), to.min(end));
+                if from < to
+                    && let Some(places) = of_parts.get_mut(index)
+                {
+                    places.push((at, from - start, to - start));
+                }
+            }
+        }
+        for (part, places) in parts.iter().zip(of_parts) {
+            self.seen.place(body, part, places);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What is to be replaced in one text, of that which `counts`. Breaks at a limit.
+    fn text(
+        &mut self,
+        finders: &[Finder],
+        is_users: bool,
+        text: &str,
+        counts: impl Fn(usize, usize) -> bool,
+    ) -> ControlFlow<(), Places> {
+        let mut redactions = Places::new();
+        for (at, finder) in finders.iter().enumerate() {
+            if finder.looks_at(is_users) {
+                self.find((at, finder), text, &counts, &mut redactions)?;
+            }
+        }
+        ControlFlow::Continue(redactions)
+    }
+
+    /// Breaks at a limit.
     fn find(
         &mut self,
-        at: usize,
-        finder: &Finder,
+        (at, finder): (usize, &Finder),
         text: &str,
-        redactions: &mut Vec<(usize, usize, usize)>,
+        counts: impl Fn(usize, usize) -> bool,
+        redactions: &mut Places,
     ) -> ControlFlow<()> {
         let redacts = finder.filter().action == Action::Redact;
         if !redacts && self.seen.matched.contains(&at) {
@@ -94,7 +173,7 @@ impl Looking {
         let _enough = finder.find(text, |place| {
             // One more search may read all that is left.
             self.tick()?;
-            let Some((from, to)) = place else {
+            let Some((from, to)) = place.filter(|(from, to)| counts(*from, *to)) else {
                 return ControlFlow::Continue(());
             };
             self.seen.matched.insert(at);
@@ -125,7 +204,7 @@ impl Looking {
 
 impl Seen {
     /// Adds what is to be replaced in one piece.
-    fn place(&mut self, body: &str, piece: &Piece, found: Vec<(usize, usize, usize)>) {
+    fn place(&mut self, body: &str, piece: &Piece, found: Places) {
         if found.is_empty() {
             return;
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ingress::{Api, Surface};
+use bytes::Bytes;
 use proptest::prelude::*;
 use shared::guardrail::{Builtin, Guardrail, Layer, combine};
 
@@ -156,7 +157,7 @@ async fn what_takes_too_long_is_not_passed() {
     );
     let screens = Screens::default();
     let finders = screens.finders(&rules(REDACT).filters).await.unwrap();
-    let pieces = texts::of(&call);
+    let pieces = texts::of(&call).pieces;
     let past = Instant::now();
     let seen = look::look(call.text(), &pieces, &finders, past);
     assert_eq!(seen.limit, Some(Limit::Time));
@@ -182,6 +183,152 @@ async fn a_set_is_compiled_once_and_the_cache_is_bounded() {
         &first,
         &screens.finders(&filters(0)).await.unwrap()
     ));
+}
+
+fn blocks(pattern: &str) -> Rules {
+    rules(
+        &json!({"content_filters": [{"pattern": pattern, "action": "block", "label": "ssn"}]})
+            .to_string(),
+    )
+}
+
+#[track_caller]
+fn is_blocked(rules: &Rules, api: Api, body: &str) {
+    let refused = screened(rules, api, body).unwrap_err();
+    assert_eq!(
+        (refused.status, refused.reason),
+        (403, "guardrail"),
+        "{body}"
+    );
+    assert_eq!(refused.metadata["patterns"], json!(["ssn"]));
+}
+
+#[test]
+fn what_can_be_read_in_two_ways_is_read_in_both() {
+    let rules = blocks(r"secret-\d+");
+    let parts = [
+        r#"{"type":"tool_result","type":"text","text":"secret-1"}"#,
+        r#"{"type":"text","type":"tool_result","text":"secret-1"}"#,
+        r#"{"type":"tool_result","text":"secret-1"}"#,
+        r#"{"type":"tool_result","type":"text","content":"secret-1","text":"x"}"#,
+        r#"{"type":"text","text":"secret-1","text":"x"}"#,
+        r#"{"type":"text","text":"x","t\u0065xt":"secret-1"}"#,
+        r#"{"type":"text","text":{"value":"secret-1"}}"#,
+        r#"{"type":"document","source":{"type":"text","data":"secret-1","data":"x"}}"#,
+        r#"{"type":"document","source":{"type":"base64","type":"text","data":"secret-1"}}"#,
+        r#"{"type":"tool_result","type":"document","source":{"type":"text","data":"secret-1"}}"#,
+    ];
+    for part in parts {
+        let body = format!(
+            r#"{{"model":"a/b","max_tokens":9,"messages":[{{"role":"user","content":[{part}]}}]}}"#
+        );
+        for api in [Api::Chat, Api::Messages] {
+            let body: Bytes = body.clone().into();
+            // What the API itself refuses goes nowhere.
+            if ingress::parse(api, Surface::OpenRouter, &HeaderMap::new(), body.clone()).is_ok() {
+                is_blocked(&rules, api, std::str::from_utf8(&body).unwrap());
+            }
+        }
+    }
+    let items = [
+        r#"{"role":"user","role":"assistant","content":"secret-1"}"#,
+        r#"{"type":"message","content":"secret-1"}"#,
+    ];
+    for item in items {
+        let body: Bytes = format!(r#"{{"model":"a/b","input":[{item}]}}"#).into();
+        let parsed = ingress::parse(
+            Api::Responses,
+            Surface::OpenRouter,
+            &HeaderMap::new(),
+            body.clone(),
+        );
+        if parsed.is_ok() {
+            is_blocked(&rules, Api::Responses, std::str::from_utf8(&body).unwrap());
+        }
+    }
+}
+
+#[test]
+fn tokens_are_no_way_round_a_filter() {
+    for action in ["block", "redact"] {
+        let rules = rules(&REDACT.replace("redact", action));
+        for input in ["[1,2,3]", "[[1,2,3]]", r#"["x",[1]]"#] {
+            let body = format!(r#"{{"model":"a/b","input":{input}}}"#);
+            let refused = screened(&rules, Api::Embeddings, &body).unwrap_err();
+            assert_eq!((refused.status, refused.reason), (403, "guardrail"));
+            assert!(refused.message.contains("Send text"), "{}", refused.message);
+            assert_eq!(refused.metadata["patterns"], json!(["TICKET", "email"]));
+        }
+        let text = r#"{"model":"a/b","input":["x"],"dimensions":3}"#;
+        assert!(screened(&rules, Api::Embeddings, text).is_ok());
+    }
+    let flags = rules(&REDACT.replace("redact", "flag"));
+    let body = r#"{"model":"a/b","input":[1,2,3]}"#;
+    assert!(screened(&flags, Api::Embeddings, body).is_ok());
+}
+
+#[test]
+fn what_is_split_over_parts_is_found() {
+    let body = |parts: [&str; 3]| {
+        let parts = parts.map(|text| json!({"type": "text", "text": text}));
+        json!({"model": "a/b", "messages": [{"role": "user", "content": parts}]}).to_string()
+    };
+    let ssn = blocks(r"\d{3}-\d{2}-\d{4}");
+    for parts in [
+        ["my ssn 123-4", "5-6789", "x"],
+        ["my ssn 123", "-45-", "6789"],
+    ] {
+        is_blocked(&ssn, Api::Chat, &body(parts));
+    }
+    // Some providers put a line's end between parts.
+    is_blocked(
+        &blocks(r"ignore\s+all"),
+        Api::Chat,
+        &body(["ignore", "all", "x"]),
+    );
+    let apart = body(["my ssn 123-4", "is", "5-6789"]);
+    assert!(screened(&ssn, Api::Chat, &apart).is_ok());
+    // Inputs of their own are not one text.
+    let inputs = r#"{"model":"a/b","input":["123-45-","6789"]}"#;
+    assert!(screened(&ssn, Api::Embeddings, inputs).is_ok());
+    redacts(
+        Api::Chat,
+        &body(["a sec", "ret", "-4 b"]),
+        &body(["a [TICKET]", "[TICKET]", "[TICKET] b"]),
+    );
+    redacts(
+        Api::Chat,
+        &body(["secret-1", " x secre", "t-22 secret-3"]),
+        &body(["[TICKET]", " x [TICKET]", "[TICKET] [TICKET]"]),
+    );
+    let turns = |first: &str| {
+        format!(
+            r#"{{"model":"a/b","messages":[{{"role":"{first}","content":"123-45-"}},{{"role":"user","content":"6789"}}]}}"#
+        )
+    };
+    assert!(screened(&ssn, Api::Chat, &turns("user")).is_ok());
+}
+
+proptest! {
+    /// However a secret is cut into parts, no part of it goes out.
+    #[test]
+    fn no_cut_hides_a_secret(before in "[a-c ]{0,9}", after in "[a-c ]{0,9}", cuts in prop::collection::vec(0_usize..40, 0..4)) {
+        let text = format!("{before}secret-77{after}");
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % (text.len() + 1)).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let parts: Vec<Value> = cuts
+            .windows(2)
+            .map(|cut| json!({"type": "text", "text": text[cut[0]..cut[1]]}))
+            .collect();
+        let body = json!({"model": "a/b", "messages": [{"role": "user", "content": parts}]});
+        let (found, sent) = screened(&rules(REDACT), Api::Chat, &body.to_string()).unwrap();
+        prop_assert!(!found.redacted.is_empty());
+        let sent: Value = serde_json::from_str(&sent).unwrap();
+        let sent = sent["messages"][0]["content"].as_array().unwrap();
+        let sent: String = sent.iter().filter_map(|part| part["text"].as_str()).collect();
+        prop_assert_eq!(sent.replace("[TICKET]", ""), format!("{before}{after}"));
+    }
 }
 
 proptest! {

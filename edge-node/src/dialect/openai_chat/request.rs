@@ -49,6 +49,7 @@ struct Request<'a> {
     splices: Splices,
     /// What `max_tokens` is to be called; none leaves the client's word.
     limit_name: Option<&'static str>,
+    has_model: bool,
     has_limit: bool,
     has_stream_options: bool,
     has_effort: bool,
@@ -67,6 +68,7 @@ impl<'a> Request<'a> {
             target,
             splices: Splices::default(),
             limit_name: limit_name(target),
+            has_model: false,
             has_limit: false,
             has_stream_options: false,
             has_effort: false,
@@ -80,6 +82,7 @@ impl<'a> Request<'a> {
     fn member(&mut self, member: &Member) -> bool {
         match member.field {
             Field::Model => {
+                self.has_model = true;
                 let name = quoted(&self.target.endpoint.provider_model);
                 self.splices.replace(member.value, name);
                 true
@@ -270,6 +273,11 @@ impl<'a> Request<'a> {
 
     /// Adds what must be there and is not.
     fn add(&mut self, tail: &mut Tail) {
+        // The client may have named it in `models` alone.
+        if !self.has_model {
+            let name = quoted(&self.target.endpoint.provider_model);
+            tail.add(&mut self.splices, format!("\"model\":{name}"));
+        }
         if let Some(clamp) = self.target.max_tokens_clamp
             && !self.has_limit
         {

@@ -28,6 +28,7 @@ pub(super) fn body(call: &Call, target: &Target<'_>) -> Bytes {
         call,
         target,
         splices: Splices::default(),
+        has_model: false,
         has_store: false,
         has_include: false,
         has_limit: false,
@@ -56,6 +57,7 @@ struct Request<'a> {
     call: &'a Call,
     target: &'a Target<'a>,
     splices: Splices,
+    has_model: bool,
     has_store: bool,
     has_include: bool,
     has_limit: bool,
@@ -72,6 +74,7 @@ impl Request<'_> {
         let value = member.value;
         match member.field {
             Field::Model => {
+                self.has_model = true;
                 let name = quoted(&self.target.endpoint.provider_model);
                 self.splices.replace(value, name);
                 true
@@ -278,6 +281,11 @@ impl Request<'_> {
 
     /// Adds what must be there and is not.
     fn add(&mut self, tail: &mut Tail) {
+        // The client may have named it in `models` alone.
+        if !self.has_model {
+            let name = quoted(&self.target.endpoint.provider_model);
+            tail.add(&mut self.splices, format!("\"model\":{name}"));
+        }
         if !self.has_store {
             tail.add(&mut self.splices, "\"store\":false");
         }

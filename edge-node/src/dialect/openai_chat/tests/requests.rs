@@ -26,6 +26,24 @@ fn bytes_survive_but_for_the_declared_splices() {
 }
 
 #[test]
+fn a_model_that_the_client_names_otherwise_is_written_in() {
+    let (turns, theirs) = (
+        r#""messages":[{"role":"user","content":"x"}]"#,
+        r#""model":"theirs""#,
+    );
+    check(
+        &openai(),
+        &format!(r#"{{"models":["a/b"],{turns}}}"#),
+        &format!("{{{turns},{theirs}}}"),
+    );
+    check(
+        &openai(),
+        &format!(r#"{{"model":null,{turns},"models":["a/b"]}}"#),
+        &format!("{{{theirs},{turns}}}"),
+    );
+}
+
+#[test]
 fn usage_is_always_asked_for_in_streams() {
     let request = |members: &str| {
         format!(r#"{{"messages":[{{"role":"user","content":"x"}}],"model":"a/b"{members}}}"#)

@@ -31,6 +31,15 @@ fn bytes_pass_but_for_the_declared_edits() {
 }
 
 #[test]
+fn a_model_that_the_client_names_otherwise_is_written_in() {
+    check(
+        &responses(),
+        r#"{"models":["a/b"],"input":"x","store":false}"#,
+        r#"{"input":"x","store":false,"model":"theirs"}"#,
+    );
+}
+
+#[test]
 fn the_limit_is_clamped() {
     let mut fixture = responses();
     fixture.clamp = Some(100);
