@@ -6,22 +6,18 @@
 use crate::control::{ControlClient, Link};
 use crate::node::Identity;
 use crate::timers::Timers;
-use shared::clock::{Clock, Moment};
+use shared::clock::Clock;
 use shared::health::StateChange;
-use shared::id::EndpointId;
+use shared::id::{BootEpoch, EndpointId};
 use shared::proto::telemetry as wire;
 use shared::proto::telemetry::telemetry_client::TelemetryClient;
 use shared::task::{Stop, lock};
-use shared::window::{Observation, Report, Sign, Windows};
-use std::collections::VecDeque;
+use shared::window::{Observation, Outbox, Sign, UNACKED_MAX, Windows};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-
-/// Reports that may be on their way without an acknowledgement; beyond it windows go on counting.
-pub const UNACKED_MAX: usize = 32;
 
 /// Takes notes; cheap, on the request path.
 #[derive(Default)]
@@ -65,13 +61,9 @@ impl Reporter {
 pub struct Sender {
     reporter: Arc<Reporter>,
     control: Arc<ControlClient>,
-    identity: Identity,
+    outbox: Outbox,
     timers: Timers,
     clock: Clock,
-    sequence: u64,
-    unacked: VecDeque<(Moment, Report)>,
-    /// When windows were taken last.
-    taken: Moment,
 }
 
 impl Sender {
@@ -84,15 +76,18 @@ impl Sender {
         timers: Timers,
         clock: Clock,
     ) -> Self {
+        let Identity {
+            node,
+            pop,
+            region,
+            epoch,
+        } = identity;
         Self {
             reporter,
             control,
-            identity,
+            outbox: Outbox::new(node, pop, region, epoch),
             timers,
             clock,
-            sequence: 0,
-            unacked: VecDeque::new(),
-            taken: Moment::default(),
         }
     }
 
@@ -122,7 +117,7 @@ impl Sender {
     async fn follow(&mut self, link: &Link, stop: &mut Stop) -> Result<(), tonic::Status> {
         let (reports, outgoing) = mpsc::channel::<wire::WindowReport>(UNACKED_MAX + 1);
         self.forget_stale();
-        for (_, report) in &self.unacked {
+        for report in self.outbox.unacked() {
             if reports.try_send(report.into()).is_err() {
                 break;
             }
@@ -166,55 +161,29 @@ impl Sender {
     }
 
     async fn send(&mut self, reports: &mpsc::Sender<wire::WindowReport>) {
-        if self.unacked.len() >= UNACKED_MAX {
+        if self.outbox.is_full() {
             return;
         }
         let alarming = self.reporter.alarm.swap(false, Ordering::SeqCst);
         let windows = lock(&self.reporter.windows).take();
-        self.taken = self.clock.now();
-        if windows.is_empty() && !alarming {
+        let Some(report) = self.outbox.report(windows, alarming, self.clock.now()) else {
             return;
-        }
-        self.sequence += 1;
-        let report = Report {
-            node: self.identity.node.clone(),
-            pop: self.identity.pop.clone(),
-            region: self.identity.region.clone(),
-            epoch: self.identity.epoch,
-            sequence: self.sequence,
-            windows,
-            alarming,
         };
-        let message = (&report).into();
-        self.unacked.push_back((self.clock.now(), report));
+        let message = report.into();
         // A stream that has ended is noticed by the loop; the report stays unacknowledged.
         let _ = reports.send(message).await;
     }
 
     fn acknowledged(&mut self, ack: &wire::ReportAck) {
-        if ack.boot_epoch != self.identity.epoch.0 {
-            return;
-        }
-        while self
-            .unacked
-            .front()
-            .is_some_and(|(_, report)| report.sequence <= ack.sequence)
-        {
-            self.unacked.pop_front();
-        }
+        let epoch = BootEpoch(ack.boot_epoch);
+        self.outbox.acknowledged(epoch, ack.sequence);
     }
 
-    /// Old evidence would be taken for new by whoever merges it; the numbers stay contiguous.
+    /// Old evidence would be taken for new.
     fn forget_stale(&mut self) {
-        let now = self.clock.now();
-        if now.since(self.taken) > self.timers.report_stale {
+        let stale = self.timers.report_stale;
+        if self.outbox.forget_stale(stale, self.clock.now()) {
             drop(lock(&self.reporter.windows).take());
-        }
-        for (at, report) in &mut self.unacked {
-            if now.since(*at) > self.timers.report_stale {
-                report.windows.clear();
-                report.alarming = false;
-            }
         }
     }
 }

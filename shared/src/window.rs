@@ -2,8 +2,10 @@
 //! may be combined in any order and anywhere; exactly-once is the receiver's concern. Traffic on
 //! an organisation's own credentials is never recorded here.
 
+mod outbox;
 mod stated;
 
+pub use outbox::{Outbox, UNACKED_MAX};
 pub use stated::{STATED_MAX, Stated};
 
 use crate::id::{BootEpoch, EndpointId, NodeId, Pop, Region};

@@ -1,11 +1,13 @@
 //! Our policy: the production code in virtual time, and no formula of its own. Each edge has its
 //! health board, its view and its windows; its reports and the tables that it is pushed take their
-//! time, and none come through while the control plane is cut off.
+//! time, and none come through while the control plane is cut off or, in the extended world, the
+//! edge's connection to it is lost.
 
 mod agenda;
 mod catalogue;
 mod control;
 mod edge;
+mod line;
 mod walk;
 
 use crate::decisions::{self, Tape};
@@ -41,10 +43,6 @@ const REPORT_TAKES: f64 = 0.1;
 const PUSH_TAKES: f64 = 0.3;
 /// Seconds that gossip is on its way: a datagram within a building.
 const GOSSIP_TAKES: f64 = 0.002;
-/// In the extended world: the part of the reports that is held up, for so many seconds, and holds
-/// up what is behind it; and the part that comes twice.
-const HELD_UP: (f64, f64) = (0.01, 5.0);
-const TWICE: f64 = 0.01;
 
 /// The numbers that the production code goes by, for whoever tries others.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -185,39 +183,14 @@ impl Ours {
         }
     }
 
-    fn report(&mut self, world: &World, edge: usize, now: f64) {
-        if self.scenario.is_cut(now) {
-            self.edges[edge].unheard();
-            return;
-        }
-        let lies = world.lies(edge, now);
-        let Some(report) = self.edges[edge].report(lies, now) else {
-            return;
-        };
-        let from = &mut self.edges[edge];
-        let mut at = now + REPORT_TAKES;
-        if self.scenario.kind == crate::scenario::Kind::Extended {
-            if self.luck.unit() < HELD_UP.0 {
-                at += HELD_UP.1;
-            }
-            if self.luck.unit() < TWICE {
-                self.agenda
-                    .push(at + 1.0, Item::Arrives(Box::new(report.clone())));
-            }
-            // One stream: nothing overtakes.
-            at = at.max(from.link_until);
-        }
-        from.link_until = at;
-        self.agenda.push(at, Item::Arrives(Box::new(report)));
-    }
-
     fn rank(&mut self, whole: bool, now: f64) {
         self.may_rank = now + if whole { RANK_GAP.0 } else { RANK_GAP.1 };
         self.control.rank(whole, now);
         if self.scenario.is_cut(now) {
             return;
         }
-        for (at, edge) in self.edges.iter().enumerate() {
+        let reached = self.edges.iter().enumerate();
+        for (at, edge) in reached.filter(|(_, edge)| edge.line.carries()) {
             let delta = self.control.delta(at, &edge.who.node, &edge.who.region);
             if let Some(delta) = delta {
                 self.agenda.push(now + PUSH_TAKES, Item::Table(at, delta));
@@ -384,13 +357,19 @@ impl Policy for Ours {
                 }
             }
             Some(Item::Alarm(edge)) => self.report(world, edge, now),
-            Some(Item::Arrives(report)) => {
+            Some(Item::Arrives(report, over)) => {
+                self.acknowledge(over, &report, now);
                 let urgent = self.control.merge(&report, now);
                 if urgent {
                     let at = now.max(self.may_rank);
                     self.agenda.push_once(at, Item::RankNow);
                 }
             }
+            Some(Item::Acknowledged(edge, line, sequence)) => {
+                self.acknowledged(edge, line, sequence);
+            }
+            Some(Item::Breaks(edge, line)) => self.breaks(edge, line, now),
+            Some(Item::Connects(edge)) => self.connects(edge, now),
             Some(Item::Rank) => {
                 self.rank(true, now);
                 if now < self.scenario.end {

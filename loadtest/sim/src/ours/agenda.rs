@@ -11,8 +11,14 @@ pub(super) enum Item {
     Report(usize),
     /// An edge has news that can't wait.
     Alarm(usize),
-    /// A report is there.
-    Arrives(Box<Report>),
+    /// A report is there; over which edge's connection, where it is acknowledged.
+    Arrives(Box<Report>, Option<(usize, u64)>),
+    /// An edge's reports up to this number are known to have arrived.
+    Acknowledged(usize, u64, u64),
+    /// An edge notices that this connection is gone.
+    Breaks(usize, u64),
+    /// An edge tries to connect again.
+    Connects(usize),
     /// The next ranking is due.
     Rank,
     /// There is evidence that can't wait for it.

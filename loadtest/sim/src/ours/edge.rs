@@ -1,5 +1,6 @@
 //! One edge: what it saw, what it was told, what it has still to tell.
 
+use super::line::Line;
 use super::{Tunings, moment};
 use crate::scenario::{REGIONS, Scenario};
 use shared::clock::Moment;
@@ -9,9 +10,12 @@ use shared::id::{BootEpoch, NodeId, Pop, Region};
 use shared::ranking::{RankingDelta, RankingTable};
 use shared::routing::View;
 use shared::snapshot::Snapshot;
-use shared::window::{Report, Window, Windows};
+use shared::window::{Outbox, Report, Stated, Window, Windows};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// An edge's only run.
+pub(super) const EPOCH: BootEpoch = BootEpoch(1);
 
 /// Points of presence in a region; edges share them when there are more.
 const POPS: usize = 4;
@@ -34,9 +38,9 @@ pub(super) struct Edge {
     pub(super) reported: f64,
     /// What its peers' word counts for.
     pub(super) hearsay: Hearsay,
-    /// When its last report arrives.
-    pub(super) link_until: f64,
-    sequence: u64,
+    /// Its reports that nobody has acknowledged.
+    pub(super) outbox: Outbox,
+    pub(super) line: Line,
 }
 
 impl Edge {
@@ -54,7 +58,10 @@ impl Edge {
             region: region.into(),
         };
         let view = View::new(Arc::clone(snapshot), Arc::default());
+        let Identity { node, pop, region } = &who;
         Self {
+            outbox: Outbox::new(node.clone(), pop.clone(), region.clone(), EPOCH),
+            line: Line::default(),
             view: view.of_node(who.node.clone()).tuned(tunings.routing),
             who,
             board: Board::new(tunings.ranking.local),
@@ -62,8 +69,6 @@ impl Edge {
             alarm: false,
             reported: 0.0,
             hearsay: Hearsay::default(),
-            link_until: 0.0,
-            sequence: 0,
         }
     }
 
@@ -72,24 +77,14 @@ impl Edge {
         let alarming = std::mem::take(&mut self.alarm);
         self.reported = now;
         let mut windows = self.windows.take();
-        if windows.is_empty() && !alarming {
-            return None;
-        }
+        let lies = lies && !windows.is_empty();
         if lies {
             for (_, window) in &mut windows {
                 *window = slander(window);
             }
         }
-        self.sequence += 1;
-        Some(Report {
-            node: self.who.node.clone(),
-            pop: self.who.pop.clone(),
-            region: self.who.region.clone(),
-            epoch: BootEpoch(1),
-            sequence: self.sequence,
-            windows,
-            alarming: alarming || lies,
-        })
+        let report = self.outbox.report(windows, alarming || lies, moment(now));
+        report.cloned()
     }
 
     /// A peer leaves an endpoint alone for so long: what a real edge makes of such a datagram.
@@ -124,10 +119,16 @@ impl Edge {
     }
 }
 
-/// Everything failed, and slowly.
+/// Everything failed, what did not was turned away, and the provider says that it takes nothing.
 fn slander(window: &Window) -> Window {
     Window {
         hard_fail: window.sent.max(3),
+        rate_limited: 20 * window.sent.max(1),
+        stated: Stated {
+            requests_per_minute: Some(1),
+            tokens_per_minute: Some(1),
+            retry_after: Some(Duration::from_secs(60)),
+        },
         openings: 1,
         sent: window.sent,
         first_attempts: window.first_attempts,
