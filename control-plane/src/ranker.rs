@@ -292,7 +292,7 @@ impl Ranker {
         }
         let rankings = Rankings {
             version: Some(version),
-            encoded: before.encoded_besides(&news),
+            encoded: before.encoded_besides(&tables, &news),
             changes: before.changes_to(&news),
             tables: before.tables_with(&tables, &news),
             portions,

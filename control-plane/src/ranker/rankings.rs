@@ -76,12 +76,15 @@ impl Rankings {
         }
     }
 
-    /// What was encoded of the others stays; the news are still to be.
+    /// What was encoded of the others stays, but of a region that is no more; the news are still to
+    /// be.
     pub(super) fn encoded_besides(
         &self,
+        all: &BTreeMap<Region, Arc<RankingTable>>,
         news: &News<'_>,
     ) -> BTreeMap<Region, Arc<Encoded<Version>>> {
         let mut encoded = self.encoded.clone();
+        encoded.retain(|region, _| all.contains_key(region));
         encoded.extend(
             news.keys()
                 .map(|region| ((*region).clone(), Arc::default())),

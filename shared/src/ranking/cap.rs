@@ -3,22 +3,25 @@
 //! while it is used and cut at once when it turns away. Being full is no sickness.
 
 mod limit;
+mod witness;
 
 use super::CapTuning;
 use super::evidence::{Brought, real};
+use super::roster::PopIx;
 use crate::clock::Moment;
 use crate::health::half_life;
 use crate::window::Stated;
 use limit::{Accepted, Limit, Look, Word};
 use std::time::Duration;
+use witness::{Believed, Witnesses, Words};
 
 /// What is known of an endpoint's capacity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Cap {
     requests: Limit,
     tokens: Limit,
-    /// What the provider said, since the last look and all in all.
-    fresh: Stated,
+    /// What the provider said, by who heard it and all in all.
+    words: Words,
     said: (Word, Word),
     accepted: Accepted,
     /// Tokens of whole answers, and how many answers, forgotten by half-life.
@@ -26,6 +29,7 @@ pub(super) struct Cap {
     hit: Option<Moment>,
     /// Nothing gets through until then, said the provider.
     rests: Option<Moment>,
+    witnesses: Witnesses,
     gathered: Gathered,
 }
 
@@ -33,7 +37,6 @@ pub(super) struct Cap {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Gathered {
     since: Moment,
-    sum: Taken,
     retry_after: Option<Duration>,
 }
 
@@ -49,13 +52,14 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Adds what an edge brought.
-    pub(super) fn add(&mut self, brought: &Brought) {
-        let sum = |mine: &mut u64, more: u64| *mine = mine.saturating_add(more);
-        sum(&mut self.accepted, brought.accepted().into());
-        sum(&mut self.turned_away, brought.turned_away.into());
-        sum(&mut self.whole, brought.whole.into());
-        sum(&mut self.tokens, brought.tokens);
+    /// What an edge brought.
+    pub(super) fn of(brought: &Brought) -> Self {
+        Self {
+            accepted: brought.accepted().into(),
+            turned_away: brought.turned_away.into(),
+            whole: brought.whole.into(),
+            tokens: brought.tokens,
+        }
     }
 
     fn merge(&mut self, other: &Self) {
@@ -96,9 +100,16 @@ impl Cap {
         self.tokens.configure(tokens, tuning);
     }
 
-    /// What the provider said of its limits, in whatever order it comes.
-    pub(super) fn hear(&mut self, stated: &Stated) {
-        self.fresh.merge(stated);
+    /// What the provider said of its limits at one place, in whatever order it comes.
+    pub(super) fn hear(&mut self, pop: PopIx, stated: &Stated) {
+        self.words.hear(pop, stated);
+    }
+
+    /// What was accepted and turned away at one place since the last tick.
+    pub(super) fn saw(&mut self, pop: PopIx, taken: &Taken) {
+        if *taken != Taken::default() {
+            self.witnesses.saw(pop, taken);
+        }
     }
 
     /// Requests per second that the whole fleet may send; none is not limited.
@@ -137,22 +148,24 @@ impl Cap {
         self.hit
     }
 
-    /// Takes in what was accepted and turned away since the last tick.
-    pub(super) fn step(&mut self, taken: &Taken, tuning: &CapTuning, now: Moment) {
-        let fresh = std::mem::take(&mut self.fresh);
+    /// A tick: what was seen and heard since the last one counts.
+    pub(super) fn step(&mut self, tuning: &CapTuning, now: Moment) {
         let (requests, tokens) = &mut self.said;
-        requests.hear(fresh.requests_per_minute, tuning.word, now);
-        tokens.hear(fresh.tokens_per_minute, tuning.word, now);
+        let refuted = (requests.is_refuted(), tokens.is_refuted());
+        let agreed = self.words.agreed(refuted, tuning.word, now);
+        requests.take(agreed.requests_per_minute, now);
+        tokens.take(agreed.tokens_per_minute, now);
         let gathered = &mut self.gathered;
-        gathered.sum.merge(taken);
-        gathered.retry_after = gathered.retry_after.max(fresh.retry_after);
+        gathered.retry_after = gathered.retry_after.max(agreed.retry_after);
         let elapsed = now.since(gathered.since);
         if elapsed < tuning.period {
             return;
         }
         let gathered = std::mem::take(gathered);
         self.gathered.since = now;
-        self.look(&gathered, elapsed, tuning, now);
+        let kept = half_life(elapsed, tuning.witness_half_life);
+        let believed = self.witnesses.believed(kept, tuning);
+        self.look(&believed, gathered.retry_after, (elapsed, now), tuning);
     }
 
     /// True when nothing is remembered.
@@ -160,22 +173,29 @@ impl Cap {
         self.requests.is_blank() && self.tokens.is_blank()
     }
 
-    fn look(&mut self, gathered: &Gathered, elapsed: Duration, tuning: &CapTuning, now: Moment) {
-        self.learn_usual(&gathered.sum, half_life(elapsed, tuning.usual_half_life));
+    fn look(
+        &mut self,
+        believed: &Believed,
+        retry_after: Option<Duration>,
+        (elapsed, now): (Duration, Moment),
+        tuning: &CapTuning,
+    ) {
+        let taken = &believed.taken;
+        self.learn_usual(taken, half_life(elapsed, tuning.usual_half_life));
         let unit = self.unit();
         // After a long silence the first report doesn't tell of all of it.
         let seconds = elapsed.as_secs_f64().min(5.0);
-        let accepted = real(gathered.sum.accepted) / seconds;
-        let turned_away = real(gathered.sum.turned_away) / seconds;
+        let accepted = real(taken.accepted) / seconds;
+        let turned_away = real(taken.turned_away) / seconds;
         // Answers end long after they were let in: what was let in now is what counts.
         let tokens = unit.map_or(0.0, |unit| accepted * unit);
         self.requests.measure(accepted);
         self.tokens.measure(tokens);
         let hit = turned_away > tuning.hit_share * accepted + tuning.hit_rate;
-        self.learn_accepted((real(gathered.sum.accepted), seconds), hit, tuning);
+        self.learn_accepted((real(believed.certain), seconds), hit, tuning);
         if hit {
             self.hit = Some(now);
-            self.cut(accepted > 0.0, gathered.retry_after, tuning, now);
+            self.cut(accepted > 0.0, retry_after, tuning, now);
             return;
         }
         if self.rests.is_some_and(|until| until > now) {

@@ -82,7 +82,7 @@ impl Demand {
         for (_, requests) in &mut self.nodes {
             *requests *= kept;
         }
-        let mut regions = vec![0.0; roster.regions().len()];
+        let mut regions = vec![0.0; roster.regions()];
         for (node, requests) in asked.take() {
             let region = roster.node(node).map(|node| node.region.at());
             if let Some(sum) = region.and_then(|at| regions.get_mut(at)) {

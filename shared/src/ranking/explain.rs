@@ -242,7 +242,7 @@ fn write_observers(
             continue;
         };
         let pop = subject.roster.pop(observer.pop);
-        let region = subject.roster.regions().get(observer.region.at());
+        let region = subject.roster.region_at(observer.region);
         let (Some(pop), Some(region)) = (pop, region) else {
             continue;
         };
@@ -256,7 +256,7 @@ fn write_observers(
     }
     lines.sort_unstable();
     for (region, crowd) in memory.evidence.crowd() {
-        if let Some(region) = subject.roster.regions().get(region.at()) {
+        if let Some(region) = subject.roster.region_at(region) {
             let seen = crowd.lately.seen;
             lines.push(format!("all others in {region}: {seen:.1} attempts"));
         }

@@ -163,7 +163,8 @@ impl Fleet {
         &self.wishes
     }
 
-    /// Lets time pass, moves states, and gives each known region its table. Only endpoints of
+    /// Lets time pass, moves states, and gives each known region its table; a region whose last
+    /// edge has been silent for half an hour is forgotten. Only endpoints of
     /// models of which anything is known have rows.
     pub fn tick(
         &mut self,
@@ -175,6 +176,10 @@ impl Fleet {
         let elapsed = self.elapsed(now);
         self.ticked = Some(now);
         self.alarmed.clear();
+        for region in self.roster.forget(now) {
+            let memories = self.memories.values_mut();
+            memories.for_each(|memory| memory.forget(region));
+        }
         self.step(snapshot, elapsed, now);
         let rows = rows::rank(self, (snapshot, &Scope::All), elapsed, now);
         let live = self.live(now);
@@ -184,16 +189,16 @@ impl Fleet {
         });
         self.portions.tell(&live, models, &self.tuning);
         self.demands.retain(|_, demand| !demand.is_blank());
-        let told = self.roster.regions().iter().zip(rows.regions);
+        let told = self.roster.region_names().zip(rows.regions);
         self.tables = told
-            .map(|(region, rows)| {
+            .filter_map(|(region, rows)| {
                 let table = RankingTable {
                     version,
                     generated_unix_ms: unix_ms,
                     rows,
                     portion: Portion::default(),
                 };
-                (region.clone(), Arc::new(table))
+                Some((region?.clone(), Arc::new(table)))
             })
             .collect();
         self.tables.clone()
@@ -210,7 +215,7 @@ impl Fleet {
         version: Version,
     ) -> BTreeMap<Region, Arc<RankingTable>> {
         let is_new = |region: &Region| !self.tables.contains_key(region);
-        if self.roster.regions().iter().any(is_new) {
+        if self.roster.region_names().flatten().any(is_new) {
             return self.tick(snapshot, now, unix_ms, version);
         }
         let alarmed = std::mem::take(&mut self.alarmed);
@@ -222,7 +227,8 @@ impl Fleet {
         let elapsed = self.elapsed(now);
         self.step_models(snapshot, &models, elapsed, now);
         let rows = rows::rank(self, (snapshot, &Scope::Urgent(models)), elapsed, now);
-        for (region, rows) in self.roster.regions().iter().zip(rows.regions) {
+        for (region, rows) in self.roster.region_names().zip(rows.regions) {
+            let Some(region) = region else { continue };
             if let Some(table) = self.tables.get_mut(region).filter(|_| !rows.is_empty()) {
                 let table = Arc::make_mut(table);
                 table.rows.extend(rows);

@@ -132,7 +132,7 @@ impl Scratch {
     pub(super) fn for_roster(roster: &Roster) -> Self {
         Self {
             part_of: vec![None; roster.pops()],
-            regions: roster.regions().len(),
+            regions: roster.regions(),
         }
     }
 }

@@ -172,6 +172,13 @@ pub struct CapTuning {
     pub rest_most: Duration,
     /// After which half of what requests usually take is forgotten.
     pub usual_half_life: Duration,
+    /// The same of who was accepted and turned away, which tells whose word is contradicted.
+    pub witness_half_life: Duration,
+    /// Who would have been turned away so often, were another's word true …
+    pub contradicts: f64,
+    /// … and was so many times less, contradicts it; and who is contradicted counts for no more
+    /// than so many times all others together.
+    pub clip: f64,
 }
 
 /// Who tries out what gets no share.
@@ -351,6 +358,9 @@ impl Default for CapTuning {
             refutes_full: 5.0,
             rest_most: Duration::from_secs(60),
             usual_half_life: Duration::from_secs(30),
+            witness_half_life: Duration::from_secs(5),
+            contradicts: 9.0,
+            clip: 3.0,
         }
     }
 }

@@ -118,14 +118,25 @@ pub(super) struct Word {
 impl Word {
     pub(super) fn hear(&mut self, said: Option<u64>, patience: Duration, now: Moment) {
         let Some(said) = said else { return };
-        let stands =
-            |mine: u64| said > mine && now.since(self.heard) < patience && self.refuted.is_none();
+        let stands = |mine: u64| said > mine && now.since(self.heard) < patience;
         if !self.value.is_some_and(stands) {
-            if self.value != Some(said) {
-                self.refuted = None;
-            }
             (self.value, self.heard) = (Some(said), now);
         }
+    }
+
+    /// What is agreed on, from now on.
+    pub(super) fn take(&mut self, said: Option<u64>, now: Moment) {
+        if said.is_some() {
+            if self.value != said {
+                self.refuted = None;
+            }
+            (self.value, self.heard) = (said, now);
+        }
+    }
+
+    /// What was said, if it was lately.
+    pub(super) fn within(&self, memory: Duration, now: Moment) -> Option<u64> {
+        self.value.filter(|_| now.since(self.heard) < memory)
     }
 
     /// So much per second is accepted. If that is so many times what was said, it was said of
@@ -135,6 +146,11 @@ impl Word {
         if accepted.is_some_and(|accepted| accepted > refutes * said) {
             self.refuted = Some(now);
         }
+    }
+
+    /// Was more accepted than it allows?
+    pub(super) const fn is_refuted(&self) -> bool {
+        self.refuted.is_some()
     }
 
     /// Requests were turned away: it may be right after all.

@@ -84,7 +84,7 @@ impl Memory {
             .evidence
             .samples_max(&tuning.verdict, Duration::from_secs(1));
         self.evidence.add(from, window, now);
-        self.cap.hear(&window.stated);
+        self.cap.hear(from.1, &window.stated);
         self.throughput.add(&window.throughput, most);
         if !window.ttft.is_empty() {
             let at = from.2.at();
@@ -99,6 +99,13 @@ impl Memory {
     pub(in crate::ranking) fn reach(&mut self, regions: usize) {
         if self.regions.len() < regions {
             self.regions.resize_with(regions, Local::default);
+        }
+    }
+
+    /// A region has no edge any more, and another may take its place.
+    pub(in crate::ranking) fn forget(&mut self, region: RegionIx) {
+        if let Some(local) = self.regions.get_mut(region.at()) {
+            *local = Local::default();
         }
     }
 
@@ -127,16 +134,15 @@ impl Memory {
         self.stepped = Some(now);
         let fading = Fading::over(elapsed, &tuning.verdict);
         self.evidence.fold(fading, &tuning.verdict);
-        let mut taken = Taken::default();
         self.requests.clear();
         for observer in &self.evidence.observers {
             let brought = observer.brought();
-            taken.add(brought);
+            self.cap.saw(observer.pop, &Taken::of(brought));
             if brought.requests > 0 {
                 self.requests.push((observer.node, brought.requests));
             }
         }
-        self.cap.step(&taken, &tuning.cap, now);
+        self.cap.step(&tuning.cap, now);
         self.speeds(step, elapsed);
 
         let said = verdict::fleet(&self.evidence, step.roster, &tuning.verdict, now);

@@ -61,7 +61,7 @@ pub(super) fn rank(
     } = fleet;
     let all = roster.live(tuning.node_silence, now);
     let nodes = by_region(roster, &all);
-    let told = roster.regions().iter().map(|region| tables.get(region));
+    let told = roster.region_names().map(|region| tables.get(region?));
     let mut pages: Vec<Page<'_>> = told
         .map(|told| Page::after(told.map(AsRef::as_ref)))
         .collect();
@@ -119,7 +119,7 @@ pub(super) fn rank(
 }
 
 fn by_region<'a>(roster: &Roster, all: &[(NodeIx, &'a Node)]) -> Vec<Vec<(NodeIx, &'a Node)>> {
-    let mut nodes = vec![Vec::new(); roster.regions().len()];
+    let mut nodes = vec![Vec::new(); roster.regions()];
     for (ix, node) in all {
         if let Some(region) = nodes.get_mut(node.region.at()) {
             region.push((*ix, *node));

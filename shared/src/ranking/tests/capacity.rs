@@ -140,6 +140,42 @@ fn who_turns_away_is_sent_less_and_not_called_sick() {
     assert!(sent < 1.3 * cap, "{sent} of {cap}");
 }
 
+/// Four edges serve well; a fifth says that it is turned away, for an hour, by a provider that takes
+/// next to nothing.
+#[test]
+fn one_edge_that_lies_about_capacity_moves_no_share() {
+    const LIAR: Edge = ("edge-5", "lax1", "us");
+    let all = [FRA, AMS, NYC, ("edge-4", "chi1", "us"), LIAR];
+    let mut bench = Bench::new(limited(2, 40), &all);
+    let mut second = |lies: bool| {
+        for edge in all {
+            let mut window = asked(Outcome::Ok, 5);
+            if lies && edge == LIAR {
+                let retry_after = Some(Duration::from_secs(3600));
+                window = asked(Outcome::RateLimited { retry_after }, 5_000);
+                window.note(&Sign::Limits(Stated {
+                    requests_per_minute: Some(1),
+                    tokens_per_minute: Some(1),
+                    retry_after,
+                }));
+            }
+            let usual = asked(Outcome::Ok, 5);
+            bench.report(edge, vec![(id("p0"), window), (id("p1"), usual)]);
+        }
+        bench.pass(&all);
+        (bench.share("eu", "p0"), bench.row("eu", "p0").cap)
+    };
+    let mut honest = second(false);
+    for _ in 0..30 {
+        honest = second(false);
+    }
+    for _ in 0..60 {
+        let (share, cap) = second(true);
+        assert!((share - honest.0).abs() < 0.02, "{share} of {}", honest.0);
+        assert!(cap >= honest.1, "{cap} of {}", honest.1);
+    }
+}
+
 #[test]
 fn what_moves_by_noise_is_not_told() {
     let edges = [FRA, AMS, NYC];
