@@ -55,6 +55,12 @@ enum Verdict {
     Fail,
 }
 
+impl Verdict {
+    const fn of(met: bool) -> Self {
+        if met { Self::Pass } else { Self::Fail }
+    }
+}
+
 /// Reads the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -102,6 +108,11 @@ fn announce(url: &str, addr: SocketAddr, file: Option<PathBuf>) -> Result<(), St
 
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// On standard error: standard output may be JSON.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn say_json(value: &Value, pretty: bool) {

@@ -12,6 +12,7 @@
 
 pub mod decisions;
 pub mod engine;
+pub mod goals;
 pub mod measure;
 pub mod ours;
 pub mod policy;

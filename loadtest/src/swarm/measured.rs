@@ -7,6 +7,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// What is asked of a control plane: where it stands in a report, and the most that passes.
+const GOALS: [(&str, f64); 4] = [
+    ("/edges_lost", 0.0),
+    ("/push_to_applied_ms/p99", 1500.0),
+    ("/tick_ms/mean", 250.0),
+    ("/evidence_to_applied_ms/p50", 4000.0),
+];
+
 /// How long all edges may take to hold a table.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -56,6 +64,18 @@ impl Report {
     #[must_use]
     pub const fn json(&self) -> &Value {
         &self.0
+    }
+
+    /// What is asked of a control plane and was not reached, in words.
+    #[must_use]
+    pub fn missed(&self) -> Vec<String> {
+        let missed = GOALS.iter().filter_map(|(what, most)| {
+            let measured = self.0.pointer(what).and_then(Value::as_f64);
+            let met = measured.is_some_and(|measured| measured <= *most);
+            let measured = measured.map_or_else(|| "nothing".to_owned(), |it| format!("{it:.1}"));
+            (!met).then(|| format!("missed: {what} = {measured}, wanted <= {most}"))
+        });
+        missed.collect()
     }
 }
 
@@ -298,6 +318,23 @@ fn histogram(metrics: &str, name: &str, label: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missed_is_said() {
+        let told = |push: f64| {
+            json!({
+                "edges_lost": 0,
+                "push_to_applied_ms": { "p99": push },
+                "tick_ms": { "mean": 34.0 },
+                "evidence_to_applied_ms": { "p50": 2800.0 },
+            })
+        };
+        assert_eq!(Report(told(174.0)).missed(), Vec::<String>::new());
+        let slow = Report(told(1700.0)).missed();
+        let said = "missed: /push_to_applied_ms/p99 = 1700.0, wanted <= 1500";
+        assert_eq!(slow, [said]);
+        assert_eq!(Report(json!({})).missed().len(), GOALS.len());
+    }
 
     #[test]
     fn a_histogram_is_read() {
