@@ -33,7 +33,7 @@ use lease::Now;
 use recover::{Found, recover};
 use shared::clock::Clock;
 use shared::id::{BootEpoch, LimitId, NodeId, OrgId};
-use shared::limit::Scope;
+use shared::limit::{Purse, Scope};
 use shared::money::Amount;
 use shared::policy::Principal;
 use shared::task::Tasks;
@@ -218,11 +218,11 @@ impl Accounts {
         Ok(Hold::new(Arc::clone(self), open, (wants, amount)))
     }
 
-    /// What is leased of the organisation's balance and not held by a request goes back, and each
-    /// request is reserved from now on, until the ledger says otherwise.
-    pub fn recall(&self, org: &OrgId) {
+    /// What is leased of a purse and not held by a request goes back, and each request is reserved from
+    /// now on, until the ledger says otherwise.
+    pub fn recall(&self, purse: &Purse) {
         if self.control.is_some() {
-            self.cashier.recall(org);
+            self.cashier.recall(purse);
             self.left.notify_one();
         }
     }

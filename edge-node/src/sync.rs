@@ -225,8 +225,8 @@ impl Sync {
     fn leases(&self, update: &wire::AccountUpdate) {
         let accounts = &self.config.accounts;
         let leased = Leased::from(update);
-        for org in &leased.recalled {
-            accounts.recall(org);
+        for purse in &leased.recalled {
+            accounts.recall(purse);
         }
         accounts.limits_changed(&leased.orgs, &leased.keys, leased.all);
     }

@@ -7,6 +7,7 @@ use super::{Accounts, AccountsError, EVENTS_KEPT, EVENTS_PER_ANSWER_MAX};
 use crate::sql::{Database, DatabaseError, bigint, unsigned};
 use shared::id::OrgId;
 use shared::key::KeyHash;
+use shared::limit::Purse;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -19,9 +20,8 @@ pub enum Change {
     Changed(KeyHash),
     /// A rule over all keys of this organisation has changed: forget what you know of them.
     Org(OrgId),
-    /// What edges have leased of this organisation's balance and don't use is wanted back. Says
-    /// nothing of keys.
-    Recall(OrgId),
+    /// What edges have leased of this purse and don't use is wanted back. Says nothing of keys.
+    Recall(Purse),
 }
 
 /// One change.
@@ -124,11 +124,12 @@ pub(crate) async fn append(
     .fetch_one(&mut *connection)
     .await?;
     let sequence = unsigned(&row, 0)?;
-    let (kind, key, org) = match change {
-        Change::Denied(key) => ("denied", key.to_string(), ""),
-        Change::Changed(key) => ("changed", key.to_string(), ""),
-        Change::Org(org) => ("org", String::new(), org.as_str()),
-        Change::Recall(org) => ("recall", String::new(), org.as_str()),
+    let none = String::new;
+    let (kind, key, whose) = match change {
+        Change::Denied(key) => ("denied", key.to_string(), none()),
+        Change::Changed(key) => ("changed", key.to_string(), none()),
+        Change::Org(org) => ("org", none(), org.to_string()),
+        Change::Recall(purse) => ("recall", none(), purse.to_string()),
     };
     sqlx::query(
         "INSERT INTO account_events (sequence, kind, key_id, org, unix_ms)
@@ -137,7 +138,7 @@ pub(crate) async fn append(
     .bind(bigint(sequence))
     .bind(kind)
     .bind(key)
-    .bind(org)
+    .bind(whose)
     .bind(bigint(unix_ms))
     .execute(&mut *connection)
     .await?;
@@ -165,7 +166,13 @@ fn event_of(row: &AnyRow) -> Result<AccountEvent, DatabaseError> {
         "denied" => Change::Denied(key()?),
         "changed" => Change::Changed(key()?),
         "org" => Change::Org(OrgId::from(row.try_get::<String, _>(3)?)),
-        "recall" => Change::Recall(OrgId::from(row.try_get::<String, _>(3)?)),
+        "recall" => {
+            let purse: String = row.try_get(3)?;
+            Change::Recall(purse.parse().map_err(|_| DatabaseError::Corrupt {
+                what: "recalled purse",
+                value: purse,
+            })?)
+        }
         _ => {
             return Err(DatabaseError::Corrupt {
                 what: "account event",

@@ -6,7 +6,7 @@ use crate::ledger::{Terms, free_a_day};
 use crate::sql::{DatabaseError, amount, unsigned};
 use shared::id::{LimitId, OrgId};
 use shared::key::KeyHash;
-use shared::limit::{Interval, Limit, Scope};
+use shared::limit::{Interval, Limit, Purse, Scope};
 use shared::money::Amount;
 use shared::policy::KeyPolicy;
 use sqlx::any::AnyRow;
@@ -88,13 +88,12 @@ impl Accounts {
         self.tell_edges(&Change::Org(org.clone())).await
     }
 
-    /// Tells the edges that what they have leased of an organisation's balance and don't use is
-    /// wanted back.
+    /// Tells the edges that what they have leased of a purse and don't use is wanted back.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recall_leases(&self, org: &OrgId) -> Result<(), AccountsError> {
-        self.tell_edges(&Change::Recall(org.clone())).await
+    pub async fn recall_leases(&self, purse: &Purse) -> Result<(), AccountsError> {
+        self.tell_edges(&Change::Recall(purse.clone())).await
     }
 
     async fn tell_edges(&self, change: &Change) -> Result<(), AccountsError> {

@@ -8,7 +8,7 @@ use crate::store::Epoch;
 use crate::testing::{TestDatabase, on_both};
 use shared::id::{LimitId, OrgId, WorkspaceId};
 use shared::key::SecretKey;
-use shared::limit::{Interval, Scope};
+use shared::limit::{Interval, Purse, Scope};
 use shared::money::Amount;
 use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
 use sqlx::Executor;
@@ -179,11 +179,20 @@ async fn a_change_of_an_organisation_is_an_event(f: Fixture) {
     assert_eq!(*f.accounts.subscribe().borrow(), 1);
     let events = f.accounts.events_since(0).await.unwrap();
     assert_eq!(events.events, [AccountEvent { sequence, change }]);
-    f.accounts.recall_leases(&org.id).await.unwrap();
-    let change = Change::Recall(org.id);
-    let events = f.accounts.events_since(sequence).await.unwrap();
-    let sequence = sequence + 1;
-    assert_eq!(events.events, [AccountEvent { sequence, change }]);
+    let balance = Purse::from(org.id.clone());
+    let window = Purse {
+        window: Some("key:ff:daily:0".parse().unwrap()),
+        ..balance.clone()
+    };
+    for (sequence, purse) in (sequence..).zip([balance, window]) {
+        f.accounts.recall_leases(&purse).await.unwrap();
+        let change = Change::Recall(purse);
+        let in_log = f.accounts.events_in_log(sequence).await.unwrap();
+        let events = f.accounts.events_since(sequence).await.unwrap();
+        assert_eq!(in_log, events);
+        let sequence = sequence + 1;
+        assert_eq!(events.events, [AccountEvent { sequence, change }]);
+    }
 }
 
 async fn a_key_expires_by_the_clock(f: Fixture) {

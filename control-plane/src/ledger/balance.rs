@@ -47,7 +47,7 @@ pub fn grant(
     wanted.min(share.max(enough)).max(least)
 }
 
-/// True when a balance, leases included, is too small to be leased ahead: when the share of each of
+/// True when a balance, or what is left of a window, leases included, is too small to be leased ahead: when the share of each of
 /// the `nodes` that have some of it carries too few holds as large as the largest. `was`: it was so
 /// until now.
 #[must_use]

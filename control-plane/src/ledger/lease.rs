@@ -9,11 +9,9 @@ use super::journal::{Book, Kind};
 use super::{Ledger, LedgerError, check_id, check_positive};
 use crate::store::Epoch;
 use shared::clock::Moment;
-use shared::id::OrgId;
 use shared::limit::Purse;
 use shared::money::Amount;
 use shared::record::Origin;
-use sqlx::Row;
 use std::time::Duration;
 
 /// The leases of a purse are recalled at most so often,
@@ -63,9 +61,9 @@ pub struct Grant {
     pub ttl: Duration,
     /// What the purse has left outside of leases.
     pub available: Amount,
-    /// The balance is too small to be leased ahead: each request is to be reserved.
+    /// The purse has too little to be leased ahead: each request is to be reserved.
     pub central: bool,
-    /// What other runs have leased of a balance.
+    /// What other runs have leased of it.
     pub elsewhere: Amount,
     /// It has just become so, or nothing was granted because others have it: what they have leased
     /// and don't use is wanted back.
@@ -139,7 +137,7 @@ impl Ledger {
         let mut book = self.book_of(fence, &request.purse.org).await?;
         let before = book.granted_before(request).await?;
         let most = book.most(&request.purse, self.clock.unix_s()).await?;
-        let (central, elsewhere) = book.is_central(request).await?;
+        let (central, elsewhere) = book.is_central(request, most.unwrap_or_default()).await?;
         let granted = match (before, most) {
             (Some(granted), _) => granted,
             (None, Some(most)) => book.grant(request, most, central).await?,
@@ -219,7 +217,8 @@ impl Ledger {
         if book.has(org, Kind::Release, &reference).await? {
             return Ok(());
         }
-        if let Some(newer) = book.heir(org, &request.origin).await? {
+        let newer = book.heir_of(&request.origin).await?;
+        if newer > 0 {
             // A late copy: the heir tells of this return itself.
             return Err(LedgerError::Replaced { newer });
         }
@@ -259,27 +258,6 @@ impl Ledger {
 }
 
 impl Book {
-    /// The run that has taken over what this one had of the organisation's money; none when none
-    /// has.
-    async fn heir(&mut self, org: &OrgId, of: &Origin) -> Result<Option<u64>, LedgerError> {
-        // A reference is "node/from/to/purse".
-        let from = format!("{}/{}/", of.node, of.epoch.0);
-        let row = sqlx::query(
-            "SELECT reference FROM postings
-             WHERE org = $1 AND kind = $2 AND substr(reference, 1, length($3)) = $3 LIMIT 1",
-        )
-        .bind(org.as_str())
-        .bind(Kind::Inherit.as_str())
-        .bind(from.as_str())
-        .fetch_optional(&mut **self.sql())
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let reference: String = row.try_get(0)?;
-        let to = reference.get(from.len()..).unwrap_or_default();
-        let to = to.split('/').next().unwrap_or_default();
-        Ok(Some(to.parse().unwrap_or_default()))
-    }
-
     async fn give_back(
         &mut self,
         kind: Kind,

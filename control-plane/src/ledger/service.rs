@@ -74,9 +74,9 @@ impl wire::ledger_server::Ledger for LedgerService {
         let grant = self.ledger.acquire(self.fence()?, &request).await;
         let grant = grant.map_err(|error| status(&error))?;
         if grant.recall
-            && let Err(error) = self.accounts.recall_leases(&request.purse.org).await
+            && let Err(error) = self.accounts.recall_leases(&request.purse).await
         {
-            tracing::warn!(org = %request.purse.org, %error, "idle leases not recalled");
+            tracing::warn!(purse = %request.purse, %error, "idle leases not recalled");
         }
         Ok(Response::new(wire::AcquireLeaseResponse {
             granted_pico: grant.granted.0.to_string(),

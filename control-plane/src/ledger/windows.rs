@@ -130,6 +130,62 @@ async fn edges_together_lease_no_more_than_the_limit(f: Fixture) {
     f.sound().await;
 }
 
+async fn what_little_is_left_of_a_window_is_reserved_request_by_request(f: Fixture) {
+    with_key(&f, r#"{"limit": "100", "limit_reset": "daily"}"#).await;
+    let day = window(&f, "key", &key(1).to_string(), Interval::Daily);
+    let purse = Purse {
+        org: f.org.clone(),
+        window: Some(day.clone()),
+    };
+    let ask = async |id: &str, node: &str, largest: i128, central| {
+        let request = LeaseRequest {
+            origin: run(node, 1),
+            purse: purse.clone(),
+            lease_id: id.to_owned(),
+            wanted: usd(64 * largest),
+            least: usd(largest),
+            need: Some(Need {
+                now: usd(largest),
+                largest: usd(largest),
+                central,
+            }),
+        };
+        f.ledger.acquire(FENCE, &request).await.unwrap()
+    };
+    // An eighth carries twelve requests: leased ahead.
+    let ahead = ask("l1", "a", 1, false).await;
+    assert_eq!(
+        (ahead.granted, ahead.central),
+        (Amount(usd(100).0 / 8), false)
+    );
+    assert!(!ahead.recall);
+    // For requests of 20 it is little: no more than they hold, and what others have is wanted back.
+    let first = ask("l2", "b", 20, false).await;
+    assert!(first.central && first.recall);
+    assert_eq!((first.granted, first.elsewhere), (usd(20), ahead.granted));
+    for (nth, granted) in [20, 20, 20, 0].into_iter().enumerate() {
+        let next = ask(&format!("m{nth}"), "b", 20, true).await;
+        assert_eq!((next.granted, next.central), (usd(granted), true));
+        // The last one is told who has what it lacks: that is no used-up limit.
+        assert_eq!(next.elsewhere, ahead.granted);
+    }
+    let back = ReleaseRequest {
+        origin: run("a", 1),
+        purse: purse.clone(),
+        release_id: "r1".to_owned(),
+        part: Part::Amount(ahead.granted, None),
+    };
+    f.ledger.release(FENCE, &back).await.unwrap();
+    let last = ask("m4", "b", 20, true).await;
+    assert_eq!((last.granted, last.elsewhere), (usd(20), Amount::ZERO));
+    // All of it is leased to b: c is told so, and that recalls after a while.
+    let none = ask("n1", "c", 1, true).await;
+    assert_eq!((none.granted, none.elsewhere), (Amount::ZERO, usd(100)));
+    f.clock.advance(Duration::from_secs(1));
+    assert!(ask("n2", "c", 1, true).await.recall);
+    f.sound().await;
+}
+
 async fn a_window_ends_and_the_next_is_whole(f: Fixture) {
     with_key(&f, r#"{"limit": "10", "limit_reset": "daily"}"#).await;
     let id = key(1).to_string();
@@ -567,6 +623,7 @@ async fn a_wrong_window_is_found(f: Fixture) {
 }
 
 on_both! {
+    what_little_is_left_of_a_window_is_reserved_request_by_request,
     edges_together_lease_no_more_than_the_limit,
     a_window_ends_and_the_next_is_whole,
     a_window_survives_the_death_of_its_holders,

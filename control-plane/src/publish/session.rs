@@ -260,7 +260,7 @@ fn account_event(event: AccountEvent) -> wire::AccountEvent {
         KeyChange::Denied(key) => Body::KeyDenied(key.0.to_vec()),
         KeyChange::Changed(key) => Body::KeyChanged(key.0.to_vec()),
         KeyChange::Org(org) => Body::OrgChanged(org.to_string()),
-        KeyChange::Recall(org) => Body::LeasesRecalled(org.to_string()),
+        KeyChange::Recall(purse) => Body::LeasesRecalled(purse.to_string()),
     };
     wire::AccountEvent {
         sequence: event.sequence,

@@ -36,6 +36,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "places and changes",
         include_str!("0014_places_and_changes.sql"),
     ),
+    (
+        15,
+        "leases of windows",
+        include_str!("0015_leases_of_windows.sql"),
+    ),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

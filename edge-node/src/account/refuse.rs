@@ -62,7 +62,7 @@ impl Unset {
 
 /// The request needs more of a purse than it has.
 fn poor(principal: &Principal, (poor, worst): (&Poor, &Worst), unix_s: u64) -> Failure {
-    if poor.is_elsewhere() {
+    if poor.is_elsewhere() && poor.purse.window.is_none() {
         return elsewhere(poor);
     }
     let least = poor.needs;

@@ -2,6 +2,7 @@
 
 use shared::id::{LimitId, OrgId};
 use shared::key::KeyHash;
+use shared::limit::{NoWindow, Purse};
 use shared::proto::discovery::AccountUpdate;
 use shared::proto::discovery::account_event::Body;
 use std::collections::BTreeSet;
@@ -9,8 +10,8 @@ use std::collections::BTreeSet;
 /// Whose leases go back.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Leased {
-    /// All that is leased of these balances.
-    pub(super) recalled: Vec<OrgId>,
+    /// All that is leased of these balances and windows.
+    pub(super) recalled: Vec<Purse>,
     /// What is leased of windows of limits of these organisations,
     pub(super) orgs: BTreeSet<OrgId>,
     /// of these keys' own limits,
@@ -27,7 +28,10 @@ impl From<&AccountUpdate> for Leased {
         };
         for event in &update.events {
             match &event.body {
-                Some(Body::LeasesRecalled(org)) => leased.recalled.push(org.as_str().into()),
+                Some(Body::LeasesRecalled(purse)) => match purse.parse() {
+                    Ok(purse) => leased.recalled.push(purse),
+                    Err(NoWindow) => leased.all = true,
+                },
                 Some(Body::OrgChanged(org)) => {
                     leased.orgs.insert(org.as_str().into());
                 }
@@ -67,11 +71,17 @@ mod tests {
     fn what_is_not_known_may_be_about_any_limit() {
         let known = vec![
             Some(Body::LeasesRecalled("org_a".to_owned())),
+            Some(Body::LeasesRecalled("org_a key:ff:daily:0".to_owned())),
             Some(Body::OrgChanged("org_b".to_owned())),
             Some(Body::KeyChanged(vec![7; 32])),
         ];
         let leased = of(known.clone());
-        assert_eq!(leased.recalled, [OrgId::from("org_a")]);
+        let balance = Purse::from(OrgId::from("org_a"));
+        let window = Purse {
+            window: Some("key:ff:daily:0".parse().unwrap()),
+            ..balance.clone()
+        };
+        assert_eq!(leased.recalled, [balance, window]);
         assert_eq!(leased.orgs, BTreeSet::from(["org_b".into()]));
         assert_eq!(leased.keys.len(), 1);
         assert!(!leased.all);
@@ -81,6 +91,8 @@ mod tests {
             ..leased
         };
         assert_eq!(unknown, all);
+        let no_purse = Some(Body::LeasesRecalled("org_a of a later kind".to_owned()));
+        assert!(of([known.clone(), vec![no_purse]].concat()).all);
         let no_hash = Some(Body::KeyDenied(vec![7]));
         assert!(of([known, vec![no_hash]].concat()).all);
     }

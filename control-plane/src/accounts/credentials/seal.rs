@@ -24,6 +24,18 @@ impl Accounts {
         key: KeyHash,
         node_key: &[u8],
     ) -> Result<Vec<Arc<SealedCredential>>, AccountsError> {
+        match self.seal_all(key, node_key).await {
+            // The master key may have rotated to its end since the rows were read.
+            Err(AccountsError::Vault(_)) => self.seal_all(key, node_key).await,
+            done => done,
+        }
+    }
+
+    async fn seal_all(
+        &self,
+        key: KeyHash,
+        node_key: &[u8],
+    ) -> Result<Vec<Arc<SealedCredential>>, AccountsError> {
         let columns = COLUMNS.replace("    ", " ");
         let columns: Vec<_> = columns
             .split(',')

@@ -91,18 +91,21 @@ impl Book {
         Ok(())
     }
 
-    /// True when the balance that is asked for is too small to be leased ahead. A window is leased
-    /// ahead whatever is left of it: it bounds what is spent, but what there is to spend lies in the
-    /// balance.
-    /// And what other runs have leased of it.
+    /// True when what is asked of is too small to be leased ahead: a balance, or what is left of a
+    /// window whose limit is `most`. And what other runs have leased of it.
     pub(super) async fn is_central(
         &mut self,
         request: &LeaseRequest,
+        most: Amount,
     ) -> Result<(bool, Amount), LedgerError> {
-        let (Some(need), None) = (request.need, &request.purse.window) else {
+        let Some(need) = request.need else {
             return Ok((false, Amount::ZERO));
         };
-        let (org, origin) = (&request.purse.org, &request.origin);
+        let (purse, origin) = (&request.purse, &request.origin);
+        let kind = match purse.window {
+            None => "lease",
+            Some(_) => "window_lease",
+        };
         let row = sqlx::query(
             "SELECT CAST(COALESCE(SUM(nano), 0) AS BIGINT),
                  CAST(COALESCE(SUM(pico_rem), 0) AS BIGINT), CAST(COUNT(*) AS BIGINT),
@@ -110,24 +113,27 @@ impl Book {
                      AS BIGINT),
                  CAST(COALESCE(SUM(CASE WHEN node = $2 AND epoch = $3 THEN 0 ELSE pico_rem END), 0)
                      AS BIGINT)
-             FROM balances WHERE kind = 'lease' AND org = $1 AND (nano > 0 OR pico_rem > 0)",
+             FROM balances WHERE kind = $4 AND org = $1 AND limit_window = $5
+                 AND (nano > 0 OR pico_rem > 0)",
         )
-        .bind(org.as_str())
+        .bind(purse.org.as_str())
         .bind(origin.node.as_str())
         .bind(bigint(origin.epoch.0))
+        .bind(kind)
+        .bind(window_text(purse))
         .fetch_one(&mut **self.sql())
         .await?;
         let leased = Amount::from_nano(row.try_get(0)?, row.try_get(1)?);
         let elsewhere = Amount::from_nano(row.try_get(3)?, row.try_get(4)?);
         let nodes = unsigned(&row, 2)?;
-        let available = self.balance(&Account::Available(org.clone())).await?;
-        let (balance, largest) = (available + leased, need.largest);
-        let central = balance::is_central(balance, nodes, largest, need.central);
+        let outside = self.balance(&Account::outside(purse)).await?;
+        let (left, largest) = (most + outside + leased, need.largest);
+        let central = balance::is_central(left, nodes, largest, need.central);
         Ok((central, elsewhere))
     }
 
     /// The run that has taken over what this one had, by its own word; 0 when none has.
-    async fn heir_of(&mut self, origin: &Origin) -> Result<u64, LedgerError> {
+    pub(super) async fn heir_of(&mut self, origin: &Origin) -> Result<u64, LedgerError> {
         let row = sqlx::query("SELECT heir FROM run_heirs WHERE node = $1 AND epoch = $2")
             .bind(origin.node.as_str())
             .bind(bigint(origin.epoch.0))

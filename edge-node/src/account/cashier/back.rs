@@ -5,7 +5,6 @@ use super::Cashier;
 use crate::account::desk::Withdrawn;
 use crate::account::wal::{Record, ReturnedPart, Returning};
 use shared::clock::Moment;
-use shared::id::OrgId;
 use shared::limit::{Purse, Window};
 use shared::money::Amount;
 use shared::task::lock;
@@ -42,11 +41,10 @@ impl Cashier {
         }
     }
 
-    /// What is not used of an organisation's balance is wanted elsewhere.
-    pub(in crate::account) fn recall(&self, org: &OrgId) {
-        let purse = Purse::from(org.clone());
-        self.desk.recall(&purse);
-        lock(&self.left).insert(purse);
+    /// What is not used of a purse is wanted elsewhere.
+    pub(in crate::account) fn recall(&self, purse: &Purse) {
+        self.desk.recall(purse);
+        lock(&self.left).insert(purse.clone());
     }
 
     /// Limits may be others now: what is leased of those windows of theirs goes back at once, and of

@@ -45,7 +45,7 @@ impl Leases {
         })
     }
 
-    /// A balance is wanted back: from now on each request is reserved.
+    /// A purse is wanted back: from now on each request is reserved.
     pub(in crate::account) fn recall(&self, purse: &Purse) {
         if let Some(entry) = lock(&self.purses).get_mut(purse) {
             entry.central = true;

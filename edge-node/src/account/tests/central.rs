@@ -90,7 +90,7 @@ async fn what_is_recalled_goes_back_but_for_what_is_held() {
     assert!(leased(&bench) > 10_000);
     let held = hold(&accounts, 2, 700, 700).await.unwrap();
     bench.set(|state| state.central = true);
-    accounts.recall(&org());
+    accounts.recall(&org().into());
     eventually("all but that is back", || leased(&bench) == 700).await;
     drop(held);
     eventually("all is back", || leased(&bench) == 0).await;

@@ -161,7 +161,7 @@ impl World {
         if self.random.u8(0..8) == 0 {
             let org = self.any_org();
             if let Some(run) = &self.nodes[number].run {
-                run.cashier.recall(&org);
+                run.cashier.recall(&org.into());
                 self.counts.recalls += 1;
             }
         }
