@@ -41,11 +41,19 @@ impl State {
 /// A decline asks for as many proofs as so many relapses do.
 const DECLINED: f64 = 3.0;
 
+/// Who was probed for so long without an answer or a silence is asked for by nobody: it has proved
+/// nothing, but is forgotten as one that was never seen.
+const UNASKED: Duration = Duration::from_secs(600);
+/// So many more silences than answers are a failure: a single one comes by chance.
+const SILENCES: u64 = 2;
+
 /// What probes and other requests brought since the last step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
     pub(super) ok: u64,
     pub(super) failed: u64,
+    /// Attempts that were silent for longer than nearly all good ones; they may answer yet.
+    pub(super) silent: u64,
 }
 
 /// The state of one endpoint, in the fleet or in one region.
@@ -67,6 +75,7 @@ enum Phase {
     HalfOpen {
         since: Moment,
         ok: u64,
+        silent: u64,
         /// Who accuses it; empty after a hold.
         accusers: BTreeSet<Pop>,
     },
@@ -93,11 +102,16 @@ impl Machine {
                     self.phase = Phase::probing(now, BTreeSet::new());
                 }
             }
-            Phase::HalfOpen { .. } => {
+            Phase::HalfOpen { ok, silent, .. } => {
+                (*ok, *silent) = (*ok + answers.ok, *silent + answers.silent);
+                // Whoever waits for a probe is given another's answer before it can fail: that
+                // several were silent and never answered says as much.
+                let mute = *silent >= *ok + SILENCES;
                 // After a hold the verdict still rests on what was seen before it: only a fresh
                 // failure counts.
-                if answers.failed == 0 && !(accused && *verdict == Verdict::Sick) {
-                    return self.prove(answers, tuning, now);
+                let confirmed = accused && *verdict == Verdict::Sick;
+                if answers.failed == 0 && !mute && !confirmed {
+                    return self.prove(tuning, now);
                 }
                 if accused {
                     self.shut(&tuning.verdict, now);
@@ -164,7 +178,17 @@ impl Machine {
 
     /// True when nothing is remembered.
     pub(super) fn is_blank(&self, tuning: &Tuning, now: Moment) -> bool {
-        self.phase == Phase::Closed && self.relapses(&tuning.verdict, now) < 0.05
+        let well = match &self.phase {
+            Phase::Closed => true,
+            Phase::HalfOpen {
+                since,
+                ok: 0,
+                silent: 0,
+                ..
+            } => now.since(*since) >= UNASKED,
+            Phase::HalfOpen { .. } | Phase::Open { .. } | Phase::Ramp { .. } => false,
+        };
+        well && self.relapses(&tuning.verdict, now) < 0.05
     }
 
     fn judge(&mut self, verdict: &Verdict, tuning: &Tuning, now: Moment) {
@@ -202,21 +226,30 @@ impl Machine {
         };
     }
 
-    fn prove(&mut self, answers: Answers, tuning: &Tuning, now: Moment) -> bool {
+    /// Only an answer proves anything: time alone does not.
+    fn prove(&mut self, tuning: &Tuning, now: Moment) -> bool {
         let relapses = self.relapses(&tuning.verdict, now);
         let Phase::HalfOpen {
             since,
             ok,
             accusers,
-        } = &mut self.phase
+            ..
+        } = &self.phase
         else {
             return false;
         };
-        *ok += answers.ok;
         let doublings = (relapses - 1.0).clamp(0.0, 3.0);
         let proved =
             count(*ok) >= (f64::from(tuning.verdict.probe_successes) * doublings.exp2()).floor();
-        if !proved && now.since(*since) < tuning.verdict.probe_patience {
+        let waited = now.since(*since) >= tuning.verdict.probe_patience;
+        if waited && *ok == 0 {
+            if !accusers.is_empty() {
+                // Nobody else asks for it: from now on its accusers' own requests tell.
+                self.phase = Phase::probing(now, BTreeSet::new());
+            }
+            return false;
+        }
+        if !proved && !waited {
             return false;
         }
         // Who was only accused never lost its place; who was shut off comes back slowly.
@@ -263,6 +296,7 @@ impl Phase {
         Self::HalfOpen {
             since,
             ok: 0,
+            silent: 0,
             accusers,
         }
     }

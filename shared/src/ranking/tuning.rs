@@ -71,7 +71,8 @@ pub struct VerdictTuning {
     pub record_half_life: Duration,
     /// Successes in a row that end probing, after the first hold; doubles with each one before.
     pub probe_successes: u32,
-    /// Probing that nobody answers ends after this: without traffic nothing is ever proved.
+    /// After this fewer successes are enough, and where only others than the accusers could tell
+    /// and none did, the accusers may: where there is little traffic little can be proved.
     pub probe_patience: Duration,
     /// So many of a provider's models must be sick before its others are suspected …
     pub provider_models: u32,

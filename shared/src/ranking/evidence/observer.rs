@@ -140,6 +140,7 @@ impl Brought {
             ok: self.answered as u64,
             failed: self.ended as u64 + self.truncated as u64,
         }
+            silent: self.silence as u64,
     }
 
     /// True when it tells of health.

@@ -279,3 +279,4 @@ impl Memory {
         sum
     }
 }
+            sum.silent += answers.silent;
