@@ -2,6 +2,7 @@
 //! the control plane from all windows, read by the edges, linked by the simulation. Pure: the
 //! time is passed in, maps are ordered, and the same reports give the same tables.
 
+mod account;
 mod cap;
 mod demand;
 mod evidence;

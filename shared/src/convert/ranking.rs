@@ -140,6 +140,7 @@ fn to_wire(endpoint: &EndpointId, row: &RankingRow) -> wire::RankingRow {
         tool_failure: u32::from(row.tool_failure),
         cap: row.cap,
         token_cap: row.token_cap,
+        account_part: u32::from(row.part),
         probe_node: probe.map(|it| it.node.to_string()).unwrap_or_default(),
         probe_number: probe.map(|it| it.number).unwrap_or_default(),
         long_run_balanced,
@@ -190,6 +191,7 @@ fn from_wire(row: &wire::RankingRow) -> Result<(EndpointId, RankingRow), Convert
         tool_failure: small("tool_failure", row.tool_failure)?,
         cap: row.cap,
         token_cap: row.token_cap,
+        part: small("account_part", row.account_part)?,
         probe: (!row.probe_node.is_empty()).then(|| ProbeLease {
             node: row.probe_node.as_str().into(),
             number: row.probe_number,

@@ -177,7 +177,7 @@ pub(crate) fn row() -> impl Strategy<Value = RankingRow> {
         any::<([u16; 4], [u16; 4])>(),
         states,
         (percentiles(), percentiles()),
-        any::<(u32, u32, u16, u16, u32)>(),
+        any::<(u32, u32, u16, u16, u32, u16)>(),
         prop::option::of(any::<u32>()),
     )
         .prop_map(
@@ -192,6 +192,7 @@ pub(crate) fn row() -> impl Strategy<Value = RankingRow> {
                 tool_failure: numbers.3,
                 cap: numbers.1,
                 token_cap: numbers.4,
+                part: numbers.5,
                 probe: probe.map(|number| ProbeLease {
                     node: "edge-1".into(),
                     number,

@@ -137,6 +137,11 @@ impl Cap {
         self.requests.used()
     }
 
+    /// The same in tokens.
+    pub(super) const fn accepted_tokens(&self) -> f64 {
+        self.tokens.used()
+    }
+
     /// Tokens of a usual request and its answer.
     pub(super) fn unit(&self) -> Option<f64> {
         let (tokens, answers) = self.usual;

@@ -176,7 +176,7 @@ fn write_comparison(text: &mut String, subject: &Subject<'_>, memory: &Memory) -
 }
 
 fn write_cap(text: &mut String, memory: &Memory, now: Moment) -> Result {
-    let (rate, tokens) = (memory.cap.rate(), memory.cap.tokens());
+    let (rate, tokens) = (memory.rate(), memory.tokens());
     if rate.is_none() && tokens.is_none() {
         return Ok(());
     }
@@ -194,6 +194,10 @@ fn write_cap(text: &mut String, memory: &Memory, now: Moment) -> Result {
         " from the fleet, accepted {:.2}/s of late",
         memory.cap.accepted()
     )?;
+    if let Some(part) = memory.account.part() {
+        let part = 100.0 * part;
+        write!(text, ", {part:.0} % of its provider's account are its own")?;
+    }
     match memory.cap.hit() {
         Some(hit) => {
             let ago = now.since(hit).as_secs_f64();

@@ -32,6 +32,8 @@ pub struct RankingRow {
     pub cap: u32,
     /// The same in tokens, prompts and answers together, per second; 0 is not limited.
     pub token_cap: u32,
+    /// Its part of what its provider's account takes at a time, 1/65535; 0 is all of it.
+    pub part: u16,
     /// Who sends the next probe.
     pub probe: Option<ProbeLease>,
 }
@@ -73,6 +75,7 @@ impl Default for RankingRow {
             tool_failure: 0,
             cap: 0,
             token_cap: 0,
+            part: 0,
             probe: None,
         }
     }
@@ -147,6 +150,17 @@ pub struct DeltaMismatch {
     pub base: Version,
     /// What the table is.
     pub held: Version,
+}
+
+impl RankingRow {
+    /// Its part of what its provider's account takes at a time, 0..=1.
+    #[must_use]
+    pub fn account_part(&self) -> f64 {
+        match self.part {
+            0 => 1.0,
+            part => f64::from(part) / f64::from(u16::MAX),
+        }
+    }
 }
 
 impl RankingTable {

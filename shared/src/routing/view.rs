@@ -244,8 +244,10 @@ fn lease(ranking: &RankingTable, endpoint: &Endpoint, provider: &Provider) -> Le
     let row = ranking.rows.get(&endpoint.id);
     let flow = row.map(|row| ranking.lease(&endpoint.model, row));
     let concurrent = provider.limits.concurrent.map(f64::from);
+    let part = row.map_or(1.0, RankingRow::account_part);
+    let of_node = |most: f64| Some(most * part * ranking.portion.of(&endpoint.model)?);
     Lease {
-        in_flight: concurrent.and_then(|most| Some(most * ranking.portion.of(&endpoint.model)?)),
+        in_flight: concurrent.and_then(of_node),
         ..flow.unwrap_or_default()
     }
 }

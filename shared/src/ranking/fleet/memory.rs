@@ -1,8 +1,9 @@
 //! What is known of one endpoint, and how a tick moves it on.
 
-use crate::catalog::Provider;
+use crate::catalog::{Limits, Provider};
 use crate::clock::Moment;
 use crate::id::Pop;
+use crate::ranking::account::Account;
 use crate::ranking::cap::{Cap, Taken};
 use crate::ranking::evidence::{Evidence, Fading, Observer};
 use crate::ranking::probe::Turn;
@@ -29,6 +30,7 @@ pub(in crate::ranking) struct Memory {
     /// The fleet's state.
     pub(in crate::ranking) machine: Machine,
     pub(in crate::ranking) cap: Cap,
+    pub(in crate::ranking) account: Account,
     /// Requests whose first attempt it was, by node, between the last tick and the one before.
     pub(in crate::ranking) requests: Vec<(NodeIx, u32)>,
     /// What the evidence amounted to at the last tick.
@@ -117,12 +119,33 @@ impl Memory {
         now: Moment,
     ) {
         let limits = provider.map(|provider| provider.limits).unwrap_or_default();
+        if limits == Limits::default() {
+            self.account = Account::default();
+        }
         let per_second = |per_minute: u32| f64::from(per_minute) / 60.0;
         let configured = (
             limits.requests_per_minute.map(per_second),
             limits.tokens_per_minute.map(per_second),
         );
         self.cap.configure(configured, &tuning.cap, now);
+    }
+
+    /// Requests per second that the whole fleet may send it, by what it takes itself and by its part
+    /// of its provider's account; none is not limited.
+    pub(in crate::ranking) fn rate(&self) -> Option<f64> {
+        least(self.cap.rate(), self.account.requests())
+    }
+
+    /// The same in tokens.
+    pub(in crate::ranking) fn tokens(&self) -> Option<f64> {
+        least(self.cap.tokens(), self.account.tokens())
+    }
+
+    /// Requests per second of the usual size that fit both.
+    pub(in crate::ranking) fn fits(&self) -> Option<f64> {
+        let by_tokens = self.account.tokens().zip(self.cap.unit());
+        let by_tokens = by_tokens.map(|(tokens, unit)| tokens / unit);
+        least(self.cap.fits(), least(self.account.requests(), by_tokens))
     }
 
     /// Time passes.
@@ -275,8 +298,16 @@ impl Memory {
             let answers = observer.brought().answers();
             sum.ok += answers.ok;
             sum.failed += answers.failed;
+            sum.silent += answers.silent;
         }
         sum
     }
 }
-            sum.silent += answers.silent;
+
+/// The stricter of two limits.
+fn least(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -26,6 +26,8 @@ pub(super) struct Finding {
     pub(super) cap: Option<f64>,
     /// Tokens per second.
     pub(super) token_cap: Option<f64>,
+    /// Of its provider's account; none is all of it.
+    pub(super) part: Option<f64>,
     pub(super) probe: Option<ProbeLease>,
 }
 
@@ -114,6 +116,7 @@ impl Finding {
             tool_failure: share_u16(self.tool_failure),
             cap: self.cap.map_or(0, |cap| whole(cap * 1000.0)),
             token_cap: self.token_cap.map_or(0, whole),
+            part: self.part.map_or(0, share_u16),
             probe: self.probe.clone(),
         }
     }
@@ -143,6 +146,7 @@ impl Finding {
             || probability(told.tool_failure, now.tool_failure)
             || told.cap != now.cap
             || told.token_cap != now.token_cap
+            || told.part != now.part
     }
 }
 

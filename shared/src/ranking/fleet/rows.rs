@@ -7,9 +7,10 @@ mod write;
 
 use super::memory::Memory;
 use super::{Fleet, OperatorWish, Scope};
-use crate::catalog::Endpoint;
+use crate::catalog::{Endpoint, Limits};
 use crate::clock::Moment;
 use crate::id::{EndpointId, ModelId, ProviderSlug};
+use crate::ranking::account::{self, Account};
 use crate::ranking::demand::Asked;
 use crate::ranking::evidence::Prior;
 use crate::ranking::roster::{Node, NodeIx, PopIx, RegionIx, Roster};
@@ -76,6 +77,10 @@ pub(super) fn rank(
         urgent: matches!(scope, Scope::Urgent(_)),
         now,
     };
+    if !place.urgent {
+        // Of one account all are told at once: an alarm's rows are of a few models.
+        share_accounts(&place, snapshot, memories, elapsed);
+    }
     let regions = place.nodes.len();
     let mut capped = BTreeSet::new();
     let mut asked = Asked::default();
@@ -101,8 +106,7 @@ pub(super) fn rank(
             .iter()
             .filter_map(|endpoint| memories.get(&endpoint.id))
             .collect();
-        let has_cap =
-            |memory: &&Memory| memory.cap.rate().is_some() || memory.cap.tokens().is_some();
+        let has_cap = |memory: &&Memory| memory.rate().is_some() || memory.tokens().is_some();
         if known.iter().any(has_cap) {
             capped.insert(model.id.clone());
         }
@@ -115,6 +119,56 @@ pub(super) fn rank(
             .map(|page| BTreeMap::from_iter(page.rows))
             .collect(),
         capped,
+    }
+}
+
+/// Shares each provider's account out among the endpoints behind it that have rows.
+fn share_accounts(
+    place: &Place<'_>,
+    snapshot: &Snapshot,
+    memories: &mut HashMap<EndpointId, Memory>,
+    elapsed: Duration,
+) {
+    let limited = |slug: &ProviderSlug| {
+        let provider = snapshot.provider(slug.as_str())?;
+        (provider.limits != Limits::default()).then_some(provider)
+    };
+    if snapshot
+        .providers()
+        .iter()
+        .all(|it| it.limits == Limits::default())
+    {
+        return;
+    }
+    let mut accounts: BTreeMap<&ProviderSlug, Vec<&EndpointId>> = BTreeMap::new();
+    for model in snapshot.models() {
+        let indexes = snapshot.endpoints_of(model.id.as_str()).iter();
+        let endpoints = indexes.filter_map(|index| snapshot.endpoint(*index));
+        let endpoints: Vec<&Arc<Endpoint>> = endpoints.collect();
+        if !place.is_known(&endpoints, memories) {
+            continue;
+        }
+        for endpoint in endpoints {
+            let Some(provider) = limited(&endpoint.provider) else {
+                continue;
+            };
+            let memory = memories.entry(endpoint.id.clone()).or_default();
+            memory.account.configure(&provider.limits);
+            memory.account.learn(&memory.cap, elapsed);
+            let members = accounts.entry(&endpoint.provider).or_default();
+            members.push(&endpoint.id);
+        }
+    }
+    for members in accounts.into_values() {
+        let memory = |id: &&EndpointId| memories.get(*id);
+        let shares = members.iter().filter_map(memory).map(|it| it.account);
+        let mut shares: Vec<Account> = shares.collect();
+        account::share_out(&mut shares);
+        for (id, share) in members.into_iter().zip(shares) {
+            if let Some(memory) = memories.get_mut(id) {
+                memory.account = share;
+            }
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use super::*;
 use crate::catalog::Limits;
 use crate::id::{ModelId, NodeId};
 use crate::ranking::portion::LEASE_MARGIN;
+use crate::routing::View;
+use crate::snapshot::EndpointIndex;
 use crate::usage::Usage;
 use crate::window::Sign;
 
@@ -70,6 +72,68 @@ fn a_configured_limit_is_leased_out_by_demand() {
     );
     assert!(got[1] > 2.0, "who asks nothing is not refused: {got:?}");
     assert_eq!(bench.fleet.portion(&NodeId::from("nobody")).usual, 0);
+}
+
+/// Several models behind one account that takes so many requests per second, and so many at a time.
+fn one_account(models: usize, per_second: u32, concurrent: u32) -> Snapshot {
+    let mut catalog = catalog(1, models, 1);
+    Arc::make_mut(&mut catalog.providers[0]).limits = Limits {
+        requests_per_minute: Some(60 * per_second),
+        tokens_per_minute: None,
+        concurrent: Some(concurrent),
+    };
+    snapshot(&catalog)
+}
+
+/// What all edges may send all endpoints together: requests per second, and at a time.
+fn leased(bench: &Bench, edges: &[Edge]) -> (f64, f64) {
+    let mut sum = (0.0, 0.0);
+    for edge in edges {
+        let mut own = RankingTable::clone(bench.table(edge.2));
+        own.portion = bench.fleet.portion(&edge.0.into()).as_ref().clone();
+        let view = View::new(Arc::new(bench.snapshot.clone()), Arc::new(own));
+        for at in 0..bench.snapshot.endpoints().len() {
+            let index = EndpointIndex(u32::try_from(at).unwrap());
+            // Of what nobody has asked yet nothing is told.
+            if view.row(index).is_none() {
+                continue;
+            }
+            let lease = view.lease(index, Moment::default());
+            sum.0 += lease.requests.unwrap_or_default();
+            sum.1 += lease.in_flight.unwrap_or_default();
+        }
+    }
+    sum
+}
+
+#[test]
+fn an_account_is_shared_out_among_the_models_behind_it() {
+    let all = [FRA, NYC];
+    let mut bench = Bench::new(one_account(3, 30, 60), &all);
+    let of = |model: usize| EndpointId::from(format!("m{model}/x@p0"));
+    let cap = |bench: &Bench, model| bench.table("eu").rows[&of(model)].cap_per_second().unwrap();
+    let pass = |bench: &mut Bench, asks: [usize; 3]| {
+        for _ in 0..60 {
+            let windows = (0..3).map(|model| (of(model), asked(Outcome::Ok, asks[model])));
+            bench.report(FRA, windows.collect());
+            bench.pass(&all);
+        }
+    };
+    pass(&mut bench, [20, 2, 1]);
+    let before = [0, 1, 2].map(|model| cap(&bench, model));
+    assert!(before[0] > 20.0, "who uses much has room: {before:?}");
+    assert!(
+        before[1] > 3.0 && before[2] > 0.5,
+        "and so has everybody: {before:?}"
+    );
+    let (requests, at_a_time) = leased(&bench, &all);
+    assert!(requests <= LEASE_MARGIN * 30.0 + 1e-6, "{requests}");
+    assert!((57.0..60.1).contains(&at_a_time), "{at_a_time}");
+    // The demand moves on, and the parts follow.
+    pass(&mut bench, [2, 20, 1]);
+    let after = [0, 1, 2].map(|model| cap(&bench, model));
+    assert!(after[1] > 20.0 && after[0] < 10.0, "{after:?}");
+    assert!(leased(&bench, &all).0 <= LEASE_MARGIN * 30.0 + 1e-6);
 }
 
 #[test]
@@ -299,6 +363,33 @@ fn a_slow_decline_shuts_off_too() {
     let state = bench.row("eu", "p0").state;
     assert!(matches!(state, State::Open | State::HalfOpen), "{state}");
     assert_eq!(bench.row("eu", "p1").state, State::Closed);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn no_account_is_leased_out_twice(
+        rounds in prop::collection::vec(prop::collection::vec(0_usize..40, 4), 1..12),
+        per_second in 1_u32..60,
+    ) {
+        let all = [FRA, AMS, NYC];
+        let mut bench = Bench::new(one_account(4, per_second, 8 * per_second), &all);
+        for asks in rounds {
+            for (edge, more) in all.iter().zip([1, 2, 0]) {
+                let windows = asks.iter().enumerate().map(|(model, count)| {
+                    let id = EndpointId::from(format!("m{model}/x@p0"));
+                    (id, asked(Outcome::Ok, count * more))
+                });
+                bench.report(*edge, windows.collect());
+            }
+            bench.pass(&all);
+            bench.pass(&all);
+            let (requests, at_a_time) = leased(&bench, &all);
+            let account = f64::from(per_second);
+            prop_assert!(requests <= LEASE_MARGIN * account * 1.001, "{requests} of {account}");
+            prop_assert!(at_a_time <= 8.0 * account * 1.001 + 0.1, "{at_a_time}");
+        }
+    }
 }
 
 proptest! {

@@ -59,7 +59,7 @@ pub(super) fn look(
         .regions()
         .map(|region| region_of(endpoints, memories, region, place))
         .collect();
-    let caps: Vec<Option<f64>> = memories.iter().map(|it| it.cap.fits()).collect();
+    let caps: Vec<Option<f64>> = memories.iter().map(|it| it.fits()).collect();
     let costs = Costs::of(&findings, place);
     let ramp = Ramp::over(demand.elapsed(), &place.tuning.share);
     for mode in Mode::ALL {

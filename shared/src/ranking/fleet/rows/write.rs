@@ -181,8 +181,9 @@ fn finding(memory: &Memory, found: &Found, region: RegionIx, probe: Option<Probe
         throughput_samples: memory.throughput.samples(),
         failure: found.failure,
         tool_failure: found.tool_failure,
-        cap: memory.cap.rate(),
-        token_cap: memory.cap.tokens(),
+        cap: memory.rate(),
+        token_cap: memory.tokens(),
+        part: memory.account.part(),
         probe,
     }
 }
