@@ -78,6 +78,8 @@ pub struct Observation {
     pub first_attempt: bool,
     /// A tool call that can't be parsed or doesn't fit its schema.
     pub tool_error: bool,
+    /// The answer ended in tool calls, sound or not.
+    pub tool_calls: bool,
     /// That it was sent and began to answer has been noted by [`Sign`]s, its first token's time
     /// with it, and is not counted again.
     pub noted: bool,
@@ -118,6 +120,7 @@ impl Observation {
             cost: Amount::ZERO,
             first_attempt: false,
             tool_error: false,
+            tool_calls: false,
             noted: false,
         }
     }
@@ -142,6 +145,8 @@ pub struct Window {
     pub truncated: u64,
     /// Attempts with a broken tool call.
     pub tool_errors: u64,
+    /// Whole answers that ended in tool calls.
+    pub tool_calls: u64,
     /// Times that the node began to leave the endpoint alone, after failures in a row.
     pub openings: u64,
     /// All prompt tokens.
@@ -186,6 +191,7 @@ impl Window {
             self.stated.retry_after = self.stated.retry_after.max(retry_after);
         }
         add(&mut self.tool_errors, u64::from(seen.tool_error));
+        add(&mut self.tool_calls, u64::from(seen.tool_calls));
         add(&mut self.prompt_tokens, seen.usage.prompt);
         add(&mut self.completion_tokens, seen.usage.completion);
         self.cost += seen.cost;
@@ -236,6 +242,7 @@ impl Window {
             (&mut self.rate_limited, other.rate_limited),
             (&mut self.truncated, other.truncated),
             (&mut self.tool_errors, other.tool_errors),
+            (&mut self.tool_calls, other.tool_calls),
             (&mut self.openings, other.openings),
             (&mut self.prompt_tokens, other.prompt_tokens),
             (&mut self.completion_tokens, other.completion_tokens),

@@ -4,6 +4,7 @@
 
 use crate::attempt::Reply;
 use crate::ingress::Call;
+use crate::message::Finish;
 use crate::node::Node;
 use shared::money::Amount;
 use shared::routing::View;
@@ -82,6 +83,10 @@ pub(super) fn whole(
         usage: *usage,
         cost: charged,
         tool_error: progress.tool_error,
+        tool_calls: matches!(
+            progress.finish_reason,
+            Some(Finish::ToolCalls | Finish::FunctionCall)
+        ),
         noted: true,
         ..Observation::of(Outcome::Ok)
     };

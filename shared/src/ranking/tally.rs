@@ -105,11 +105,23 @@ impl Tally {
         without.fold(whole, f64::min)
     }
 
-    /// The share of broken tool calls, in a region or, where too little is known of it, everywhere.
+    /// The share of requests that failed by a broken tool call, in a region or, where too little is
+    /// known of it, everywhere: what it costs who asks for anything.
     pub(super) fn tool_failure(&self, region: RegionIx) -> f64 {
         let here = self.region(region);
         let known = if here.seen >= 10.0 { here } else { self.all };
         known.tool_failure()
+    }
+
+    /// The share of tool calls that were broken: what it costs who asks for them.
+    pub(super) fn broken_calls(&self, region: RegionIx) -> f64 {
+        let here = self.region(region);
+        let known = if here.tool_calls >= 10.0 {
+            here
+        } else {
+            self.all
+        };
+        known.broken_calls()
     }
 
     fn region(&self, region: RegionIx) -> Pooled {

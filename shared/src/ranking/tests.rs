@@ -313,6 +313,31 @@ fn capacity_is_no_evidence_of_sickness() {
 }
 
 #[test]
+fn broken_tool_calls_are_counted_among_tool_calls() {
+    let mut bench = Bench::new(equals(2), &[FRA, NYC]);
+    let mut rare = outcomes(Outcome::Ok, 76);
+    for _ in 0..24 {
+        rare.record(&Observation {
+            tool_error: true,
+            tool_calls: true,
+            ..Observation::of(Outcome::Ok)
+        });
+    }
+    bench.report(
+        FRA,
+        vec![(id("p0"), rare), (id("p1"), outcomes(Outcome::Ok, 100))],
+    );
+    bench.tick();
+    let broken = |tag: &str| f64::from(bench.row("eu", tag).tool_failure) / f64::from(u16::MAX);
+    assert!(
+        (broken("p0") - 24.0 / 27.0).abs() < 0.01,
+        "{}",
+        broken("p0")
+    );
+    assert!(broken("p1") < 1e-9);
+}
+
+#[test]
 fn what_is_forgotten_leaves_no_row() {
     let mut bench = Bench::new(equals(2), &[FRA, NYC]);
     for edge in [FRA, NYC] {

@@ -32,6 +32,7 @@ pub(crate) fn window() -> impl Strategy<Value = Window> {
                 cost: Amount(i128::from(tokens) * 1000),
                 first_attempt: tokens % 2 == 0,
                 tool_error: tokens % 7 == 0,
+                tool_calls: tokens % 3 == 0,
                 ..Observation::of(outcome)
             });
             window.note(&Sign::Limits(Stated {

@@ -44,6 +44,7 @@ pub(in crate::ranking) struct Brought {
     truncated: u32,
     silence: u32,
     tool_errors: u32,
+    tool_calls: u32,
     openings: u32,
     /// Requests whose first attempt it was.
     pub(in crate::ranking) requests: u32,
@@ -139,8 +140,8 @@ impl Brought {
         Answers {
             ok: self.answered as u64,
             failed: self.ended as u64 + self.truncated as u64,
-        }
             silent: self.silence as u64,
+        }
     }
 
     /// True when it tells of health.
@@ -152,6 +153,7 @@ impl Brought {
             (&mut self.truncated, window.truncated),
             (&mut self.silence, window.silence),
             (&mut self.tool_errors, window.tool_errors),
+            (&mut self.tool_calls, window.tool_calls),
             (&mut self.openings, window.openings),
             (&mut self.requests, window.first_attempts),
             (&mut self.turned_away, window.turned_away()),
@@ -177,6 +179,7 @@ impl Brought {
             bad: ended + f64::from(self.truncated) + 0.5 * silence,
             silent: silence,
             tool_errors: f64::from(self.tool_errors),
+            tool_calls: f64::from(self.tool_calls),
         }
     }
 }

@@ -14,6 +14,8 @@ pub(in crate::ranking) struct Pooled {
     pub(in crate::ranking) silent: f64,
     /// Broken tool calls: they cost score, not health.
     pub(in crate::ranking) tool_errors: f64,
+    /// Answers that ended in tool calls.
+    pub(in crate::ranking) tool_calls: f64,
 }
 
 impl Pooled {
@@ -22,6 +24,7 @@ impl Pooled {
         self.bad += other.bad * weight;
         self.silent += other.silent * weight;
         self.tool_errors += other.tool_errors * weight;
+        self.tool_calls += other.tool_calls * weight;
     }
 
     /// Without what a part of it saw.
@@ -31,6 +34,7 @@ impl Pooled {
             bad: (self.bad - part.bad).max(0.0),
             silent: (self.silent - part.silent).max(0.0),
             tool_errors: (self.tool_errors - part.tool_errors).max(0.0),
+            tool_calls: (self.tool_calls - part.tool_calls).max(0.0),
         }
     }
 
@@ -65,9 +69,14 @@ impl Pooled {
         ((self.bad + 3.0 * fleet) / (self.seen + 3.0)).min(1.0)
     }
 
-    /// The share of broken tool calls.
+    /// The share of requests that failed by a broken tool call.
     pub(in crate::ranking) fn tool_failure(&self) -> f64 {
         (self.tool_errors / (self.seen + 3.0)).min(1.0)
+    }
+
+    /// The share of tool calls that were broken. Who doesn't count them knows at least of these.
+    pub(in crate::ranking) fn broken_calls(&self) -> f64 {
+        (self.tool_errors / (self.tool_calls.max(self.tool_errors) + 3.0)).min(1.0)
     }
 
     /// The lower bound of the probability of failure, with `z` standard deviations of certainty
@@ -92,6 +101,7 @@ impl Pooled {
         self.bad *= by;
         self.silent *= by;
         self.tool_errors *= by;
+        self.tool_calls *= by;
     }
 }
 

@@ -265,7 +265,7 @@ fn found(endpoint: &Endpoint, memory: &Memory, region: RegionIx, place: &Place<'
         withdrawn: wish.withdrawal().is_some(),
         ttft,
         failure,
-        tool_failure,
+        tool_failure: memory.tally.broken_calls(region),
         facts: Facts {
             ttft: ttft.map_or(lasting.ttft, |it| it.p50 / 1000.0),
             ttft_p90: ttft.map_or(0.0, |it| it.p90 / 1000.0),
