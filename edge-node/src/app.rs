@@ -28,7 +28,7 @@ use crate::{gateway, metrics};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use shared::clock::Clock;
-use shared::health::Board;
+use shared::health::{Board, Tuning};
 use shared::id::BootEpoch;
 use shared::observe;
 use shared::routing::View;
@@ -209,6 +209,7 @@ async fn build(
         identity,
         view,
         health,
+        own_health: Arc::new(Board::of_own_keys(Tuning::default())),
         gossip,
         keys,
         accounts,

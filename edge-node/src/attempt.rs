@@ -119,14 +119,17 @@ pub async fn run(job: &Job<'_>, plan: Plan) -> Result<Reply, Failure> {
                     unasked,
                 } = failed;
                 counter!(metrics::FAILOVERS, "reason" => failure.reason).increment(1);
-                // What no endpoint of this model would mend, another model may.
-                if failure.retry == Retry::Never && !walk.leaves(&candidate.endpoint.model) {
+                // What no endpoint of this model would mend, another model may, or a larger one.
+                if failure.retry == Retry::Never && !walk.goes_on(&candidate, &failure) {
                     return walk.ends_with(failure, remains);
                 }
                 if unasked {
                     walk.passed_over(&candidate, failure);
                 } else {
                     walk.failed(&candidate, failure, remains);
+                }
+                if let Some(next) = walk.replace(unasked) {
+                    running.push(leg::run(job, next));
                 }
             }
             None => {}

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use shared::catalog::{Endpoint, Provider};
 use shared::clock::Clock;
-use shared::health::{Allowance, Board, Handle, StateChange};
+use shared::health::{Allowance, Board, Boards, Handle, StateChange};
 use shared::id::{BootEpoch, GenerationId, NodeId, Pop, Region};
 use shared::policy::Principal;
 use shared::routing::{self, Candidate, Demand, Exclude, Exclusion, Plan, Record, Refusal, View};
@@ -76,6 +76,9 @@ pub struct Node {
     pub view: Arc<ArcSwap<View>>,
     /// What this node saw of endpoints.
     pub health: Arc<Board>,
+    /// What this node saw of them with organisations' own keys. Nobody else is told: what a key's
+    /// owner meets with says nothing of the endpoint to others.
+    pub own_health: Arc<Board>,
     /// Who may call.
     pub keys: Arc<KeyRing>,
     /// Whose money it is.
@@ -158,7 +161,17 @@ impl Node {
     ) -> Result<Plan, Refusal> {
         let usable = |provider: &Provider| self.credentials.usable(provider);
         let now = self.clock.now();
-        routing::plan(view, &*self.health, &usable, principal, demand, now, seed)
+        let health = self.boards();
+        routing::plan(view, &health, &usable, principal, demand, now, seed)
+    }
+
+    /// What this node saw, as plans read it.
+    #[must_use]
+    pub fn boards(&self) -> Boards<'_> {
+        Boards {
+            shared: &self.health,
+            own: &self.own_health,
+        }
     }
 
     /// Makes a recorded decision again, from the same tables.
@@ -240,8 +253,8 @@ impl Node {
         self.meters.of(&endpoint.id, model, provider)
     }
 
-    /// Takes note of an attempt that leaves, unless it is with an own key: of those nothing is noted
-    /// here or below, since what a key's owner meets with says nothing of the endpoint to others; it counts as under way until the guard is dropped.
+    /// Takes note of an attempt that leaves, unless it is with an own key; it counts as under way
+    /// until the guard is dropped.
     #[must_use]
     pub fn depart(&self, candidate: &Candidate, first: bool) -> Departed {
         if candidate.own.is_some() {
@@ -259,10 +272,11 @@ impl Node {
 
     /// Takes note of an attempt's first content: here at once, in the fleet with the next report.
     pub fn answered(&self, candidate: &Candidate, ttft: Option<Duration>) {
+        let now = self.clock.now();
         if candidate.own.is_some() {
+            self.own_health.answered(candidate.handle, None, now);
             return;
         }
-        let now = self.clock.now();
         let change = self.health.answered(candidate.handle, ttft, now);
         let sign = Sign::Answered { ttft };
         self.reporter.note(&candidate.endpoint.id, &sign, change);
@@ -301,10 +315,11 @@ impl Node {
     /// Takes note of how an attempt went: here at once, in the fleet with the next report. A good
     /// end adds nothing here to what its beginning said.
     pub fn observe(&self, candidate: &Candidate, observation: &Observation) {
+        let outcome = &observation.outcome;
         if candidate.own.is_some() {
+            self.observe_own(candidate.handle, outcome);
             return;
         }
-        let outcome = &observation.outcome;
         let used = match outcome {
             Outcome::Ok => {
                 let usage = &observation.usage;
@@ -330,6 +345,29 @@ impl Node {
         }
         self.reporter
             .record(&candidate.endpoint.id, observation, change);
+    }
+}
+
+impl Node {
+    /// An own key was refused: until its owner has mended it, few requests need to learn that anew.
+    pub fn own_key_refused(&self, candidate: &Candidate) {
+        let (now, draw) = (self.clock.now(), fastrand::f64());
+        self.own_health.refused(candidate.handle, now, draw);
+    }
+
+    /// How an attempt with an own key went is known here and nowhere else.
+    fn observe_own(&self, handle: Handle, outcome: &Outcome) {
+        let counted = match outcome {
+            // Its owner wants it used, also where it is slow. A good end adds nothing.
+            Outcome::Silence | Outcome::Neutral | Outcome::Ok => return,
+            // What its owner's limit leaves, nobody knows but the provider; where that names no
+            // time, only several refusals in a row say that there is nothing.
+            Outcome::Overload { retry_after: None }
+            | Outcome::RateLimited { retry_after: None } => &Outcome::HardFail,
+            other => other,
+        };
+        let (now, draw) = (self.clock.now(), fastrand::f64());
+        self.own_health.observe(handle, counted, now, draw);
     }
 }
 

@@ -12,8 +12,8 @@ mod local;
 mod tuning;
 
 pub use allowance::Allowance;
-pub use board::{BOARD_MAX, Board, Departure};
-pub use evidence::{Ask, Evidence, Handle, Local, Recorded};
+pub use board::{BOARD_MAX, Board, Denied, Departure, Need, OWN_KEYS_MAX};
+pub use evidence::{Ask, Boards, Evidence, Handle, Local, Recorded};
 pub use lease::Lease;
 pub use local::{LocalHealth, StateChange};
 pub use tuning::Tuning;

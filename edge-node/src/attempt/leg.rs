@@ -76,6 +76,7 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
             if failure.fault == Fault::ProviderKey {
                 if let Some(own) = &candidate.own {
                     job.node.own_keys.distrust(own, &job.node.clock);
+                    job.node.own_key_refused(&candidate);
                     own_key_refused(&candidate, &mut failure);
                 } else if failure.reason == "provider_auth" {
                     job.node.credentials.distrust(&candidate.provider);

@@ -1,7 +1,7 @@
 //! What an upstream failure means: for the client (status, text), for the walk (retry or not) and
 //! for health (an outcome). Pure.
 
-use crate::failure::{Failure, Fault, Retry};
+use crate::failure::{ErrorType, Failure, Fault, Retry};
 use crate::upstream::{Error, Kind, Phase};
 use shared::window::Outcome;
 use std::time::Duration;
@@ -37,7 +37,8 @@ pub(super) fn retries_spent() -> Failure {
 
 /// True for the refusal of a request that another endpoint may take as it stands.
 pub(super) fn is_misfit(failure: &Failure) -> bool {
-    failure.fault == Fault::Gateway && failure.status < 500
+    let too_long = failure.error_type == ErrorType::ContextLengthExceeded;
+    too_long || (failure.fault == Fault::Gateway && failure.status < 500)
 }
 
 pub(super) fn empty() -> Failure {

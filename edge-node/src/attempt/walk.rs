@@ -8,10 +8,19 @@ use crate::failure::{ErrorType, FailedAttempt, Failure, Fault, Retry};
 use crate::metrics;
 use ::metrics::{counter, gauge};
 use shared::catalog::Endpoint;
-use shared::id::ModelId;
+use shared::health::{Denied, Need};
 use shared::routing::{Candidate, Plan};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What it takes of an endpoint's retry budget to ask it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    /// Nothing.
+    Nothing,
+    /// A token, unless it is asked with an own key.
+    Retry,
+}
 
 /// One request's way through its plan.
 pub(super) struct Walk<'a> {
@@ -28,6 +37,8 @@ pub(super) struct Walk<'a> {
     has_drawn: bool,
     /// Those of them that have not ended.
     running: Vec<Candidate>,
+    /// The competitor of one of them has just failed.
+    is_unattended: bool,
     /// When the newest attempt gets a competitor.
     competitor_due: Option<Instant>,
     /// From then on a competitor is a retry and needs no leave of the hedge budget: a whole answer
@@ -53,6 +64,7 @@ impl<'a> Walk<'a> {
             misfits: 0,
             has_drawn: false,
             running: Vec::new(),
+            is_unattended: false,
             competitor_due: None,
             overdue: None,
             failed: Vec::new(),
@@ -64,19 +76,14 @@ impl<'a> Walk<'a> {
     /// The next candidate; none when there is nobody left who may be asked.
     pub(super) fn next(&mut self) -> Option<Leg> {
         if self.begun_attempts == 0 {
-            let first = self.plan.take(|_| true)?;
+            let first = self.take(|_| true, Cost::Nothing)?;
             return Some(self.begin(first));
         }
-        if self.begun_attempts >= ATTEMPTS_MAX || self.begun.elapsed() >= self.total {
+        if self.is_spent() {
             return None;
         }
-        let (node, now) = (self.job.node, self.job.node.clock.now());
         let misfit = self.last.as_ref().is_some_and(verdict::is_misfit);
-        let free = misfit && self.misfits <= MISFITS_MAX;
-        // An own key's retries burden nobody else.
-        let may =
-            |it: &Candidate| free || it.own.is_some() || node.health.take_retry(it.handle, now);
-        let next = self.draw(may);
+        let next = self.draw(|_| true, self.cost());
         if next.is_none() && !self.plan.candidates.is_empty() {
             metrics::shed("retries");
             // What an endpoint does not take is no better a second later.
@@ -108,17 +115,37 @@ impl<'a> Walk<'a> {
         if !self.job.may_hedge || !others || self.begun_attempts >= ATTEMPTS_MAX {
             return None;
         }
-        let (node, now) = (self.job.node, self.job.node.clock.now());
         if self.overdue.is_some_and(|due| due <= Instant::now()) {
-            let may = |it: &Candidate| it.own.is_some() || node.health.take_retry(it.handle, now);
-            return self.draw(|it| fits(it) && may(it));
+            return self.draw(fits, Cost::Retry);
         }
-        if !node.health.take_hedge(now) {
+        let node = self.job.node;
+        if !node.health.take_hedge(node.clock.now()) {
             metrics::shed("hedges");
             self.competitor_due = self.overdue;
             return None;
         }
-        self.draw(fits)
+        self.draw(fits, Cost::Nothing)
+    }
+
+    /// In the place of a competitor that has just failed, another one at once: who it was to
+    /// compete with is as silent as before. It is a retry, and costs one, unless the request could
+    /// not be said to the other and nothing was sent.
+    pub(super) fn replace(&mut self, unasked: bool) -> Option<Leg> {
+        if !std::mem::take(&mut self.is_unattended) || self.is_spent() {
+            return None;
+        }
+        let model = self.running.last()?.endpoint.model.clone();
+        let fits = |it: &Candidate| it.is_ready() && it.endpoint.model == model;
+        let others = self.plan.candidates.iter().any(fits);
+        if !others {
+            return None;
+        }
+        let cost = if unasked { Cost::Nothing } else { self.cost() };
+        let next = self.draw(fits, cost);
+        if next.is_none() {
+            metrics::shed("retries");
+        }
+        next
     }
 
     /// Notes a failure that another endpoint may not have.
@@ -155,11 +182,24 @@ impl<'a> Walk<'a> {
         reply
     }
 
-    /// Passes over what is left of a model; false when the client names no other, or it was tried.
-    pub(super) fn leaves(&mut self, model: &ModelId) -> bool {
-        self.plan
-            .candidates
-            .retain(|it| it.endpoint.model != *model);
+    /// After a failure that no endpoint of the model would mend, passes over what is left of it:
+    /// all, or all that are no larger than the one for which the prompt was too long. False when
+    /// nobody is left who may answer.
+    pub(super) fn goes_on(&mut self, refused: &Candidate, failure: &Failure) -> bool {
+        let model = &refused.endpoint.model;
+        if failure.error_type == ErrorType::ContextLengthExceeded {
+            let demand = &self.job.call.demand;
+            self.plan.outgrow(&refused.endpoint, demand);
+            // Whoever is asked beside it may be larger.
+            let mut running = self.running.iter();
+            if running.any(|it| !it.is_same(refused)) {
+                return true;
+            }
+        } else {
+            self.plan
+                .candidates
+                .retain(|it| it.endpoint.model != *model);
+        }
         !self.plan.candidates.is_empty()
     }
 
@@ -204,13 +244,65 @@ impl<'a> Walk<'a> {
         Ok(*reply)
     }
 
-    /// Draws what is left again and takes the first that may be asked.
-    fn draw(&mut self, may: impl Fn(&Candidate) -> bool) -> Option<Leg> {
+    fn is_spent(&self) -> bool {
+        self.begun_attempts >= ATTEMPTS_MAX || self.begun.elapsed() >= self.total
+    }
+
+    /// What going on after the last failure costs.
+    fn cost(&self) -> Cost {
+        let misfit = self.last.as_ref().is_some_and(verdict::is_misfit);
+        if misfit && self.misfits <= MISFITS_MAX {
+            Cost::Nothing
+        } else {
+            Cost::Retry
+        }
+    }
+
+    /// Draws what is left again and takes the first of those that fit who may be asked.
+    fn draw(&mut self, fits: impl Fn(&Candidate) -> bool, cost: Cost) -> Option<Leg> {
+        self.arrange();
+        let next = self.take(fits, cost)?;
+        Some(self.begin(next))
+    }
+
+    fn arrange(&mut self) {
         let node = self.job.node;
         let now = node.clock.now();
-        self.plan.arrange(self.job.view, &*node.health, now);
-        let next = self.plan.take(may)?;
-        Some(self.begin(next))
+        self.plan.arrange(self.job.view, &node.boards(), now);
+    }
+
+    /// Takes the first that fits and may be asked. Where another request has been quicker with the
+    /// probe lease for which it stands where it stands, what is left is drawn again without.
+    fn take(&mut self, fits: impl Fn(&Candidate) -> bool, cost: Cost) -> Option<Candidate> {
+        let (node, now) = (self.job.node, self.job.node.clock.now());
+        loop {
+            let mut lost = None;
+            let taken = self.plan.take(|it| {
+                if lost.is_some() || !fits(it) {
+                    return false;
+                }
+                // An own key's retries burden nobody else.
+                let need = Need {
+                    retry: cost == Cost::Retry && it.own.is_none(),
+                    probe: it.probe,
+                };
+                let given = match need {
+                    // Nothing to ask for, and no lock to take.
+                    Need {
+                        retry: false,
+                        probe: None,
+                    } => Ok(()),
+                    need => node.health.give(it.handle, &need, now),
+                };
+                lost = (given == Err(Denied::Probe)).then_some(it.handle);
+                given.is_ok()
+            });
+            let Some(lost) = lost else {
+                return taken;
+            };
+            self.plan.forgo_probe(lost);
+            self.arrange();
+        }
     }
 
     fn begin(&mut self, candidate: Candidate) -> Leg {
@@ -239,6 +331,9 @@ impl<'a> Walk<'a> {
     }
 
     fn ended(&mut self, candidate: &Candidate) {
+        let at = self.running.iter().position(|it| it.is_same(candidate));
+        // Those before it are older, and have been silent for so long that it was begun.
+        self.is_unattended = at.is_some_and(|at| at > 0);
         self.running.retain(|it| !it.is_same(candidate));
     }
 }

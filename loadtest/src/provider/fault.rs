@@ -2,6 +2,7 @@
 //! in their order with a seeded generator, so that a run can be repeated. What a fault does to the
 //! wire is decided in `reply` and `stream`.
 
+use super::dialect::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::task::lock;
@@ -55,6 +56,9 @@ pub struct Rule {
     /// `status`: seconds for `Retry-After`.
     #[serde(default)]
     pub retry_after: Option<u64>,
+    /// `status`: what the body says.
+    #[serde(default)]
+    pub message: Option<String>,
     /// Tokens before the fault strikes.
     #[serde(default)]
     pub after_tokens: u64,
@@ -96,6 +100,7 @@ impl Rule {
             probability: always(),
             status: five_hundred(),
             retry_after: None,
+            message: None,
             after_tokens: 0,
             delay_ms: 0,
             tokens_per_second: one_per_second(),
@@ -103,6 +108,17 @@ impl Rule {
             times: None,
             model: None,
         }
+    }
+
+    /// What a `status` rule answers.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let text = self.message.as_deref();
+        let mut refusal = Refusal::new(
+            self.status,
+            text.unwrap_or("the simulated provider refuses"),
+        );
+        refusal.retry_after = self.retry_after;
+        refusal
     }
 
     fn check(&self) -> Result<(), String> {

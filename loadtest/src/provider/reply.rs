@@ -173,9 +173,7 @@ impl Desk {
         if let Some(rule) = strike.rule.filter(|rule| rule.kind == Kind::Status) {
             open.entry.status = rule.status;
             open.entry.input_tokens = 0;
-            let mut refusal = Refusal::new(rule.status, "the simulated provider refuses");
-            refusal.retry_after = rule.retry_after;
-            return Ok(refuse(wire, &refusal));
+            return Ok(refuse(wire, &rule.refusal()));
         }
         open.entry.status = 200;
         Ok(response(
@@ -274,9 +272,7 @@ impl Exchange {
             }
             Kind::Status => {
                 self.open.entry.status = rule.status;
-                let mut refusal = Refusal::new(rule.status, "the simulated provider refuses");
-                refusal.retry_after = rule.retry_after;
-                Err(refuse(self.wire, &refusal))
+                Err(refuse(self.wire, &rule.refusal()))
             }
             Kind::Html => {
                 self.open.entry.status = 200;

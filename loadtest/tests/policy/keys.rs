@@ -67,6 +67,19 @@ async fn own_keys_come_in_their_order_and_only_for_whom_they_are() {
     assert!(is_own(
         &stage.fleet.client(0).post(CHAT, &hello).await.unwrap()
     ));
+    // A key that was refused is not asked again with every request.
+    let mut rule = Rule::new(Kind::Status);
+    rule.status = 401;
+    stage.alpha.set_faults(vec![rule]);
+    let before = stage.alpha.keys();
+    for _ in 0..5 {
+        let body = chat(BOTH, "hello");
+        let reply = stage.fleet.client(0).post(CHAT, &body).await.unwrap();
+        assert_eq!(reply.json()["provider"], "beta", "{}", reply.text());
+    }
+    let asked = came(&stage.alpha, &before);
+    assert_eq!((asked[FIRST], asked[SECOND]), (1, 1), "{asked:?}");
+    stage.alpha.set_faults(Vec::new());
     // Filters: of models and of keys.
     let other = "0".repeat(64);
     for filters in [

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// The most endpoints that a board keeps; further ones count as healthy.
 pub const BOARD_MAX: usize = 65_536;
+/// The same of endpoints as organisations' own keys meet with them.
+pub const OWN_KEYS_MAX: usize = 16_384;
 const SHARDS: usize = 64;
 
 /// A full shard looks for what it may forget no more often than this.
@@ -30,6 +32,7 @@ struct Shard {
 #[derive(Debug)]
 pub struct Board {
     tuning: Tuning,
+    most: usize,
     shards: Vec<Mutex<Shard>>,
     hedges: Mutex<Bucket>,
     shed: AtomicU64,
@@ -44,8 +47,24 @@ pub struct Departure {
     pub tokens: u64,
     /// It is its request's first attempt.
     pub first: bool,
-    /// The probe lease that it uses up.
+}
+
+/// What an attempt must be given before it may leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Need {
+    /// A token of the endpoint's retry budget.
+    pub retry: bool,
+    /// The probe lease of that number.
     pub probe: Option<u32>,
+}
+
+/// Why an attempt may not leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Denied {
+    /// The retry budget is used up.
+    Retries,
+    /// Another request has the probe lease.
+    Probe,
 }
 
 impl Default for Board {
@@ -58,8 +77,19 @@ impl Board {
     /// A board that has seen nothing.
     #[must_use]
     pub fn new(tuning: Tuning) -> Self {
+        Self::with_most(BOARD_MAX, tuning)
+    }
+
+    /// A board that has seen nothing of organisations' own keys.
+    #[must_use]
+    pub fn of_own_keys(tuning: Tuning) -> Self {
+        Self::with_most(OWN_KEYS_MAX, tuning)
+    }
+
+    fn with_most(most: usize, tuning: Tuning) -> Self {
         Self {
             tuning,
+            most,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hedges: Mutex::new(Bucket::with(tuning.hedge_start, Moment::default())),
             shed: AtomicU64::new(0),
@@ -83,10 +113,17 @@ impl Board {
         lock(&self.hedges).take(0.0, self.tuning.hedge_burst, now)
     }
 
-    /// Takes from the endpoint's retry budget; false when there is nothing left.
-    pub fn take_retry(&self, endpoint: Handle, now: Moment) -> bool {
-        self.with(endpoint, now, |it| it.take_retry(&self.tuning, now))
-            .unwrap_or(true)
+    /// Gives an attempt what it needs to leave, all of it or nothing. A probe lease is given once,
+    /// however many requests planned with it: who comes later is planned anew.
+    ///
+    /// # Errors
+    /// What can't be given. On a full board nothing is noted, and so no probe is sent.
+    pub fn give(&self, endpoint: Handle, need: &Need, now: Moment) -> Result<(), Denied> {
+        let given = self.with(endpoint, now, |it| it.give(&self.tuning, need, now));
+        given.unwrap_or(match need.probe {
+            Some(_) => Err(Denied::Probe),
+            None => Ok(()),
+        })
     }
 
     /// An attempt leaves for the endpoint. Each must be followed by one [`Board::ended`].
@@ -135,6 +172,11 @@ impl Board {
         })?
     }
 
+    /// It refused the key: that is no matter of a moment. `jitter` is random in 0..1.
+    pub fn refused(&self, endpoint: Handle, now: Moment, jitter: f64) {
+        self.with(endpoint, now, |it| it.refused(&self.tuning, now, jitter));
+    }
+
     /// Notes what an answer's headers say of requests and tokens that are left.
     pub fn allowed(
         &self,
@@ -170,10 +212,10 @@ impl Board {
         if let Some(health) = shard.known.get_mut(&endpoint) {
             return Some(change(health));
         }
-        if shard.known.len() >= BOARD_MAX / SHARDS {
+        if shard.known.len() >= self.most / SHARDS {
             shard.sweep(&self.tuning, now);
         }
-        if shard.known.len() >= BOARD_MAX / SHARDS {
+        if shard.known.len() >= self.most / SHARDS {
             self.shed.fetch_add(1, Ordering::Relaxed);
             return None;
         }

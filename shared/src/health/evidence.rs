@@ -1,10 +1,14 @@
 //! What a plan may know of an endpoint's local health, and from where: the live [`super::Board`],
 //! or a record of what a board said, so that a decision can be made again.
 
-use super::Lease;
+use super::{Board, Lease};
+use crate::byok::SealedCredential;
 use crate::clock::Moment;
 use crate::id::EndpointId;
 use std::hash::{BuildHasherDefault, Hasher};
+
+/// So much of a sealed key's end tells it from any other: it is a part of its authentication tag.
+const SEAL_CHARS: usize = 16;
 
 /// An endpoint's place on every board, for ever: no text is hashed when it is looked up, and a new
 /// catalogue moves nothing.
@@ -16,13 +20,23 @@ impl Handle {
     /// would share their health.
     #[must_use]
     pub fn of(endpoint: &EndpointId) -> Self {
+        Self::hashed(0xcbf2_9ce4_8422_2325, endpoint.as_str().bytes())
+    }
+
+    /// The endpoint's when it is asked with that organisation's own key. A key that was changed is
+    /// another one: what the old one met with says nothing of it.
+    #[must_use]
+    pub fn with_own(self, key: &SealedCredential) -> Self {
+        let end = key.sealed.len().saturating_sub(SEAL_CHARS);
+        let seal = key.sealed.get(end..).unwrap_or_default();
+        Self::hashed(self.0, key.id.bytes().chain(seal.bytes()))
+    }
+
+    fn hashed(begin: u64, bytes: impl Iterator<Item = u8>) -> Self {
         // FNV-1a, its bits mixed by MurmurHash3's end.
-        let hash = endpoint
-            .as_str()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let hash = bytes.fold(begin, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         Self(hash ^ (hash >> 33))
@@ -67,6 +81,8 @@ pub struct Ask {
     pub warm: bool,
     /// True when the peak of its latency is wanted, too.
     pub peak: bool,
+    /// It is asked with an organisation's own key.
+    pub own: bool,
 }
 
 /// What a plan must know of one endpoint.
@@ -90,6 +106,26 @@ pub struct Local {
     pub probed: u32,
 }
 
+/// So many probe leases, the newest among them, count as used once the newest is: more do not come
+/// between a plan and its first attempt.
+const OLD_LEASES: u32 = 8;
+
+impl Local {
+    /// Has this probe lease sent its request? A request that was planned before the newest lease
+    /// came may have an older one. A number far below is none of those: the fleet counts anew.
+    #[must_use]
+    #[inline]
+    pub const fn has_probed(&self, number: u32) -> bool {
+        is_used(self.probed, number)
+    }
+}
+
+/// The same, by the number of the last probe that was sent.
+#[inline]
+pub(super) const fn is_used(probed: u32, number: u32) -> bool {
+    probed.wrapping_sub(number) < OLD_LEASES
+}
+
 impl Default for Local {
     /// Nothing was seen: healthy.
     fn default() -> Self {
@@ -109,6 +145,27 @@ impl Default for Local {
 pub trait Evidence: Sync {
     /// What is known of one endpoint at that moment.
     fn local(&self, ask: &Ask, now: Moment) -> Local;
+}
+
+/// A node's two boards: what the platform's keys met with, and what organisations' own did. Neither
+/// says anything of the other, and however many own keys there are, they take no place of an
+/// endpoint's.
+#[derive(Clone, Copy, Debug)]
+pub struct Boards<'a> {
+    /// Of the platform's keys.
+    pub shared: &'a Board,
+    /// Of own keys: nobody but this node hears of it.
+    pub own: &'a Board,
+}
+
+impl Evidence for Boards<'_> {
+    fn local(&self, ask: &Ask, now: Moment) -> Local {
+        if ask.own {
+            self.own.local(ask, now)
+        } else {
+            self.shared.local(ask, now)
+        }
+    }
 }
 
 /// What a board said when a decision was made.

@@ -3,7 +3,8 @@
 
 use super::allowance::Told;
 use super::bucket::Bucket;
-use super::{Allowance, Ask, Departure, Local, Tuning, half_life};
+use super::evidence::is_used;
+use super::{Allowance, Ask, Denied, Departure, Local, Need, Tuning, half_life};
 use crate::clock::Moment;
 use crate::window::Outcome;
 use std::time::Duration;
@@ -121,6 +122,13 @@ impl LocalHealth {
         recovered.then_some(StateChange::Recovered)
     }
 
+    /// It refused the key that it is asked with: it is left alone, at once and for longer.
+    pub fn refused(&mut self, tuning: &Tuning, now: Moment, jitter: f64) {
+        self.decay(tuning, now);
+        (self.seen, self.bad) = (self.seen + 1.0, self.bad + 1.0);
+        self.leave_until(now.plus(tuning.refused.mul_f64(1.0 + jitter.clamp(0.0, 1.0))));
+    }
+
     /// A request leaves for it.
     pub fn departed(&mut self, tuning: &Tuning, departure: &Departure, now: Moment) {
         self.in_flight = self.in_flight.saturating_add(1);
@@ -136,7 +144,6 @@ impl LocalHealth {
             let (rate, most) = (tuning.retry_per_s, tuning.retry_burst);
             self.retries.add(tuning.retry_ratio, rate, most, now);
         }
-        self.probed = departure.probe.unwrap_or(self.probed);
     }
 
     /// A request that left with an estimate of its tokens took `used`.
@@ -154,9 +161,27 @@ impl LocalHealth {
     }
 
     /// Takes from its retry budget; false when there is nothing left.
-    pub fn take_retry(&mut self, tuning: &Tuning, now: Moment) -> bool {
+    fn take_retry(&mut self, tuning: &Tuning, now: Moment) -> bool {
         self.retries
             .take(tuning.retry_per_s, tuning.retry_burst, now)
+    }
+
+    /// Gives an attempt what it needs to leave, all of it or nothing.
+    ///
+    /// # Errors
+    /// What can't be given.
+    pub fn give(&mut self, tuning: &Tuning, need: &Need, now: Moment) -> Result<(), Denied> {
+        if need
+            .probe
+            .is_some_and(|number| is_used(self.probed, number))
+        {
+            return Err(Denied::Probe);
+        }
+        if need.retry && !self.take_retry(tuning, now) {
+            return Err(Denied::Retries);
+        }
+        self.probed = need.probe.unwrap_or(self.probed);
+        Ok(())
     }
 
     /// Notes what its headers say of requests and of tokens.

@@ -5,8 +5,22 @@ use crate::clock::Moment;
 use crate::id::EndpointId;
 use crate::window::Outcome;
 use proptest::prelude::*;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const TUNING: fn() -> Tuning = Tuning::default;
+
+const RETRY: Need = Need {
+    retry: true,
+    probe: None,
+};
+
+fn probe(number: u32) -> Need {
+    Need {
+        retry: false,
+        probe: Some(number),
+    }
+}
 
 fn at(seconds: f64) -> Moment {
     Moment::default().plus(Duration::from_secs_f64(seconds))
@@ -376,6 +390,57 @@ fn what_one_thread_sees_fail_all_others_avoid() {
 }
 
 #[test]
+fn a_probe_lease_is_given_once_however_many_ask() {
+    let (board, endpoint) = (Board::default(), handle("m@p"));
+    let (given, together) = (AtomicU32::new(0), Barrier::new(8));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for number in 1..=200 {
+                    together.wait();
+                    let leave = board.give(endpoint, &probe(number), at(1.0));
+                    given.fetch_add(u32::from(leave.is_ok()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(given.into_inner(), 200);
+    // Who planned with an older lease comes too late; a fleet that counts anew does not.
+    assert_eq!(
+        board.give(endpoint, &probe(200), at(1.0)),
+        Err(Denied::Probe)
+    );
+    assert_eq!(
+        board.give(endpoint, &probe(199), at(1.0)),
+        Err(Denied::Probe)
+    );
+    assert_eq!(board.give(endpoint, &probe(1), at(1.0)), Ok(()));
+}
+
+#[test]
+fn what_an_attempt_needs_is_given_whole_or_not_at_all() {
+    let (board, endpoint) = (Board::default(), handle("m@p"));
+    let both = Need {
+        retry: true,
+        probe: Some(1),
+    };
+    let mut retries = 0;
+    while board.give(endpoint, &RETRY, at(0.0)).is_ok() {
+        retries += 1;
+    }
+    assert_eq!(board.give(endpoint, &both, at(0.0)), Err(Denied::Retries));
+    assert_eq!(
+        board.give(endpoint, &probe(1), at(0.0)),
+        Ok(()),
+        "it was not used up"
+    );
+    // One token is there again, and a lost lease leaves it.
+    assert_eq!(board.give(endpoint, &both, at(1.0)), Err(Denied::Probe));
+    assert_eq!(board.give(endpoint, &RETRY, at(1.0)), Ok(()));
+    assert!(retries > 0);
+}
+
+#[test]
 fn a_full_board_forgets_the_oldest_first_and_then_counts_what_it_sheds() {
     let board = Board::default();
     let many = |from: u64, now: f64| {
@@ -449,7 +514,7 @@ proptest! {
                 let departure = Departure { first, ..Departure::default() };
                 board.departed(endpoint, &departure, at(now));
                 firsts += 1.0;
-            } else if board.take_retry(endpoint, at(now)) {
+            } else if board.give(endpoint, &RETRY, at(now)).is_ok() {
                 retries += 1.0;
             }
             let most = tuning.retry_burst + tuning.retry_ratio * firsts + tuning.retry_per_s * now;

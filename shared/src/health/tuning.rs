@@ -19,6 +19,8 @@ pub struct Tuning {
     pub pause: Duration,
     /// A pause doubles with each one before, at most so often.
     pub doublings_max: u32,
+    /// An own key that was refused is tried again after one to two of these.
+    pub refused: Duration,
     /// The longest rest that a provider may ask for.
     pub retry_after_max: Duration,
     /// The rest after a 429 that doesn't say how long: between these.
@@ -65,6 +67,7 @@ impl Default for Tuning {
             failures_after_pause: 1,
             pause: Duration::from_secs(1),
             doublings_max: 4,
+            refused: Duration::from_secs(30),
             retry_after_max: Duration::from_secs(300),
             rest: (Duration::from_millis(300), Duration::from_secs(1)),
             prior: 3.0,

@@ -12,6 +12,9 @@ use crate::snapshot::EndpointIndex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// An estimate of a prompt's tokens is rarely off by more than one part of so many.
+const ESTIMATE_OFF: u64 = 10;
+
 /// A model's endpoints; as many as most models have need no allocation.
 pub(super) type Offers<'a> = SmallVec<[Offer<'a>; 16]>;
 
@@ -331,10 +334,29 @@ fn includes(wanted: Quantization, served: Quantization) -> bool {
         }
 }
 
+/// The tokens that must fit an endpoint's context at once; an estimate.
+fn prompt_of(demand: &Demand) -> u64 {
+    demand.longest_text.unwrap_or(demand.prompt_tokens)
+}
+
+/// The longest prompt that an endpoint takes beside the answer that is asked for, in tokens.
+pub(super) fn room(demand: &Demand, endpoint: &Endpoint) -> u64 {
+    let answer = demand.max_tokens.unwrap_or_default().max(1);
+    let longest = endpoint.max_prompt_tokens.unwrap_or(u64::MAX);
+    endpoint.context_length.saturating_sub(answer).min(longest)
+}
+
+/// May the prompt be too long for it, as far as an estimate can tell?
+#[inline]
+pub(super) fn is_tight(demand: &Demand, endpoint: &Endpoint) -> bool {
+    let prompt = prompt_of(demand);
+    prompt.saturating_add(prompt / ESTIMATE_OFF) > room(demand, endpoint)
+}
+
 fn by_size(demand: &Demand, endpoint: &Endpoint) -> Option<Exclude> {
-    // The count is an estimate: only what is surely too long is refused here, the rest by the
-    // provider, whose refusal moves the request on.
-    let prompt = demand.longest_text.unwrap_or(demand.prompt_tokens) / 5 * 4;
+    // The count is an estimate: only what is surely too long is refused here. What may be comes
+    // after those that surely take it, and the provider's refusal, which has counted, moves it on.
+    let prompt = prompt_of(demand) / 5 * 4;
     let longest_prompt = endpoint.max_prompt_tokens.unwrap_or(u64::MAX);
     let longest_answer = endpoint.max_completion_tokens.unwrap_or(u64::MAX);
     let answer = demand.max_tokens.unwrap_or(0);

@@ -2,7 +2,7 @@
 //! that the client asked for; who fails or rests goes to the end in either case. What is left can
 //! be drawn again later, with the health of that moment.
 
-use super::filter::{Offer, Offers, names, supports};
+use super::filter::{Offer, Offers, is_tight, names, supports};
 use super::place::{self, Key, Place, Standing};
 use super::prefer::{Rule, continues, lateness, reliability};
 use super::price::stickiness;
@@ -70,6 +70,8 @@ pub(super) fn enter(
     let prior_sum: f64 = offers.iter().map(|offer| offer.known.prior).sum();
     let strict = rule.is_strict() || !demand.preferences.order.is_empty();
     let mode = rule.sort.unwrap_or(demand.mode);
+    // A probe is safe for its client only because there is somebody else to ask.
+    let may_probe = demand.preferences.allow_fallbacks;
     let lease_part = context.view.lease_part(context.now);
     let faded = context.view.faded(context.now);
     for offer in offers {
@@ -93,6 +95,7 @@ pub(super) fn enter(
                 without_tools: prefer_tools && !takes_tools(offer),
                 without_parameters: !preferred.iter().all(|one| takes(offer, *one)),
                 doubt: rule.doubt(context.view, offer),
+                tight: is_tight(demand, offer.endpoint),
             },
         };
         let shared = offer.own.is_none();
@@ -108,13 +111,17 @@ pub(super) fn enter(
         let mut sticky = demand.sticky.iter();
         place.warm = sticky.any(|it| it.endpoint == offer.endpoint.id);
         entries.push(Entry {
-            handle: known.handle,
+            // What the platform's key has met with says nothing of another's.
+            handle: match offer.own {
+                Some((_, own)) => known.handle.with_own(own),
+                None => known.handle,
+            },
             lease: if shared {
                 known.lease.cut_to(lease_part)
             } else {
                 Lease::default()
             },
-            lease_to_probe: context.view.probe_of(known).filter(|_| shared),
+            lease_to_probe: context.view.probe_of(known).filter(|_| may_probe && shared),
             own: !shared,
             place,
         });
@@ -207,20 +214,16 @@ impl Draw<'_> {
 
 #[inline]
 fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
-    // What the platform's key has met with says nothing of another's.
-    let local = if entry.own {
-        Local::default()
-    } else {
-        let ask = Ask {
-            handle: entry.handle,
-            lease: entry.lease,
-            prompt_tokens: context.prompt_tokens,
-            tokens: context.tokens,
-            warm: entry.place.warm,
-            peak: context.by_load(),
-        };
-        context.health.local(&ask, context.now)
+    let ask = Ask {
+        handle: entry.handle,
+        lease: entry.lease,
+        prompt_tokens: context.prompt_tokens,
+        tokens: context.tokens,
+        warm: entry.place.warm,
+        peak: context.by_load(),
+        own: entry.own,
     };
+    let local = context.health.local(&ask, context.now);
     let random = |purpose| unit(context.seed, context.round, entry.handle, purpose);
     let place = &mut entry.place;
     let mut share = place.fleet;
@@ -238,13 +241,13 @@ fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
     }
     // A lease to probe is for one request, and that one goes wherever it leads.
     let probe = entry.lease_to_probe;
-    let probe = probe.filter(|number| *number != local.probed);
+    let probe = probe.filter(|number| !local.has_probed(*number));
     let probe = probe.filter(|_| place.because == Reason::Drawn && !local.full);
     let reason = match place.because {
         _ if probe.is_some() => Reason::Probe,
-        because if entry.own => because,
         _ if local.paused => Reason::Paused,
         _ if local.full => Reason::Full,
+        because if entry.own => because,
         _ if place.fleet <= 0.0 => Reason::Open,
         because => because,
     };
@@ -308,26 +311,29 @@ fn normalise(candidates: &mut [Candidate]) {
     }
 }
 
-/// Without fallbacks: those that `order` lists or, where it lists none, each model's first.
+/// Without fallbacks: those that `order` lists or, where it lists none, each model's first. That is
+/// an own key where there is one, however it fares: the platform's is what it would fall back to.
 pub(super) fn keep_first_choice(preferences: &Preferences, plan: &mut Plan) {
     let (excluded, passed_over) = (&mut plan.excluded, &mut plan.passed_over);
+    let model = |candidate: &Candidate| 1_u64 << candidate.place.model.min(63);
+    let has_own = plan.candidates.iter().filter(|it| it.place.is_own());
+    let has_own = has_own.fold(0, |all, it| all | model(it));
     let mut served = 0_u64;
     plan.candidates.retain(|candidate| {
-        let model = 1_u64 << candidate.place.model.min(63);
+        let model = model(candidate);
         let kept = if preferences.order.is_empty() {
-            served & model == 0
+            served & model == 0 && (has_own & model == 0 || candidate.place.is_own())
         } else {
             candidate.place.is_listed
         };
-        served |= model;
-        if !kept {
+        if kept {
+            served |= model;
+        } else {
             excluded.push(Exclusion {
                 endpoint: candidate.endpoint.id.clone(),
                 why: Exclude::NoFallbacks,
             });
-            if candidate.own.is_none() {
-                passed_over.push((candidate.handle, candidate.local));
-            }
+            passed_over.push((candidate.handle, candidate.local));
         }
         kept
     });
@@ -344,6 +350,7 @@ fn reason(standing: &Standing, rule: &Rule) -> Reason {
         _ if standing.off_tier => Reason::OtherTier,
         _ if standing.without_tools => Reason::WithoutTools,
         _ if standing.without_parameters => Reason::WithoutParameters,
+        _ if standing.tight => Reason::Tight,
         _ if rule.exacto => Reason::Exacto,
         (_, Some(mode)) if mode != Mode::Balanced => Reason::Sorted(mode),
         _ if standing.doubt > 0 => Reason::Doubtful,

@@ -26,6 +26,8 @@ pub(super) struct Standing {
     pub(super) without_parameters: bool,
     /// 1 not known, 2 worse at tool calls than its peers.
     pub(super) doubt: u8,
+    /// The prompt may be too long for it.
+    pub(super) tight: bool,
 }
 
 /// With whose key an endpoint is asked.
@@ -43,6 +45,9 @@ pub(super) enum Key {
 const LAST_RESORT: u64 = 1 << 63;
 /// Strictly ordered, but not to be relied on yet: after the group.
 const HELD_BACK: u64 = 1 << 54;
+/// Where it says whose key it is asked with.
+const KEY: u32 = 55;
+const KEY_BITS: u64 = 3;
 /// Longer lists are sorted: comparing all with all would take longer.
 const RANKED_MAX: usize = 12;
 /// Not in the client's `order`; longer orders than this end in a draw.
@@ -72,6 +77,7 @@ impl Standing {
             without_tools: false,
             without_parameters: false,
             doubt: 0,
+            tight: false,
         }
     }
 
@@ -89,7 +95,7 @@ impl Standing {
             Key::Fallback(place) => (2, place),
         };
         bits(number(self.group), 0x3f, 57)
-            | bits(turn, 3, 55)
+            | bits(turn, KEY_BITS, KEY)
             | bits(number(place), 0xffff, 14)
             | bits(self.is_other.into(), 1, 53)
             | bits(self.late.into(), 3, 51)
@@ -98,6 +104,7 @@ impl Standing {
             | bits(self.without_tools.into(), 1, 33)
             | bits(self.without_parameters.into(), 1, 32)
             | bits(self.doubt.into(), 3, 30)
+            | bits(self.tight.into(), 1, 13)
     }
 }
 
@@ -152,6 +159,11 @@ impl Place {
         self.class &= !(LAST_RESORT | HELD_BACK);
         self.class |= set(last_resort, LAST_RESORT) | set(held_back, HELD_BACK);
         self.drawn = drawn;
+    }
+
+    /// Asked with an own key that comes before all others.
+    pub(super) fn is_own(&self) -> bool {
+        (self.class >> KEY) & KEY_BITS == 0
     }
 
     /// True when only the draw decides between them.

@@ -1,6 +1,6 @@
 //! The answer: candidates in order and exclusions, each with its reason; or why there is no plan.
 
-use super::filter::{is_named, lacks};
+use super::filter::{is_named, is_tight, lacks, room};
 use super::order::{self, Draw, Entry};
 use super::place::Place;
 use super::{Demand, Preferences, Sticky, View};
@@ -135,7 +135,6 @@ impl Candidate {
             lease: self.lease,
             tokens: self.tokens,
             first,
-            probe: self.probe,
         }
     }
 
@@ -204,6 +203,25 @@ impl Plan {
         }
     }
 
+    /// The endpoint has counted, and the request is too long for it. Of its model those are left that
+    /// take more or, where it promised more than that itself, surely take the request.
+    pub fn outgrow(&mut self, refused: &Endpoint, demand: &Demand) {
+        let least = room(demand, refused);
+        let fits = |it: &Endpoint| room(demand, it) > least || !is_tight(demand, it);
+        self.candidates
+            .retain(|it| it.endpoint.model != refused.model || fits(&it.endpoint));
+    }
+
+    /// Another request has the endpoint's probe lease: from the next [`Plan::arrange`] on it stands
+    /// where it does without.
+    pub fn forgo_probe(&mut self, endpoint: Handle) {
+        for candidate in &mut self.candidates {
+            if candidate.handle == endpoint {
+                candidate.lease_to_probe = None;
+            }
+        }
+    }
+
     /// Takes the first candidate out that `may` serve; the others stay where they are.
     pub fn take(&mut self, may: impl FnMut(&Candidate) -> bool) -> Option<Candidate> {
         let at = self.candidates.iter().position(may)?;
@@ -253,6 +271,8 @@ pub enum Reason {
     WithoutTools,
     /// A form of the answer, a search or the like was asked for, and it is not known to take that.
     WithoutParameters,
+    /// The prompt may be too long for it: its tokens are estimated, and near its limit.
+    Tight,
     /// The fleet's ranking gives it nothing: it fails.
     Open,
     /// This node leaves it alone for a while: it fails.
@@ -289,6 +309,7 @@ impl Reason {
             Self::Probe => "probe",
             Self::WithoutTools => "without_tools",
             Self::WithoutParameters => "without_parameters",
+            Self::Tight => "tight_context",
             Self::Open => "open",
             Self::Paused => "paused",
             Self::Full => "capacity",

@@ -68,11 +68,14 @@ impl Rule {
             },
             ((sort, _), _) => (sort, false),
         };
+        // What a suffix of one model says is not said of the others.
+        let sorts_all = by_word || !(wanted.sort.is_some() || wanted.exacto);
+        let strict = sort.is_some() || exacto;
         let judged = exacto || (demand.needs_tools && sort.is_none());
         Self {
             sort,
             exacto,
-            across: by_word && chosen.partition == Some(Partition::None),
+            across: strict && sorts_all && chosen.partition == Some(Partition::None),
             bounded: chosen.min_throughput.any() || chosen.max_latency.any(),
             tier: demand.tier.filter(|tier| *tier != Tier::Flex),
             bounds: judged.then(|| Bounds::of(context.view, offers)).flatten(),

@@ -31,9 +31,7 @@ impl Record {
     /// Of a plan from which nothing was taken yet.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        // With an own key, nothing that this node knew counted.
-        let shared = plan.candidates.iter().filter(|it| it.own.is_none());
-        let candidates = shared.map(|it| (it.handle, it.local));
+        let candidates = plan.candidates.iter().map(|it| (it.handle, it.local));
         Self {
             snapshot_version: plan.snapshot_version,
             ranking_version: plan.ranking_version,

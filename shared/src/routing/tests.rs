@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::catalog::{Catalog, DataPolicy, DataRegion, Modality, Parameter, Quantization, Tier};
-use crate::health::{Board, Departure, Handle};
+use crate::health::{Board, Boards, Handle, Need};
 use crate::id::{EndpointId, Version};
 use crate::key::KeyHash;
 use crate::policy::{KeyKind, KeyPolicy};
@@ -211,13 +211,56 @@ fn the_probing_node_sends_one_request_for_each_lease() {
             let plan = plan(&view, &board, &|_| true, &anyone, &demand(), now, seed).unwrap();
             let first = &plan.candidates[0];
             probes += u32::from(first.reason == Reason::Probe);
-            let departure = Departure {
+            let need = Need {
                 probe: first.probe,
-                ..Departure::default()
+                retry: false,
             };
-            board.departed(first.handle, &departure, now);
-            board.ended(first.handle, now);
+            board.give(first.handle, &need, now).unwrap();
         }
         assert_eq!(probes, expect, "one request for each number");
     }
+}
+
+#[test]
+fn plans_made_at_the_same_time_share_one_probe() {
+    let mut probed = row(0.0, State::Open);
+    probed.probe = Some(ProbeLease {
+        node: "edge-1".into(),
+        number: 7,
+    });
+    let rows = vec![("m0/x@p0", probed), ("m0/x@p1", row(1.0, State::Closed))];
+    let view = view_of(&catalog(2, 1, 2), rows).of_node("edge-1".into());
+    let (board, now) = (Board::default(), Moment::default());
+    let anyone = principal(KeyPolicy::default());
+    let planned =
+        |demand: &Demand, seed| plan(&view, &board, &|_| true, &anyone, demand, now, seed);
+    let plans: Vec<Plan> = (0..20)
+        .map(|seed| planned(&demand(), seed).unwrap())
+        .collect();
+    let mut sent = 0;
+    for mut plan in plans {
+        let first = &plan.candidates[0];
+        assert_eq!(first.reason, Reason::Probe);
+        let (handle, probe) = (first.handle, first.probe);
+        let need = Need {
+            retry: false,
+            probe,
+        };
+        if board.give(handle, &need, now).is_ok() {
+            sent += 1;
+            continue;
+        }
+        plan.forgo_probe(handle);
+        plan.arrange(&view, &Board::default(), now);
+        assert_eq!(
+            plan.candidates[0].endpoint.tag, "p1",
+            "to those who are well"
+        );
+    }
+    assert_eq!(sent, 1);
+    // Nobody stands by where the client allows no other.
+    let board = Board::default();
+    let alone = prefer(|it| it.allow_fallbacks = false);
+    let plan = plan(&view, &board, &|_| true, &anyone, &alone, now, 1).unwrap();
+    assert_eq!(plan.candidates[0].endpoint.tag, "p1");
 }

@@ -6,7 +6,7 @@ use super::{catalogue, moment};
 use crate::policy::{Ask, Patience, Turn};
 use crate::scenario::Scenario;
 use crate::world::World;
-use shared::health::{Departure, Handle};
+use shared::health::{Departure, Handle, Need};
 use shared::id::EndpointId;
 use shared::key::KeyHash;
 use shared::policy::{KeyKind, KeyPolicy, Principal};
@@ -75,11 +75,16 @@ impl Walk {
         if turn != Turn::First {
             self.plan.arrange(view, board, now);
         }
-        let candidate = match turn {
-            Turn::First => self.plan.take(|_| true),
-            Turn::Again => self.plan.take(|it| board.take_retry(it.handle, now)),
-            Turn::Hedge => self.plan.take(Candidate::is_ready),
-        }?;
+        let gives = |it: &Candidate| {
+            let need = Need {
+                retry: turn == Turn::Again,
+                probe: it.probe,
+            };
+            board.give(it.handle, &need, now).is_ok()
+        };
+        let candidate = self
+            .plan
+            .take(|it| (turn != Turn::Hedge || it.is_ready()) && gives(it))?;
         let handle = candidate.handle;
         self.chosen = Some(candidate);
         self.first = turn == Turn::First;

@@ -115,3 +115,51 @@ fn what_the_platforms_key_met_with_moves_no_own_key() {
     let again = again.replay(&view, &|_| true, &caller, &demand()).unwrap();
     assert_eq!(again.candidates, plan.candidates);
 }
+
+#[test]
+fn a_refused_own_key_rests_and_says_nothing_of_the_endpoint() {
+    let view = view_of(&catalog(2, 1, 2), vec![]);
+    let (board, owns) = (Board::default(), Board::of_own_keys(Default::default()));
+    let boards = Boards {
+        shared: &board,
+        own: &owns,
+    };
+    let now = Moment::default();
+    let at = |key: SealedCredential, demand: &Demand, now| {
+        let caller = principal(with(vec![key]));
+        let made = plan(&view, &boards, &|_| true, &caller, demand, now, 1).unwrap();
+        let again = Record::of(&made);
+        let again = again.replay(&view, &|_| true, &caller, demand).unwrap();
+        assert_eq!(again.candidates, made.candidates);
+        made
+    };
+    let sealed = |seal: &str| SealedCredential {
+        sealed: seal.repeat(32),
+        ..key("k", "p1")
+    };
+    let first = at(sealed("a"), &demand(), now);
+    let handle = first.candidates[0].handle;
+    assert_eq!(first.candidates[0].reason, Reason::OwnKey);
+    owns.refused(handle, now, 0.0);
+    let second = at(sealed("a"), &demand(), now);
+    let shared = |it: &Candidate| it.own.is_none() && it.is_ready();
+    assert!(second.candidates[..2].iter().all(shared), "{second:?}");
+    assert_eq!(second.candidates[2].reason, Reason::Paused);
+    // Who has nobody else asks it all the same.
+    let required = SealedCredential {
+        required: true,
+        ..sealed("a")
+    };
+    let only = prefer(|it| it.only = vec!["p1".to_owned()]);
+    assert_eq!(at(required, &only, now).candidates[0].handle, handle);
+    // The platform's key would be the fallback that was not wanted.
+    let alone = prefer(|it| it.allow_fallbacks = false);
+    assert_eq!(at(sealed("a"), &alone, now).candidates[0].handle, handle);
+    // Mended, or waited for.
+    assert!(at(sealed("b"), &demand(), now).candidates[0].own.is_some());
+    let later = now.plus(Duration::from_secs(31));
+    assert_eq!(
+        at(sealed("a"), &demand(), later).candidates[0].handle,
+        handle
+    );
+}

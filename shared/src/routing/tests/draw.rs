@@ -3,7 +3,7 @@
 
 use super::properties::{some_demand, some_rows};
 use super::*;
-use crate::health::{Allowance, Evidence, Local, Recorded};
+use crate::health::{Allowance, Departure, Evidence, Local, Recorded};
 use crate::ranking::Percentiles;
 use crate::routing::{Record, Sticky, effective_price};
 

@@ -112,6 +112,53 @@ fn offers_and_sizes_filter() {
 }
 
 #[test]
+fn who_may_be_too_small_comes_after_who_surely_is_not() {
+    let mut catalog = catalog(3, 1, 3);
+    for (endpoint, length) in catalog.endpoints.iter_mut().zip([8_000, 10_000, 40_000]) {
+        let endpoint = Arc::make_mut(endpoint);
+        endpoint.context_length = length;
+        endpoint.max_completion_tokens = None;
+    }
+    let view = view_of(&catalog, vec![]);
+    let (board, now) = (Board::default(), Moment::default());
+    let order = |prompt_tokens, max_tokens, sort| {
+        let mut demand = prefer(|it| it.sort = sort);
+        (demand.prompt_tokens, demand.max_tokens) = (prompt_tokens, max_tokens);
+        let anyone = principal(KeyPolicy::default());
+        let plan = plan(&view, &board, &|_| true, &anyone, &demand, now, 1).unwrap();
+        let named = plan.candidates.iter();
+        let named = named.map(|it| (it.endpoint.tag.clone(), it.reason == Reason::Tight));
+        (named.collect::<Vec<_>>(), plan.clone())
+    };
+    // An estimate of 9,500 may be 8,550 or 10,450, and is no 7,999 in truth only by a fifth.
+    let (named, mut made) = order(9_500, None, Some(Mode::Price));
+    let tight = |tag: &str, is| (tag.to_owned(), is);
+    assert_eq!(
+        named,
+        [tight("p2", false), tight("p0", true), tight("p1", true)]
+    );
+    // The refusal of one counts for all that are no larger.
+    let refused = made.take(|it| it.endpoint.tag == "p0").unwrap();
+    made.outgrow(&refused.endpoint, &demand());
+    assert_eq!(tags(&made), ["p2", "p1"]);
+    let refused = made.take(|it| it.endpoint.tag == "p2").unwrap();
+    let long = Demand {
+        prompt_tokens: 39_000,
+        ..demand()
+    };
+    made.outgrow(&refused.endpoint, &long);
+    assert!(made.candidates.is_empty());
+    // The answer needs room, too.
+    let (named, _) = order(7_000, Some(2_000), Some(Mode::Price));
+    assert_eq!(
+        named,
+        [tight("p1", false), tight("p2", false), tight("p0", true)]
+    );
+    let (named, _) = order(7_000, None, Some(Mode::Price));
+    assert!(named.iter().all(|(_, tight)| !tight), "{named:?}");
+}
+
+#[test]
 fn an_operator_wins_over_an_emergency() {
     let rows = vec![
         ("m0/x@p0", row(0.5, State::Disabled)),

@@ -1,6 +1,7 @@
 //! What holds for every ranking and every request.
 
 use super::*;
+use crate::health::Departure;
 
 pub(super) fn some_rows() -> impl Strategy<Value = Vec<(usize, f64, State)>> {
     let states = prop::sample::select(State::ALL);
