@@ -6,7 +6,7 @@ use super::filter::{Offer, Offers, is_tight, names, supports};
 use super::place::{self, Key, Place, Standing};
 use super::prefer::{Rule, continues, lateness, reliability};
 use super::price::stickiness;
-use super::random::{Purpose, unit};
+use super::random::{Luck, Purpose};
 use super::resolve::Wanted;
 use super::{Candidate, Context, Exclude, Exclusion, Plan, Preferences, Reason, View};
 use crate::catalog::Parameter;
@@ -197,9 +197,7 @@ pub(super) struct Draw<'a> {
     pub(super) view: &'a View,
     pub(super) health: &'a dyn Evidence,
     pub(super) now: crate::clock::Moment,
-    pub(super) seed: u64,
-    /// 0 for the plan, then one more each time that what is left is drawn again.
-    pub(super) round: u32,
+    pub(super) luck: Luck,
     pub(super) mode: Mode,
     pub(super) prompt_tokens: u64,
     /// With those of the answer.
@@ -224,7 +222,7 @@ fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
         own: entry.own,
     };
     let local = context.health.local(&ask, context.now);
-    let random = |purpose| unit(context.seed, context.round, entry.handle, purpose);
+    let random = |purpose| context.luck.unit(entry.handle, purpose);
     let place = &mut entry.place;
     let mut share = place.fleet;
     if local.penalty > 0.0 {

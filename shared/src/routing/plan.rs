@@ -3,6 +3,7 @@
 use super::filter::{is_named, is_tight, lacks, room};
 use super::order::{self, Draw, Entry};
 use super::place::Place;
+use super::random::Luck;
 use super::{Demand, Preferences, Sticky, View};
 use crate::byok::SealedCredential;
 use crate::catalog::{Endpoint, Modality, Parameter, Provider, text_enum};
@@ -195,8 +196,7 @@ impl Plan {
             view,
             health,
             now,
-            seed: self.seed,
-            round,
+            luck: Luck::new(self.seed, round),
             mode: self.mode,
             prompt_tokens: self.prompt_tokens,
             tokens: self.tokens,

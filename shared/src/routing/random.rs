@@ -13,15 +13,26 @@ pub(super) enum Purpose {
     Trial = 2,
 }
 
-/// In (0, 1].
-#[inline]
-#[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-pub(super) fn unit(seed: u64, round: u32, endpoint: Handle, purpose: Purpose) -> f64 {
-    let round = u64::from(round).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    let purpose = (purpose as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    // SplitMix64's end, twice: seeds may be as alike as 0, 1, 2.
-    let bits = mix(mix(seed ^ round).wrapping_add(endpoint.0) ^ purpose);
-    ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64
+/// What all numbers of one draw begin with.
+#[derive(Clone, Copy)]
+pub(super) struct Luck(u64);
+
+impl Luck {
+    /// Of that round of a plan.
+    pub(super) fn new(seed: u64, round: u32) -> Self {
+        let round = u64::from(round).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        Self(mix(seed ^ round))
+    }
+
+    /// In (0, 1].
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
+    pub(super) fn unit(self, endpoint: Handle, purpose: Purpose) -> f64 {
+        let purpose = (purpose as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // SplitMix64's end, a second time: seeds may be as alike as 0, 1, 2.
+        let bits = mix(self.0.wrapping_add(endpoint.0) ^ purpose);
+        ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
 }
 
 #[inline]

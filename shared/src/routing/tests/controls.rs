@@ -149,6 +149,11 @@ fn a_partition_of_none_sorts_all_models_together() {
         let first = plan.candidates[0].endpoint.model.as_str();
         assert_eq!(first, "m0/x", "without a sort there is nothing to merge");
     }
+    // Whatever sorts all of them will do.
+    drawn.preferences.default_sort = Some(DefaultSort::By(Mode::Price));
+    let plan = plan_of(&view, &drawn, 1).unwrap();
+    let models = plan.candidates.iter().map(|it| it.endpoint.model.as_str());
+    assert_eq!(models.collect::<Vec<_>>(), ["m1/x", "m0/x", "m1/x", "m0/x"]);
 }
 
 #[test]
