@@ -6,7 +6,7 @@
 use crate::control::{ControlClient, Link};
 use crate::node::Identity;
 use crate::timers::Timers;
-use shared::clock::Clock;
+use shared::clock::{Clock, Moment};
 use shared::health::StateChange;
 use shared::id::{BootEpoch, EndpointId};
 use shared::proto::telemetry as wire;

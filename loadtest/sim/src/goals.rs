@@ -251,7 +251,7 @@ pub fn regressions(before: &Value, runs: &[Runs]) -> Vec<String> {
     for run in runs {
         let name = &run.policy;
         let one = (before["policy"] == name.as_str()).then_some(before);
-        let then = one.unwrap_or(&before["policies"][name]);
+        let then = one.unwrap_or_else(|| &before["policies"][name]);
         let figure = |name: &str| then[name].as_f64();
         let (Some(goodput), Some(price)) = (figure("goodput_pct"), figure("usd_per_mtok")) else {
             worse.push(format!("{name}: the table has no such policy"));
