@@ -32,8 +32,8 @@ pub use mode::Mode;
 pub use portion::{LEASE_MARGIN, PORTION_MODELS_MAX, Portion, PortionDelta};
 pub use state::State;
 pub use table::{
-    DeltaMismatch, Percentiles, ProbeLease, ROWS_MAX, RankingDelta, RankingRow, RankingTable,
-    share_u16,
+    BEHIND_STEPS, DeltaMismatch, Percentiles, ProbeLease, ROWS_MAX, RankingDelta, RankingRow,
+    RankingTable, behind_u8, share_u16,
 };
 pub use tuning::{
     CapTuning, ModeTuning, NewsTuning, ProbeTuning, ScoreTuning, ShareTuning, SpeedTuning, Tuning,

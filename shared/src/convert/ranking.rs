@@ -147,6 +147,7 @@ fn to_wire(endpoint: &EndpointId, row: &RankingRow) -> wire::RankingRow {
         long_run_price,
         long_run_latency,
         long_run_throughput,
+        behind: u32::from_le_bytes(row.behind),
     }
 }
 
@@ -173,6 +174,7 @@ fn from_wire(row: &wire::RankingRow) -> Result<(EndpointId, RankingRow), Convert
             small("long_run_latency", row.long_run_latency)?,
             small("long_run_throughput", row.long_run_throughput)?,
         ],
+        behind: row.behind.to_le_bytes(),
         state: parsed("state", &row.state, State::parse)?,
         ttft_ms: Percentiles {
             p50: row.ttft_ms_p50,

@@ -174,16 +174,17 @@ fn percentiles() -> impl Strategy<Value = Percentiles> {
 pub(crate) fn row() -> impl Strategy<Value = RankingRow> {
     let states = prop::sample::select(State::ALL);
     (
-        any::<([u16; 4], [u16; 4])>(),
+        any::<([u16; 4], [u16; 4], [u8; 4])>(),
         states,
         (percentiles(), percentiles()),
         any::<(u32, u32, u16, u16, u32, u16)>(),
         prop::option::of(any::<u32>()),
     )
         .prop_map(
-            |((share, long_run), state, speeds, numbers, probe)| RankingRow {
+            |((share, long_run, behind), state, speeds, numbers, probe)| RankingRow {
                 share,
                 long_run,
+                behind,
                 state,
                 ttft_ms: speeds.0,
                 ttft_ms_p95: numbers.0,

@@ -75,4 +75,9 @@ impl Terms {
     pub(super) fn weight(&self, mode: Mode, worse: f64, tuning: &ScoreTuning) -> f64 {
         (-tuning.of(mode).sharpness * worse).exp().max(1e-9) * self.favour
     }
+
+    /// The same as a natural logarithm, below the one's who costs nothing more.
+    pub(super) fn behind(&self, mode: Mode, worse: f64, tuning: &ScoreTuning) -> f64 {
+        tuning.of(mode).sharpness * worse - self.favour.ln()
+    }
 }

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 /// The most rows that a table may have.
 pub const ROWS_MAX: usize = 100_000;
+/// [`RankingRow::behind`] is told in that many steps of a natural logarithm: 13 % each.
+pub const BEHIND_STEPS: f64 = 8.0;
+
 /// What the fleet knows of one endpoint, in one region.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RankingRow {
@@ -16,6 +19,11 @@ pub struct RankingRow {
     /// The shares that its long record deserves, whatever is the matter now: what an old table
     /// fades to.
     pub long_run: [u16; 4],
+    /// How much less weight than the model's best it deserves now, by [`Mode::index`], in
+    /// [`BEHIND_STEPS`] of a natural logarithm; 255 is nothing. Shares don't tell it: whoever has
+    /// next to none is raised to a floor. Where the best may not serve a request, the others
+    /// follow each other by this.
+    pub behind: [u8; 4],
     /// Whether it gets traffic.
     pub state: State,
     /// Milliseconds to the first token, over the last five minutes.
@@ -67,6 +75,7 @@ impl Default for RankingRow {
         Self {
             share: [0; 4],
             long_run: [0; 4],
+            behind: [0; 4],
             state: State::Closed,
             ttft_ms: Percentiles::default(),
             ttft_ms_p95: 0,
@@ -94,6 +103,15 @@ impl RankingRow {
     pub fn long_run_of(&self, mode: Mode) -> f64 {
         let share = self.long_run.get(mode.index());
         f64::from(share.copied().unwrap_or_default()) / f64::from(u16::MAX)
+    }
+
+    /// The weight that it deserves now in a mode, against the best one's 1.
+    #[must_use]
+    pub fn weight_of(&self, mode: Mode) -> f64 {
+        match self.behind.get(mode.index()) {
+            None | Some(&u8::MAX) => 0.0,
+            Some(steps) => (-f64::from(*steps) / BEHIND_STEPS).exp(),
+        }
     }
 
     /// What the whole fleet may send it, in requests per second; none is not limited.
@@ -221,6 +239,23 @@ impl RankingTable {
             in_flight: None,
         }
     }
+}
+
+/// How far behind the best one a weight is, as a row writes it: `worse` is a natural logarithm, 0
+/// for the best one itself.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..=255"
+)]
+pub fn behind_u8(worse: f64) -> u8 {
+    if worse.is_nan() {
+        return u8::MAX;
+    }
+    (worse * BEHIND_STEPS)
+        .round()
+        .clamp(0.0, f64::from(u8::MAX)) as u8
 }
 
 /// A share as a row writes it: rounded, and never to nothing what is something.

@@ -101,12 +101,14 @@ pub(super) fn enter(
         let shared = offer.own.is_none();
         let prior = known.prior / prior_sum;
         let given = known.given.as_ref();
-        let fleet = given.map_or(prior, |it| it.share(mode, faded, prior));
         let mut place = Place::new(standing, model, reason(&standing, &rule));
         place.on_trial = strict && known.on_trial && shared;
         place.sorted = sort_key(context.view, offer, &rule);
         place.prior = prior;
-        place.fleet = fleet * stickiness(&context.view.tuning, demand, offer.endpoint, mode);
+        let share = given.map_or(prior, |it| it.share(mode, faded, prior));
+        let weight = given.map_or(prior, |it| it.weight(mode, faded, prior));
+        let sticky = stickiness(&context.view.tuning, demand, offer.endpoint, mode);
+        (place.given, place.weight, place.sticky) = (small(share), small(weight), small(sticky));
         place.ttft = known.ttft;
         let mut sticky = demand.sticky.iter();
         place.warm = sticky.any(|it| it.endpoint == offer.endpoint.id);
@@ -126,6 +128,15 @@ pub(super) fn enter(
             place,
         });
     }
+    place::spread(entries, model, |entry| &mut entry.place);
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "shares and weights are told in fewer bits"
+)]
+fn small(value: f64) -> f32 {
+    value as f32
 }
 
 /// Reads the health of the moment and makes the plan's candidates in order by it. They are large:
@@ -172,6 +183,10 @@ pub(super) fn first(
 
 /// Puts candidates in order again, by the health of the moment.
 pub(super) fn again(context: &Draw<'_>, candidates: &mut [Candidate]) {
+    let models = candidates.iter().map(|it| it.place.model).max();
+    for model in 0..models.map_or(0, |last| last + 1) {
+        place::spread(candidates, model, |it| &mut it.place);
+    }
     for candidate in candidates.iter_mut() {
         let mut entry = candidate.entry();
         let drawn = draw(context, &mut entry);
@@ -237,10 +252,12 @@ fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
         let spare = context.view.tuning.in_flight_spare;
         share *= entry.lease.room(local.in_flight, spare);
     }
-    // A lease to probe is for one request, and that one goes wherever it leads.
+    // A lease to probe is for one request, and that one goes wherever it leads; a strict order is
+    // kept, but who is on trial is not held back in it.
     let probe = entry.lease_to_probe;
     let probe = probe.filter(|number| !local.has_probed(*number));
-    let probe = probe.filter(|_| place.because == Reason::Drawn && !local.full);
+    let may_probe = place.because == Reason::Drawn || place.on_trial;
+    let probe = probe.filter(|_| may_probe && !local.full);
     let reason = match place.because {
         _ if probe.is_some() => Reason::Probe,
         _ if local.paused => Reason::Paused,
@@ -262,7 +279,7 @@ fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
     };
     // A strict order would send everything to an endpoint that is only being tried out: it gets
     // its share of strict requests, too, and no more.
-    let held_back = place.on_trial && random(Purpose::Trial) > place.fleet;
+    let held_back = place.on_trial && probe.is_none() && random(Purpose::Trial) > place.fleet;
     place.stand(last_resort, held_back, drawn);
     Drawn {
         share: if last_resort { 0.0 } else { share },

@@ -116,8 +116,16 @@ pub(super) struct Place {
     pub(super) sorted: f64,
     /// The draw.
     pub(super) drawn: f64,
-    /// The weight that the fleet gives it, before local health.
+    /// The weight that the fleet gives it among those who are left, before local health.
     pub(super) fleet: f64,
+    /// The share that the fleet gives it among all.
+    pub(super) given: f32,
+    /// Its part of what the shares of those who are left lack.
+    pub(super) weight: f32,
+    /// What it is worth more for this request than for others.
+    pub(super) sticky: f32,
+    /// It is asked with the platform's key.
+    pub(super) is_shared: bool,
     /// The weight that its price gives it, of 1 for the model.
     pub(super) prior: f64,
     /// The median time to its first token as the fleet knows it, in seconds; 0 is unknown.
@@ -142,6 +150,10 @@ impl Place {
             sorted: 0.0,
             drawn: 0.0,
             fleet: 0.0,
+            given: 0.0,
+            weight: 0.0,
+            sticky: 1.0,
+            is_shared: standing.key == Key::Shared,
             prior: 0.0,
             ttft: 0.0,
             model,
@@ -169,6 +181,41 @@ impl Place {
     /// True when only the draw decides between them.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.class == other.class && self.sorted.total_cmp(&other.sorted).is_eq()
+    }
+}
+
+/// What shares may lack of one without anybody missing: they are rounded.
+const ROUNDED: f32 = 0.005;
+
+/// Gives those of a model who may serve, or are left, their weights. What their shares lack of one
+/// is that of endpoints that may not serve this request, or have failed it: it is theirs by what
+/// they deserve. Shares alone would not tell them apart where most have just their floor.
+#[inline]
+pub(super) fn spread<T>(all: &mut [T], model: usize, place: impl Fn(&mut T) -> &mut Place) {
+    let (mut given, mut weights) = (0.0, 0.0);
+    for one in all.iter_mut() {
+        let place = place(one);
+        if place.model == model && place.is_shared {
+            given += place.given;
+            weights += place.weight;
+        }
+    }
+    let missing = 1.0 - given;
+    let part = if missing > ROUNDED && weights > 0.0 {
+        missing / weights
+    } else {
+        0.0
+    };
+    for one in all {
+        let place = place(one);
+        if place.model == model {
+            let more = if place.is_shared {
+                part * place.weight
+            } else {
+                0.0
+            };
+            place.fleet = f64::from((place.given + more) * place.sticky);
+        }
     }
 }
 

@@ -222,6 +222,37 @@ fn the_probing_node_sends_one_request_for_each_lease() {
 }
 
 #[test]
+fn who_was_shut_off_is_tried_again_where_requests_ask_for_an_order() {
+    let mut tried = row(0.001, State::HalfOpen);
+    tried.probe = Some(ProbeLease {
+        node: "edge-1".into(),
+        number: 7,
+    });
+    let rows = vec![("m0/x@p0", tried), ("m0/x@p1", row(0.999, State::Closed))];
+    let view = view_of(&catalog(2, 1, 2), rows);
+    let cheapest = prefer(|it| it.sort = Some(Mode::Price));
+    let by_price = |view: &View| {
+        let board = Board::default();
+        let mut plans = (0..50).map(|seed| {
+            let anyone = principal(KeyPolicy::default());
+            let now = Moment::default();
+            plan(view, &board, &|_| true, &anyone, &cheapest, now, seed).unwrap()
+        });
+        plans.all(|it| it.candidates[0].reason == Reason::Probe)
+    };
+    assert!(!by_price(&view), "only the node that has the lease");
+    let view = view.of_node("edge-1".into());
+    assert!(
+        by_price(&view),
+        "it is the first by price, and well enough to be asked once"
+    );
+    // It is not the first in this order: it is not asked before who is.
+    let other = prefer(|it| it.order = vec!["p1".to_owned()]);
+    let plan = plan_of(&view, &other, 1).unwrap();
+    assert_eq!(plan.candidates[0].endpoint.tag, "p1");
+}
+
+#[test]
 fn plans_made_at_the_same_time_share_one_probe() {
     let mut probed = row(0.0, State::Open);
     probed.probe = Some(ProbeLease {

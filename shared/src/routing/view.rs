@@ -61,6 +61,9 @@ pub(super) struct Given {
     pushed: [f64; 4],
     /// What its long record deserves; 0 is unknown.
     record: [f64; 4],
+    /// Its weight against the best one's 1, without floors and limits; none while it is tried out:
+    /// it gets the share that it is given, and no more.
+    weight: [f64; 4],
 }
 
 impl Given {
@@ -73,6 +76,10 @@ impl Given {
         Self {
             pushed: modes.map(|mode| row.share_of(mode).max(least)),
             record: modes.map(|mode| row.long_run_of(mode)),
+            weight: match row.state {
+                State::Closed => modes.map(|mode| row.weight_of(mode)),
+                _ => [0.0; 4],
+            },
         }
     }
 
@@ -80,10 +87,23 @@ impl Given {
     /// `prior`, stands for a record that is not known.
     #[inline]
     pub(super) fn share(&self, mode: Mode, faded: f64, prior: f64) -> f64 {
-        let at = |all: &[f64; 4]| all.get(mode.index()).copied().unwrap_or_default();
-        let record = Some(at(&self.record)).filter(|share| *share > 0.0);
-        (1.0 - faded) * at(&self.pushed) + faded * record.unwrap_or(prior)
+        (1.0 - faded) * at(&self.pushed, mode) + faded * self.lasting(mode, prior)
     }
+
+    /// The weight by which those who may serve a request take what is missing of their shares.
+    #[inline]
+    pub(super) fn weight(&self, mode: Mode, faded: f64, prior: f64) -> f64 {
+        (1.0 - faded) * at(&self.weight, mode) + faded * self.lasting(mode, prior)
+    }
+
+    fn lasting(&self, mode: Mode, prior: f64) -> f64 {
+        let record = Some(at(&self.record, mode)).filter(|share| *share > 0.0);
+        record.unwrap_or(prior)
+    }
+}
+
+fn at(all: &[f64; 4], mode: Mode) -> f64 {
+    all.get(mode.index()).copied().unwrap_or_default()
 }
 
 impl Default for View {

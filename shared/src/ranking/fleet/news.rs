@@ -3,7 +3,8 @@
 //! all: they go on summing to one.
 
 use crate::ranking::{
-    Mode, NewsTuning, Percentiles, ProbeLease, RankingRow, State, Tuning, share_u16,
+    BEHIND_STEPS, Mode, NewsTuning, Percentiles, ProbeLease, RankingRow, State, Tuning, behind_u8,
+    share_u16,
 };
 
 /// What a tick found of an endpoint in a region, exactly.
@@ -11,6 +12,8 @@ use crate::ranking::{
 pub(super) struct Finding {
     pub(super) shares: [f64; 4],
     pub(super) long_run: [f64; 4],
+    /// How much less weight than the best it deserves, as a natural logarithm.
+    pub(super) behind: [f64; 4],
     pub(super) state: State,
     /// Milliseconds; 0 is unknown.
     pub(super) ttft: [f64; 4],
@@ -31,8 +34,28 @@ pub(super) struct Finding {
     pub(super) probe: Option<ProbeLease>,
 }
 
+/// What a row says of an endpoint's part of the traffic, by mode.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shares {
+    pub(super) share: [u16; 4],
+    pub(super) long_run: [u16; 4],
+    pub(super) behind: [u8; 4],
+}
+
+impl Shares {
+    pub(super) fn of(row: &RankingRow) -> Self {
+        Self {
+            share: row.share,
+            long_run: row.long_run,
+            behind: row.behind,
+        }
+    }
+}
+
 /// A share that has doubled or halved is news, however few samples say so.
 const NOISE_MAX: f64 = std::f64::consts::LN_2;
+/// A weight that has tripled, or is a third, is news.
+const OVERTAKEN: f64 = 1.1;
 /// What the told shares of a mode may lack of what they sum to: more is news, however little each
 /// of them has moved.
 const MISSING_MAX: f64 = 0.02;
@@ -64,6 +87,24 @@ pub(super) fn shares_moved(
     })
 }
 
+/// Do the weights of a mode differ from what was told by more than noise? They matter only to
+/// requests that may not go to the best, so less is news of them than of shares.
+pub(super) fn has_overtaken(
+    told: &[Option<&RankingRow>],
+    now: &[Finding],
+    mode: Mode,
+    tuning: &Tuning,
+) -> bool {
+    let at = mode.index();
+    told.iter().zip(now).any(|(told, now)| {
+        let before = told.and_then(|row| row.behind.get(at).copied());
+        let after = now.behind.get(at).copied().unwrap_or(f64::INFINITY);
+        let Some(before) = before else { return true };
+        let step = f64::from(before.abs_diff(behind_u8(after))) / BEHIND_STEPS;
+        step > OVERTAKEN.max(2.0 * now.share_noise(mode, tuning))
+    })
+}
+
 fn part(share: u16) -> f64 {
     f64::from(share) / f64::from(u16::MAX)
 }
@@ -73,7 +114,7 @@ fn part(share: u16) -> f64 {
 pub(super) fn row(
     told: Option<&RankingRow>,
     now: &Finding,
-    shares: ([u16; 4], [u16; 4]),
+    shares: Shares,
     tuning: &Tuning,
 ) -> RankingRow {
     let mut fresh = now.row(shares);
@@ -104,10 +145,11 @@ impl Finding {
         (2.0 * exponents.sharpness * (ttft + throughput)).min(NOISE_MAX)
     }
 
-    fn row(&self, (share, long_run): ([u16; 4], [u16; 4])) -> RankingRow {
+    fn row(&self, shares: Shares) -> RankingRow {
         RankingRow {
-            share,
-            long_run,
+            share: shares.share,
+            long_run: shares.long_run,
+            behind: shares.behind,
             state: self.state,
             ttft_ms: percentiles(self.ttft, 1.0),
             ttft_ms_p95: whole(self.ttft_p95),
@@ -139,6 +181,7 @@ impl Finding {
             || told.probe != now.probe
             || told.share != now.share
             || told.long_run != now.long_run
+            || told.behind != now.behind
             || speeds(told.ttft_ms, now.ttft_ms, ttft)
             || moved(told.ttft_ms_p95, now.ttft_ms_p95, 2.0 * ttft)
             || speeds(told.throughput_tenths, now.throughput_tenths, throughput)

@@ -106,6 +106,62 @@ fn who_has_little_room_left_gets_little() {
     assert!(full <= 0.0, "{full}");
 }
 
+/// The best has nearly all, the others their floor; the second deserves e² times what the third
+/// does.
+fn floored() -> Vec<(&'static str, RankingRow)> {
+    let row = |share, behind| RankingRow {
+        behind: [behind; 4],
+        ..row(share, State::Closed)
+    };
+    vec![
+        ("m0/x@p0", row(0.998, 0)),
+        ("m0/x@p1", row(0.001, 40)),
+        ("m0/x@p2", row(0.001, 56)),
+    ]
+}
+
+#[test]
+fn who_stands_in_for_the_best_is_drawn_by_what_it_deserves() {
+    let view = view_of(&catalog(3, 1, 3), floored());
+    let without_the_best = prefer(|it| it.ignore = vec!["p0".to_owned()]);
+    let [best, second, third] = shares_with(&view, &Board::default(), &without_the_best);
+    assert!(best <= 0.0, "{best}");
+    assert!((second - 0.88).abs() < 0.03, "{second}, {third}");
+    // All may serve: shares are kept.
+    let [best, ..] = shares_with(&view, &Board::default(), &demand());
+    assert!(best > 0.99, "{best}");
+}
+
+#[test]
+fn who_is_only_tried_out_takes_nothing_of_what_the_best_leaves() {
+    let mut rows = floored();
+    rows[1].1.state = State::HalfOpen;
+    let view = view_of(&catalog(3, 1, 3), rows);
+    let without_the_best = prefer(|it| it.ignore = vec!["p0".to_owned()]);
+    let [_, tried, other] = shares_with(&view, &Board::default(), &without_the_best);
+    assert!(tried < 0.01 && other > 0.99, "{tried}, {other}");
+}
+
+#[test]
+fn after_a_failure_the_rest_are_drawn_by_what_they_deserve() {
+    let view = view_of(&catalog(3, 1, 3), floored());
+    let board = Board::default();
+    let (now, mut second) = (Moment::default(), 0.0_f64);
+    for seed in 0..2000 {
+        let mut plan = plan_of(&view, &demand(), seed).unwrap();
+        let failed = plan
+            .candidates
+            .iter()
+            .position(|it| it.endpoint.tag == "p0");
+        plan.candidates.remove(failed.unwrap());
+        plan.arrange(&view, &board, now);
+        if tags(&plan)[0] == "p1" {
+            second += 1.0 / 2000.0;
+        }
+    }
+    assert!((second - 0.88).abs() < 0.03, "{second}");
+}
+
 #[test]
 fn options_go_to_whom_they_name_the_most_exact_last() {
     let mut catalog = catalog(3, 1, 3);

@@ -37,6 +37,8 @@ pub(super) struct Found {
     lasting: Facts,
     /// Its part of the traffic by mode.
     pub(super) shares: [f64; 4],
+    /// How much less weight than the best it deserves now by mode, as a natural logarithm.
+    pub(super) behind: [f64; 4],
     /// The ramp's limit of the balanced mode.
     pub(super) ramp: f64,
     /// What its long record deserves by mode: a part of all …
@@ -63,12 +65,13 @@ pub(super) fn look(
     let costs = Costs::of(&findings, place);
     let ramp = Ramp::over(demand.elapsed(), &place.tuning.share);
     for mode in Mode::ALL {
+        let weights = costs.weights(*mode, &mut findings, place);
         let wishes: Vec<Wish> = place
             .regions()
             .zip(&findings)
-            .zip(&costs.terms)
-            .map(|((region, found), terms)| Wish {
-                weights: weights(*mode, found, terms, place),
+            .zip(weights)
+            .map(|((region, found), weights)| Wish {
+                weights,
                 limits: found.iter().map(|it| it.limit).collect(),
                 ramps: ramps((*mode, region), memories, ramp, place),
                 demand: demand.rate(region),
@@ -127,6 +130,14 @@ impl Costs {
             lasting: all(|it| &it.lasting),
         }
     }
+
+    /// What everybody deserves in a mode, by region; it is noted in what was found, too.
+    fn weights(&self, mode: Mode, findings: &mut Findings, place: &Place<'_>) -> Vec<Vec<f64>> {
+        let regions = findings.iter_mut().zip(&self.terms);
+        regions
+            .map(|(found, terms)| weights(mode, found, terms, place))
+            .collect()
+    }
 }
 
 fn put(values: &mut [f64; 4], at: usize, value: f64) {
@@ -135,12 +146,13 @@ fn put(values: &mut [f64; 4], at: usize, value: f64) {
     }
 }
 
-/// Against the best that may have traffic: what is shut off sets no standard.
-fn weights(mode: Mode, found: &[Found], terms: &[Terms], place: &Place<'_>) -> Vec<f64> {
+/// Against the best that may have traffic: what is shut off sets no standard. Notes how far behind
+/// it everybody is.
+fn weights(mode: Mode, found: &mut [Found], terms: &[Terms], place: &Place<'_>) -> Vec<f64> {
     let tuning = &place.tuning.score;
     let costs: Vec<f64> = terms.iter().map(|it| it.cost(mode, tuning)).collect();
     let best_of = |may: fn(&Found) -> bool| {
-        let may = costs.iter().zip(found).filter(|(_, it)| may(it));
+        let may = costs.iter().zip(&*found).filter(|(_, it)| may(it));
         may.map(|(cost, _)| *cost).fold(f64::INFINITY, f64::min)
     };
     let best = best_of(|it| it.limit > 0.0);
@@ -154,6 +166,8 @@ fn weights(mode: Mode, found: &[Found], terms: &[Terms], place: &Place<'_>) -> V
         if found.withdrawn || !best.is_finite() {
             0.0
         } else {
+            let behind = terms.behind(mode, cost - best, tuning);
+            put(&mut found.behind, mode.index(), behind);
             terms.weight(mode, cost - best, tuning)
         }
     })
@@ -275,6 +289,7 @@ fn found(endpoint: &Endpoint, memory: &Memory, region: RegionIx, place: &Place<'
         },
         lasting,
         shares: [0.0; 4],
+        behind: [f64::INFINITY; 4],
         ramp: 1.0,
         long_run: [0.0; 4],
         deserves: [0.0; 4],

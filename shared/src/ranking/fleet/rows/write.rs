@@ -1,7 +1,7 @@
 //! What was found becomes rows: who probes, and what of it is worth telling.
 
 use super::super::memory::{Memory, Standing};
-use super::super::news::{self, Finding};
+use super::super::news::{self, Finding, Shares};
 use super::Place;
 use super::model::{Findings, Found};
 use super::page::Page;
@@ -10,7 +10,7 @@ use crate::id::EndpointId;
 use crate::ranking::demand::Demand;
 use crate::ranking::probe::{Crew, Why};
 use crate::ranking::roster::RegionIx;
-use crate::ranking::{Mode, ProbeLease, RankingRow, State, share_u16};
+use crate::ranking::{Mode, ProbeLease, RankingRow, State, behind_u8, share_u16};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,15 +82,11 @@ fn settle(
     findings
 }
 
-/// Both kinds of shares of all endpoints: those of one mode are told together.
-fn shares(
-    told: &[Option<&RankingRow>],
-    now: &[Finding],
-    place: &Place<'_>,
-) -> Vec<([u16; 4], [u16; 4])> {
-    let mut all: Vec<_> = told
+/// All kinds of shares of all endpoints: those of one mode are told together.
+fn shares(told: &[Option<&RankingRow>], now: &[Finding], place: &Place<'_>) -> Vec<Shares> {
+    let mut all: Vec<Shares> = told
         .iter()
-        .map(|told| told.map_or(([0; 4], [0; 4]), |row| (row.share, row.long_run)))
+        .map(|told| told.map_or_else(Shares::default, Shares::of))
         .collect();
     for mode in Mode::ALL {
         let at = mode.index();
@@ -108,11 +104,15 @@ fn shares(
             (|row| get(&row.long_run), |it| real(&it.long_run)),
             (*mode, place.tuning),
         );
-        for ((share, long_run), now) in all.iter_mut().zip(now) {
-            if let Some(slot) = share.get_mut(at).filter(|_| moved) {
+        let overtaken = moved || news::has_overtaken(told, now, *mode, place.tuning);
+        for (to_tell, now) in all.iter_mut().zip(now) {
+            if let Some(slot) = to_tell.share.get_mut(at).filter(|_| moved) {
                 *slot = share_u16(real(&now.shares));
             }
-            if let Some(slot) = long_run.get_mut(at).filter(|_| lasting_moved) {
+            if let Some(slot) = to_tell.behind.get_mut(at).filter(|_| overtaken) {
+                *slot = behind_u8(real(&now.behind));
+            }
+            if let Some(slot) = to_tell.long_run.get_mut(at).filter(|_| lasting_moved) {
                 *slot = share_u16(real(&now.long_run));
             }
         }
@@ -173,6 +173,7 @@ fn finding(memory: &Memory, found: &Found, region: RegionIx, probe: Option<Probe
     Finding {
         shares: found.shares,
         long_run: found.long_run,
+        behind: found.behind,
         state: found.state,
         ttft: ttft.told().unwrap_or_default(),
         ttft_p95: found.ttft.map_or(0.0, |it| it.p95),
