@@ -19,7 +19,7 @@ mod wal;
 mod want;
 
 pub use hold::{Hold, Intent, Receipt, Trail};
-pub use refuse::{BYOK_FEE, FREE_LIMIT, LIMITS_CHANGED};
+pub use refuse::{BYOK_FEE, FREE_LIMIT, LIMITS_CHANGED, available};
 pub use rehearsal::{Admitted, Rehearsal};
 pub use wal::Asked;
 
@@ -165,6 +165,7 @@ impl Accounts {
             fee_ppm: policy.spend_fee_ppm,
             own_fee_ppm: policy.byok_fee_ppm,
             own_free: Amount::ZERO,
+            useful: intent.useful,
         };
         let unix_s = intent.started_unix_ms / 1000;
         let allowance = self.allowance(principal, &worst, unix_s).await;

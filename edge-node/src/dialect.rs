@@ -46,6 +46,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
 use shared::id::GenerationId;
+use shared::money::Amount;
 use shared::usage::{Cost, Usage};
 use std::time::Duration;
 
@@ -158,6 +159,8 @@ pub struct Bill<'a> {
     pub usage: &'a Usage,
     /// US dollars, by line.
     pub cost: &'a Cost,
+    /// What the account is charged: the price and the fee on it; with an own key the fee alone.
+    pub charged: Amount,
     /// The service tier that served, where it was asked for or named.
     pub served: Option<Served>,
     /// What the client asked to be told of the routing: members, each behind a comma.

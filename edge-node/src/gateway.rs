@@ -12,7 +12,7 @@ pub mod route;
 pub(crate) mod router;
 pub mod told;
 
-use crate::account::{Asked, BYOK_FEE, FREE_LIMIT, Hold, Intent, LIMITS_CHANGED};
+use crate::account::{Asked, BYOK_FEE, FREE_LIMIT, Hold, Intent, LIMITS_CHANGED, available};
 use crate::admission::body;
 use crate::attempt::{self, Job};
 use crate::catalogue;
@@ -109,7 +109,11 @@ async fn steps(
     let thread = node.recall(&principal, &view, &mut call);
     let plan = planned(node, &view, &principal, &call, story)?;
     let plan = counted(node, &principal, plan, story).await?;
+    let offered = plan.candidates.len();
     let (mut hold, quote, plan) = held(node, client, &principal, (plan, &call), story).await?;
+    if plan.candidates.len() < offered {
+        told(node, &view, &call, &plan, story);
+    }
     if call.stream {
         client.expect_stream();
     }
@@ -184,9 +188,10 @@ fn is_free(candidate: &Candidate) -> bool {
     candidate.own.is_none() && FreeTier::has(candidate.endpoint.model.as_str())
 }
 
-/// Sets money aside. What can't pay for shared endpoints may do for own provider keys, of which the
-/// fee alone is charged and which few limits count; what is too many for free variants may be paid
-/// for: then the plan is theirs alone. A key whose limits have changed is asked about again, once.
+/// Sets money aside. What can't pay for dear endpoints may do for cheaper ones, and what can't pay for
+/// shared endpoints for own provider keys, of which the fee alone is charged and which few limits
+/// count; what is too many for free variants may be paid for: then the plan is theirs alone. A key
+/// whose limits have changed is asked about again, once.
 async fn held(
     node: &Node,
     client: &mut Client<'_>,
@@ -212,6 +217,12 @@ async fn held(
         if refused.fault != Fault::Account {
             return Err(refused);
         }
+        // Who is refused in the end is told what the cheapest lacks.
+        let (demand, extent) = (&call.demand, Extent::of(call));
+        let have = available(&refused);
+        if have.is_some_and(|have| Quote::lessen(&mut plan, demand, extent, have)) {
+            continue;
+        }
         let less = lessened(&mut plan, &quote, &refused);
         // What the fee on own keys lacks is the least that would help.
         let fee = refused.reason == BYOK_FEE;
@@ -229,10 +240,10 @@ fn lessened(plan: &mut Plan, quote: &Quote, refused: &Failure) -> bool {
     let before = candidates.len();
     if refused.reason == FREE_LIMIT && candidates.iter().any(is_free) {
         candidates.retain(|candidate| !is_free(candidate));
-    } else if quote.shared.is_some() {
-        candidates.retain(|candidate| candidate.own.is_some());
+    } else if quote.shared.is_some() && candidates.iter().any(|it| it.own.is_some()) {
+        quote::leave_out(plan, |candidate| candidate.own.is_none());
     }
-    !candidates.is_empty() && candidates.len() < before
+    !plan.candidates.is_empty() && plan.candidates.len() < before
 }
 
 fn intent(
@@ -250,6 +261,7 @@ fn intent(
         own: quote.own,
         free: plan.candidates.iter().any(is_free),
         least: quote.least,
+        useful: quote.useful,
         flags: story.found().flags(),
         streamed: call.stream,
         started_unix_ms: story.started_unix_ms,
@@ -274,18 +286,24 @@ fn planned(
     call: &Call,
     story: &mut Story,
 ) -> Result<Plan, Failure> {
-    let region = node.identity.pop.as_str();
     match node.plan(view, principal, &call.demand, story.seed) {
         Ok(plan) => {
-            let told = Telling::planned(call, story.model(), &plan, view, region);
-            story.tells(told.routed(story.choice()).screened(story.found()));
+            told(node, view, call, &plan, story);
             Ok(plan)
         }
         Err(refusal) => {
+            let region = node.identity.pop.as_str();
             story.tells(Telling::refused(call, &refusal, region));
             Err(node.refused(view, &refusal, &call.demand))
         }
     }
+}
+
+/// Notes what the client is to be told of a plan.
+fn told(node: &Node, view: &View, call: &Call, plan: &Plan, story: &mut Story) {
+    let region = node.identity.pop.as_str();
+    let told = Telling::planned(call, story.model(), plan, view, region);
+    story.tells(told.routed(story.choice()).screened(story.found()));
 }
 
 /// Says what went wrong, in the client's API: a status while there is none yet, an error event

@@ -308,6 +308,7 @@ impl Relay<'_> {
         let bill = Bill {
             usage: &usage,
             cost: &lines,
+            charged: hold.charge(lines.total(), lines.own_key),
             served,
             told: &told,
             took: self.reply.begun.elapsed(),

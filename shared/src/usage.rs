@@ -129,15 +129,6 @@ impl Cost {
             ..self
         }
     }
-
-    /// What the organisation is charged, fees apart.
-    #[must_use]
-    pub fn charged(&self) -> Amount {
-        if self.own_key {
-            return Amount::ZERO;
-        }
-        self.total()
-    }
 }
 
 /// What `usage` costs at `pricing`: each token once, at the price of its class. Parts larger than

@@ -32,6 +32,8 @@ pub struct Intent {
     pub free: bool,
     /// Enough to start with a clamped `max_tokens`.
     pub least: Amount,
+    /// Enough for an answer that the client has not bounded; none where it has.
+    pub useful: Option<Amount>,
     /// What content filters found and let pass, as `flag:NAME` or `redact:NAME`.
     pub flags: Vec<String>,
     /// Is it a stream.
@@ -123,6 +125,14 @@ impl Hold {
     #[must_use]
     pub fn amount(&self) -> Amount {
         self.amount
+    }
+
+    /// What the account is charged for an answer that costs `cost` by the price list: that and the fee
+    /// on it, or with an own key the fee alone, as the record will say. What the ledger gives back
+    /// later, of a fee on own keys that an allowance elsewhere carries, is not known here.
+    #[must_use]
+    pub fn charge(&self, cost: Amount, own_key: bool) -> Amount {
+        self.open.charge(cost, own_key)
     }
 
     /// Where further attempts are logged.

@@ -24,8 +24,17 @@ pub const BYOK_FEE: &str = "byok_fee";
 /// again knows them.
 pub const LIMITS_CHANGED: &str = "limits_changed";
 
+/// The member of a refusal that says what could be paid.
+const AVAILABLE: &str = "available_usd";
+
 /// Why a request is refused that other nodes' requests leave too little for, now.
 const CREDITS_ELSEWHERE: &str = "credits_elsewhere";
+
+/// What could be paid, as far as a refusal is for want of more.
+#[must_use]
+pub fn available(refused: &Failure) -> Option<Amount> {
+    refused.metadata.get(AVAILABLE)?.as_str()?.parse().ok()
+}
 
 /// Why nothing was set aside.
 #[derive(Debug)]
@@ -77,7 +86,7 @@ fn poor(principal: &Principal, (poor, worst): (&Poor, &Worst), unix_s: u64) -> F
     let metadata = &mut failure.metadata;
     if failure.status != 429 {
         metadata.insert("needed_usd".into(), least.to_string().into());
-        metadata.insert("available_usd".into(), have.to_string().into());
+        metadata.insert(AVAILABLE.into(), have.to_string().into());
     }
     if failure.status == 402 {
         metadata.insert("reason".into(), "weight_exceeds_budget".into());
@@ -148,7 +157,7 @@ fn elsewhere(poor: &Poor) -> Failure {
     let mut failure = Failure::new(Fault::Account, 503, kind, CREDITS_ELSEWHERE, text);
     let amounts = [
         ("needed_usd", needs),
-        ("available_usd", have),
+        (AVAILABLE, have),
         ("held_elsewhere_usd", poor.elsewhere),
     ];
     for (name, amount) in amounts {

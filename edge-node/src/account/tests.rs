@@ -164,6 +164,7 @@ fn intent(n: u64, ceiling: i128, least: i128) -> Intent {
         shared: Some(Amount(ceiling)),
         own: Amount::ZERO,
         least: Amount(least),
+        useful: None,
         flags: Vec::new(),
         streamed: false,
         started_unix_ms: n,

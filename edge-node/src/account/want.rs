@@ -7,6 +7,10 @@ use shared::limit::{Purse, Scope, Window};
 use shared::money::Amount;
 use shared::policy::Principal;
 
+/// A request without a bound of its own takes one part in so many of what a purse has, where that does
+/// not carry its worst case, so that others can run beside it.
+const UNBOUNDED_SHARE: i128 = 4;
+
 /// What is asked of the desk.
 pub(super) trait Asks {
     /// Of which purse.
@@ -47,6 +51,9 @@ pub(super) struct Worst {
     pub(super) own_fee_ppm: u32,
     /// So much of what own keys cost is free of it.
     pub(super) own_free: Amount,
+    /// Where the client names no bound: what it takes, if it can't have its worst case, before it
+    /// leaves others room.
+    pub(super) useful: Option<Amount>,
 }
 
 /// One purse, and what counts in it.
@@ -194,8 +201,13 @@ impl Asks for Want {
             fee_ppm,
             own_fee_ppm,
             own_free,
+            useful,
             ..
         } = self.worst;
+        let most = useful.map_or(most, |useful| {
+            let share = Amount(most.0 / UNBOUNDED_SHARE);
+            share.max(self.part(useful)).min(most)
+        });
         let mut fit = ceiling;
         if self.shared(ceiling) > most {
             let gross = MILLION + i128::from(fee_ppm);
@@ -237,6 +249,7 @@ mod tests {
             fee_ppm: 10_000,
             own_fee_ppm: 50_000,
             own_free: Amount::ZERO,
+            useful: None,
         };
         let parts = |worst: Worst| {
             [Counts::Money, Counts::Shared, Counts::Both, Counts::One]
@@ -256,6 +269,32 @@ mod tests {
         assert_eq!(parts(free(4_000_000)), [0, 0, 4_000_000, 1]);
     }
 
+    #[test]
+    fn without_a_bound_of_its_own_a_request_leaves_room() {
+        let worst = |useful: Option<i128>| Worst {
+            shared: Some(Amount(1_000_000)),
+            useful: useful.map(Amount),
+            ..Worst::default()
+        };
+        let fit = |useful, most| {
+            want(Counts::Shared, worst(useful))
+                .fit(Amount(1_000_000), Amount(most))
+                .0
+        };
+        assert_eq!(fit(None, 500_000), 500_000);
+        assert_eq!(fit(Some(20_000), 500_000), 125_000);
+        // One after the other they all find something, down to what an answer needs.
+        let (mut left, mut held) = (500_000, Vec::new());
+        while left >= 20_000 {
+            held.push(fit(Some(20_000), left));
+            left -= fit(Some(20_000), left);
+        }
+        assert_eq!(held.len(), 10, "{held:?}");
+        assert!(held.iter().all(|amount| *amount >= 20_000), "{held:?}");
+        // What is there is enough for less than that.
+        assert_eq!(fit(Some(20_000), 10_000), 10_000);
+    }
+
     proptest! {
         /// What fits is paid for by what there is, and hardly more would be.
         #[test]
@@ -268,7 +307,7 @@ mod tests {
             most in 0_i128..1 << 60,
             which in 0_usize..3,
         ) {
-            let worst = Worst { shared: shared.map(Amount), own: Amount(own), free: false, fee_ppm, own_fee_ppm, own_free: Amount(own_free) };
+            let worst = Worst { shared: shared.map(Amount), own: Amount(own), free: false, fee_ppm, own_fee_ppm, own_free: Amount(own_free), useful: None };
             let counts = [Counts::Money, Counts::Shared, Counts::Both][which];
             let want = want(counts, worst);
             let ceiling = worst.shared.unwrap_or_default().max(worst.own);

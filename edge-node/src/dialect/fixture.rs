@@ -12,6 +12,7 @@ use http::HeaderMap;
 use serde_json::Value;
 use shared::catalog::{Dialect, Endpoint, Parameter, Provider, Quirk};
 use shared::id::GenerationId;
+use shared::money::Amount;
 use shared::usage::{Usage, cost};
 
 /// One endpoint and what is asked of it.
@@ -102,6 +103,7 @@ impl Fixture {
         let bill = Bill {
             usage: &usage,
             cost: &cost,
+            charged: cost.total(),
             served: progress.served,
             told: told.as_deref().unwrap_or(""),
             took: std::time::Duration::from_secs(2),
@@ -133,6 +135,7 @@ impl Fixture {
         let bill = Bill {
             usage: &usage,
             cost: &cost(&usage, &self.endpoint.pricing),
+            charged: Amount::ZERO,
             served: None,
             told: "",
             took: std::time::Duration::from_secs(2),

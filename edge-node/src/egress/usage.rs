@@ -26,7 +26,7 @@ pub(crate) fn object(bill: &Bill<'_>) -> String {
         usage.prompt,
         usage.completion,
         total,
-        cost.charged(),
+        bill.charged,
         cost.own_key,
         usage.cache_read,
         cache_write,
@@ -102,10 +102,50 @@ pub(crate) fn cost(bill: &Bill<'_>) -> String {
             "\"upstream_inference_prompt_cost\":{},",
             "\"upstream_inference_completions_cost\":{}}}",
         ),
-        cost.charged(),
+        bill.charged,
         cost.own_key,
         cost.total(),
         cost.prompt,
         cost.completion,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use shared::money::Amount;
+    use shared::usage::Cost;
+
+    #[test]
+    fn the_cost_is_what_is_charged_and_the_price_stands_beside_it() {
+        let usage = Usage::default();
+        let lines = |own_key| Cost {
+            prompt: Amount::USD,
+            own_key,
+            ..Cost::default()
+        };
+        for (own_key, charged) in [(false, "1.055"), (true, "0.05")] {
+            let bill = Bill {
+                usage: &usage,
+                cost: &lines(own_key),
+                charged: charged.parse().unwrap(),
+                served: None,
+                told: "",
+                took: std::time::Duration::ZERO,
+            };
+            let responses = crate::egress::responses::usage::cost(&bill);
+            for text in [
+                object(&bill),
+                format!("{{{}}}", cost(&bill)),
+                format!("{{{responses}}}"),
+            ] {
+                let told: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(told["cost"].to_string(), charged);
+                assert_eq!(told["is_byok"], own_key);
+                let price = told["cost_details"]["upstream_inference_cost"].as_f64();
+                assert_eq!(price, Some(1.0));
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::ingress::Call;
 use shared::catalog::{Endpoint, Pricing};
 use shared::money::Amount;
-use shared::routing::{Demand, Plan};
+use shared::routing::{Candidate, Demand, Exclude, Exclusion, Plan};
 
 /// The prompt's tokens are estimated before the provider counts them; this factor makes the
 /// estimate a bound for all but pathological text. What exceeds it is an overrun, which the ledger
@@ -11,6 +11,9 @@ use shared::routing::{Demand, Plan};
 pub const PROMPT_SAFETY: u64 = 2;
 /// Completion tokens that a request must be able to pay for to be worth starting.
 pub const LEAST_COMPLETION: u64 = 64;
+/// Completion tokens that a client who names no bound is given, where there is little, before others
+/// are left anything: some 700 words, which most answers do not exceed.
+pub const USEFUL_COMPLETION: u64 = 1024;
 
 /// What is counted in other things than tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +55,32 @@ pub struct Quote {
     pub own: Amount,
     /// With less than this the request is refused.
     pub least: Amount,
+    /// Where the client names no bound: what pays for an answer of a useful length. Where not all can
+    /// be held, only a part of what there is is taken beyond it.
+    pub useful: Option<Amount>,
+}
+
+/// What one candidate may cost.
+struct Bounds {
+    worst: Amount,
+    least: Amount,
+    useful: Amount,
+}
+
+impl Bounds {
+    fn of(endpoint: &Endpoint, demand: &Demand, extent: Extent) -> Self {
+        let prompt = prompt_cost(&endpoint.pricing, demand, extent);
+        let most = most_completion(endpoint, demand);
+        let with = |each: u64| {
+            let tokens = each.min(most).saturating_mul(extent.answers());
+            prompt + dearest_completion(&endpoint.pricing, demand, tokens)
+        };
+        Self {
+            worst: with(most),
+            least: with(LEAST_COMPLETION),
+            useful: with(USEFUL_COMPLETION),
+        }
+    }
 }
 
 impl Quote {
@@ -59,30 +88,44 @@ impl Quote {
     /// be as long as the bound.
     #[must_use]
     pub fn of(plan: &Plan, demand: &Demand, extent: Extent) -> Self {
+        Self::over(offers(plan), demand, extent)
+    }
+
+    fn over<'a>(offers: impl Iterator<Item = Offer<'a>>, demand: &Demand, extent: Extent) -> Self {
         let mut quote = Self {
             extent,
             shared: None,
             own: Amount::ZERO,
             least: Amount::ZERO,
+            useful: None,
         };
-        for candidate in &plan.candidates {
-            let endpoint = &candidate.endpoint;
-            let prompt = prompt_cost(&endpoint.pricing, demand, extent);
-            let most = most_completion(endpoint, demand);
-            let completion = |each: u64| {
-                let tokens = each.saturating_mul(extent.answers());
-                dearest_completion(&endpoint.pricing, demand, tokens)
-            };
-            let (worst, start) = (completion(most), completion(most.min(LEAST_COMPLETION)));
-            let worst = prompt + worst;
-            if candidate.own.is_some() {
-                quote.own = quote.own.max(worst);
+        let mut useful = Amount::ZERO;
+        for (endpoint, is_own) in offers {
+            let bounds = Bounds::of(endpoint, demand, extent);
+            if is_own {
+                quote.own = quote.own.max(bounds.worst);
             } else {
-                quote.shared = Some(quote.shared.unwrap_or_default().max(worst));
+                quote.shared = Some(quote.shared.unwrap_or_default().max(bounds.worst));
             }
-            quote.least = quote.least.max(prompt + start);
+            quote.least = quote.least.max(bounds.least);
+            useful = useful.max(bounds.useful);
         }
+        quote.useful = demand.max_tokens.is_none().then_some(useful);
         quote
+    }
+
+    /// Leaves the shared candidates out that `have` does not carry even at their least, the dearest
+    /// of them at any rate: what is due besides the price is not known here. False, and nothing is
+    /// left out, where not even the cheapest is carried, or there is none but the cheapest.
+    pub fn lessen(plan: &mut Plan, demand: &Demand, extent: Extent, have: Amount) -> bool {
+        let Some(most) = carried(offers(plan), demand, extent, have) else {
+            return false;
+        };
+        leave_out(plan, |candidate| {
+            let bounds = Bounds::of(&candidate.endpoint, demand, extent);
+            candidate.own.is_none() && bounds.least > most
+        });
+        true
     }
 
     /// The worst case of all.
@@ -110,6 +153,47 @@ impl Quote {
         let tokens = u64::try_from(tokens).unwrap_or(u64::MAX).max(1);
         (tokens < most_completion(endpoint, demand)).then_some(tokens)
     }
+}
+
+/// An endpoint, and whether it is asked with the organisation's own key.
+type Offer<'a> = (&'a Endpoint, bool);
+
+fn offers(plan: &Plan) -> impl Iterator<Item = Offer<'_>> {
+    let candidates = plan.candidates.iter();
+    candidates.map(|candidate| (&*candidate.endpoint, candidate.own.is_some()))
+}
+
+/// The most that a shared candidate may need at least and stay, once `have` does not carry all.
+fn carried<'a>(
+    offers: impl Iterator<Item = Offer<'a>>,
+    demand: &Demand,
+    extent: Extent,
+    have: Amount,
+) -> Option<Amount> {
+    let shared = offers.filter(|(_, is_own)| !is_own);
+    let least = shared.map(|(endpoint, _)| Bounds::of(endpoint, demand, extent).least);
+    let bounds = least.fold(None, |bounds: Option<(Amount, Amount)>, least| {
+        let (low, high) = bounds.unwrap_or((least, least));
+        Some((low.min(least), high.max(least)))
+    });
+    let (cheapest, dearest) = bounds?;
+    let some = cheapest < dearest && cheapest <= have;
+    some.then(|| have.min(dearest - Amount(1)))
+}
+
+/// Excludes candidates for want of credits.
+pub fn leave_out(plan: &mut Plan, which: impl Fn(&Candidate) -> bool) {
+    let excluded = &mut plan.excluded;
+    plan.candidates.retain(|candidate| {
+        let is_out = which(candidate);
+        if is_out {
+            excluded.push(Exclusion {
+                endpoint: candidate.endpoint.id.clone(),
+                why: Exclude::Credits,
+            });
+        }
+        !is_out
+    });
 }
 
 /// The longest answer that can come: nothing is held that no bound is sent for, and a provider can't
@@ -186,6 +270,7 @@ mod tests {
             shared: Some(Amount::USD),
             own: Amount::ZERO,
             least: Amount::ZERO,
+            useful: None,
         };
         let large = endpoint(None, 1_000_000);
         // 0.011 USD: 0.001 for the prompt's bound, 0.01 for 1,000 tokens.
@@ -239,11 +324,94 @@ mod tests {
             let most = most_completion(&endpoint, &demand);
             let (least, worst) = (answers(most.min(LEAST_COMPLETION)), answers(most));
             let held = least + Amount((worst - least).0 * part / 1_000);
-            let quote = Quote { extent, shared: Some(worst), own: Amount::ZERO, least };
+            let quote = Quote { extent, shared: Some(worst), own: Amount::ZERO, least, useful: None };
             let each = quote.clamp(&endpoint, &demand, held).unwrap_or(most);
             prop_assert!(each <= most && answers(each) <= held, "{each} each");
             prop_assert!(each >= most.min(LEAST_COMPLETION), "{each} each");
         }
+    }
+
+    /// As a plan is lessened, without the plan: what stays.
+    fn lessened<'a>(all: &[Offer<'a>], demand: &Demand, have: Amount) -> Option<Vec<Offer<'a>>> {
+        let extent = Extent::default();
+        let most = carried(all.iter().copied(), demand, extent, have)?;
+        let stays = |(endpoint, is_own): &Offer<'_>| {
+            *is_own || Bounds::of(endpoint, demand, extent).least <= most
+        };
+        Some(all.iter().copied().filter(stays).collect())
+    }
+
+    proptest! {
+        /// Whatever there is and whatever is due besides the price: the cheapest is left out by no
+        /// shortage, a request is refused only where not even that is carried, and what is held in
+        /// the end covers each candidate that stays, at its clamp.
+        #[test]
+        fn what_carries_the_cheapest_is_never_too_little(
+            prices in prop::collection::vec((1_i128..1_000, any::<bool>()), 1..8),
+            prompt_tokens in 0..5_000_u64,
+            max_tokens in prop::option::of(1..10_000_u64),
+            have in 0_i128..3_000_000_000_000,
+            fee in 0_u32..200_000,
+        ) {
+            let demand = Demand { prompt_tokens, max_tokens, ..Demand::default() };
+            let extent = Extent::default();
+            let have = Amount(have);
+            let endpoints: Vec<(Endpoint, bool)> = prices
+                .iter()
+                .map(|(price, is_own)| {
+                    let price: shared::money::Price = format!("0.0000{price:03}").parse().unwrap();
+                    let pricing = Pricing { prompt: price, completion: price, ..Pricing::default() };
+                    (Endpoint { pricing, ..endpoint(None, 20_000) }, *is_own)
+                })
+                .collect();
+            let mut rest: Vec<Offer<'_>> = endpoints.iter().map(|(it, is_own)| (it, *is_own)).collect();
+            let gross = |amount: Amount| amount + amount.millionths(fee);
+            let least = |offer: &Offer<'_>| Bounds::of(offer.0, &demand, extent).least;
+            let cheapest = rest.iter().filter(|offer| !offer.1).map(least).min();
+            let owns = rest.iter().filter(|offer| offer.1).count();
+            let needs = |rest: &[Offer<'_>]| {
+                let shared = rest.iter().filter(|offer| !offer.1).map(least).max();
+                gross(shared.unwrap_or_default())
+            };
+            while needs(&rest) > have {
+                let Some(fewer) = lessened(&rest, &demand, have) else { break };
+                prop_assert!(fewer.len() < rest.len(), "it ends");
+                rest = fewer;
+            }
+            prop_assert_eq!(rest.iter().filter(|offer| offer.1).count(), owns);
+            let Some(cheapest) = cheapest else { return Ok(()) };
+            prop_assert!(rest.iter().any(|offer| !offer.1 && least(offer) == cheapest));
+            prop_assert_eq!(needs(&rest) <= have, gross(cheapest) <= have);
+            let quote = Quote::over(rest.iter().copied(), &demand, extent);
+            let held = have.min(quote.ceiling());
+            for offer in rest.iter().filter(|offer| !offer.1 && gross(least(offer)) <= have) {
+                let bound = quote.clamp(offer.0, &demand, held);
+                let each = bound.unwrap_or_else(|| most_completion(offer.0, &demand));
+                let pricing = &offer.0.pricing;
+                let most = prompt_cost(pricing, &demand, extent) + dearest_completion(pricing, &demand, each);
+                prop_assert!(most <= held, "{each} tokens");
+            }
+        }
+    }
+
+    #[test]
+    fn who_names_no_bound_is_quoted_a_useful_answer() {
+        let (asked, not) = (
+            Demand {
+                max_tokens: Some(9),
+                ..Demand::default()
+            },
+            Demand::default(),
+        );
+        let (large, small) = (endpoint(None, 100_000), endpoint(None, 100));
+        let useful = |endpoint: &Endpoint, demand: &Demand| {
+            let all = std::iter::once((endpoint, false));
+            Quote::over(all, demand, Extent::default()).useful
+        };
+        assert_eq!(useful(&large, &asked), None);
+        let useful = |endpoint| useful(endpoint, &not).unwrap().to_string();
+        assert_eq!(useful(&large), "0.01024");
+        assert_eq!(useful(&small), "0.001");
     }
 
     #[test]

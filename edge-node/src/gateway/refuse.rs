@@ -212,7 +212,8 @@ fn word(why: Exclude) -> Option<&'static str> {
         | Exclude::Distillable
         | Exclude::Modality
         | Exclude::Tools
-        | Exclude::NoFallbacks => None,
+        | Exclude::NoFallbacks
+        | Exclude::Credits => None,
     }
 }
 

@@ -364,6 +364,8 @@ text_enum! {
         RequireParameters = "require_parameters",
         /// Not the first choice, and the client allows no other.
         NoFallbacks = "allow_fallbacks",
+        /// What can be paid does not carry it even at its least.
+        Credits = "credits",
     }
 }
 

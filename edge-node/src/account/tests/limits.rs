@@ -96,6 +96,7 @@ async fn the_fee_on_spend_is_held_and_charged() {
     who.policy.spend_fee_ppm = 50_000;
     let mut hold = accounts.hold(&who, intent(1, 1000, 1)).await.unwrap();
     assert_eq!(hold.amount(), Amount(1000), "the ceiling, without the fee");
+    assert_eq!(hold.charge(Amount(600), false), Amount(630));
     hold.receipt.cost = Amount(600);
     hold.settle();
     let part = accounts.hold(&who, intent(2, 1000, 1)).await.unwrap();
@@ -169,6 +170,11 @@ async fn an_own_key_bears_the_fee_and_counts_where_it_is_to() {
     assert_eq!(hold.amount(), Amount(1000));
     hold.receipt.own_key = true;
     hold.receipt.cost = Amount(800);
+    assert_eq!(
+        hold.charge(Amount(800), true),
+        Amount(40),
+        "as charged below"
+    );
     hold.settle();
     let part = accounts.hold(&who, own(2)).await.unwrap();
     assert_eq!(part.amount(), Amount(700), "what the limit has left");

@@ -345,6 +345,15 @@ impl Book {
 }
 
 impl OpenHold {
+    /// What the record of an answer will charge.
+    pub(in crate::account) fn charge(&self, cost: Amount, own_key: bool) -> Amount {
+        if own_key {
+            let beyond = (cost - self.fee_free).at_least_zero();
+            return beyond.millionths(self.own_fee_ppm);
+        }
+        cost + cost.millionths(self.fee_ppm)
+    }
+
     /// The record of this hold's end. Its sequence is given when it is written.
     pub(in crate::account) fn end(&self, mut progress: Progress, outcome: Outcome) -> UsageRecord {
         // Cut off before the first mark: who was asked first may bill it.

@@ -5,6 +5,7 @@ use crate::egress::writer;
 use crate::message::{DetailKind, Escaped, Finish, Spoken};
 use serde_json::Value;
 use shared::catalog::Dialect;
+use shared::money::Amount;
 use shared::usage::{Cost, Usage};
 
 fn thought(index: usize, kind: DetailKind, id: &'static str) -> Detail<'static> {
@@ -140,6 +141,7 @@ fn written(members: &str) -> String {
     let bill = Bill {
         usage: &Usage::default(),
         cost: &Cost::default(),
+        charged: Amount::ZERO,
         served: None,
         told: "",
         took: std::time::Duration::from_secs(2),

@@ -53,7 +53,7 @@ pub(crate) fn cost(bill: &Bill<'_>) -> String {
             "\"upstream_inference_input_cost\":{},",
             "\"upstream_inference_output_cost\":{}}}",
         ),
-        cost.charged(),
+        bill.charged,
         cost.own_key,
         cost.total(),
         cost.prompt,

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::catalog::{Dialect, Quirk};
+use shared::money::Amount;
 use shared::usage::{Cost, Usage};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,6 +39,7 @@ fn play(mut translator: Box<dyn Translator>, body: &[u8], size: usize) -> Played
     let bill = Bill {
         usage: &progress.usage.unwrap_or_default(),
         cost: &Cost::default(),
+        charged: Amount::ZERO,
         served: None,
         told: "",
         took: std::time::Duration::from_secs(2),
