@@ -1,5 +1,7 @@
 //! The state machine: holds, probes, ramps.
 
+mod model;
+
 use super::*;
 use proptest::prelude::*;
 
