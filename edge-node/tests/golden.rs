@@ -68,6 +68,7 @@ fn play(call: &Call, dialect: Dialect, body: &[u8], size: usize) -> Played {
         let bill = Bill {
             usage: &usage,
             cost: &cost,
+            charged: cost.total(),
             served: None,
             told: "",
             took: std::time::Duration::from_secs(2),

@@ -80,6 +80,7 @@ impl Case {
             let bill = Bill {
                 usage: &usage,
                 cost: &cost,
+                charged: cost.total(),
                 served: None,
                 told: "",
                 took: std::time::Duration::from_secs(2),

@@ -92,6 +92,7 @@ fn play(way: &Way, api: Api, request: &str, body: &[u8], size: usize) -> Option<
         let bill = Bill {
             usage: &usage,
             cost: &cost,
+            charged: cost.total(),
             served: None,
             told: "",
             took: Duration::ZERO,
