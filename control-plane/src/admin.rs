@@ -98,7 +98,9 @@ fn ledger_status(error: &LedgerError) -> Status {
         LedgerError::Database(error) => database_status(error),
         LedgerError::Fenced(_) => Status::unavailable(error.to_string()),
         LedgerError::Invalid { .. } => Status::invalid_argument(error.to_string()),
-        LedgerError::OtherAmount => Status::already_exists(error.to_string()),
+        LedgerError::OtherAmount | LedgerError::OtherOrg(_) => {
+            Status::already_exists(error.to_string())
+        }
         LedgerError::Gap { .. }
         | LedgerError::EpochReused { .. }
         | LedgerError::Replaced { .. }

@@ -50,7 +50,7 @@ use std::time::Duration;
 
 pub use bill::{Bill, BillLine, Billed, Reconciled};
 pub use byok::Allowance;
-pub use funds::{FEE_PPM_MAX, Movement, Terms};
+pub use funds::{FEE_PPM_MAX, Movement, PAYMENT, Terms};
 use lease::Recalled;
 pub use lease::{Grant, LeaseRequest, Need, Part, ReleaseRequest};
 pub use limit::free_a_day;
@@ -143,6 +143,9 @@ pub enum LedgerError {
     /// The reference of a movement of money was used before, for another amount.
     #[error("this reference was used before for another amount: nothing has moved")]
     OtherAmount,
+    /// A payment that another organisation was credited with.
+    #[error("{0} was posted for another organisation before: nothing has moved")]
+    OtherOrg(String),
     /// A value that can't be accepted.
     #[error("{what}: {reason}")]
     Invalid {

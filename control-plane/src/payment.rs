@@ -3,6 +3,7 @@
 //! than [`TOLERANCE`] is refused, and a payment has one reference however often it is told.
 //! Deliberately not here: charging cards ([`crate::topup`]), which takes the provider's own API.
 
+use crate::ledger::PAYMENT;
 use ring::hmac;
 use serde::Deserialize;
 use shared::id::OrgId;
@@ -20,6 +21,15 @@ const SIGNATURES_MAX: usize = 8;
 const SECRET_LENGTH_MIN: usize = 16;
 /// A cent in pico-dollars.
 const CENT: i128 = Amount::USD.0 / 100;
+/// Events that tell of a payment.
+const OURS: [&str; 4] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+];
+/// How events begin that tell of money that goes back.
+const GONE: [&str; 2] = ["charge.refund", "charge.dispute"];
 /// In a payment's metadata: whose it is,
 pub(crate) const ORG: &str = "godwit_org";
 /// and which auto top-up it is.
@@ -85,7 +95,7 @@ impl Payment {
     /// Under which it is in the books.
     #[must_use]
     pub fn reference(&self) -> String {
-        format!("payment/{}", self.id)
+        format!("{PAYMENT}{}", self.id)
     }
 }
 
@@ -138,10 +148,19 @@ impl WebhookSecret {
 /// When it is about an organisation's payment, but in another currency, or not readable.
 pub fn read(body: &[u8]) -> Result<Option<Telling>, PaymentError> {
     let odd = |text: &str| PaymentError::Meaning(text.to_owned());
-    let event: Event =
-        serde_json::from_slice(body).map_err(|error| PaymentError::Meaning(error.to_string()))?;
+    let unreadable = |error: serde_json::Error| PaymentError::Meaning(error.to_string());
+    // What it is about comes first: other events' objects have other members.
+    let Kind { kind } = serde_json::from_slice(body).map_err(unreadable)?;
+    if !OURS.contains(&kind.as_str()) {
+        if GONE.iter().any(|start| kind.starts_with(start)) {
+            warn_of_money_back(&kind, body);
+        }
+        return Ok(None);
+    }
+    let event: Event = serde_json::from_slice(body).map_err(unreadable)?;
     let object = event.data.object;
-    let cents = match event.kind.as_str() {
+    let metadata = object.metadata.clone().unwrap_or_default();
+    let cents = match kind.as_str() {
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
             if object.payment_status.as_deref() != Some("paid") {
                 return Ok(None);
@@ -152,7 +171,7 @@ pub fn read(body: &[u8]) -> Result<Option<Telling>, PaymentError> {
         "payment_intent.payment_failed" => return Ok(object.failed()),
         _ => return Ok(None),
     };
-    let named = object.metadata.get(ORG).cloned();
+    let named = metadata.get(ORG).cloned();
     let Some(org) = named.or(object.client_reference_id) else {
         tracing::debug!(id = object.id, "a payment of no organisation");
         return Ok(None);
@@ -171,14 +190,34 @@ pub fn read(body: &[u8]) -> Result<Option<Telling>, PaymentError> {
         org: OrgId::from(org),
         amount: Amount(i128::from(cents) * CENT),
         id,
-        topup: object.metadata.get(TOPUP).cloned(),
+        topup: metadata.get(TOPUP).cloned(),
     })))
+}
+
+/// Money that was paid goes back, or may: what that means for credits is an operator's to decide.
+fn warn_of_money_back(kind: &str, body: &[u8]) {
+    let event: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |name: &str| {
+        let member = event.pointer(&format!("/data/object/{name}"));
+        member.and_then(|value| value.as_str()).unwrap_or_default()
+    };
+    tracing::warn!(
+        kind,
+        id = text("id"),
+        payment = text("payment_intent"),
+        "a payment is given back or disputed, which takes no credits away: look at it, and take \
+         them with `godwit admin credits refund`"
+    );
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
 }
 
 #[derive(Deserialize)]
 struct Event {
-    #[serde(rename = "type")]
-    kind: String,
     data: EventData,
 }
 
@@ -196,8 +235,7 @@ struct Object {
     amount_received: Option<i64>,
     currency: Option<String>,
     client_reference_id: Option<String>,
-    #[serde(default)]
-    metadata: BTreeMap<String, String>,
+    metadata: Option<BTreeMap<String, String>>,
     last_payment_error: Option<Problem>,
 }
 
@@ -209,7 +247,7 @@ struct Problem {
 impl Object {
     /// Nothing is to be done about payments that somebody makes by hand.
     fn failed(self) -> Option<Telling> {
-        let topup = self.metadata.get(TOPUP).cloned()?;
+        let topup = self.metadata?.get(TOPUP).cloned()?;
         let problem = self.last_payment_error.and_then(|problem| problem.message);
         Some(Telling::Failed {
             id: self.id,
@@ -290,6 +328,15 @@ mod tests {
         assert_eq!(read(unpaid.as_bytes()), Ok(None));
         let other = text(checkout).replace("checkout.session.completed", "invoice.paid");
         assert_eq!(read(other.as_bytes()), Ok(None));
+        for odd in [
+            r#"{"type":"invoice.upcoming","data":{"object":{"metadata":null}}}"#,
+            r#"{"type":"balance.available","data":{"object":{"metadata":{"a":1}}}}"#,
+            r#"{"type":"charge.refunded","data":{"object":{"id":"ch_1","payment_intent":"pi_1"}}}"#,
+            r#"{"type":"charge.dispute.created","data":{"object":{"id":7}}}"#,
+            r#"{"type":"payment_intent.succeeded","data":{"object":{"id":"pi_2","metadata":null}}}"#,
+        ] {
+            assert_eq!(read(odd.as_bytes()), Ok(None), "{odd}");
+        }
         let nobodys = text(intent)
             .replace("godwit_org", "x")
             .replace("usd", "eur");

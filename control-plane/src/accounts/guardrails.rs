@@ -10,6 +10,7 @@ use super::{
     Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, orgs, random_id,
 };
 use crate::sql::{DatabaseError, bigint, unsigned};
+use serde_json::{Map, Value};
 use shared::guardrail::Guardrail;
 use shared::id::{OrgId, WorkspaceId};
 use sqlx::any::AnyRow;
@@ -68,6 +69,24 @@ pub struct GuardrailChange {
     pub description: Option<String>,
     /// Everything that it says.
     pub rules: Option<Guardrail>,
+    /// Rules by their names, in JSON, instead of those that it has; null takes one away.
+    pub members: Map<String, Value>,
+}
+
+/// `rules` with other `members`, by their names: null takes one away.
+///
+/// # Errors
+/// When one is unknown or can't be read.
+pub fn with_members(
+    rules: &Guardrail,
+    members: Map<String, Value>,
+) -> Result<Guardrail, AccountsError> {
+    let odd = |error: serde_json::Error| AccountsError::invalid("body", error.to_string());
+    let mut all = serde_json::to_value(rules).map_err(odd)?;
+    if let Value::Object(all) = &mut all {
+        all.extend(members);
+    }
+    serde_json::from_value(all).map_err(odd)
 }
 
 impl Accounts {
@@ -172,6 +191,9 @@ impl Accounts {
         row.name = change.name.clone().unwrap_or(row.name);
         row.description = change.description.clone().unwrap_or(row.description);
         row.rules = change.rules.clone().unwrap_or(row.rules);
+        if !change.members.is_empty() {
+            row.rules = with_members(&row.rules, change.members.clone())?;
+        }
         check_texts(&row.name, &row.description)?;
         check_rules(&row.rules)?;
         row.updated_unix_ms = Some(now);

@@ -3,7 +3,7 @@
 //! first time is found by their verified address, or joins where that is allowed. What the provider
 //! says is verified by [`crate::oidc`], not here.
 
-use super::people::{Role, by_email, check_email, insert_member, insert_user};
+use super::people::{Role, by_email, check_email, choose_password, insert_member, insert_user};
 use super::sessions::SessionToken;
 use super::{Accounts, AccountsError, Change, audit, check_name, events, keys, orgs, random_id};
 use crate::sql::bigint;
@@ -235,17 +235,21 @@ async fn by_identity(
     Ok(row.map(read).transpose()?)
 }
 
-/// True when they are somebody at this provider already.
+/// True when they are somebody else at this provider already. The same in another window is found
+/// when they are linked.
 async fn is_linked(
     connection: &mut AnyConnection,
     who: &Vouched,
     user: &UserId,
 ) -> Result<bool, AccountsError> {
-    let row = sqlx::query("SELECT 1 FROM identities WHERE issuer = $1 AND user_id = $2")
-        .bind(who.issuer.as_str())
-        .bind(user.as_str())
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(
+        "SELECT 1 FROM identities WHERE issuer = $1 AND user_id = $2 AND subject <> $3",
+    )
+    .bind(who.issuer.as_str())
+    .bind(user.as_str())
+    .bind(who.subject.as_str())
+    .fetch_optional(connection)
+    .await?;
     Ok(row.is_some())
 }
 
@@ -259,11 +263,7 @@ async fn person(connection: &mut AnyConnection, email: &str) -> Result<UserId, A
 /// A person whom the provider vouches for has their account for themselves: whoever made it may
 /// have chosen the password, and nobody had shown that the address was theirs.
 async fn take_over(connection: &mut AnyConnection, user: &UserId) -> Result<(), AccountsError> {
-    sqlx::query("UPDATE users SET password = '' WHERE id = $1")
-        .bind(user.as_str())
-        .execute(&mut *connection)
-        .await?;
-    end_sessions(connection, user).await
+    choose_password(connection, user, "", "").await
 }
 
 async fn end_sessions(connection: &mut AnyConnection, user: &UserId) -> Result<(), AccountsError> {

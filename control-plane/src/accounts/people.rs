@@ -2,6 +2,8 @@
 //! along: the keys that they have made there are disabled. An organisation that has people always
 //! keeps an administrator.
 
+mod known;
+
 use super::password::{self, PasswordHash};
 use super::{
     Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, keys, orgs,
@@ -11,6 +13,9 @@ use crate::sql::{DatabaseError, bigint, unsigned};
 use shared::id::{OrgId, UserId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
+
+pub(super) use known::choose_password;
+use known::{begin_anew, orgs_of};
 
 /// Longest address, in bytes (RFC 5321's path less its brackets).
 const EMAIL_LENGTH_MAX: usize = 254;
@@ -69,14 +74,19 @@ pub struct NewMember {
     pub role: Role,
     /// What they log in with; only of somebody who is not known yet.
     pub password: Option<PasswordHash>,
+    /// An operator adds them, who vouches for people of all organisations; otherwise the
+    /// organisation does, which vouches for its own only.
+    pub operator: bool,
 }
 
 impl Accounts {
-    /// Takes somebody into an organisation, and into Godwit when nobody has this address yet.
+    /// Takes somebody into an organisation, and into Godwit when nobody has this address yet. Who
+    /// was left without any organisation begins anew.
     ///
     /// # Errors
     /// When a value can't be accepted, they are in it, a password is given for somebody who has
-    /// one of their own, or the database fails.
+    /// one of their own, nobody but another organisation says that the address is theirs, or the
+    /// database fails.
     pub async fn add_member(
         &self,
         actor: &str,
@@ -88,19 +98,25 @@ impl Accounts {
         let now = self.clock.unix_ms();
         let mut transaction = self.database.write().await?;
         let org = orgs::find(&mut transaction, Some(org)).await?;
-        let (user, name) = match by_email(&mut transaction, &email).await? {
-            Some(_) if new.password.is_some() => {
-                let text = "somebody with this address is known and has their own password";
-                return Err(AccountsError::Conflict(text.to_owned()));
+        let (user, name) = match self.known(&mut transaction, &email).await? {
+            Some(known) if known.is_free() => {
+                begin_anew(&mut transaction, &known.user, &new.name).await?;
+                (known.user, new.name.clone())
             }
-            Some((user, name)) => (user, name),
+            Some(known) => {
+                known.may_join(&org, new)?;
+                (known.user, known.name)
+            }
             None => {
                 let user = UserId::from(random_id("user")?);
-                let hash = new.password.as_ref().map_or("", PasswordHash::as_str);
-                insert_user(&mut transaction, (&user, &email, &new.name), hash, now).await?;
+                insert_user(&mut transaction, (&user, &email, &new.name), "", now).await?;
                 (user, new.name.clone())
             }
         };
+        if let Some(hash) = &new.password {
+            let chosen_by = if new.operator { "" } else { org.as_str() };
+            choose_password(&mut transaction, &user, hash.as_str(), chosen_by).await?;
+        }
         insert_member(&mut transaction, actor, (&org, &user, new.role), now).await?;
         transaction.commit().await?;
         Ok(Member {
@@ -161,7 +177,7 @@ impl Accounts {
     }
 
     /// Takes somebody out of an organisation and its workspaces, and disables the keys that they
-    /// have made.
+    /// have made. Who was in no other is logged out, and their password is forgotten.
     ///
     /// # Errors
     /// When there is no such member, they are the last administrator, or the database fails.
@@ -195,6 +211,9 @@ impl Accounts {
         .execute(&mut *transaction)
         .await?;
         keys::disable_of(&mut transaction, org, user, now).await?;
+        if orgs_of(&mut transaction, user).await?.is_empty() {
+            choose_password(&mut transaction, user, "", "").await?;
+        }
         let object = format!("{org} {user}");
         audit::append(&mut transaction, now, actor, "member.remove", &object).await?;
         transaction.commit().await?;
@@ -218,15 +237,7 @@ impl Accounts {
         let Some((user, _)) = by_email(&mut transaction, &email).await? else {
             return Err(AccountsError::no_such("person", &email));
         };
-        sqlx::query("UPDATE users SET password = $1 WHERE id = $2")
-            .bind(hash.as_str())
-            .bind(user.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM sessions WHERE user_id = $1")
-            .bind(user.as_str())
-            .execute(&mut *transaction)
-            .await?;
+        choose_password(&mut transaction, &user, hash.as_str(), "").await?;
         audit::append(&mut transaction, now, actor, "user.password", user.as_str()).await?;
         transaction.commit().await?;
         Ok(user)

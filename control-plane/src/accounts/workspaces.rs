@@ -59,7 +59,35 @@ pub struct WorkspaceChange {
     /// What it is for.
     pub description: Option<String>,
     /// What its requests begin with.
-    pub settings: Option<Settings>,
+    pub settings: SettingsChange,
+}
+
+/// What is to change of what requests begin with; what is none stays as it is, what is none within
+/// is taken away.
+#[derive(Clone, Debug, Default)]
+pub struct SettingsChange {
+    /// The model of requests that name none.
+    pub default_text_model: Option<Option<String>>,
+    /// The model of pictures that name none.
+    pub default_image_model: Option<Option<String>>,
+    /// The order of providers.
+    pub default_provider_sort: Option<Option<String>>,
+}
+
+impl SettingsChange {
+    fn apply(&self, settings: &mut Settings) {
+        let set = |kept: &mut Option<String>, new: &Option<Option<String>>| {
+            if let Some(new) = new {
+                kept.clone_from(new);
+            }
+        };
+        set(&mut settings.default_text_model, &self.default_text_model);
+        set(&mut settings.default_image_model, &self.default_image_model);
+        set(
+            &mut settings.default_provider_sort,
+            &self.default_provider_sort,
+        );
+    }
 }
 
 /// Somebody in a workspace.
@@ -364,10 +392,8 @@ impl WorkspaceChange {
             }
             workspace.description.clone_from(text);
         }
-        if let Some(settings) = &self.settings {
-            check_settings(settings)?;
-            workspace.settings = settings.clone();
-        }
+        self.settings.apply(&mut workspace.settings);
+        check_settings(&workspace.settings)?;
         Ok(())
     }
 }

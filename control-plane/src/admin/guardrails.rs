@@ -53,6 +53,7 @@ pub(super) async fn update(
         name: message.name,
         description: message.description,
         rules: message.rules_json.as_deref().map(rules_of).transpose()?,
+        ..GuardrailChange::default()
     };
     let accounts = &deps.accounts;
     let row = accounts

@@ -109,10 +109,11 @@ pub(super) async fn set_terms(
     message: wire::SetTermsRequest,
 ) -> Answer<wire::SetTermsResponse> {
     let org = find_org(deps, &message.org).await?;
-    let (purchase_fee_ppm, spend_fee_ppm) = (message.purchase_fee_ppm, message.spend_fee_ppm);
-    // What own provider keys cost stays as it is unless something is said of it.
+    // What nothing is said of stays as it is.
     let before = deps.ledger.terms_of(&org).await;
     let before = before.map_err(|error| ledger_status(&error))?;
+    let purchase_fee_ppm = message.purchase_fee_ppm.unwrap_or(before.purchase_fee_ppm);
+    let spend_fee_ppm = message.spend_fee_ppm.unwrap_or(before.spend_fee_ppm);
     let free = message.byok_free_usd.as_deref();
     let free = free.map(|text| usd("byok_free_usd", text)).transpose()?;
     let requests = message.byok_free_requests;
@@ -201,8 +202,16 @@ pub(super) async fn reconcile(
     actor: &str,
     message: wire::ReconcileBillRequest,
 ) -> Answer<wire::ReconcileBillResponse> {
-    let lines = message.lines.iter().map(|line| {
-        let billed = if line.amount_usd.is_empty() {
+    let lines = (1..).zip(&message.lines).map(|(number, line)| {
+        let refused = |why: &str| {
+            let text = format!("line {number}, {:?}: {why}; nothing was posted", line.id);
+            Err(Status::invalid_argument(text))
+        };
+        let counted = line.input_tokens > 0 || line.cached_tokens > 0 || line.output_tokens > 0;
+        if line.amount_usd.is_empty() != counted {
+            return refused("either amount_usd or tokens are expected");
+        }
+        let billed = if counted {
             Billed::Used(Usage {
                 prompt: line.input_tokens,
                 cache_read: line.cached_tokens,
@@ -210,7 +219,11 @@ pub(super) async fn reconcile(
                 ..Usage::default()
             })
         } else {
-            Billed::Usd(usd("amount_usd", &line.amount_usd)?.at_least_zero())
+            match line.amount_usd.parse::<Amount>() {
+                Ok(amount) if amount >= Amount::ZERO => Billed::Usd(amount),
+                Ok(_) => return refused("amount_usd is below zero"),
+                Err(error) => return refused(&format!("amount_usd: {error}")),
+            }
         };
         let id = line.id.clone();
         Ok(BillLine { id, billed })

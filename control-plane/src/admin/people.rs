@@ -51,6 +51,7 @@ pub(super) async fn add_member(
         name: message.name,
         role: role_of(&message.role)?,
         password,
+        operator: true,
     };
     let added = checked(deps.accounts.add_member(actor, &org, &new).await)?;
     Ok(Response::new(member(added)))

@@ -2,6 +2,7 @@
 //! request by its id. All but the last is read from what is counted per day.
 
 use super::account::Account;
+use super::funds::PURCHASE_FEES;
 use super::journal::Kind;
 use super::rollup::stored;
 use super::{Ledger, LedgerError};
@@ -314,17 +315,12 @@ impl Ledger {
     /// # Errors
     /// When the database fails.
     pub async fn purchase_fees(&self, org: &OrgId) -> Result<Amount, LedgerError> {
-        let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT)
-             FROM postings p JOIN posting_lines l ON l.org = p.org AND l.number = p.number
-             WHERE p.org = $1 AND p.kind = $2 AND l.account = $3",
-        )
-        .bind(org.as_str())
-        .bind(Kind::Purchase.as_str())
-        .bind(Account::Fees(org.clone()).to_string())
-        .fetch_one(self.database.readers())
-        .await?;
+        let row = sqlx::query(PURCHASE_FEES)
+            .bind(org.as_str())
+            .bind(Kind::Purchase.as_str())
+            .bind(Account::Fees(org.clone()).to_string())
+            .fetch_one(self.database.readers())
+            .await?;
         Ok(amount(&row, 0)?)
     }
 

@@ -1,5 +1,6 @@
 //! Money that comes in and goes back: gifts, purchases with the platform's fee, refunds. Each once
-//! per reference of its organisation.
+//! per reference of its organisation; a payment that the payment provider tells of is one
+//! organisation's only.
 
 use super::account::Account;
 use super::byok::Allowance;
@@ -9,6 +10,16 @@ use crate::sql::{amount, bigint, unsigned};
 use crate::store::Epoch;
 use shared::id::OrgId;
 use shared::money::Amount;
+use sqlx::Row;
+
+/// How references of payments begin that the payment provider tells of.
+pub const PAYMENT: &str = "payment/";
+
+/// What the platform has kept of an organisation's purchases.
+pub(super) const PURCHASE_FEES: &str = "SELECT CAST(COALESCE(SUM(l.nano), 0) AS BIGINT),
+         CAST(COALESCE(SUM(l.pico_rem), 0) AS BIGINT)
+     FROM postings p JOIN posting_lines l ON l.org = p.org AND l.number = p.number
+     WHERE p.org = $1 AND p.kind = $2 AND l.account = $3";
 
 /// The largest fee, in millionths: half of a purchase, or of what a request costs.
 pub const FEE_PPM_MAX: u32 = 500_000;
@@ -49,7 +60,7 @@ impl Default for Terms {
 pub struct Movement {
     /// False when this reference was used before: nothing has moved.
     pub new: bool,
-    /// Kept by the platform.
+    /// Kept by the platform, now or when it was posted before.
     pub fee: Amount,
 }
 
@@ -82,7 +93,7 @@ impl Ledger {
     /// `reference` of its.
     ///
     /// # Errors
-    /// As [`Ledger::credit`].
+    /// As [`Ledger::credit`], and when it is a payment that another organisation has.
     pub async fn purchase(
         &self,
         fence: Epoch,
@@ -93,18 +104,23 @@ impl Ledger {
         check_move(org, reference, amount)?;
         let terms = self.terms_of(org).await?;
         let fee = amount.millionths(terms.purchase_fee_ppm);
-        let done = self.retried(|| async {
-            let book = self.book_of(fence, org).await?;
+        self.retried(|| async {
+            let mut book = self.book_of(fence, org).await?;
+            let fees = Account::Fees(org.clone());
+            let before = book.posted(org, Kind::Purchase, reference, &fees).await?;
+            if reference.starts_with(PAYMENT) {
+                book.claim_payment(org, reference).await?;
+            }
             let lines = [
                 (Account::Purchases(org.clone()), -amount),
                 (Account::Available(org.clone()), amount - fee),
-                (Account::Fees(org.clone()), fee),
+                (fees, fee),
             ];
-            book.once(org, Kind::Purchase, reference, &lines).await
-        });
-        let new = done.await?;
-        let fee = if new { fee } else { Amount::ZERO };
-        Ok(Movement { new, fee })
+            let new = book.once(org, Kind::Purchase, reference, &lines).await?;
+            let fee = if new { fee } else { before };
+            Ok(Movement { new, fee })
+        })
+        .await
     }
 
     /// Gives back what was bought and is not used, once per `reference`; the fee is kept. False
@@ -122,13 +138,12 @@ impl Ledger {
         check_move(org, reference, amount)?;
         self.retried(|| async {
             let mut book = self.book_of(fence, org).await?;
-            let (available, purchases, fees) = (
-                Account::Available(org.clone()),
-                Account::Purchases(org.clone()),
-                Account::Fees(org.clone()),
-            );
-            book.load([&available, &purchases, &fees]).await?;
-            let bought = -book.balance(&purchases).await? - book.balance(&fees).await?;
+            let available = Account::Available(org.clone());
+            let purchases = Account::Purchases(org.clone());
+            book.load([&available, &purchases]).await?;
+            // Fees on what was spent are use, and not of what was bought.
+            let kept = book.purchase_fees(org).await?;
+            let bought = -book.balance(&purchases).await? - kept;
             let most = bought.min(book.balance(&available).await?).at_least_zero();
             let before = book.has(org, Kind::Refund, reference).await?;
             if amount > most && !before {
@@ -227,6 +242,34 @@ impl Ledger {
 }
 
 impl Book {
+    /// Takes a payment for `org`, as long as this transaction is not given up.
+    async fn claim_payment(&mut self, org: &OrgId, reference: &str) -> Result<(), LedgerError> {
+        sqlx::query("INSERT INTO payments (reference, org) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(reference)
+            .bind(org.as_str())
+            .execute(&mut **self.sql())
+            .await?;
+        let row = sqlx::query("SELECT org FROM payments WHERE reference = $1")
+            .bind(reference)
+            .fetch_one(&mut **self.sql())
+            .await?;
+        match row.try_get::<String, _>(0)? == org.as_str() {
+            true => Ok(()),
+            false => Err(LedgerError::OtherOrg(reference.to_owned())),
+        }
+    }
+
+    /// What the platform has kept of purchases.
+    async fn purchase_fees(&mut self, org: &OrgId) -> Result<Amount, LedgerError> {
+        let row = sqlx::query(PURCHASE_FEES)
+            .bind(org.as_str())
+            .bind(Kind::Purchase.as_str())
+            .bind(Account::Fees(org.clone()).to_string())
+            .fetch_one(&mut **self.sql())
+            .await?;
+        Ok(amount(&row, 0)?)
+    }
+
     /// Posts and commits what was not posted under this reference before, and repays an overrun
     /// from it; false when it was, and the first line was the same: the amount that was asked for.
     async fn once(

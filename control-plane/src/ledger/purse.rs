@@ -10,8 +10,7 @@ use shared::usage::Usage;
 async fn a_purchase_pays_the_fee_of_its_terms_once(f: Fixture) {
     for new in [true, false] {
         let bought = f.ledger.purchase(FENCE, &f.org, "card-1", usd(40)).await;
-        let fee = if new { usd(2) } else { Amount::ZERO };
-        assert_eq!(bought.unwrap(), Movement { new, fee });
+        assert_eq!(bought.unwrap(), Movement { new, fee: usd(2) });
     }
     // A gift of the same reference is another thing.
     assert!(
@@ -58,6 +57,20 @@ async fn a_refund_gives_back_what_was_bought_and_not_used(f: Fixture) {
     assert_eq!((totals.available, totals.bought), (usd(100), usd(2)));
     let more = f.ledger.refund(FENCE, &f.org, "back-2", usd(1)).await;
     assert!(matches!(more, Err(LedgerError::Invalid { .. })));
+    f.sound().await;
+}
+
+async fn a_fee_on_what_was_spent_takes_nothing_from_what_was_bought(f: Fixture) {
+    let bought = f.ledger.purchase(FENCE, &f.org, "card-1", usd(40)).await;
+    bought.unwrap();
+    f.acquire("l1", run("n", 1), 50).await.unwrap();
+    let mut spent = used(&f, 1, Outcome::Settled, "a");
+    spent.fee_ppm = 500_000;
+    f.ship(run("n", 1), &[spent]).await.unwrap();
+    assert!(f.totals().await.fees > usd(2));
+    let more = f.ledger.refund(FENCE, &f.org, "back-1", usd(39)).await;
+    let reason = more.unwrap_err().to_string();
+    assert!(reason.contains("at most 38 USD"), "{reason}");
     f.sound().await;
 }
 
@@ -283,6 +296,7 @@ async fn a_correction_of_an_empty_purse_is_owed(f: Fixture) {
 }
 
 on_both! {
+    a_fee_on_what_was_spent_takes_nothing_from_what_was_bought,
     a_bill_corrects_what_we_counted_ourselves,
     a_correction_of_an_empty_purse_is_owed,
     a_generation_tells_what_it_cost_with_the_fee,

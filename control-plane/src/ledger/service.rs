@@ -189,7 +189,7 @@ fn status(error: &LedgerError) -> Status {
         // What the edge knows of the key's limits is old: it asks about the key again.
         LedgerError::NoLimit => Status::not_found(text),
         LedgerError::Invalid { .. } => Status::invalid_argument(text),
-        LedgerError::OtherAmount => Status::already_exists(text),
+        LedgerError::OtherAmount | LedgerError::OtherOrg(_) => Status::already_exists(text),
         LedgerError::Unsound(_) | LedgerError::Database(_) => {
             tracing::error!(error = %text, "the ledger refuses to post");
             Status::internal(text)

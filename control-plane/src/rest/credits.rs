@@ -6,6 +6,7 @@
 use super::read::Body;
 use super::usd::Usd;
 use super::{Answer, Caller, Refused, Rest, data, json};
+use crate::ledger::PAYMENT;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,12 @@ pub(super) async fn buy(
         let text = format!("a purchase needs the header {IDEMPOTENCY_KEY}, a text of its own");
         return Err(Refused::invalid(text));
     };
+    if reference.starts_with(PAYMENT) {
+        let text = format!(
+            "{IDEMPOTENCY_KEY}: what begins with {PAYMENT} is the payment provider's; choose another"
+        );
+        return Err(Refused::invalid(text));
+    }
     let org = caller.org();
     let bought = rest
         .ledger

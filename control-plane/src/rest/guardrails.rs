@@ -6,7 +6,7 @@ pub(super) mod assign;
 
 use super::read::{Body, Query};
 use super::{Answer, Caller, Refused, Rest, data, deleted, made, page};
-use crate::accounts::guardrails::{GuardrailChange, GuardrailRow, NewGuardrail};
+use crate::accounts::guardrails::{GuardrailChange, GuardrailRow, NewGuardrail, with_members};
 use axum::extract::{Path, State};
 use serde_json::{Map, Value};
 use shared::date::rfc3339_ms;
@@ -35,7 +35,7 @@ pub(super) async fn create(
     Body(given): Body<Map<String, Value>>,
 ) -> Answer {
     caller.must_administer()?;
-    let given = Given::read(given, &Guardrail::default())?;
+    let given = Given::read(given)?;
     let name = given.name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Refused::invalid("name: a guardrail needs one"))?;
     let workspace = rest.workspace(&caller, given.workspace.as_deref()).await?;
@@ -44,7 +44,7 @@ pub(super) async fn create(
         workspace,
         name,
         description: given.description.unwrap_or_default(),
-        rules: given.rules,
+        rules: with_members(&Guardrail::default(), given.members)?,
     };
     let actor = caller.actor();
     let new = rest.accounts.create_guardrail(&actor, &new).await?;
@@ -69,15 +69,15 @@ pub(super) async fn change(
 ) -> Answer {
     caller.must_administer()?;
     let org = Some(caller.org());
-    let found = rest.accounts.guardrail(org, &id).await?;
-    let given = Given::read(given, &found.rules)?;
+    let given = Given::read(given)?;
     if given.workspace.is_some() {
         return Err(Refused::invalid("workspace_id: it can't be changed"));
     }
     let change = GuardrailChange {
         name: given.name,
         description: given.description,
-        rules: Some(given.rules),
+        rules: None,
+        members: given.members,
     };
     let actor = caller.actor();
     let changed = rest.accounts.change_guardrail(&actor, org, &id, &change);
@@ -95,17 +95,16 @@ pub(super) async fn delete(
     Ok(deleted())
 }
 
-/// What is given of a guardrail, and its rules as they are with that: `null` takes a rule away,
-/// leaving it out leaves it.
+/// What is given of a guardrail: `null` takes a rule away, leaving it out leaves it.
 struct Given {
     name: Option<String>,
     description: Option<String>,
     workspace: Option<String>,
-    rules: Guardrail,
+    members: Map<String, Value>,
 }
 
 impl Given {
-    fn read(mut given: Map<String, Value>, rules: &Guardrail) -> Result<Self, Refused> {
+    fn read(mut given: Map<String, Value>) -> Result<Self, Refused> {
         let text = |name: &str, value: Option<Value>| match value {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(String::new())),
@@ -121,14 +120,11 @@ impl Given {
                 return Err(Refused::invalid(text));
             }
         }
-        let mut all = members(rules)?;
-        all.extend(given);
-        let rules = serde_json::from_value(Value::Object(all));
         Ok(Self {
             name,
             description,
             workspace: workspace.filter(|id| !id.is_empty()),
-            rules: rules.map_err(|error| Refused::invalid(format!("body: {error}")))?,
+            members: given,
         })
     }
 }

@@ -68,6 +68,7 @@ pub(super) async fn add(
         name: given.name,
         role,
         password,
+        operator: false,
     };
     let actor = caller.actor();
     let added = rest.accounts.add_member(&actor, caller.org(), &new);

@@ -108,6 +108,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             let text = format!("the body is larger than {BODY_BYTES_MAX} bytes, or was cut off");
             Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
         })?;
+        // A list would be taken for an object's members in their order, without their names.
+        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|first| *first != b'{') {
+            return Err(Refused::invalid("body: an object is expected"));
+        }
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| Refused::invalid(format!("body: {error}")))

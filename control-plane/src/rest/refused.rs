@@ -124,7 +124,7 @@ impl From<LedgerError> for Refused {
             LedgerError::Database(error) => database(error),
             LedgerError::Fenced(_) => Self::unavailable("this control plane does not lead"),
             LedgerError::Invalid { .. } => Self::invalid(error.to_string()),
-            LedgerError::OtherAmount => {
+            LedgerError::OtherAmount | LedgerError::OtherOrg(_) => {
                 Self::new(StatusCode::CONFLICT, "invalid_request", error.to_string())
             }
             LedgerError::Gap { .. }

@@ -219,6 +219,7 @@ impl Fixture {
             name: "Ada L".to_owned(),
             role,
             password: Some(password),
+            operator: true,
         };
         let added = self.rest.accounts.add_member("op", &self.org, &new).await;
         added.unwrap().user
@@ -351,6 +352,12 @@ async fn odd_requests_are_refused(f: Fixture) {
         (
             ask("POST", "/api/v1/keys")
                 .of(json!({ "nam": 1 }))
+                .by(&f.management),
+            400,
+        ),
+        (
+            ask("POST", "/api/v1/organization/members")
+                .of(json!(["zed@x.test", "", "admin", null]))
                 .by(&f.management),
             400,
         ),

@@ -3,7 +3,7 @@
 
 use super::read::{Body, Query, given};
 use super::{Answer, Caller, Refused, Rest, data, deleted, json, made, page};
-use crate::accounts::workspaces::{Settings, Workspace, WorkspaceChange, WorkspaceMember};
+use crate::accounts::workspaces::{SettingsChange, Workspace, WorkspaceChange, WorkspaceMember};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -79,24 +79,16 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// What changes, `settings` being what was.
-    fn change(self, mut settings: Settings) -> WorkspaceChange {
-        let set = |kept: &mut Option<String>, new: Option<Option<String>>| {
-            if let Some(new) = new {
-                *kept = new;
-            }
-        };
-        set(&mut settings.default_text_model, self.default_text_model);
-        set(&mut settings.default_image_model, self.default_image_model);
-        set(
-            &mut settings.default_provider_sort,
-            self.default_provider_sort,
-        );
+    fn change(self) -> WorkspaceChange {
         WorkspaceChange {
             name: self.name,
             slug: self.slug,
             description: self.description.map(Option::unwrap_or_default),
-            settings: Some(settings),
+            settings: SettingsChange {
+                default_text_model: self.default_text_model,
+                default_image_model: self.default_image_model,
+                default_provider_sort: self.default_provider_sort,
+            },
         }
     }
 }
@@ -131,7 +123,7 @@ pub(super) async fn create(
     if given.name.as_ref().is_none_or(String::is_empty) || given.slug.is_none() {
         return Err(Refused::invalid("a workspace needs a name and a slug"));
     }
-    let change = given.change(Settings::default());
+    let change = given.change();
     let (actor, user) = (caller.actor(), caller.user());
     let (accounts, org) = (&rest.accounts, caller.org());
     let new = accounts
@@ -157,8 +149,7 @@ pub(super) async fn change(
     Body(given): Body<Given>,
 ) -> Answer {
     caller.must_administer()?;
-    let found = rest.accounts.workspace(caller.org(), &id).await?;
-    let change = given.change(found.settings);
+    let change = given.change();
     let actor = caller.actor();
     let changed = rest
         .accounts

@@ -41,6 +41,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "leases of windows",
         include_str!("0015_leases_of_windows.sql"),
     ),
+    (
+        16,
+        "people and payments",
+        include_str!("0016_people_and_payments.sql"),
+    ),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's

@@ -46,6 +46,7 @@ impl Scene {
             name: "Ada".to_owned(),
             role: Role::Admin,
             password: None,
+            operator: true,
         };
         let accounts = &plane.running.parts.accounts;
         accounts.add_member("op", &plane.org(), &new).await.unwrap();

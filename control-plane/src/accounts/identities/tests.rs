@@ -46,6 +46,7 @@ impl Fixture {
             name: String::new(),
             role: Role::Admin,
             password: None,
+            operator: true,
         };
         let added = self.accounts.add_member("op", &self.org, &new).await;
         added.unwrap().user
@@ -109,6 +110,7 @@ async fn who_made_the_account_does_not_keep_a_way_in(f: Fixture) {
         name: String::new(),
         role: Role::Member,
         password: Some(password),
+        operator: true,
     };
     f.accounts.add_member("op", &f.org, &new).await.unwrap();
     let log_in = async || loop {

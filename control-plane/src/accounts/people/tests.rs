@@ -1,6 +1,7 @@
 //! People, their log-in and workspaces, on real databases of both kinds.
 
 use super::*;
+use crate::accounts::identities::Vouched;
 use crate::accounts::sessions::{
     ATTEMPTS_MAX, ATTEMPTS_WITHIN, LogIn, SESSION_LIFE, SESSIONS_MAX, SessionToken,
 };
@@ -53,6 +54,7 @@ impl Fixture {
             name: "Ada L".to_owned(),
             role,
             password: Some(hash(PASSWORD).await),
+            operator: true,
         };
         let added = self.accounts.add_member("op", &self.org, &new).await;
         added.unwrap()
@@ -157,8 +159,9 @@ async fn an_organisation_keeps_an_administrator(f: Fixture) {
     accounts.remove_member("op", org, &ada.user).await.unwrap();
     let answer = accounts.lookup(secret.hash()).await.unwrap();
     assert_eq!(answer.principal, Err(Refusal::Disabled));
-    let session = accounts.session(&token).await.unwrap().unwrap();
-    assert_eq!(session.orgs, [], "logged in, but nowhere");
+    assert_eq!(accounts.session(&token).await.unwrap(), None);
+    let after = f.log_in("ada@example.com", PASSWORD).await;
+    assert!(matches!(after, LogIn::Wrong), "nobody's password is kept");
     let members = accounts.members(org).await.unwrap();
     assert_eq!(members.len(), 1);
     assert_eq!(
@@ -177,6 +180,7 @@ async fn somebody_is_known_by_their_address(f: Fixture) {
         name: "Somebody".to_owned(),
         role: Role::Member,
         password: Some(hash("not her own password").await),
+        operator: true,
     };
     let refused = f.accounts.add_member("op", &other.id, &again).await;
     assert!(matches!(refused, Err(AccountsError::Conflict(_))));
@@ -200,6 +204,74 @@ async fn somebody_is_known_by_their_address(f: Fixture) {
             "{bad}"
         );
     }
+}
+
+async fn an_organisation_vouches_for_its_own_people_only(f: Fixture) {
+    let accounts = &f.accounts;
+    let mut orgs = Vec::new();
+    for name in ["A", "B"] {
+        orgs.push(accounts.create_org("op", name).await.unwrap().id);
+    }
+    let cfo = |password| NewMember {
+        email: "cfo@b.test".to_owned(),
+        name: String::new(),
+        role: Role::Admin,
+        password,
+        operator: false,
+    };
+    let chosen = hash(PASSWORD).await;
+    let new = cfo(Some(chosen.clone()));
+    let by_a = accounts.add_member("a", &orgs[0], &new).await.unwrap();
+    let token = f.token("cfo@b.test").await;
+    // While they are A's, neither B nor an operator makes an administrator of B out of them.
+    let mut by_operator = cfo(None);
+    by_operator.operator = true;
+    for new in [cfo(None), by_operator.clone()] {
+        let refused = accounts.add_member("b", &orgs[1], &new).await;
+        assert!(
+            matches!(refused, Err(AccountsError::Conflict(_))),
+            "{refused:?}"
+        );
+    }
+    let other = hash("another horse battery").await;
+    accounts
+        .set_password("op", "cfo@b.test", &other)
+        .await
+        .unwrap();
+    let added = accounts
+        .add_member("op", &orgs[1], &by_operator)
+        .await
+        .unwrap();
+    assert_eq!(added.user, by_a.user);
+    assert_eq!(accounts.session(&token).await.unwrap(), None);
+    let refused = f.log_in("cfo@b.test", PASSWORD).await;
+    assert!(matches!(refused, LogIn::Wrong));
+
+    // Left over by A, they begin anew in B.
+    let mut ceo = cfo(Some(chosen));
+    ceo.email = "ceo@b.test".to_owned();
+    let of_a = accounts.add_member("a", &orgs[0], &ceo).await.unwrap();
+    let token = f.token("ceo@b.test").await;
+    accounts
+        .remove_member("a", &orgs[0], &of_a.user)
+        .await
+        .unwrap();
+    ceo.password = None;
+    accounts.add_member("b", &orgs[1], &ceo).await.unwrap();
+    assert_eq!(accounts.session(&token).await.unwrap(), None);
+    let refused = f.log_in("ceo@b.test", PASSWORD).await;
+    assert!(matches!(refused, LogIn::Wrong));
+
+    // Whose address a provider has verified may be added by anybody.
+    let vouched = Vouched {
+        issuer: "https://id.example.com".to_owned(),
+        subject: "1".to_owned(),
+        email: "ceo@b.test".to_owned(),
+        name: String::new(),
+    };
+    accounts.log_in_vouched(&vouched, None).await.unwrap();
+    accounts.add_member("a", &orgs[0], &ceo).await.unwrap();
+    assert_eq!(accounts.verify_audit().await.unwrap(), None);
 }
 
 async fn a_workspaces_life(f: Fixture) {
@@ -271,5 +343,6 @@ on_both! {
     attempts_are_bounded,
     an_organisation_keeps_an_administrator,
     somebody_is_known_by_their_address,
+    an_organisation_vouches_for_its_own_people_only,
     a_workspaces_life,
 }

@@ -202,7 +202,35 @@ async fn members_give_a_key_no_more_than_it_has(f: Fixture) {
     assert_eq!(f.answer(as_bob(ask("DELETE", &path))).await.0, 200);
 }
 
+async fn no_organisation_comes_into_another_by_its_people(f: Fixture) {
+    let other = f.rest.accounts.create_org("op", "Other").await.unwrap();
+    let key = NewKey {
+        org: Some(other.id),
+        ..NewKey::of(KeyKind::Management, "other")
+    };
+    let others = f.rest.accounts.create_key("op", &key).await.unwrap();
+    let path = "/api/v1/organization/members";
+    let add = |email: &str, password: Option<&str>, key: &SecretKey| {
+        let given = json!({ "email": email, "role": "admin", "password": password });
+        ask("POST", path).of(given).by(key)
+    };
+    // Somebody who stays, so that the one who is added can be taken out again.
+    let stays = f.answer(add("eve@a.test", None, &others)).await;
+    assert_eq!(stays.0, 201);
+    let (_, cfo) = f.answer(add("cfo@b.test", Some(PASSWORD), &others)).await;
+    let refused = f.answer(add("cfo@b.test", None, &f.management)).await;
+    assert_eq!(refused.0, 409, "{}", refused.1);
+    let one = format!("{path}/{}", cfo["data"]["id"].as_str().unwrap());
+    assert_eq!(f.answer(ask("DELETE", &one).by(&others)).await.0, 200);
+    let added = f.answer(add("cfo@b.test", None, &f.management)).await;
+    assert_eq!(added.0, 201, "{}", added.1);
+    let given = json!({ "email": "cfo@b.test", "password": PASSWORD });
+    let log_in = ask("POST", "/api/v1/session").of(given);
+    assert_eq!(f.answer(log_in).await.0, 401);
+}
+
 on_both! {
+    no_organisation_comes_into_another_by_its_people,
     members_give_a_key_no_more_than_it_has,
     people_manage_with_a_cookie,
     a_cookie_opens_nothing_over_an_edge,

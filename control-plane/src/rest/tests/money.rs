@@ -16,6 +16,7 @@ async fn money_and_use_are_told(f: Fixture) {
     );
     let (status, told) = f.answer(buy()).await;
     assert_eq!((status, &told["data"]["added"]), (200, &json!(false)));
+    assert_eq!(told["data"]["fee"], json!(2.025), "as it was posted");
     let other = ask("POST", "/api/v1/credits").of(json!({ "amount": 41 }));
     let other = other.with("idempotency-key", "card-1").by(&f.management);
     assert_eq!(f.answer(other).await.0, 409);
@@ -110,13 +111,26 @@ async fn a_payment_is_told_once(f: Fixture) {
     );
     assert_eq!(tell(told("org_none"), SECRET).await, 404);
     assert_eq!(tell(told("\0"), SECRET).await, 404);
-    assert_eq!(tell(json!({ "type": "x" }), SECRET).await, 400);
+    assert_eq!(tell(json!({ "type": "x" }), SECRET).await, 200, "not ours");
+    let odd = json!({ "type": "payment_intent.succeeded" });
+    assert_eq!(tell(odd, SECRET).await, 400);
     for _ in 0..2 {
         assert_eq!(tell(told(f.org.as_str()), SECRET).await, 200);
         let totals = f.rest.ledger.totals_of(&f.org).await.unwrap();
         assert_eq!(totals.bought.to_string(), "20");
         assert_eq!(totals.available.to_string(), "19");
     }
+    // A payment is one organisation's, whatever else is told of it.
+    let other = f.rest.accounts.create_org("op", "Other").await.unwrap();
+    assert_eq!(tell(told(other.id.as_str()), SECRET).await, 409);
+    let totals = f.rest.ledger.totals_of(&other.id).await.unwrap();
+    assert_eq!(totals.bought, Amount::ZERO);
+    // Nobody takes a payment's place by a key of their own.
+    let buy = ask("POST", "/v1/credits").of(json!({ "amount": 1 }));
+    let buy = buy
+        .with("idempotency-key", "payment/pi_2")
+        .by(&f.management);
+    assert_eq!(f.answer(buy).await.0, 400);
     let ask = ask("POST", "/webhooks/stripe").of(told(f.org.as_str()));
     assert_eq!(f.answer(ask).await.0, 400, "not signed");
 }

@@ -209,7 +209,42 @@ async fn own_keys_are_managed(f: Fixture) {
     assert_eq!(f.answer(by(ask("GET", &one))).await.0, 404);
 }
 
+async fn changes_at_the_same_time_are_all_kept(f: Fixture) {
+    let by = |ask: Ask| ask.by(&f.management);
+    let new = by(ask("POST", "/api/v1/guardrails").of(json!({ "name": "g" })));
+    let (status, made) = f.answer(new).await;
+    assert_eq!(status, 201, "{made}");
+    let guardrail = format!(
+        "/api/v1/guardrails/{}",
+        made["data"]["id"].as_str().unwrap()
+    );
+    let workspace = "/api/v1/workspaces/default";
+    for (path, one, other) in [
+        (
+            guardrail.as_str(),
+            json!({ "ignored_models": ["a/b"] }),
+            json!({ "ignored_providers": ["acme"] }),
+        ),
+        (
+            workspace,
+            json!({ "default_text_model": "a/b" }),
+            json!({ "default_provider_sort": "price" }),
+        ),
+    ] {
+        let patch = |given: &Value| by(ask("PATCH", path).of(given.clone()));
+        let both = tokio::join!(f.answer(patch(&one)), f.answer(patch(&other)));
+        assert_eq!((both.0.0, both.1.0), (200, 200), "{both:?}");
+        let (_, told) = f.answer(by(ask("GET", path))).await;
+        for given in [one, other] {
+            for (name, value) in given.as_object().unwrap() {
+                assert_eq!(&told["data"][name], value, "{name}");
+            }
+        }
+    }
+}
+
 on_both! {
+    changes_at_the_same_time_are_all_kept,
     guardrails_are_managed,
     own_keys_are_managed,
 }

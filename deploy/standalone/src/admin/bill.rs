@@ -6,7 +6,8 @@ use super::report::Report;
 use super::{Failed, Target, connect};
 use clap::Args;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use shared::money::Amount;
 use shared::proto::admin as wire;
 use std::path::PathBuf;
 
@@ -26,25 +27,74 @@ pub(super) struct ReconcileArguments {
     complete_until: Option<u64>,
 }
 
-/// One request, in either form of JSON.
+/// One request, in either form of JSON: an amount, or counts of tokens, in our words or in
+/// OpenAI's.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     id: String,
-    #[serde(default)]
-    amount_usd: String,
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    cached_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
+    amount_usd: Option<String>,
+    #[serde(alias = "prompt_tokens")]
+    input_tokens: Option<u64>,
+    cached_tokens: Option<u64>,
+    #[serde(alias = "completion_tokens")]
+    output_tokens: Option<u64>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum File {
-    Lines(Vec<Line>),
-    Simulated { requests: Vec<Line> },
+/// What else the simulated provider tells of a request.
+const SIMULATED: [&str; 6] = [
+    "model",
+    "status",
+    "stream",
+    "completed",
+    "cancelled",
+    "fault",
+];
+
+impl Line {
+    fn billed(self) -> Result<wire::BillLine, String> {
+        let Self {
+            id, cached_tokens, ..
+        } = self;
+        let cached = cached_tokens.unwrap_or_default();
+        let (amount_usd, input_tokens, output_tokens) =
+            match (self.amount_usd, self.input_tokens, self.output_tokens) {
+                (Some(amount), None, None) if cached_tokens.is_none() => (amount, 0, 0),
+                // Nothing was used: said to be nothing, not left out.
+                (None, Some(0), Some(0)) if cached == 0 => ("0".to_owned(), 0, 0),
+                (None, Some(input), Some(output)) if cached <= input => {
+                    (String::new(), input, output)
+                }
+                _ => {
+                    return Err(format!(
+                        "{id:?}: either amount_usd, or input_tokens (cached_tokens are of these) \
+                         and output_tokens are expected"
+                    ));
+                }
+            };
+        let line = wire::BillLine {
+            id,
+            amount_usd,
+            input_tokens,
+            cached_tokens: cached,
+            output_tokens,
+        };
+        checked(line)
+    }
+}
+
+/// A line that can be booked: it says whose it is, and how much.
+fn checked(line: wire::BillLine) -> Result<wire::BillLine, String> {
+    if line.id.is_empty() {
+        return Err("the id is empty".to_owned());
+    }
+    let counted = line.input_tokens > 0 || line.output_tokens > 0;
+    match line.amount_usd.parse::<Amount>() {
+        _ if counted => Ok(line),
+        Ok(amount) if amount >= Amount::ZERO => Ok(line),
+        Ok(amount) => Err(format!("{:?}: {amount} is below zero", line.id)),
+        Err(error) => Err(format!("{:?}: {:?}: {error}", line.id, line.amount_usd)),
+    }
 }
 
 pub(super) async fn reconcile(
@@ -81,31 +131,47 @@ fn of_csv(text: &str) -> Result<Vec<wire::BillLine>, String> {
             let (id, amount) = line.split_once(',').ok_or_else(|| {
                 format!("line {number}: an id, a comma and an amount are expected")
             })?;
-            Ok(wire::BillLine {
+            let line = wire::BillLine {
                 id: id.trim().to_owned(),
                 amount_usd: amount.trim().to_owned(),
                 ..wire::BillLine::default()
-            })
+            };
+            checked(line).map_err(|reason| format!("line {number}: {reason}"))
         })
         .collect()
 }
 
 fn of_json(text: &str) -> Result<Vec<wire::BillLine>, String> {
-    let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let lines = match file {
-        File::Lines(lines) | File::Simulated { requests: lines } => lines,
+    let file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let (lines, simulated) = match file {
+        Value::Array(lines) => (lines, false),
+        Value::Object(mut members) => match members.remove("requests") {
+            Some(Value::Array(lines)) => (lines, true),
+            _ => return Err("an object needs the list `requests`".to_owned()),
+        },
+        _ => return Err("a list is expected".to_owned()),
     };
-    // What was refused or broke before its head has no id, and costs nothing.
-    let billed = lines.into_iter().filter(|line| !line.id.is_empty());
-    Ok(billed
-        .map(|line| wire::BillLine {
-            id: line.id,
-            amount_usd: line.amount_usd,
-            input_tokens: line.input_tokens,
-            cached_tokens: line.cached_tokens,
-            output_tokens: line.output_tokens,
-        })
-        .collect())
+    let mut billed = Vec::with_capacity(lines.len());
+    for (number, mut line) in (1..).zip(lines) {
+        let at = |reason: String| format!("entry {number}: {reason}");
+        if !line.is_object() {
+            return Err(at("an object is expected".to_owned()));
+        }
+        if simulated {
+            // What was refused or broke before its head has no id, and costs nothing.
+            if line.get("id").is_none_or(|id| id == "") {
+                continue;
+            }
+            if let Value::Object(members) = &mut line {
+                for name in SIMULATED {
+                    members.remove(name);
+                }
+            }
+        }
+        let line: Line = serde_json::from_value(line).map_err(|error| at(error.to_string()))?;
+        billed.push(line.billed().map_err(at)?);
+    }
+    Ok(billed)
 }
 
 fn report(done: wire::ReconcileBillResponse) -> Report {
@@ -171,5 +237,31 @@ mod tests {
             assert!(of_csv(wrong).is_err(), "{wrong:?}");
         }
         assert!(of_json("{}").is_err());
+        let openai = r#"[{"id":"a","prompt_tokens":7,"completion_tokens":3}]"#;
+        assert_eq!(of_json(openai).unwrap()[0].input_tokens, 7);
+        let nothing = r#"[{"id":"a","input_tokens":0,"output_tokens":0}]"#;
+        assert_eq!(of_json(nothing).unwrap(), [usd("a", "0")]);
+    }
+
+    #[test]
+    fn a_line_that_says_no_amount_refuses_the_bill() {
+        for wrong in [
+            r#"{"id":"b"}"#,
+            r#"{"id":"b","usd":"1"}"#,
+            r#"{"id":"b","amount_usd":""}"#,
+            r#"{"id":"b","amount_usd":"-5"}"#,
+            r#"{"id":"b","amount_usd":"1","input_tokens":1,"output_tokens":1}"#,
+            r#"{"id":"b","input_tokens":7}"#,
+            r#"{"id":"","amount_usd":"1"}"#,
+            r#"["b","1"]"#,
+        ] {
+            let text = format!(r#"[{{"id":"a","amount_usd":"1"}},{wrong}]"#);
+            let refused = of_json(&text).unwrap_err();
+            assert!(refused.starts_with("entry 2: "), "{refused}");
+        }
+        for wrong in ["b,", "b,-5", ",1"] {
+            let refused = of_csv(&format!("id,amount_usd\na,1\n{wrong}\n")).unwrap_err();
+            assert!(refused.starts_with("line 3: "), "{refused}");
+        }
     }
 }

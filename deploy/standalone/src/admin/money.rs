@@ -49,12 +49,12 @@ pub(super) enum CreditsCommand {
     Topup(TopupCommand),
     /// Agrees on the fees of an organisation from now on: on what it buys, or on what it spends.
     Terms {
-        /// In millionths of a purchase: 50000 is 5 %.
-        #[arg(long, default_value_t = 0)]
-        fee_ppm: u32,
+        /// In millionths of a purchase: 50000 is 5 %; what is not given stays as it is.
+        #[arg(long)]
+        fee_ppm: Option<u32>,
         /// In millionths of what requests cost.
-        #[arg(long, default_value_t = 0)]
-        spend_fee_ppm: u32,
+        #[arg(long)]
+        spend_fee_ppm: Option<u32>,
         /// In millionths of the list price of what own provider keys serve; not given: as it is.
         #[arg(long)]
         byok_fee_ppm: Option<u32>,
