@@ -18,11 +18,11 @@ pub(super) struct EndpointsArgs {
 
 #[derive(Subcommand, Debug)]
 enum EndpointsCommand {
-    /// Sends it no new requests, in any region.
+    /// Sends it no new requests, in any region, even where nobody else is left.
     Cordon {
         /// MODEL@TAG.
         endpoint: String,
-        /// Not even when all others fail.
+        /// For good: it is shown as `disabled` and not as `draining`.
         #[arg(long)]
         disable: bool,
     },
