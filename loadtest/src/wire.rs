@@ -133,6 +133,12 @@ impl Wire {
     }
 }
 
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("addr", &self.addr).finish()
+    }
+}
+
 #[derive(Clone)]
 struct Road {
     target: SocketAddr,

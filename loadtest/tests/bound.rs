@@ -1,5 +1,6 @@
 //! A dollar and no more: an organisation with $1.00 on six edges, an open loop at ten times what
-//! it can pay, edges killed and the control plane cut off while it runs. What is spent never
+//! it can pay, edges killed and cut off from the control plane, each and all, while it runs. Some
+//! requests are for two answers. What is spent never
 //! exceeds the dollar; once everything is given back, what is left unused is at most 2 % of it.
 //! How long, and how many faults: `bound.toml`. Figures are printed (`-- --nocapture`).
 
@@ -13,6 +14,7 @@
 use loadtest::client::Client;
 use loadtest::cluster::{CatalogSpec, Fleet, FleetConfig, eventually};
 use loadtest::provider::{Config, Dialect, Entry, Provider, Running};
+use loadtest::wire::Weather;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -28,8 +30,10 @@ const CHAT: &str = "/api/v1/chat/completions";
 const MODEL: &str = "acme/model";
 const PROMPT: &str = "0.000001";
 const COMPLETION: &str = "0.000045";
-/// With it no request costs more than 0.002 USD: 0.0018 for these, the rest for a short prompt.
+/// With it no answer costs more than 0.002 USD: 0.0018 for these, the rest for a short prompt.
 const MAX_TOKENS: u64 = 40;
+/// How long an edge is cut off while the others go on: longer than a request waits for the ledger.
+const CUT_OFF: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
 struct Plan {
@@ -39,6 +43,7 @@ struct Plan {
     seconds: u64,
     kills: u64,
     cuts: u64,
+    partitions: u64,
     seed: u64,
 }
 
@@ -80,6 +85,7 @@ async fn ask(client: Client, turn: u64) -> Option<u16> {
         "model": MODEL,
         "max_tokens": MAX_TOKENS,
         "stream": turn.is_multiple_of(3),
+        "n": if turn.is_multiple_of(5) { 2 } else { 1 },
         "messages": [{ "role": "user", "content": format!("godwits, part {turn}") }],
     });
     if turn.is_multiple_of(3) {
@@ -121,23 +127,66 @@ async fn offer(clients: Vec<Client>, plan: Arc<Plan>, seen: Arc<Seen>, until: In
     while asking.join_next().await.is_some() {}
 }
 
-/// Kills edges and cuts the control plane off, at moments of the plan's seed.
+/// What goes wrong.
+#[derive(Clone, Copy)]
+enum Fault {
+    /// An edge is killed and started again.
+    Kill,
+    /// Nobody reaches the control plane.
+    Cut,
+    /// One edge does not reach it.
+    Partition,
+}
+
+/// Does what the plan says, in an order and at moments of its seed.
 async fn disturb(fleet: &mut Fleet, plan: &Plan) {
     let mut dice = fastrand::Rng::with_seed(plan.seed);
-    let faults = plan.kills + plan.cuts;
+    let of = |fault, times| std::iter::repeat_n(fault, usize::try_from(times).unwrap());
+    let faults = of(Fault::Kill, plan.kills)
+        .chain(of(Fault::Cut, plan.cuts))
+        .chain(of(Fault::Partition, plan.partitions));
+    let mut faults: Vec<Fault> = faults.collect();
+    dice.shuffle(&mut faults);
     // The last fifth of the time is left for the edges to come back.
-    let pause = Duration::from_millis(plan.seconds * 800 / faults.max(1));
-    for fault in 0..faults {
+    let pause = plan.seconds * 800 / u64::try_from(faults.len()).unwrap().max(1);
+    let pause = Duration::from_millis(pause);
+    let mut cut_off: Vec<(Instant, usize)> = Vec::new();
+    for fault in faults {
         tokio::time::sleep(pause.mul_f64(0.5 + dice.f64() / 2.0)).await;
-        if fault * plan.cuts / faults.max(1) < (fault + 1) * plan.cuts / faults.max(1) {
-            fleet.control().signal("STOP");
-            tokio::time::sleep(pause.mul_f64(0.4)).await;
-            fleet.control().signal("CONT");
-        } else {
-            let edge = fleet.edge(dice.usize(..plan.edges)).unwrap();
-            edge.process().kill();
-            edge.restart().await.unwrap();
+        heal(fleet, &mut cut_off);
+        let number = dice.usize(..plan.edges);
+        match fault {
+            Fault::Kill => {
+                let edge = fleet.edge(number).unwrap();
+                edge.process().kill();
+                edge.restart().await.unwrap();
+            }
+            Fault::Cut => {
+                fleet.control().signal("STOP");
+                tokio::time::sleep(pause.mul_f64(0.4)).await;
+                fleet.control().signal("CONT");
+            }
+            Fault::Partition => {
+                let weather = Weather {
+                    black_hole: true,
+                    ..Weather::default()
+                };
+                fleet.wire(number).unwrap().set(weather);
+                cut_off.push((Instant::now() + CUT_OFF, number));
+            }
         }
+    }
+    while let Some((until, _)) = cut_off.first() {
+        tokio::time::sleep_until(*until).await;
+        heal(fleet, &mut cut_off);
+    }
+}
+
+/// Ends the partitions that are over.
+fn heal(fleet: &Fleet, cut_off: &mut Vec<(Instant, usize)>) {
+    let now = Instant::now();
+    for (_, number) in cut_off.extract_if(.., |(until, _)| *until <= now) {
+        fleet.wire(number).unwrap().set(Weather::default());
     }
 }
 
@@ -216,6 +265,7 @@ async fn a_dollar_pays_for_a_dollar() {
     let provider = provider().await;
     let mut config = FleetConfig::new(catalog(&provider), plan.edges);
     config.credits = "1.00".to_owned();
+    config.wired = true;
     let mut fleet = config.start().await.unwrap();
     let clients: Vec<Client> = (0..plan.edges).map(|edge| fleet.client(edge)).collect();
     let seen = Arc::new(Seen::default());

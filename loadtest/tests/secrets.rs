@@ -1,6 +1,8 @@
-//! No secret is anywhere: a cluster is given marked ones (a provider's key, the keys of its API, the
-//! admin token, the database's password), is used, misused and killed; then everything that it
-//! wrote or said is searched for them, as they are, in hex and in base64.
+//! No secret is anywhere: a cluster is given marked ones (keys of providers, the platform's and an
+//! organisation's own, a service account's too; keys of its API; the admin token and the master key;
+//! passwords of a person and of the database, a log-in's cookie and token; what it shares with the
+//! payment and the `OpenID` provider), is used, misused and killed; then everything that it wrote or
+//! said is searched for them, as they are, in hex and in base64. On SQLite and on PostgreSQL.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +20,7 @@ use serde_json::json;
 use sqlx::Row;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -25,11 +28,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const PROVIDER_KEY: &str = "sk-marked-provider-3f9ac1d27b6e48f0";
+const GOOGLE: &str = "https://aiplatform.googleapis.com/v1/projects/PROJECT/locations/global";
+const SESSION: &str = "/api/v1/session";
 const PASSWORD: &str = "marked-password-90b1c2d3e4f5a6b7";
+const OWN_KEY: &str = "sk-marked-own-5b7c9d1e3f2a4c6e";
+const ACCOUNT_KEY: &str = "MARKEDaccount8f7e6d5c4b3a29180f1e2d3c4b5a6978";
+const WEBHOOK_SECRET: &str = "whsec_marked-7d6c5b4a39281706";
+const PAYMENT_KEY: &str = "sk_marked_payment-1a2b3c4d5e6f7081";
+const OIDC_SECRET: &str = "marked-oidc-2b3c4d5e6f708192";
+const PEOPLES_PASSWORD: &str = "marked-people-3c4d5e6f70819203";
+const EMAIL: &str = "marked@example.com";
 const STRANGERS_KEY: &str =
     "sk-gw-v1-feedfacefeedface00000000000000000000000000000000000000000badcafe";
-/// By design: where the command line reads it, for its owner alone.
+/// By design, for their owner alone: where the command line reads its token, and what unwraps the
+/// credentials.
 const TOKEN_FILE: &str = "admin.token";
+const MASTER_KEY_FILE: &str = "master.key";
+const OWNERS_FILES: [&str; 2] = [TOKEN_FILE, MASTER_KEY_FILE];
 
 /// Everything that was written or said, by where.
 #[derive(Default)]
@@ -56,7 +71,10 @@ impl Heap {
             let path = entry.path();
             if entry.file_type().unwrap().is_dir() {
                 self.folder(&path);
-            } else if !path.ends_with(TOKEN_FILE) {
+            } else if OWNERS_FILES.iter().any(|name| path.ends_with(name)) {
+                let mode = entry.metadata().unwrap().permissions().mode();
+                assert_eq!(mode & 0o077, 0, "{} is others' too", path.display());
+            } else {
                 // One that goes while it is looked for is a temporary file.
                 let bytes = std::fs::read(&path).unwrap_or_default();
                 self.add(&path.to_string_lossy(), &bytes);
@@ -139,7 +157,36 @@ async fn provider(key: &str) -> Running {
     Provider::start(config).await.unwrap()
 }
 
-async fn cluster(good: &Running, strict: &Running, parrot: &str, database: &str) -> Fleet {
+/// Writes the files that the control plane's configuration names, outside of its own.
+fn flags(parrot: &str, folder: &Path) -> Vec<(String, String)> {
+    let host = parrot.trim_end_matches("/v1");
+    let oidc = format!(
+        "issuer = \"{host}\"\nclient_id = \"godwit\"\nclient_secret = \"{OIDC_SECRET}\"\n\
+         public_url = \"http://127.0.0.1\"\n"
+    );
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let flags = [
+        ("payment-api", host.to_owned()),
+        ("payment-api-key-file", file("payment", PAYMENT_KEY)),
+        (
+            "payment-webhook-secret-file",
+            file("webhook", WEBHOOK_SECRET),
+        ),
+        ("oidc-file", file("oidc.toml", &oidc)),
+    ];
+    flags.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+async fn cluster(
+    good: &Running,
+    strict: &Running,
+    parrot: &str,
+    (database, folder): (Option<&str>, &Path),
+) -> Fleet {
     let with_key = |row: &mut loadtest::cluster::ProviderSpec| {
         row.api_key_env = Some("MARKED_PROVIDER_KEY".to_owned());
     };
@@ -148,15 +195,70 @@ async fn cluster(good: &Running, strict: &Running, parrot: &str, database: &str)
         .provider_with("good", dialect, &good.base_url(), with_key)
         .provider_with("strict", dialect, &strict.base_url(), with_key)
         .provider_with("parrot", dialect, parrot, with_key)
+        .provider_of("google", "vertex-gemini", GOOGLE, with_key)
         .model("marked/good", &["good"])
         .model("marked/strict", &["strict"])
         .model("marked/parrot", &["parrot"]);
     let mut config = FleetConfig::new(catalog, 2);
-    config.environment = vec![
-        ("MARKED_PROVIDER_KEY".to_owned(), PROVIDER_KEY.to_owned()),
-        ("GODWIT_LEDGER".to_owned(), database.to_owned()),
-    ];
-    config.start().await.unwrap()
+    config.environment = vec![("MARKED_PROVIDER_KEY".to_owned(), PROVIDER_KEY.to_owned())];
+    let database = database.map(|url| ("GODWIT_LEDGER".to_owned(), url.to_owned()));
+    config.environment.extend(database);
+    config.control_flags = flags(parrot, folder);
+    let fleet = config.start().await.unwrap();
+    let own = |provider: &str, secret: &str| {
+        let create = ["credentials", "create", provider];
+        fleet.admin_given(&create, secret).unwrap();
+    };
+    own("parrot", OWN_KEY);
+    let account = json!({"type": "service_account", "project_id": "marked", "private_key":
+        format!("-----BEGIN PRIVATE KEY-----\n{ACCOUNT_KEY}\n-----END PRIVATE KEY-----\n"),
+        "client_email": "robot@marked.iam.gserviceaccount.com"});
+    own("google", &account.to_string());
+    let member = ["members", "add", EMAIL, "--role", "admin"];
+    let member = [&member[..], &["--password-stdin"]].concat();
+    fleet.admin_given(&member, PEOPLES_PASSWORD).unwrap();
+    fleet
+}
+
+/// Logs in, and misuses what is for people and for who takes payments. Gives what it was given: the
+/// cookie, the token against forgery and a key.
+async fn use_console(fleet: &Fleet, heap: &mut Heap) -> Vec<String> {
+    let console = fleet.console();
+    let who = |password: &str| json!({"email": EMAIL, "password": password});
+    let reply = console.post(SESSION, &who(STRANGERS_KEY)).await.unwrap();
+    assert_eq!(reply.status, 401, "{}", reply.text());
+    heap.heard("console", &reply);
+    let told = console.post(SESSION, &who(PEOPLES_PASSWORD)).await.unwrap();
+    assert_eq!(told.status, 200, "{}", told.text());
+    let cookie = told.header("set-cookie").split(';').next().unwrap();
+    let csrf = told.json()["data"]["csrf_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let person = console.clone().with_header("cookie", cookie);
+    for page in ["/api/v1/keys", "/api/v1/credits", "/api/v1/nothing"] {
+        heap.heard("console", &person.get(page).await.unwrap());
+    }
+    let wish = json!({"name": "marked"});
+    let forged = person.clone().with_header("x-csrf-token", STRANGERS_KEY);
+    for refused in [&person, &forged] {
+        let reply = refused.post("/api/v1/keys", &wish).await.unwrap();
+        assert_eq!(reply.status, 403, "{}", reply.text());
+        heap.heard("console", &reply);
+    }
+    let meant = person.with_header("x-csrf-token", &csrf);
+    let made = meant.post("/api/v1/keys", &wish).await.unwrap().json();
+    let signed = console.clone().with_header("stripe-signature", "t=1,v1=00");
+    for (client, path) in [(&signed, "/webhooks/stripe"), (&console, SESSION)] {
+        let reply = client.post(path, &json!({"secret": 1})).await.unwrap();
+        assert!(reply.status >= 400, "{}", reply.text());
+        heap.heard("console", &reply);
+    }
+    let begun = console.get("/api/v1/auth/oidc/start").await.unwrap();
+    heap.heard("console", &begun);
+    let (_, cookie) = cookie.split_once('=').unwrap();
+    let key = made["key"].as_str().unwrap();
+    [cookie, &csrf, key].map(str::to_owned).to_vec()
 }
 
 /// Uses and misuses everything that takes a secret.
@@ -199,10 +301,29 @@ async fn use_it(fleet: &mut Fleet, heap: &mut Heap, keys: &[String]) {
     edge.process().kill();
     heap.folder(edge.data_dir());
     edge.restart().await.unwrap();
+    let rule = [
+        ["--threshold", "5000"],
+        ["--amount", "40"],
+        ["--monthly-cap", "1000"],
+        ["--customer", "cus_1"],
+        ["--payment-method", "pm_1"],
+    ];
+    let rule = [&["credits", "topup", "set"][..], &rule.concat()].concat();
+    fleet.admin(&rule).unwrap();
     fleet.control().kill();
+    // A start looks at once who is low, and is refused.
     fleet.restart_control().await.unwrap();
+    let shown = || async {
+        let shown = fleet.admin(&["credits", "topup", "show"]).unwrap();
+        let asked = shown["charges"].as_array().is_some_and(|it| !it.is_empty());
+        asked.then_some(shown)
+    };
+    let shown = eventually(Duration::from_secs(20), shown).await.unwrap();
+    heap.add("commands", shown.to_string().as_bytes());
     for command in [
-        &["keys", "list"][..],
+        &["credentials", "list"][..],
+        &["members", "list"],
+        &["keys", "list"],
         &["credits", "list"],
         &["ledger", "verify"],
         &["audit"],
@@ -226,6 +347,7 @@ async fn pages(fleet: &Fleet, heap: &mut Heap) {
         for page in [
             "/metrics",
             "/debug/view",
+            "/debug/holds",
             "/healthz",
             "/readyz",
             "/debug/nothing",
@@ -266,12 +388,22 @@ async fn database(url: &str, heap: &mut Heap) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_on_a_disk_a_page_a_log_or_in_an_error() {
+    searched(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_a_table_of_postgresql() {
     let server = Server::start(Durability::Fast).unwrap();
-    let plain = server.database().unwrap();
-    let url = plain.replacen('@', &format!(":{PASSWORD}@"), 1);
+    searched(Some(&server.database().unwrap())).await;
+}
+
+async fn searched(plain: Option<&str>) {
+    let url = plain.map(|plain| plain.replacen('@', &format!(":{PASSWORD}@"), 1));
     let (good, strict) = (provider(PROVIDER_KEY).await, provider("another").await);
     let (parrot, _parrot) = parrot().await;
-    let mut fleet = cluster(&good, &strict, &parrot, &url).await;
+    let files = tempfile::tempdir().unwrap();
+    let place = (url.as_deref(), files.path());
+    let mut fleet = cluster(&good, &strict, &parrot, place).await;
     let create = |kind: &str| {
         let made = fleet.admin(&["keys", "create", "--kind", kind, "--name", "marked"]);
         let made = made.unwrap();
@@ -283,26 +415,47 @@ async fn no_secret_is_on_a_disk_a_page_a_log_or_in_an_error() {
     fleet.admin(&["keys", "revoke", &id]).unwrap();
     let keys = [fleet.key().to_owned(), revoked, management];
     let mut heap = Heap::default();
+    let given = use_console(&fleet, &mut heap).await;
     use_it(&mut fleet, &mut heap, &keys).await;
     pages(&fleet, &mut heap).await;
-    database(&plain, &mut heap).await;
     let data = fleet.control_data().to_owned();
-    let token = std::fs::read_to_string(data.join(TOKEN_FILE)).unwrap();
+    let owners = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    let (token, master) = (owners(TOKEN_FILE), owners(MASTER_KEY_FILE));
     heap.folder(data.parent().unwrap());
 
     // The search finds what is there.
-    assert!(!heap.places("marked/good").is_empty());
-    assert!(
-        heap.places("marked/good")
-            .iter()
-            .any(|it| it.contains("wal"))
-    );
-    assert!(
-        heap.places("marked/parrot")
-            .contains(&"table usage_records")
-    );
-    let mut secrets = vec![PROVIDER_KEY, PASSWORD, STRANGERS_KEY, token.trim()];
-    secrets.extend(keys.iter().map(String::as_str));
+    let found = |place: &str, what: &str| {
+        let places = heap.places(what);
+        assert!(places.iter().any(|it| it.contains(place)), "{places:?}");
+    };
+    found("wal", "marked/good");
+    if plain.is_none() {
+        found("control.db", "marked/parrot");
+    }
+    found("keys.cache", "cluster");
+    if let Some(plain) = plain {
+        database(plain, &mut heap).await;
+        let places = heap.places("marked/parrot");
+        assert!(places.contains(&"table usage_records"), "{places:?}");
+    }
+    let mut secrets = vec![
+        PROVIDER_KEY,
+        OWN_KEY,
+        ACCOUNT_KEY,
+        PASSWORD,
+        PEOPLES_PASSWORD,
+        WEBHOOK_SECRET,
+        PAYMENT_KEY,
+        OIDC_SECRET,
+        STRANGERS_KEY,
+        token.trim(),
+    ];
+    let master = master.lines().filter_map(|line| line.split_once(' '));
+    let master: Vec<&str> = master.map(|(_id, key)| key).collect();
+    assert!(!master.is_empty(), "no master key");
+    secrets.extend(master);
+    let made = keys.iter().chain(&given);
+    secrets.extend(made.map(String::as_str));
     for secret in secrets {
         assert!(secret.len() >= 20, "{secret}");
         let bare = secret.rsplit('-').next().unwrap_or(secret);

@@ -5,6 +5,7 @@
 use super::standalone::admin;
 use super::{Addresses, CatalogSpec, ClusterError, Process, Programs, Spawn, ready, serving};
 use crate::client::Client;
+use crate::wire::Wire;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct FleetConfig {
     pub survive_limits: bool,
     /// The CPU that the edges are bound to.
     pub edge_cpu: Option<usize>,
+    /// Each edge reaches the control plane by a wire of its own, [`Fleet::wire`].
+    pub wired: bool,
 }
 
 impl FleetConfig {
@@ -46,6 +49,7 @@ impl FleetConfig {
             environment: Vec::new(),
             survive_limits: false,
             edge_cpu: None,
+            wired: false,
         }
     }
 
@@ -67,6 +71,7 @@ impl FleetConfig {
         let control = ControlPlane::start(&self, &programs, dir.path()).await?;
         let mut fleet = Fleet {
             edges: Vec::new(),
+            wires: Vec::new(),
             control,
             programs,
             key: String::new(),
@@ -88,6 +93,7 @@ impl FleetConfig {
                 certificate: text(&issued, "certificate"),
                 key: text(&issued, "key"),
                 signer: signer.clone(),
+                control: fleet.road(self.wired).await?,
             };
             let edge = EdgeNode::start(&self, &fleet, place).await?;
             fleet.edges.push(edge);
@@ -100,6 +106,7 @@ impl FleetConfig {
 #[derive(Debug)]
 pub struct Fleet {
     edges: Vec<EdgeNode>,
+    wires: Vec<Wire>,
     control: ControlPlane,
     programs: Programs,
     key: String,
@@ -116,6 +123,26 @@ impl Fleet {
     /// One edge, to be killed or restarted; none when there are fewer.
     pub fn edge(&mut self, number: usize) -> Option<&mut EdgeNode> {
         self.edges.get_mut(number)
+    }
+
+    /// The network between one edge and the control plane; none unless the fleet is wired.
+    #[must_use]
+    pub fn wire(&self, number: usize) -> Option<&Wire> {
+        self.wires.get(number)
+    }
+
+    /// Where the next edge reaches the control plane.
+    async fn road(&mut self, wired: bool) -> Result<String, ClusterError> {
+        let target = self.control.addresses.get("control");
+        let Some(target) = target.filter(|_| wired) else {
+            return Ok(self.control.url());
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let wire = Wire::start(any, target).await;
+        let wire = wire.map_err(ClusterError::system("a wire"))?;
+        let url = format!("https://{}", wire.addr());
+        self.wires.push(wire);
+        Ok(url)
     }
 
     /// The control plane's process.
@@ -167,8 +194,17 @@ impl Fleet {
     /// # Errors
     /// The command failed.
     pub fn admin(&self, arguments: &[&str]) -> Result<Value, ClusterError> {
+        self.admin_given(arguments, "")
+    }
+
+    /// The same with something on its standard input.
+    ///
+    /// # Errors
+    /// The command failed.
+    pub fn admin_given(&self, arguments: &[&str], input: &str) -> Result<Value, ClusterError> {
         let url = self.control.url();
-        admin(&self.programs, &self.control.data, &url, arguments)
+        let said = (arguments, input);
+        admin(&self.programs, &self.control.data, &url, said)
     }
 
     /// Changes the catalogue's folder, from which `admin catalog apply` reads.
@@ -251,6 +287,8 @@ struct Place {
     certificate: String,
     key: String,
     signer: String,
+    /// Where it reaches the control plane.
+    control: String,
 }
 
 /// One edge.
@@ -285,7 +323,7 @@ impl EdgeNode {
         for (name, value) in &config.edge_keys {
             set(name, value);
         }
-        table.insert("control".into(), vec![fleet.control.url()].into());
+        table.insert("control".into(), vec![place.control].into());
         table.insert("trusted_signers".into(), vec![place.signer].into());
         let mut tls = Table::new();
         tls.insert("cert".into(), place.certificate.into());

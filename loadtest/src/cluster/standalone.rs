@@ -3,8 +3,9 @@
 
 use super::{Addresses, CatalogSpec, ClusterError, Process, Programs, Spawn, serving};
 use crate::client::Client;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -197,7 +198,7 @@ impl Standalone {
         let control = control
             .map(|addr| format!("https://{addr}"))
             .unwrap_or_default();
-        admin(&self.programs, &self.data_dir(), &control, arguments)
+        admin(&self.programs, &self.data_dir(), &control, (arguments, ""))
     }
 
     /// Changes the catalogue's folder (the running process keeps what it has).
@@ -210,21 +211,30 @@ impl Standalone {
     }
 }
 
-/// Runs the command-line client.
+/// Runs the command-line client, and gives it its input.
 pub(super) fn admin(
     programs: &Programs,
     data_dir: &Path,
     control: &str,
-    arguments: &[&str],
+    (arguments, input): (&[&str], &str),
 ) -> Result<serde_json::Value, ClusterError> {
-    let output = Command::new(programs.path("godwit")?)
+    let failed = || ClusterError::system("godwit admin");
+    let mut child = Command::new(programs.path("godwit")?)
         .arg("admin")
         .args(arguments)
         .args(["--control", control, "--json"])
         .arg("--data-dir")
         .arg(data_dir)
-        .output()
-        .map_err(ClusterError::system("godwit admin"))?;
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that reads nothing may have ended.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(failed())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);

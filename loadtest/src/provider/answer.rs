@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 /// Most tokens that one answer has, whatever is asked for.
 pub const ANSWER_TOKENS_MAX: u64 = 16_384;
+/// Most answers to one request.
+const CHOICES_MAX: u64 = 128;
 /// Most parallel tool calls in one answer.
 pub const TOOL_CALLS_MAX: u64 = 16;
 /// Deepest schema for which arguments are made; below it every value is null.
@@ -28,8 +30,10 @@ pub struct Prompt {
     pub last_user: String,
     /// True when the conversation ends with the result of a tool.
     pub answers_tools: bool,
-    /// The caller's cap on the answer.
+    /// The caller's cap on each answer.
     pub max_tokens: Option<u64>,
+    /// openai-chat and azure-openai: how many answers; 0 is one.
+    pub choices: u64,
     /// What the model may call.
     pub tools: Vec<Tool>,
     /// Whether it must.
@@ -102,8 +106,10 @@ pub enum Finish {
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Token by token.
+    /// Token by token; of several answers, which are alike, one after the other.
     pub pieces: Vec<Piece>,
+    /// How many answers.
+    pub choices: usize,
     /// Why it ended.
     pub finish: Finish,
     /// Tokens of the prompt, cached ones included.
@@ -126,6 +132,23 @@ pub struct ToolCall {
 }
 
 impl Answer {
+    /// The first of several.
+    #[must_use]
+    pub fn first(&self) -> Self {
+        let each = self.each();
+        Self {
+            pieces: self.pieces.iter().take(each).cloned().collect(),
+            choices: 1,
+            ..self.clone()
+        }
+    }
+
+    /// Tokens of each of several; at least one.
+    #[must_use]
+    pub fn each(&self) -> usize {
+        (self.pieces.len() / self.choices.max(1)).max(1)
+    }
+
     /// Tokens of the answer, reasoning included.
     #[must_use]
     pub fn output_tokens(&self) -> u64 {
@@ -220,8 +243,13 @@ pub fn answer(prompt: &Prompt) -> Answer {
         pieces.truncate(usize::try_from(cap).unwrap_or(usize::MAX));
         finish = Finish::Length;
     }
+    let choices = usize::try_from(prompt.choices.clamp(1, CHOICES_MAX)).unwrap_or(1);
+    if choices > 1 {
+        pieces = vec![pieces; choices].concat();
+    }
     Answer {
         pieces,
+        choices,
         finish,
         input_tokens,
         cached_tokens,
@@ -402,6 +430,19 @@ mod tests {
         assert_eq!(answer.output_tokens(), 40);
         assert_eq!(answer.finish, Finish::Stop);
         assert_eq!(answer.input_tokens, 4);
+    }
+
+    #[test]
+    fn several_answers_are_alike_and_all_are_billed() {
+        let mut body = chat("hello #tokens=40");
+        let one = expected_answer(&body);
+        body["max_tokens"] = 7.into();
+        let capped = expected_answer(&body);
+        body["n"] = 3.into();
+        let three = expected_answer(&body);
+        assert_eq!((three.output_tokens(), three.each()), (21, 7));
+        assert_eq!(three.first(), capped);
+        assert!(one.text().starts_with(&capped.text()));
     }
 
     #[test]

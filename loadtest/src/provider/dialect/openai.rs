@@ -6,6 +6,7 @@ use super::write::quoted;
 use super::{Head, Place, Refusal, Script, Wire, flag, invalid, word};
 use crate::provider::answer::{Answer, Choice, Finish, Piece, Prompt, Tool};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::Write as _;
 
 /// `POST …/chat/completions`.
@@ -61,6 +62,7 @@ pub(super) fn prompt_for(model: &str, body: &Value) -> Result<Prompt, Refusal> {
         max_tokens: ["max_completion_tokens", "max_tokens"]
             .iter()
             .find_map(|name| body.get(*name).and_then(Value::as_u64)),
+        choices: body.get("n").and_then(Value::as_u64).unwrap_or_default(),
         tools: tools(body)?,
         choice: choice(body)?,
         ..Prompt::default()
@@ -161,8 +163,13 @@ pub(super) fn error(refusal: &Refusal) -> Value {
 
 /// The whole answer as JSON.
 pub(super) fn whole(head: &Head, answer: &Answer) -> Value {
-    let text = answer.text();
-    let calls: Vec<Value> = answer
+    let one = if answer.choices > 1 {
+        Cow::Owned(answer.first())
+    } else {
+        Cow::Borrowed(answer)
+    };
+    let text = one.text();
+    let calls: Vec<Value> = one
         .tool_calls()
         .into_iter()
         .map(|call| {
@@ -180,16 +187,19 @@ pub(super) fn whole(head: &Head, answer: &Answer) -> Value {
         if !calls.is_empty() {
             members.insert("tool_calls".into(), calls.into());
         }
-        let reasoning = answer.reasoning();
+        let reasoning = one.reasoning();
         if !reasoning.is_empty() {
             members.insert("reasoning_content".into(), reasoning.into());
         }
     }
+    let choice = |index| {
+        json!({"index": index, "message": message, "logprobs": null,
+            "finish_reason": finish_word(answer.finish)})
+    };
     json!({
         "id": head.id, "object": "chat.completion", "created": head.created, "model": head.model,
         "system_fingerprint": "fp_simulated",
-        "choices": [{"index": 0, "message": message, "logprobs": null,
-            "finish_reason": finish_word(answer.finish)}],
+        "choices": (0..answer.choices).map(choice).collect::<Vec<_>>(),
         "usage": usage(answer),
     })
 }
@@ -220,6 +230,10 @@ pub(super) struct Chunks {
     prefix: String,
     usage_null: &'static str,
     include_usage: bool,
+    /// Tokens of each answer,
+    each: usize,
+    /// and how many have been written of all.
+    written: usize,
 }
 
 impl Chunks {
@@ -234,6 +248,8 @@ impl Chunks {
             ),
             usage_null: if include_usage { ",\"usage\":null" } else { "" },
             include_usage,
+            each: usize::MAX,
+            written: 0,
         }
     }
 
@@ -242,23 +258,23 @@ impl Chunks {
         &self.prefix
     }
 
-    fn chunk(&self, delta: &str, finish: Option<&str>, out: &mut Vec<u8>) {
+    fn chunk(&self, index: usize, delta: &str, finish: Option<&str>, out: &mut Vec<u8>) {
         let finish = finish.map_or_else(|| "null".to_owned(), |word| format!("\"{word}\""));
         let _ = write!(
             out,
-            "{}[{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}]{}}}\n\n",
+            "{}[{{\"index\":{index},\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}]{}}}\n\n",
             self.prefix, self.usage_null
         );
     }
 }
 
 impl Script for Chunks {
-    fn start(&mut self, _answer: &Answer, out: &mut Vec<u8>) {
-        self.chunk(
-            "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}",
-            None,
-            out,
-        );
+    fn start(&mut self, answer: &Answer, out: &mut Vec<u8>) {
+        self.each = answer.each();
+        for index in 0..answer.choices {
+            let role = "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}";
+            self.chunk(index, role, None, out);
+        }
     }
 
     fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>) {
@@ -279,12 +295,15 @@ impl Script for Chunks {
                 )
             }
         };
-        self.chunk(&delta, None, out);
+        self.chunk(self.written / self.each, &delta, None, out);
+        self.written += 1;
     }
 
     /// The finish chunk, the usage chunk if asked for, the terminal event.
     fn finish(&mut self, answer: &Answer, out: &mut Vec<u8>) {
-        self.chunk("{}", Some(finish_word(answer.finish)), out);
+        for index in 0..answer.choices {
+            self.chunk(index, "{}", Some(finish_word(answer.finish)), out);
+        }
         if self.include_usage {
             let _ = write!(out, "{}[],\"usage\":{}}}\n\n", self.prefix, usage(answer));
         }
