@@ -4,7 +4,7 @@ use super::{OURS, Stage, catalog};
 use loadtest::client::Reply;
 use loadtest::cluster::scene::{ALPHA, BOTH, CHAT, chat};
 use loadtest::provider::{Dialect, Kind, Rule, Running};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const FIRST: &str = "sk-marked-own-key-first-0001";
@@ -26,6 +26,25 @@ fn came(provider: &Running, before: &BTreeMap<String, u64>) -> BTreeMap<String, 
         (key, count - known)
     });
     more.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Filters of models, of keys and of people leave a key out; the first of them comes back.
+async fn filters_say_for_what_and_whom(stage: &Stage, hello: &Value, keys: [&str; 3]) {
+    let other = "0".repeat(64);
+    for filters in [
+        json!({"allowed_models": ["test/none"]}),
+        json!({"allowed_api_key_hashes": [other]}),
+        json!({"allowed_user_ids": ["usr_nobody"]}),
+    ] {
+        for id in keys {
+            let filters = filters.to_string();
+            stage.admin(&["credentials", "update", id, "--filters", &filters]);
+        }
+        stage.until(hello, is_shared).await;
+        let mine = json!({"allowed_api_key_hashes": [stage.key]}).to_string();
+        stage.admin(&["credentials", "update", keys[0], "--filters", &mine]);
+        stage.until(hello, is_own).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,22 +99,7 @@ async fn own_keys_come_in_their_order_and_only_for_whom_they_are() {
     let asked = came(&stage.alpha, &before);
     assert_eq!((asked[FIRST], asked[SECOND]), (1, 1), "{asked:?}");
     stage.alpha.set_faults(Vec::new());
-    // Filters: of models and of keys.
-    let other = "0".repeat(64);
-    for filters in [
-        json!({"allowed_models": ["test/none"]}),
-        json!({"allowed_api_key_hashes": [other]}),
-        json!({"allowed_user_ids": ["usr_nobody"]}),
-    ] {
-        for id in [&first, &second, &last] {
-            let filters = filters.to_string();
-            stage.admin(&["credentials", "update", id, "--filters", &filters]);
-        }
-        stage.until(&hello, is_shared).await;
-        let mine = json!({"allowed_api_key_hashes": [stage.key]}).to_string();
-        stage.admin(&["credentials", "update", &first, "--filters", &mine]);
-        stage.until(&hello, is_own).await;
-    }
+    filters_say_for_what_and_whom(&stage, &hello, [&first, &second, &last]).await;
     // Required: the platform's key serves nobody, whatever happens to the own one.
     let terms = [
         "credentials",
