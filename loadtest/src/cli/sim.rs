@@ -47,7 +47,7 @@ pub(super) struct SimArguments {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Fails unless the goals of routing are met: the reference's world, 60 edges, and the held-out
-    /// scenarios 1 to 10 with the first seed.
+    /// scenarios 1 to 10 with up to five seeds each.
     #[arg(long, conflicts_with_all = ["policy", "world", "edges", "shuffle", "no_gossip", "faults"])]
     goals: bool,
     /// Fails where good answers are 0.2 points fewer or the price is 2 % higher than in this file,

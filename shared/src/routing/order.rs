@@ -241,7 +241,7 @@ fn draw(context: &Draw<'_>, entry: &mut Entry) -> Drawn {
     let place = &mut entry.place;
     let mut share = place.fleet;
     if local.penalty > 0.0 {
-        share *= (1.0 - local.penalty).powi(context.view.tuning.penalty_power);
+        share *= (1.0 - local.penalty).powi(context.view.penalty_power(context.now));
     }
     // Where there is a lease, the quota refills the slower the more was turned away.
     if !entry.lease.limits_flow() {

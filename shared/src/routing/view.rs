@@ -241,6 +241,15 @@ impl View {
         }
     }
 
+    /// How sharply local failures cut a share now.
+    pub(super) fn penalty_power(&self, now: Moment) -> i32 {
+        if self.ranking_age(now) > self.tuning.ranking_fresh {
+            self.tuning.penalty_power_alone
+        } else {
+            self.tuning.penalty_power
+        }
+    }
+
     /// The part of its weight that the ranking has lost to the long record, 0..=1.
     pub(super) fn faded(&self, now: Moment) -> f64 {
         let age = self.ranking_age(now);

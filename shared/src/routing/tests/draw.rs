@@ -12,10 +12,13 @@ fn handle(id: &str) -> Handle {
 }
 
 fn shares_with(view: &View, health: &dyn Evidence, demand: &Demand) -> [f64; 3] {
+    shares_at(Moment::default(), view, health, demand)
+}
+
+fn shares_at(now: Moment, view: &View, health: &dyn Evidence, demand: &Demand) -> [f64; 3] {
     let anyone = principal(KeyPolicy::default());
     let mut first = [0.0; 3];
     for seed in 0..4000 {
-        let now = Moment::default();
         let plan = plan(view, health, &|_| true, &anyone, demand, now, seed).unwrap();
         match tags(&plan)[0] {
             "p0" => first[0] += 1.0 / 4000.0,
@@ -56,6 +59,16 @@ fn local_failures_cut_a_share_sharply() {
     let [sick, ..] = shares_with(&view, &seen("m0/x@p0", failing), &demand());
     // 0.7^6 of a third against two thirds.
     assert!((sick - 0.0555).abs() < 0.015, "{sick}");
+    // Who is told of nobody else's failures takes its own the more seriously.
+    let view = view.received_at(Moment::default());
+    let told = Moment::default().plus(Duration::from_secs(3));
+    let health = seen("m0/x@p0", failing);
+    let [sick, ..] = shares_at(told, &view, &health, &demand());
+    assert!((sick - 0.0555).abs() < 0.015, "{sick}");
+    let alone = told.plus(Duration::from_secs(1));
+    let [sick, ..] = shares_at(alone, &view, &health, &demand());
+    // 0.7^24 of a third.
+    assert!(sick < 0.002, "{sick}");
 }
 
 #[test]
