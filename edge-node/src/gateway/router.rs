@@ -1,15 +1,18 @@
 //! Router models and the estimate of tokens: what is settled of a call between reading it and
 //! planning it. A call for a concrete model is not looked at again.
 
+use super::refuse::described;
 use crate::failure::{ErrorType, Failure, Fault};
 use crate::ingress::{self, Api, Call};
 use crate::node::Node;
 use shared::catalog::Provider;
 use shared::id::ModelId;
 use shared::policy::Principal;
-use shared::routing::auto::{self, Ask, Choice};
+use shared::routing::auto::{self, Ask, Choice, Nothing};
 use shared::routing::{self, Demand, View};
-use std::collections::BTreeSet;
+
+/// Of a router's name an error repeats so many characters.
+const NAME_MAX: usize = 128;
 
 /// Puts concrete models in the place of a router, and tells which. Only conversations have routers:
 /// vectors of different models do not mix.
@@ -38,24 +41,55 @@ pub(crate) fn resolve(
         seed,
     };
     let choice = auto::expand(&ask, &mut call.demand, analysis);
-    if auto::Router::named(&call.demand.model).is_some() {
-        let text = "no model fits allowed_models and excluded_models of the auto-router";
-        let kind = ErrorType::NotFound;
-        let mut failure = Failure::new(Fault::Caller, 404, kind, "no_endpoints", text);
-        failure.availability = Some("constraint_filtered");
-        return Err(failure);
+    match choice.as_ref().and_then(|choice| choice.nothing) {
+        // What it falls back to may serve.
+        Some(why) if auto::Router::named(&call.demand.model).is_some() => {
+            Err(described(nobody(&call.demand.model, why), &call.demand))
+        }
+        _ => Ok(choice),
     }
-    Ok(choice)
 }
 
-/// The model of the table that answered this conversation before, as far as it is remembered.
+/// No model stands in for the router.
+fn nobody(router: &str, why: Nothing) -> Failure {
+    let router: String = router.chars().take(NAME_MAX).collect();
+    let (text, code) = match why {
+        Nothing::Variant => {
+            let bare = router.split(':').next().unwrap_or_default();
+            let text = format!(
+                "{router} is not a valid model ID: no model has such a variant; use {bare} alone or \
+                 with :free, :nitro, :floor or :exacto"
+            );
+            let mut failure = Failure::invalid("model", text);
+            failure.reason = "model_not_found";
+            failure.availability = Some("model_not_found");
+            return failure;
+        }
+        Nothing::Free => (
+            format!("No endpoints found for {router}: the catalogue has no model that is free"),
+            "no_endpoints",
+        ),
+        Nothing::Bounds => (
+            format!(
+                "No endpoints found for {router}: no model that it may choose fits allowed_models \
+                 and excluded_models of the auto-router"
+            ),
+            "constraint_filtered",
+        ),
+    };
+    let kind = ErrorType::NotFound;
+    let mut failure = Failure::new(Fault::Caller, 404, kind, "no_endpoints", text);
+    failure.availability = Some(code);
+    failure
+}
+
+/// The model that answered this conversation before, as far as it is remembered, among those that the
+/// router may choose again.
 fn kept(node: &Node, view: &View, principal: &Principal, call: &Call) -> Option<ModelId> {
-    let table = view.snapshot.auto()?;
     let thread = node.sessions.thread(&principal.org, call)?;
-    let models = table.rows.iter().flat_map(|row| &row.models);
-    let models: BTreeSet<&ModelId> = models.collect();
+    let models = auto::may_go_on_with(view, &call.demand);
     let asked = Demand {
-        fallback_models: models.into_iter().map(ToString::to_string).collect(),
+        fallback_models: models.iter().map(ToString::to_string).collect(),
         ..Demand::default()
     };
     let now = node.clock.now();

@@ -4,17 +4,22 @@
 //! cheapest models that can do it.
 
 mod pattern;
+mod wants;
+
+pub use wants::Nothing;
 
 use super::filter::Offers;
 use super::resolve::Wanted;
 use super::{Context, Demand, View, filter};
 use crate::catalog::auto::DEFAULT_TASK;
-use crate::catalog::{CostTier, Model, Parameter, Provider};
+use crate::catalog::{CostTier, Parameter, Provider};
 use crate::clock::Moment;
 use crate::id::ModelId;
 use crate::policy::Principal;
 use crate::prompt::{self, Analysis, Task};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use wants::{Wants, prices};
 
 /// So many models stand in for a router: the best and what to fall back to. More would raise what
 /// has to be held, since the dearest decides.
@@ -135,6 +140,8 @@ pub struct Choice {
     pub models: Vec<ModelId>,
     /// Where the first of them comes from.
     pub source: Source,
+    /// Why there are none, where there are none.
+    pub nothing: Option<Nothing>,
 }
 
 impl Choice {
@@ -183,6 +190,27 @@ pub fn names_router(demand: &Demand) -> bool {
     names.any(|name| Router::named(name).is_some())
 }
 
+/// The models among which a session's own is looked for: a router takes it again while it is one of
+/// them.
+#[must_use]
+pub fn may_go_on_with(view: &View, demand: &Demand) -> BTreeSet<ModelId> {
+    let mut all = BTreeSet::new();
+    for name in std::iter::once(&demand.model).chain(&demand.fallback_models) {
+        let wants = Router::named(name).and_then(|(router, suffix)| Wants::of(router, suffix));
+        let Some(wants) = wants else {
+            continue;
+        };
+        if wants.free {
+            let models = view.snapshot.models().iter().map(|model| &model.id);
+            all.extend(models.filter_map(|id| wants.variant_of(view, id)));
+        } else if let Some(table) = view.snapshot.auto() {
+            let models = table.rows.iter().flat_map(|row| &row.models);
+            all.extend(models.filter_map(|id| wants.variant_of(view, id)));
+        }
+    }
+    all
+}
+
 /// Puts concrete models in the place of routers; tells of the first. None when there is none.
 pub fn expand(ask: &Ask<'_>, demand: &mut Demand, analysis: Option<Analysis>) -> Option<Choice> {
     if !names_router(demand) {
@@ -200,9 +228,14 @@ pub fn expand(ask: &Ask<'_>, demand: &mut Demand, analysis: Option<Analysis>) ->
             add(name.clone());
             continue;
         };
-        let (source, models) = choose(ask, demand, router, analysis.as_ref());
-        for model in &models {
-            add(format!("{model}{suffix}"));
+        let (mut source, mut models) = (Source::Cheapest, Vec::new());
+        let mut nothing = Some(Nothing::Variant);
+        if let Some(wants) = Wants::of(router, suffix) {
+            (source, models) = choose(ask, demand, (router, wants), analysis.as_ref());
+            nothing = models.is_empty().then(|| wants.why_nothing(ask.view));
+            for model in &models {
+                add(wants.name(model));
+            }
         }
         told.get_or_insert_with(|| Choice {
             router,
@@ -211,6 +244,7 @@ pub fn expand(ask: &Ask<'_>, demand: &mut Demand, analysis: Option<Analysis>) ->
             tier: tier(ask.options, analysis.as_ref()),
             models,
             source,
+            nothing,
         });
     }
     let mut names = names.into_iter();
@@ -238,19 +272,24 @@ fn tier(options: &Options, analysis: Option<&Analysis>) -> CostTier {
 
 /// The models for one router: those that can do all that is asked; else those that can do it but
 /// for tools and schemas, which is then an endpoint's word; else those of which the plan says why
-/// they can't.
+/// they can't. A variant that is asked for is looked at in a model's place, never another.
 fn choose(
     ask: &Ask<'_>,
     demand: &Demand,
-    router: Router,
+    (router, wants): (Router, Wants<'_>),
     analysis: Option<&Analysis>,
 ) -> (Source, Vec<ModelId>) {
     let ranked = match router {
         Router::Auto => ranked(ask, analysis),
         Router::Free => Vec::new(),
     };
+    let variant =
+        |(source, id): (Source, ModelId)| Some((source, wants.variant_of(ask.view, &id)?));
+    let ranked: Vec<_> = ranked.into_iter().filter_map(variant).collect();
+    let ranked = kept_first(ask, wants, ranked);
     for strict in [true, false] {
-        let able = |id: &ModelId| allowed(ask.options, id) && able(ask, demand, id, strict);
+        let able =
+            |id: &ModelId| wants.allow(ask.options, id) && able(ask, demand, wants, id, strict);
         let mut chosen = Vec::new();
         let mut first = Source::Cheapest;
         for (source, id) in &ranked {
@@ -267,17 +306,23 @@ fn choose(
                 chosen.push(id.clone());
             }
         }
-        if chosen.is_empty() {
-            let (source, rest) = by_price(ask, router);
-            first = source;
-            chosen.extend(rest.filter(|id| able(id)).take(CHOICES_MAX));
+        // A session's free model alone would have nobody to fall back to.
+        if chosen.is_empty() || (wants.free && first == Source::Session) {
+            let (source, rest) = by_price(ask, wants);
+            if chosen.is_empty() {
+                first = source;
+            }
+            let left = CHOICES_MAX.saturating_sub(chosen.len());
+            let rest = rest.filter(|id| !chosen.contains(id) && able(id));
+            let rest: Vec<_> = rest.take(left).collect();
+            chosen.extend(rest);
         }
         if !chosen.is_empty() {
             return (first, chosen);
         }
     }
-    let (source, rest) = by_price(ask, router);
-    let rest = rest.filter(|id| allowed(ask.options, id));
+    let (source, rest) = by_price(ask, wants);
+    let rest = rest.filter(|id| wants.allow(ask.options, id));
     (source, rest.take(CHOICES_MAX).collect())
 }
 
@@ -287,7 +332,7 @@ fn ranked(ask: &Ask<'_>, analysis: Option<&Analysis>) -> Vec<(Source, ModelId)> 
     let tier = tier(ask.options, analysis);
     let mut all = Vec::new();
     let Some(table) = ask.view.snapshot.auto() else {
-        return kept_first(ask, all);
+        return all;
     };
     let task = believed(analysis)
         .filter(|_| table.classifier == prompt::VERSION)
@@ -310,47 +355,38 @@ fn ranked(ask: &Ask<'_>, analysis: Option<&Analysis>) -> Vec<(Source, ModelId)> 
             }
         }
     }
-    kept_first(ask, all)
+    all
 }
 
 /// A session's model goes first while it is among the others, or always when it is pinned.
-fn kept_first(ask: &Ask<'_>, mut all: Vec<(Source, ModelId)>) -> Vec<(Source, ModelId)> {
-    if let Some(kept) = ask.kept
-        && (ask.options.pin_model || all.iter().any(|(_, id)| id == kept))
-    {
+fn kept_first(
+    ask: &Ask<'_>,
+    wants: Wants<'_>,
+    mut all: Vec<(Source, ModelId)>,
+) -> Vec<(Source, ModelId)> {
+    let Some(kept) = ask.kept else {
+        return all;
+    };
+    // What costs nothing is drawn anew for each request: all of it is among the others.
+    let among = wants.free || ask.options.pin_model || all.iter().any(|(_, id)| id == kept);
+    if among && wants.variant_of(ask.view, kept).as_ref() == Some(kept) {
         all.insert(0, (Source::Session, kept.clone()));
     }
     all
 }
 
-fn allowed(options: &Options, id: &ModelId) -> bool {
-    let fits = |patterns: &[String]| patterns.iter().any(|it| pattern::fits(it, id.as_str()));
-    let listed = options.allowed_models.is_empty() || fits(&options.allowed_models);
-    listed && !fits(&options.excluded_models)
-}
-
 /// Can some endpoint of the model serve the request? What [`filter`] says, and when `strict` also
 /// that it takes tools and schemas.
-fn able(ask: &Ask<'_>, demand: &Demand, id: &ModelId, strict: bool) -> bool {
+fn able(ask: &Ask<'_>, demand: &Demand, wants: Wants<'_>, id: &ModelId, strict: bool) -> bool {
     let found = ask.view.snapshot.model_with_endpoints(id.as_str());
-    let Some((model, endpoints)) = found else {
+    let Some(found) = found else {
         return false;
     };
-    let gives = |model: &Model| {
-        let mut given = model.output_modalities.iter();
-        demand.output.is_empty() || given.any(|kind| demand.output.contains(kind))
-    };
-    if !gives(model) {
+    let wanted = Wanted::of(found, wants.routes);
+    if !demand.gets(wanted.model) {
         return false;
     }
     let context = Context::new(ask.view, ask.usable, ask.principal, demand, ask.now);
-    let wanted = Wanted {
-        model,
-        endpoints,
-        sort: None,
-        tier: None,
-        exacto: false,
-    };
     let mut offers = Offers::new();
     filter::filter(&context, &wanted, &mut offers, &mut Vec::new());
     let takes = |offer: &filter::Offer<'_>| {
@@ -362,33 +398,30 @@ fn able(ask: &Ask<'_>, demand: &Demand, id: &ModelId, strict: bool) -> bool {
     offers.iter().any(|offer| !strict || takes(offer))
 }
 
-/// All models: for `auto` by price, what is free last, since it is rationed; for `free` only what
-/// costs nothing anywhere, in an order of the request's own.
-fn by_price(ask: &Ask<'_>, router: Router) -> (Source, impl Iterator<Item = ModelId>) {
-    let snapshot = &ask.view.snapshot;
-    let prices = |model: &Model| {
-        let indexes = snapshot.endpoints_of(model.id.as_str()).iter();
-        indexes.filter_map(|index| Some(ask.view.known(*index)?.price))
-    };
-    let mut models: Vec<(f64, &ModelId)> = match router {
-        Router::Auto => {
-            let cheapest = |model: &Model| prices(model).fold(f64::INFINITY, f64::min);
-            let priced = snapshot.models().iter();
-            priced.map(|model| (cheapest(model), &model.id)).collect()
-        }
-        Router::Free => {
-            let free = snapshot.models().iter();
-            let free = free.filter(|model| prices(model).all(|price| price <= 0.0));
-            free.map(|model| (drawn(ask.seed, &model.id), &model.id))
-                .collect()
+/// All models that are meant: by price, what is free last, since it is rationed; or only what costs
+/// nothing anywhere, in an order of the request's own.
+fn by_price(ask: &Ask<'_>, wants: Wants<'_>) -> (Source, impl Iterator<Item = ModelId>) {
+    let view = ask.view;
+    let all = view.snapshot.models().iter();
+    let all: BTreeSet<_> = all
+        .filter_map(|model| wants.variant_of(view, &model.id))
+        .collect();
+    let cheapest = |id: &ModelId| prices(view, id).fold(f64::INFINITY, f64::min);
+    let price = |id: &ModelId| {
+        if wants.free {
+            drawn(ask.seed, id)
+        } else {
+            cheapest(id)
         }
     };
+    let mut models: Vec<(f64, ModelId)> = all.into_iter().map(|id| (price(&id), id)).collect();
     models.sort_by(|(a, _), (b, _)| (*a <= 0.0).cmp(&(*b <= 0.0)).then(a.total_cmp(b)));
-    let source = match router {
-        Router::Auto => Source::Cheapest,
-        Router::Free => Source::Free,
+    let source = if wants.free {
+        Source::Free
+    } else {
+        Source::Cheapest
     };
-    (source, models.into_iter().map(|(_, id)| id.clone()))
+    (source, models.into_iter().map(|(_, id)| id))
 }
 
 /// A number of a model's own for each seed.

@@ -1,7 +1,7 @@
 //! What a request asks of an endpoint, as far as routing is concerned: made by the edge's ingress,
 //! read by the planner. No bodies and no credentials are here.
 
-use crate::catalog::{DataRegion, Modality, Parameter, Quantization, Tier};
+use crate::catalog::{DataRegion, Modality, Model, Parameter, Quantization, Tier};
 use crate::id::EndpointId;
 use crate::money::Price;
 use crate::ranking::Mode;
@@ -38,6 +38,15 @@ pub struct Demand {
     pub region: Option<DataRegion>,
     /// Who served this conversation last; at most one for each model.
     pub sticky: Vec<Sticky>,
+}
+
+impl Demand {
+    /// Does the model give what is asked for?
+    #[must_use]
+    pub fn gets(&self, model: &Model) -> bool {
+        let mut given = model.output_modalities.iter();
+        self.output.is_empty() || given.any(|kind| self.output.contains(kind))
+    }
 }
 
 /// An endpoint that may still have a conversation's prompt in its cache.

@@ -101,9 +101,9 @@ pub(super) fn enter(
         let shared = offer.own.is_none();
         let prior = known.prior / prior_sum;
         let given = known.given.as_ref();
-        let mut place = Place::new(standing, model, reason(&standing, &rule));
-        place.on_trial = strict && known.on_trial && shared;
-        place.sorted = sort_key(context.view, offer, &rule);
+        let sorted = sort_key(context.view, offer, &rule);
+        let mut place = Place::new(standing, model, reason(&standing, &rule, sorted));
+        (place.on_trial, place.sorted) = (strict && known.on_trial && shared, sorted);
         place.prior = prior;
         let share = given.map_or(prior, |it| it.share(mode, faded, prior));
         let weight = given.map_or(prior, |it| it.weight(mode, faded, prior));
@@ -354,8 +354,9 @@ pub(super) fn keep_first_choice(preferences: &Preferences, plan: &mut Plan) {
     });
 }
 
-/// Why it stands where it stands, unless its health says otherwise.
-fn reason(standing: &Standing, rule: &Rule) -> Reason {
+/// Why it stands where it stands, unless its health says otherwise. What is not measured has no place
+/// in an order by measurements but the last.
+fn reason(standing: &Standing, rule: &Rule, sorted: f64) -> Reason {
     match (standing.listed, rule.sort) {
         _ if matches!(standing.key, Key::Own(_)) => Reason::OwnKey,
         _ if matches!(standing.key, Key::Fallback(_)) => Reason::OwnKeyFallback,
@@ -366,6 +367,9 @@ fn reason(standing: &Standing, rule: &Rule) -> Reason {
         _ if standing.without_tools => Reason::WithoutTools,
         _ if standing.without_parameters => Reason::WithoutParameters,
         _ if standing.tight => Reason::Tight,
+        (_, sort) if rule.is_strict() && !sorted.is_finite() => {
+            Reason::Unmeasured(sort.unwrap_or_default())
+        }
         _ if rule.exacto => Reason::Exacto,
         (_, Some(mode)) if mode != Mode::Balanced => Reason::Sorted(mode),
         _ if standing.doubt > 0 => Reason::Doubtful,

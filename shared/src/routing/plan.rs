@@ -257,9 +257,11 @@ pub enum Reason {
     Sorted(Mode),
     /// By the reliability of its tool calls.
     Exacto,
+    /// The order goes by what is not measured of it: after all of whom it is.
+    Unmeasured(Mode),
     /// It served this conversation before.
     Sticky,
-    /// Slower than the client prefers.
+    /// Slower than the client prefers: after all who may not be.
     Slow,
     /// Of another service tier than was asked for.
     OtherTier,
@@ -303,7 +305,8 @@ impl Reason {
             Self::Sorted(Mode::Balanced) => "sort:balanced",
             Self::Exacto => "sort:exacto",
             Self::Sticky => "sticky",
-            Self::Slow => "preferred",
+            Self::Unmeasured(_) => "unmeasured",
+            Self::Slow => "slower_than_preferred",
             Self::OtherTier => "other_tier",
             Self::Doubtful => "auto_exacto",
             Self::Probe => "probe",

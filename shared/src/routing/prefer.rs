@@ -69,7 +69,7 @@ impl Rule {
             ((sort, _), _) => (sort, false),
         };
         // What a suffix of one model says is not said of the others.
-        let sorts_all = by_word || !(wanted.sort.is_some() || wanted.exacto);
+        let sorts_all = by_word || wanted.alike || !(wanted.sort.is_some() || wanted.exacto);
         let strict = sort.is_some() || exacto;
         let judged = exacto || (demand.needs_tools && sort.is_none());
         Self {
@@ -187,11 +187,13 @@ fn worst(bounds: &Cutoffs, seen: &Percentiles, holds: fn(u32, u32) -> bool) -> u
 }
 
 /// Does the conversation go on where it was, before all others? In a draw the cheaper prompt says
-/// so by its price; what the client named a session, and a strict order, leave nothing to a draw.
+/// so by its price; what the client named a session, and a strict order, leave nothing to a draw. It
+/// does not hold a request that asks for another service tier: who pays for it gets it.
 #[inline]
 pub(super) fn continues(context: &Context<'_>, offer: &Offer<'_>, rule: &Rule) -> bool {
     let demand = context.demand;
-    if demand.sticky.is_empty() || !demand.preferences.order.is_empty() {
+    let elsewhere = !demand.preferences.order.is_empty() || rule.off_tier(offer);
+    if demand.sticky.is_empty() || elsewhere {
         return false;
     }
     let mut sticky = demand.sticky.iter();

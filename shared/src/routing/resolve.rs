@@ -28,6 +28,30 @@ pub(super) struct Wanted<'a> {
     pub(super) exacto: bool,
     /// The service tier that a suffix admits.
     pub(super) tier: Option<Tier>,
+    /// All models are asked for with the same order.
+    pub(super) alike: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// A model as a suffix that routes asks for it.
+    pub(super) fn of(
+        (model, endpoints): (&'a Arc<Model>, &'a [EndpointIndex]),
+        routes: Option<&str>,
+    ) -> Self {
+        let (sort, tier) = match routes {
+            Some("nitro") => (Some(Mode::Throughput), Some(Tier::Priority)),
+            Some("floor") => (Some(Mode::Price), Some(Tier::Flex)),
+            _ => (None, None),
+        };
+        Self {
+            model,
+            endpoints,
+            sort,
+            exacto: routes == Some("exacto"),
+            tier,
+            alike: false,
+        }
+    }
 }
 
 /// Models; as many as most requests name need no allocation.
@@ -53,10 +77,7 @@ pub(super) fn resolve<'a>(snapshot: &'a Snapshot, demand: &Demand) -> Result<Mod
             nearest: nearest(snapshot, &demand.model),
         });
     }
-    let gives = |wanted: &Wanted<'_>| {
-        let mut given = wanted.model.output_modalities.iter();
-        demand.output.is_empty() || given.any(|kind| demand.output.contains(kind))
-    };
+    let gives = |wanted: &Wanted<'_>| demand.gets(wanted.model);
     if let Some(first) = all.first()
         && !all.iter().any(gives)
     {
@@ -66,67 +87,74 @@ pub(super) fn resolve<'a>(snapshot: &'a Snapshot, demand: &Demand) -> Result<Mod
         });
     }
     all.retain(|wanted| gives(wanted));
+    let order = |wanted: &Wanted<'_>| (wanted.sort, wanted.exacto);
+    let first = all.first().map(order);
+    let alike = all.iter().all(|wanted| Some(order(wanted)) == first);
+    for wanted in &mut all {
+        wanted.alike = alike;
+    }
     Ok(all)
 }
 
 /// The model that a name stands for, suffixes that route included.
 #[must_use]
 pub fn resolved<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Arc<Model>> {
-    snapshot
-        .model(name)
-        .or_else(|| snapshot.model(&suffixes(name)?.name))
-}
-
-fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Option<Wanted<'a>> {
-    if let Some((model, endpoints)) = snapshot.model_with_endpoints(name) {
-        return Some(Wanted {
-            model,
-            endpoints,
-            sort: None,
-            exacto: false,
-            tier: None,
-        });
-    }
-    let Suffixes { name, last } = suffixes(name)?;
-    let (sort, tier) = match last {
-        "nitro" => (Some(Mode::Throughput), Some(Tier::Priority)),
-        "floor" => (Some(Mode::Price), Some(Tier::Flex)),
-        _ => (None, None),
-    };
-    let (model, endpoints) = snapshot.model_with_endpoints(&name)?;
-    Some(Wanted {
-        model,
-        endpoints,
-        sort,
-        exacto: last == "exacto",
-        tier,
+    snapshot.model(name).or_else(|| {
+        let suffixes = Suffixes::of(name)?;
+        suffixes.routes?;
+        snapshot.model(&suffixes.name())
     })
 }
 
-/// A name whose suffixes are taken apart.
-struct Suffixes<'a> {
-    /// Without those that route.
-    name: Cow<'a, str>,
-    /// The last one that sorts: it wins.
-    last: &'a str,
+fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Option<Wanted<'a>> {
+    if let Some(found) = snapshot.model_with_endpoints(name) {
+        return Some(Wanted::of(found, None));
+    }
+    let suffixes = Suffixes::of(name)?;
+    suffixes.routes?;
+    let found = snapshot.model_with_endpoints(&suffixes.name())?;
+    Some(Wanted::of(found, suffixes.routes))
 }
 
-/// None when there is none that sorts, or more than one of the catalogue.
-fn suffixes(name: &str) -> Option<Suffixes<'_>> {
-    let (base, rest) = name.split_once(':')?;
-    let (mut last, mut of_catalogue) = (None, None);
-    for suffix in rest.split(':') {
-        match suffix {
-            "nitro" | "floor" | "exacto" => last = Some(suffix),
-            _ if of_catalogue.is_none() => of_catalogue = Some(suffix),
-            _ => return None,
+/// A name whose suffixes are taken apart.
+pub(super) struct Suffixes<'a> {
+    /// Without any.
+    base: &'a str,
+    /// The one of the catalogue.
+    pub(super) variant: Option<&'a str>,
+    /// The last one that routes: it wins.
+    pub(super) routes: Option<&'a str>,
+}
+
+impl<'a> Suffixes<'a> {
+    /// None when there is more than one of the catalogue.
+    pub(super) fn of(name: &'a str) -> Option<Self> {
+        let (base, rest) = match name.split_once(':') {
+            Some((base, rest)) => (base, Some(rest)),
+            None => (name, None),
+        };
+        let (mut variant, mut routes) = (None, None);
+        for suffix in rest.into_iter().flat_map(|rest| rest.split(':')) {
+            match suffix {
+                "nitro" | "floor" | "exacto" => routes = Some(suffix),
+                _ if variant.is_none() => variant = Some(suffix),
+                _ => return None,
+            }
+        }
+        Some(Self {
+            base,
+            variant,
+            routes,
+        })
+    }
+
+    /// Without those that route.
+    fn name(&self) -> Cow<'a, str> {
+        match self.variant {
+            None => Cow::Borrowed(self.base),
+            Some(variant) => Cow::Owned(format!("{}:{variant}", self.base)),
         }
     }
-    let name = match of_catalogue {
-        None => Cow::Borrowed(base),
-        Some(suffix) => Cow::Owned(format!("{base}:{suffix}")),
-    };
-    Some(Suffixes { name, last: last? })
 }
 
 fn nearest(snapshot: &Snapshot, name: &str) -> Vec<String> {

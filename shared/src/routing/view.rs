@@ -214,7 +214,7 @@ impl View {
             tokens_per_second: (speed > 0).then(|| f64::from(speed) / 10.0),
         };
         let mode = match candidate.reason {
-            Reason::Sorted(mode) => mode,
+            Reason::Sorted(mode) | Reason::Unmeasured(mode) => mode,
             _ => demand.preferences.sort.unwrap_or(demand.mode),
         };
         let task = Task {

@@ -213,6 +213,116 @@ fn free_is_drawn_among_what_costs_nothing() {
     assert_eq!(firsts.len(), 3);
 }
 
+/// A catalogue of eight models, of which the second and the third have a free variant, the fifth costs
+/// nothing under its own name, and the fourth has a variant that thinks.
+fn with_variants(table: Option<AutoTable>) -> View {
+    let mut all = catalog(1, 8, 1);
+    let zero = |endpoint: &mut Arc<crate::catalog::Endpoint>| {
+        let endpoint = Arc::make_mut(endpoint);
+        endpoint.pricing.prompt = "0".parse().unwrap();
+        endpoint.pricing.completion = "0".parse().unwrap();
+    };
+    for (at, word) in [(1, "free"), (2, "free"), (3, "thinking")] {
+        let mut model = (*all.models[at]).clone();
+        model.id = format!("{}:{word}", model.id).as_str().into();
+        model.canonical_slug = None;
+        let mut endpoint = all.endpoints[at].clone();
+        {
+            let endpoint = Arc::make_mut(&mut endpoint);
+            endpoint.model = model.id.clone();
+            endpoint.id = crate::id::EndpointId::of(&model.id, &endpoint.tag);
+        }
+        if word == "free" {
+            zero(&mut endpoint);
+        }
+        all.models.push(Arc::new(model));
+        all.endpoints.push(endpoint);
+    }
+    zero(&mut all.endpoints[4]);
+    with_table(all, table)
+}
+
+#[test]
+fn a_suffix_of_the_catalogue_keeps_the_models_that_have_it() {
+    let mut case = Case::new("godwit/auto:free");
+    case.view = with_variants(Some(table()));
+    case.becomes(Source::Table, &["m1/x:free", "m2/x:free", "m4/x"]);
+    case.demand.model = "openrouter/auto:nitro:free".to_owned();
+    case.becomes(
+        Source::Table,
+        &["m1/x:free:nitro", "m2/x:free:nitro", "m4/x:nitro"],
+    );
+    case.demand.model = "godwit/auto:thinking".to_owned();
+    case.options.cost_tier = Some(CostTier::High);
+    case.becomes(Source::Table, &["m3/x:thinking"]);
+    // The model's own name stands for its variant in the client's bounds.
+    let mut case = Case::new("godwit/auto:free");
+    case.view = with_variants(Some(table()));
+    case.options.allowed_models = vec!["m2/x".into(), "m7/x".into()];
+    case.becomes(Source::Table, &["m2/x:free"]);
+    case.options.allowed_models.clear();
+    case.options.excluded_models = vec!["m1/*".into(), "m2/x".into()];
+    case.becomes(Source::Default, &["m4/x"]);
+    // What is pinned and has its price is not free.
+    case.options = Options {
+        pin_model: true,
+        ..Options::default()
+    };
+    case.kept = Some("m7/x".into());
+    assert!(case.run().0.unwrap().source != Source::Session);
+    // Where the table knows none that is free, another one is.
+    case.view = with_variants(None);
+    case.kept = None;
+    let choice = case.run().0.unwrap();
+    assert_eq!((choice.source, choice.models.len()), (Source::Free, 3));
+}
+
+#[test]
+fn a_router_of_which_nothing_is_left_says_why() {
+    let why = |model: &str, variants: bool, change: fn(&mut Options)| {
+        let mut case = Case::new(model);
+        if variants {
+            case.view = with_variants(Some(table()));
+        }
+        change(&mut case.options);
+        let (choice, demand) = case.run();
+        assert_eq!(demand.model, model);
+        choice.unwrap().nothing
+    };
+    let any = |_: &mut Options| {};
+    let nobody = |options: &mut Options| options.allowed_models = vec!["nobody/*".to_owned()];
+    assert_eq!(why("godwit/auto:free", false, any), Some(Nothing::Free));
+    assert_eq!(why("openrouter/free", false, any), Some(Nothing::Free));
+    assert_eq!(why("godwit/auto:foo", true, any), Some(Nothing::Variant));
+    assert_eq!(
+        why("godwit/auto:free:thinking", true, any),
+        Some(Nothing::Variant)
+    );
+    assert_eq!(why("godwit/auto:free", true, nobody), Some(Nothing::Bounds));
+    let mut case = Case::new("godwit/auto:foo");
+    case.demand.fallback_models = vec!["m5/x".into()];
+    let (choice, demand) = case.run();
+    assert_eq!(demand.model, "m5/x");
+    assert!(choice.unwrap().models.is_empty());
+}
+
+#[test]
+fn a_session_keeps_its_free_model_with_others_behind_it() {
+    let mut case = Case::new("openrouter/free");
+    case.view = with_variants(Some(table()));
+    let free = may_go_on_with(&case.view, &case.demand);
+    let expect = ["m1/x:free", "m2/x:free", "m4/x"].map(ModelId::from);
+    assert_eq!(free, BTreeSet::from(expect));
+    case.kept = Some("m2/x:free".into());
+    for seed in 0..20 {
+        case.seed = seed;
+        let choice = case.run().0.unwrap();
+        assert_eq!(choice.source, Source::Session);
+        assert_eq!(choice.models[0].as_str(), "m2/x:free");
+        assert_eq!(choice.models.len(), 3);
+    }
+}
+
 proptest! {
     /// Whatever is asked, models that are allowed stand in a router's place, when there are any.
     #[test]
@@ -234,9 +344,10 @@ proptest! {
         let choice = choice.unwrap();
         prop_assert!(choice.models.len() <= CHOICES_MAX);
         prop_assert_eq!(Router::named(&demand.model).is_some(), choice.models.is_empty());
-        let possible = case.view.snapshot.models().iter().any(|it| super::allowed(&case.options, &it.id));
+        let wants = Wants::of(Router::Auto, "").unwrap();
+        let possible = case.view.snapshot.models().iter().any(|it| wants.allow(&case.options, &it.id));
         prop_assert_eq!(possible, !choice.models.is_empty());
-        prop_assert!(choice.models.iter().all(|id| super::allowed(&case.options, id)));
+        prop_assert!(choice.models.iter().all(|id| wants.allow(&case.options, id)));
         prop_assert_eq!(case.run().0.unwrap(), choice);
     }
 }

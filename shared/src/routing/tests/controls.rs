@@ -111,6 +111,54 @@ fn a_tier_comes_first_by_throughput_and_falls_back_to_the_default() {
 }
 
 #[test]
+fn a_session_does_not_hold_who_asks_for_another_tier() {
+    let mut all = catalog(2, 1, 2);
+    for (provider, tag) in [(0, "p0/priority"), (1, "p1/priority")] {
+        all.endpoints.push(Arc::new(endpoint(0, provider, tag)));
+    }
+    let rows = vec![
+        ("m0/x@p0/priority", measured(500, 100, 0)),
+        ("m0/x@p1/priority", measured(700, 100, 0)),
+    ];
+    let view = view_of(&all, rows);
+    let order = |stuck: &str, tier| {
+        let demand = Demand {
+            tier,
+            sticky: vec![Sticky {
+                endpoint: stuck.into(),
+                hit: 9000,
+                pinned: true,
+            }],
+            ..demand()
+        };
+        order_of(&view, &demand)
+    };
+    let priority = Some(Tier::Priority);
+    assert!(order("m0/x@p1", None).starts_with("p1"));
+    assert!(order("m0/x@p1", priority).starts_with("p1/priority p0/priority"));
+    assert!(order("m0/x@p0/priority", priority).starts_with("p0/priority p1/priority"));
+}
+
+#[test]
+fn what_is_not_measured_is_told_where_the_order_goes_by_measurements() {
+    let all = catalog(3, 1, 3);
+    let view = view_of(&all, vec![("m0/x@p1", measured(500, 100, 0))]);
+    let reasons = |change: fn(&mut Preferences)| {
+        let plan = plan_of(&view, &prefer(change), 1).unwrap();
+        let all = plan.candidates.iter().map(|it| it.reason.as_str());
+        all.collect::<Vec<_>>().join(" ")
+    };
+    let latency = reasons(|p| p.sort = Some(Mode::Latency));
+    assert_eq!(latency, "sort:latency unmeasured unmeasured");
+    let throughput = reasons(|p| p.sort = Some(Mode::Throughput));
+    assert_eq!(throughput, "sort:throughput unmeasured unmeasured");
+    let price = reasons(|p| p.sort = Some(Mode::Price));
+    assert_eq!(price, "sort:price sort:price sort:price");
+    let exacto = reasons(|p| p.exacto = true);
+    assert_eq!(exacto, "sort:exacto unmeasured unmeasured");
+}
+
+#[test]
 fn a_partition_of_none_sorts_all_models_together() {
     let mut all = catalog(2, 2, 2);
     for (at, price) in ["0.000004", "0.000002", "0.000003", "0.000001"]
@@ -149,6 +197,18 @@ fn a_partition_of_none_sorts_all_models_together() {
         let first = plan.candidates[0].endpoint.model.as_str();
         assert_eq!(first, "m0/x", "without a sort there is nothing to merge");
     }
+    // A suffix that all of them have sorts all of them; what one of them has is said of that one.
+    let suffixed = |one: &str, other: &str| {
+        let mut demand = prefer(|p| p.partition = Some(Partition::None));
+        (demand.model, demand.fallback_models) = (one.to_owned(), vec![other.to_owned()]);
+        let plan = plan_of(&view, &demand, 1).unwrap();
+        let models = plan.candidates.iter();
+        let models = models.map(|it| it.endpoint.model.to_string());
+        models.collect::<Vec<_>>().join(" ")
+    };
+    let merged = "m1/x m0/x m1/x m0/x";
+    assert_eq!(suffixed("m0/x:floor", "m1/x:floor"), merged);
+    assert_eq!(suffixed("m0/x:floor", "m1/x"), "m0/x m0/x m1/x m1/x");
     // Whatever sorts all of them will do.
     drawn.preferences.default_sort = Some(DefaultSort::By(Mode::Price));
     let plan = plan_of(&view, &drawn, 1).unwrap();
