@@ -94,7 +94,7 @@ pub fn describe() {
     describe_histogram!(
         TTFT,
         Unit::Seconds,
-        "from upstream request to first content byte"
+        "from upstream request to first content byte of streams"
     );
     describe_histogram!(THROUGHPUT, "completion tokens per second of streams");
     describe_counter!(ATTEMPTS, "upstream attempts");

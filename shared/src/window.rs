@@ -70,6 +70,9 @@ pub struct Observation {
     pub ttft: Option<Duration>,
     /// Output tokens per second, 1.5 s into the stream or at its end.
     pub tokens_per_second: Option<f64>,
+    /// The same of an answer that came whole, over all the time that it took: less than a stream's,
+    /// by the time to its first token.
+    pub whole_tokens_per_second: Option<f64>,
     /// What it used.
     pub usage: Usage,
     /// What it was charged.
@@ -116,6 +119,7 @@ impl Observation {
             outcome,
             ttft: None,
             tokens_per_second: None,
+            whole_tokens_per_second: None,
             usage: Usage::default(),
             cost: Amount::ZERO,
             first_attempt: false,
@@ -163,8 +167,10 @@ pub struct Window {
     pub answered: u64,
     /// Milliseconds.
     pub ttft: Sketch,
-    /// Tokens per second.
+    /// Tokens per second of streams.
     pub throughput: Sketch,
+    /// Tokens per second of answers that came whole, over all the time that they took.
+    pub whole_throughput: Sketch,
     /// What the provider said of its limits.
     pub stated: Stated,
 }
@@ -197,6 +203,9 @@ impl Window {
         self.cost += seen.cost;
         if let Some(speed) = seen.tokens_per_second {
             self.throughput.add_value(speed);
+        }
+        if let Some(speed) = seen.whole_tokens_per_second {
+            self.whole_throughput.add_value(speed);
         }
         if seen.noted {
             return;
@@ -255,6 +264,7 @@ impl Window {
         self.cost += other.cost;
         self.ttft.merge(&other.ttft);
         self.throughput.merge(&other.throughput);
+        self.whole_throughput.merge(&other.whole_throughput);
         self.stated.merge(&other.stated);
     }
 

@@ -14,6 +14,8 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
+/// Of a shorter whole answer most of the time was the one to its first token.
+const WHOLE_TOKENS_MIN: u64 = 16;
 /// A stream is measured so long after its first content.
 const MEASURED_AFTER: Duration = Duration::from_millis(1500);
 
@@ -69,10 +71,13 @@ pub(super) fn whole(
     let progress = reply.translator.progress();
     let model = reply.candidate.endpoint.model.as_str();
     node.tokens.learn(view, model, call, progress);
-    let streaming = reply.begun.elapsed().saturating_sub(reply.ttft);
-    let measurable = call.stream && usage.completion > 1 && !streaming.is_zero();
-    #[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]
-    let rate = measurable.then(|| usage.completion as f64 / streaming.as_secs_f64());
+    let took = reply.begun.elapsed();
+    let (rate, whole_rate) = if call.stream {
+        let streaming = took.saturating_sub(reply.ttft);
+        (rate(usage.completion, 2, streaming), None)
+    } else {
+        (None, rate(usage.completion, WHOLE_TOKENS_MIN, took))
+    };
     let meters = node.meters_of(&reply.candidate.endpoint);
     if let Some(rate) = rate {
         meters.throughput.record(rate);
@@ -80,6 +85,7 @@ pub(super) fn whole(
     meters.served.increment(1);
     let observation = Observation {
         tokens_per_second: rate,
+        whole_tokens_per_second: whole_rate,
         usage: *usage,
         cost: charged,
         tool_error: progress.tool_error,
@@ -93,6 +99,13 @@ pub(super) fn whole(
     node.observe(&reply.candidate, &observation);
 }
 
+/// Tokens per second; none of fewer than tell of a rate.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no exact digits")]
+fn rate(tokens: u64, least: u64, took: Duration) -> Option<f64> {
+    let measurable = tokens >= least && !took.is_zero();
+    measurable.then(|| tokens as f64 / took.as_secs_f64())
+}
+
 /// The answer broke off after its first content.
 pub(super) fn broken(node: &Node, reply: &Reply) {
     let observation = Observation {
@@ -100,4 +113,19 @@ pub(super) fn broken(node: &Node, reply: &Reply) {
         ..Observation::of(Outcome::Truncated)
     };
     node.observe(&reply.candidate, &observation);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_needs_tokens_and_time() {
+        let second = Duration::from_secs(1);
+        assert_eq!(rate(80, WHOLE_TOKENS_MIN, 2 * second), Some(40.0));
+        assert_eq!(rate(WHOLE_TOKENS_MIN - 1, WHOLE_TOKENS_MIN, second), None);
+        assert_eq!(rate(2, 2, second), Some(2.0));
+        assert_eq!(rate(1, 2, second), None);
+        assert_eq!(rate(100, 2, Duration::ZERO), None);
+    }
 }

@@ -90,6 +90,7 @@ fn to_wire(endpoint: &EndpointId, window: &Window) -> wire::Window {
         answered: window.answered,
         ttft: filled(&window.ttft),
         throughput: filled(&window.throughput),
+        whole_throughput: filled(&window.whole_throughput),
         stated_requests_per_minute: window.stated.requests_per_minute,
         stated_tokens_per_minute: window.stated.tokens_per_minute,
         retry_after_ms: window
@@ -120,6 +121,7 @@ fn from_wire(window: wire::Window) -> Result<(EndpointId, Window), ConvertError>
         answered: window.answered,
         ttft: sketch("ttft", window.ttft)?,
         throughput: sketch("throughput", window.throughput)?,
+        whole_throughput: sketch("whole_throughput", window.whole_throughput)?,
         stated: Stated {
             requests_per_minute: window.stated_requests_per_minute,
             tokens_per_minute: window.stated_tokens_per_minute,

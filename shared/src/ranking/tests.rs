@@ -275,6 +275,38 @@ fn an_operator_is_obeyed_even_then() {
 }
 
 #[test]
+fn whole_answers_tell_how_fast_they_are_where_no_stream_does() {
+    let mut bench = Bench::new(equals(2), &[FRA]);
+    let answers = |streamed: Option<f64>, whole: f64| {
+        let mut window = Window::default();
+        for _ in 0..20 {
+            window.record(&Observation {
+                tokens_per_second: streamed,
+                whole_tokens_per_second: Some(whole),
+                ..Observation::of(Outcome::Ok)
+            });
+        }
+        window
+    };
+    let windows = vec![
+        (id("p0"), answers(None, 40.0)),
+        (id("p1"), answers(Some(80.0), 10.0)),
+    ];
+    bench.report(FRA, windows);
+    bench.tick();
+    let median = |tag| bench.row("eu", tag).throughput_tenths.p50;
+    assert!(median("p0").abs_diff(400) < 10, "{}", median("p0"));
+    assert!(median("p1").abs_diff(800) < 20, "{}", median("p1"));
+    assert_eq!(
+        bench.row("eu", "p0").ttft_ms.p50,
+        0,
+        "it tells of no first token"
+    );
+    // The two speeds can't be compared, so they make no difference to shares.
+    assert!((bench.share("eu", "p0") - 0.5).abs() < 0.01);
+}
+
+#[test]
 fn latency_is_the_regions_own() {
     let mut bench = Bench::new(equals(2), &[FRA, NYC]);
     let speedy = |ms: u64| {

@@ -24,6 +24,7 @@ pub(crate) fn window() -> impl Strategy<Value = Window> {
             window.record(&Observation {
                 ttft: Some(Duration::from_millis(ttft)),
                 tokens_per_second: Some(speed),
+                whole_tokens_per_second: (tokens % 2 == 0).then_some(speed / 2.0),
                 usage: Usage {
                     prompt: tokens,
                     completion: tokens / 3,

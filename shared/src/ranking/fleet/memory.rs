@@ -26,6 +26,9 @@ pub(in crate::ranking) struct Memory {
     pub(in crate::ranking) ttft: Recent,
     /// Tokens per second: the provider's doing, not the region's.
     pub(in crate::ranking) throughput: Recent,
+    /// The same of answers that came whole: told where no stream tells. It is no part of a score,
+    /// since it holds the time to the first token, which differs with the length of the answers.
+    pub(in crate::ranking) whole_throughput: Recent,
     pub(in crate::ranking) record: Record,
     /// The fleet's state.
     pub(in crate::ranking) machine: Machine,
@@ -88,6 +91,7 @@ impl Memory {
         self.evidence.add(from, window, now);
         self.cap.hear(from.1, &window.stated);
         self.throughput.add(&window.throughput, most);
+        self.whole_throughput.add(&window.whole_throughput, most);
         if !window.ttft.is_empty() {
             let at = from.2.at();
             self.reach(at + 1);
@@ -204,6 +208,7 @@ impl Memory {
         !self.evidence.is_empty()
             || !self.ttft.is_empty()
             || !self.throughput.is_empty()
+            || !self.whole_throughput.is_empty()
             || !self.cap.is_blank()
             || !self.machine.is_blank(tuning, now)
             || self.regions.iter().any(local)
@@ -220,6 +225,7 @@ impl Memory {
         let regime = self.ttft.current_from();
         let before = self.ttft.now();
         self.throughput.fold(Better::More, tuning, now);
+        self.whole_throughput.fold(Better::More, tuning, now);
         for local in &self.regions {
             self.ttft.add_fresh(&local.ttft);
         }

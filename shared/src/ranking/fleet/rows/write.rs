@@ -170,6 +170,8 @@ fn finding(memory: &Memory, found: &Found, region: RegionIx, probe: Option<Probe
     let ttft = local
         .filter(|recent| recent.told().is_some())
         .unwrap_or(&memory.ttft);
+    let streams = Some(&memory.throughput).filter(|recent| recent.told().is_some());
+    let throughput = streams.unwrap_or(&memory.whole_throughput);
     Finding {
         shares: found.shares,
         long_run: found.long_run,
@@ -178,8 +180,8 @@ fn finding(memory: &Memory, found: &Found, region: RegionIx, probe: Option<Probe
         ttft: ttft.told().unwrap_or_default(),
         ttft_p95: found.ttft.map_or(0.0, |it| it.p95),
         ttft_samples: ttft.samples(),
-        throughput: memory.throughput.told().unwrap_or_default(),
-        throughput_samples: memory.throughput.samples(),
+        throughput: throughput.told().unwrap_or_default(),
+        throughput_samples: throughput.samples(),
         failure: found.failure,
         tool_failure: found.tool_failure,
         cap: memory.rate(),
