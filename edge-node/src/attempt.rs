@@ -117,16 +117,17 @@ pub async fn run(job: &Job<'_>, plan: Plan) -> Result<Reply, Failure> {
                     failure,
                     remains,
                     unasked,
+                    sent,
                 } = failed;
                 counter!(metrics::FAILOVERS, "reason" => failure.reason).increment(1);
                 // What no endpoint of this model would mend, another model may, or a larger one.
                 if failure.retry == Retry::Never && !walk.goes_on(&candidate, &failure) {
-                    return walk.ends_with(failure, remains);
+                    return walk.ends_with(&candidate, (failure, sent), remains);
                 }
                 if unasked {
                     walk.passed_over(&candidate, failure);
                 } else {
-                    walk.failed(&candidate, failure, remains);
+                    walk.failed(&candidate, (failure, sent), remains);
                 }
                 if let Some(next) = walk.replace(unasked) {
                     running.push(leg::run(job, next));

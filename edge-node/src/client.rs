@@ -2,7 +2,7 @@
 //! and knows whether the head of the answer is out, so that a failure becomes a status before and
 //! an error event after.
 
-use crate::egress;
+use crate::egress::{self, Marks};
 use crate::exchange::{Exchange, Framing, Gone};
 use crate::failure::{Failure, Fault, seconds_up};
 use crate::ingress::Api;
@@ -180,32 +180,31 @@ impl<'a> Client<'a> {
         self.send(Bytes::from_static(KEEP_ALIVE)).await
     }
 
-    /// Ends a stream that has begun with the API's error event.
+    /// Ends a stream that has begun with the API's error event; `told` stands beside the error.
     ///
     /// # Errors
     /// The client has gone.
     pub async fn fail(
         &mut self,
         failure: &Failure,
-        model: &str,
-        created: u64,
+        told: Map<String, Value>,
+        marks: Marks<'_>,
     ) -> Result<(), Failure> {
         if self.events == 0
-            && let Some(cut) = self.cut(failure, (model, created))
+            && let Some(cut) = self.cut(failure, marks, &told)
         {
             self.send(cut).await?;
         } else if let Some(api) = self.api {
             let generation = &self.generation;
-            let event =
-                egress::error_event(api, failure, generation, (model, created), self.events);
+            let event = egress::error_event(api, failure, generation, (marks, &told), self.events);
             self.send(event).await?;
         }
         self.end().await
     }
 
     /// An answer in place of the failure, where the API has one.
-    fn cut(&self, failure: &Failure, marks: (&str, u64)) -> Option<Bytes> {
-        let how = (marks, self.streaming);
+    fn cut(&self, failure: &Failure, marks: Marks<'_>, told: &Map<String, Value>) -> Option<Bytes> {
+        let how = (marks, told, self.streaming);
         egress::cut(self.api, failure, &self.generation, how)
     }
 
@@ -227,7 +226,6 @@ impl<'a> Client<'a> {
     }
 
     /// Answers a failure that came before the answer had begun; `told` stands beside the error.
-    /// `marks` are the model and when it was asked, in seconds since 1970.
     ///
     /// # Errors
     /// The client has gone.
@@ -235,9 +233,9 @@ impl<'a> Client<'a> {
         &mut self,
         failure: &Failure,
         told: Map<String, Value>,
-        marks: (&str, u64),
+        marks: Marks<'_>,
     ) -> Result<(), Failure> {
-        if let Some(cut) = self.cut(failure, marks) {
+        if let Some(cut) = self.cut(failure, marks, &told) {
             if self.streaming {
                 self.send(cut).await?;
                 return self.end().await;

@@ -18,7 +18,7 @@ use crate::ingress::{Api, Call, Surface};
 use crate::message::Event;
 use crate::wire::json;
 use bytes::{Bytes, BytesMut};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::id::GenerationId;
 
 /// Writes one answer in the client's API. Takes the steps in order; what a stream owes the client
@@ -80,35 +80,63 @@ pub fn cut(
     api: Option<Api>,
     failure: &Failure,
     generation: &GenerationId,
-    (marks, is_stream): ((&str, u64), bool),
+    (marks, told, is_stream): (Marks<'_>, &Map<String, Value>, bool),
 ) -> Option<Bytes> {
     let is_theirs = failure.provider_code.is_some() && failure.is_full();
     if api != Some(Api::Responses) || !is_theirs {
         return None;
     }
     if is_stream {
-        return Some(responses::cut_events(failure, generation, marks));
+        return Some(responses::cut_events(failure, generation, (marks, told)));
     }
-    let body = responses::cut_body(failure, generation, marks);
+    let body = responses::cut_body(failure, generation, (marks, told));
     serde_json::to_vec(&body).ok().map(Bytes::from)
 }
 
-/// The error event that ends a stream which has begun; nothing follows it. `events` went before it.
+/// What an answer is marked with, also where it ends in an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks<'a> {
+    /// The model that serves, or the one that was asked for.
+    pub model: &'a str,
+    /// The name of the provider that serves.
+    pub provider: Option<&'a str>,
+    /// When it was asked, in seconds since 1970.
+    pub created: u64,
+}
+
+impl Marks<'_> {
+    /// Names who serves, where that is known.
+    pub(crate) fn name_provider(&self, object: &mut Value) {
+        if let (Some(members), Some(provider)) = (object.as_object_mut(), self.provider) {
+            members.insert("provider".into(), provider.into());
+        }
+    }
+}
+
+/// The error event that ends a stream which has begun; nothing follows it. `told` stands beside the
+/// error, `events` went before it.
 #[must_use]
 pub fn error_event(
     api: Api,
     failure: &Failure,
     generation: &GenerationId,
-    (model, created): (&str, u64),
+    (marks, told): (Marks<'_>, &Map<String, Value>),
     events: u64,
 ) -> Bytes {
     match api {
         Api::Chat | Api::Embeddings | Api::Rerank => {
-            chat::error_event(failure, generation, model, created)
+            chat::error_event(failure, generation, marks, told)
         }
-        Api::Completions => completions::error_event(failure, generation, model, created),
-        Api::Messages => messages::error_event(failure, generation),
-        Api::Responses => responses::error_event(failure, generation, (model, created), events),
+        Api::Completions => completions::error_event(failure, generation, marks, told),
+        Api::Messages => messages::error_event(failure, generation, (marks, told)),
+        Api::Responses => responses::error_event(failure, generation, (marks, told), events),
+    }
+}
+
+/// Puts members beside what an object has.
+pub(crate) fn extend(object: &mut Value, told: &Map<String, Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.extend(told.clone());
     }
 }
 

@@ -3,6 +3,8 @@
 //! than OpenRouter's are in [`crate::egress`].
 
 use serde_json::{Map, Value, json};
+use shared::id::{EndpointId, ModelId};
+use shared::routing::Candidate;
 use std::time::Duration;
 
 /// Who is to blame; a metric label, so a closed set.
@@ -116,12 +118,54 @@ impl ErrorType {
 /// One failed attempt, as a client may see it: never the provider's raw body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FailedAttempt {
+    /// Which endpoint.
+    pub endpoint: EndpointId,
+    /// Its model.
+    pub model: ModelId,
     /// The provider's name.
     pub provider: String,
     /// The provider's status, or ours (502, 504) when there was none.
     pub status: u16,
     /// The provider's own code, or our word for what happened.
     pub code: String,
+    /// It was, or was to be, asked with the organisation's own key.
+    pub own: bool,
+    /// False when nothing left for it: the request can't be said there, or not be paid there. That is
+    /// no attempt, and is not counted as one.
+    pub sent: bool,
+}
+
+/// How it is told that we closed an attempt because another had answered first.
+const CALLED_OFF_STATUS: u16 = 499;
+
+impl FailedAttempt {
+    /// What a failure says of the attempt at a candidate.
+    #[must_use]
+    pub fn of(candidate: &Candidate, failure: &Failure, sent: bool) -> Self {
+        let code = failure.provider_code.clone();
+        let status = failure.provider_status.unwrap_or(failure.status);
+        let code = code.unwrap_or_else(|| failure.reason.into());
+        Self::at(candidate, (status, code), sent)
+    }
+
+    /// An attempt that was called off.
+    #[must_use]
+    pub fn called_off(candidate: &Candidate) -> Self {
+        let how = (CALLED_OFF_STATUS, "called_off".to_owned());
+        Self::at(candidate, how, true)
+    }
+
+    fn at(candidate: &Candidate, (status, code): (u16, String), sent: bool) -> Self {
+        Self {
+            endpoint: candidate.endpoint.id.clone(),
+            model: candidate.endpoint.model.clone(),
+            provider: candidate.provider.name.clone(),
+            status,
+            code,
+            own: candidate.own.is_some(),
+            sent,
+        }
+    }
 }
 
 /// Everything that is known of a failure.
@@ -141,6 +185,8 @@ pub struct Failure {
     pub reason: &'static str,
     /// The provider's own code or type.
     pub provider_code: Option<String>,
+    /// The provider's own status, where it has given one: what the client gets may be another.
+    pub provider_status: Option<u16>,
     /// The request member at fault.
     pub param: Option<String>,
     /// For `Retry-After`.
@@ -189,6 +235,7 @@ impl Failure {
             message: message.into(),
             reason,
             provider_code: None,
+            provider_status: None,
             param: None,
             retry_after: None,
             availability: None,

@@ -293,7 +293,8 @@ fn planned(
         }
         Err(refusal) => {
             let region = node.identity.pop.as_str();
-            story.tells(Telling::refused(call, &refusal, region));
+            let told = Telling::refused(call, story.model(), &refusal, view, region);
+            story.tells(told.routed(story.choice()).screened(story.found()));
             Err(node.refused(view, &refusal, &call.demand))
         }
     }
@@ -309,16 +310,12 @@ fn told(node: &Node, view: &View, call: &Call, plan: &Plan, story: &mut Story) {
 /// Says what went wrong, in the client's API: a status while there is none yet, an error event
 /// after.
 async fn tell(client: &mut Client<'_>, failure: &Failure, story: &Story) -> Result<(), Failure> {
+    let told = story.tell_failure(failure);
     if !client.begun() {
-        let marks = (story.model(), story.started_unix_ms / 1000);
-        return client
-            .refuse(failure, story.tell_failure(failure), marks)
-            .await;
+        return client.refuse(failure, told, story.marks()).await;
     }
     if !story.is_stream() {
         return Ok(());
     }
-    client
-        .fail(failure, story.model(), story.started_unix_ms / 1000)
-        .await
+    client.fail(failure, told, story.marks()).await
 }

@@ -7,7 +7,7 @@ mod learn;
 use crate::attempt::{Job, Reply, deadline::Idle};
 use crate::client::Client;
 use crate::dialect::Bill;
-use crate::failure::{Failure, Fault};
+use crate::failure::{FailedAttempt, Failure, Fault};
 use crate::ingress::{Api, Call};
 use crate::message::{Finish, Served};
 use crate::metrics;
@@ -52,6 +52,7 @@ pub async fn run(
         _open: OpenStream::new(call.stream),
     };
     relay.identify(hold);
+    story.answers(&relay.reply.candidate);
     let result = if call.stream {
         relay.stream(client, hold).await
     } else {
@@ -69,7 +70,11 @@ pub async fn run(
                 let _ = client.send(due).await;
             }
             relay.broke(hold, &failure);
-            Err(failure)
+            let attempts = relay.attempts(&failure);
+            Err(Failure {
+                attempts,
+                ..failure
+            })
         }
     }
 }
@@ -101,7 +106,9 @@ impl Relay<'_> {
         receipt.provider = Some(candidate.provider.slug.clone());
         receipt.own_key = candidate.own.is_some();
         receipt.ttft = Some(self.reply.ttft);
-        receipt.attempts = u32::try_from(self.reply.failed.len() + 1).unwrap_or(u32::MAX);
+        let sent = self.reply.failed.iter().filter(|it| it.sent).count();
+        let tried = sent + self.reply.called_off.len() + 1;
+        receipt.attempts = u32::try_from(tried).unwrap_or(u32::MAX);
     }
 
     /// Forwards until the terminal event.
@@ -351,6 +358,15 @@ impl Relay<'_> {
         hold.receipt.cost = shared::money::Amount::ZERO;
         self.count(failure.reason);
         learn::broken(self.node, &self.reply);
+    }
+
+    /// All that were made, the one that broke off last.
+    fn attempts(&mut self, failure: &Failure) -> Vec<FailedAttempt> {
+        let reply = &mut self.reply;
+        let mut all = std::mem::take(&mut reply.failed);
+        all.extend(reply.called_off.iter().map(FailedAttempt::called_off));
+        all.push(FailedAttempt::of(&reply.candidate, failure, true));
+        all
     }
 
     fn count(&self, outcome: &'static str) {

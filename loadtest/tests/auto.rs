@@ -97,6 +97,21 @@ async fn bounds_hold_and_what_is_missing_does_not_fail() {
     let nobody = router(json!({"allowed_models": ["nobody/*"]}));
     let body = with(chat("godwit/auto", text), "plugins", nobody);
     assert_eq!(client.post(CHAT, &body).await.unwrap().status, 404);
+    // Nothing is free here, and no model has such a variant; a suffix that routes is every model's.
+    for (name, status, code) in [
+        ("godwit/auto:free", 404, "no_endpoints"),
+        ("openrouter/auto:batch", 400, "model_not_found"),
+    ] {
+        let reply = client.post(CHAT, &chat(name, text)).await.unwrap();
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(reply.json()["error"]["availability"]["code"], code);
+    }
+    let told = client
+        .clone()
+        .with_header("x-openrouter-metadata", "enabled");
+    let reply = told.post(CHAT, &chat("openrouter/auto:nitro", text)).await;
+    let told = &reply.unwrap().json()["openrouter_metadata"];
+    assert_eq!(told["strategy"], "auto", "{told}");
     let body = with(chat(BETA, text), "plugins", json!([{"id": "fusion"}]));
     assert_eq!(client.post(CHAT, &body).await.unwrap().status, 400);
 

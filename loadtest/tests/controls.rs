@@ -7,7 +7,7 @@
 )]
 
 use loadtest::client::Event;
-use loadtest::cluster::scene::{ALPHA, BETA, BOTH, CHAT, Scene, catalog, chat, streamed};
+use loadtest::cluster::scene::{ALPHA, BETA, BOTH, CHAT, Scene, catalog, chat, fault, streamed};
 use loadtest::cluster::{CatalogSpec, StandaloneConfig};
 use loadtest::provider::{Config, Dialect, Kind, Provider, Rule, Running};
 use serde_json::{Value, json};
@@ -181,6 +181,11 @@ async fn any_error_moves_on_to_the_next_model() {
     scene.alpha.set_faults(vec![refuses]);
     let alone = client.post(CHAT, &chat(ALPHA, "hi")).await.unwrap();
     assert_eq!(alone.status, 400, "{}", alone.text());
+    let told = &alone.json()["openrouter_metadata"];
+    assert_eq!(
+        (&told["attempt"], &told["attempts"][0]["status"]),
+        (&json!(1), &json!(400))
+    );
     let body = with(chat(ALPHA, "hi"), "models", json!([ALPHA, BETA]));
     let reply = client.post(CHAT, &body).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -190,7 +195,58 @@ async fn any_error_moves_on_to_the_next_model() {
     assert_eq!(answer["openrouter_metadata"]["attempts"][0]["status"], 400);
     let unknown = with(chat("test/nothing:nitro", "hi"), "models", json!([BETA]));
     let reply = client.post(CHAT, &unknown).await.unwrap();
-    assert_eq!(reply.json()["model"], BETA, "{}", reply.text());
+    let answer = reply.json();
+    assert_eq!(answer["model"], BETA, "{}", reply.text());
+    let told = &answer["openrouter_metadata"];
+    assert_eq!(told["strategy"], "fallback");
+    let passed = "passed over test/nothing:nitro (model_not_found)";
+    assert!(told["summary"].as_str().unwrap().contains(passed), "{told}");
+}
+
+#[tokio::test]
+async fn a_failure_tells_the_same_whole_and_in_mid_stream() {
+    let scene = Scene::start().await.unwrap();
+    let client = scene
+        .client()
+        .with_header("x-openrouter-metadata", "enabled");
+    let client = client.with_header("x-godwit-explain", "1");
+    let mut refuses = Rule::new(Kind::Status);
+    refuses.status = 401;
+    scene.alpha.set_faults(vec![refuses]);
+    let reply = client.post(CHAT, &chat(ALPHA, "hi")).await.unwrap();
+    assert_eq!(reply.status, 502, "{}", reply.text());
+    let body = reply.json();
+    // The client's own key is good: the status of ours at the provider stands among the errors.
+    assert_eq!(
+        body["error"]["metadata"]["previous_errors"][0]["status"],
+        401
+    );
+    assert_eq!(body["openrouter_metadata"]["attempts"][0]["status"], 401);
+    assert_eq!(body["godwit_explain"]["attempts"][0]["status"], 401);
+    scene.alpha.set_faults(fault(Kind::Truncate, 5));
+    let bodies = [
+        (CHAT, chat(ALPHA, "#tokens=60 fly")),
+        (
+            "/api/v1/messages",
+            json!({"model": ALPHA, "max_tokens": 90,
+            "messages": [{"role": "user", "content": "#tokens=60 fly"}]}),
+        ),
+        (
+            "/api/v1/responses",
+            json!({"model": ALPHA, "input": "#tokens=60 fly"}),
+        ),
+    ];
+    for (path, body) in bodies {
+        let mut stream = client.stream(path, &streamed(body)).await.unwrap();
+        let (events, _) = stream.rest().await;
+        let last = events.last().unwrap().json();
+        let last = last.get("response").unwrap_or(&last);
+        assert_eq!(last["provider"], "alpha", "{path}: {last}");
+        let told = &last["openrouter_metadata"];
+        assert_eq!(told["attempt"], 1, "{path}: {last}");
+        assert_eq!(told["attempts"][0]["model"], ALPHA);
+        assert_eq!(last["godwit_explain"]["attempts"][0]["code"], "truncated");
+    }
 }
 
 #[tokio::test]

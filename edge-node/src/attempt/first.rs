@@ -29,6 +29,8 @@ pub(super) struct Broken {
     /// What a whole answer had said until then, as an answer that says so: better than none, where
     /// nobody else gives a better one.
     pub(super) remains: Option<Box<First>>,
+    /// False when nothing has left for it.
+    pub(super) sent: bool,
 }
 
 impl From<Failure> for Broken {
@@ -36,6 +38,7 @@ impl From<Failure> for Broken {
         Self {
             failure: Box::new(failure),
             remains: None,
+            sent: true,
         }
     }
 }
@@ -69,7 +72,11 @@ pub(super) async fn content(
     outgoing: Outgoing,
     (begun, deadline): (Instant, Duration),
 ) -> Result<First, Broken> {
-    let (request, translator) = job.request(candidate, outgoing, deadline).await?;
+    let request = job.request(candidate, outgoing, deadline).await;
+    let (request, translator) = request.map_err(|failure| Broken {
+        sent: false,
+        ..failure.into()
+    })?;
     let answer = job.node.upstream.send(&request).await.map_err(|error| {
         tracing::debug!(endpoint = %candidate.endpoint.id, %error, "upstream leg failed");
         verdict::leg(&error)
@@ -157,7 +164,11 @@ async fn read(
                         })
                     });
                     let failure = Box::new(failure);
-                    return Err(Broken { failure, remains });
+                    return Err(Broken {
+                        failure,
+                        remains,
+                        sent: true,
+                    });
                 }
                 if !translator.progress().owed {
                     return Err(verdict::empty().into());

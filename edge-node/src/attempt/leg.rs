@@ -32,6 +32,8 @@ pub(super) struct Failed {
     pub(super) remains: Option<Box<Reply>>,
     /// The request can't be said to it, so nothing was sent.
     pub(super) unasked: bool,
+    /// Something has left for it, or would have, had it been there.
+    pub(super) sent: bool,
 }
 
 /// From connecting to the first content.
@@ -45,12 +47,13 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
     let outgoing = match first::outgoing(job, &candidate) {
         Ok(outgoing) => outgoing,
         Err(failure) => {
-            tell(&candidate, &failure);
+            log(&candidate, &failure);
             return Err(Failed {
                 candidate,
                 failure,
                 remains: None,
                 unasked: true,
+                sent: false,
             });
         }
     };
@@ -62,16 +65,19 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
         Ok(content) => {
             let reply = reply(candidate, content, begun, Some(departed));
             let (candidate, ttft) = (&reply.candidate, reply.ttft);
-            let meters = job.node.meters_of(&candidate.endpoint);
-            meters.ttft.record(ttft.as_secs_f64());
             // The time to a whole answer says nothing of the time to a first token.
-            job.node
-                .answered(candidate, job.call.stream.then_some(ttft));
+            let ttft = job.call.stream.then_some(ttft);
+            if let Some(ttft) = ttft {
+                let meters = job.node.meters_of(&candidate.endpoint);
+                meters.ttft.record(ttft.as_secs_f64());
+            }
+            job.node.answered(candidate, ttft);
             Ok(reply)
         }
         Err(first::Broken {
             mut failure,
             remains,
+            sent,
         }) => {
             if failure.fault == Fault::ProviderKey {
                 if let Some(own) = &candidate.own {
@@ -90,6 +96,7 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
                 failure: *failure,
                 remains,
                 unasked: false,
+                sent,
             })
         }
     }
@@ -182,6 +189,10 @@ fn note(job: &Job<'_>, candidate: &Candidate, failure: &Failure) {
 fn tell(candidate: &Candidate, failure: &Failure) {
     let provider = candidate.provider.slug.as_str().to_owned();
     counter!(metrics::ATTEMPTS, "provider" => provider, "outcome" => failure.reason).increment(1);
+    log(candidate, failure);
+}
+
+fn log(candidate: &Candidate, failure: &Failure) {
     tracing::info!(
         endpoint = %candidate.endpoint.id,
         reason = failure.reason,

@@ -152,13 +152,14 @@ impl<'a> Walk<'a> {
     pub(super) fn failed(
         &mut self,
         candidate: &Candidate,
-        failure: Failure,
+        (failure, sent): (Failure, bool),
         remains: Option<Box<Reply>>,
     ) {
         self.ended(candidate);
         self.keep(remains);
         self.misfits += usize::from(verdict::is_misfit(&failure));
-        self.failed.push(attempted(candidate, &failure));
+        self.failed
+            .push(FailedAttempt::of(candidate, &failure, sent));
         self.last = Some(failure);
     }
 
@@ -167,7 +168,8 @@ impl<'a> Walk<'a> {
     pub(super) fn passed_over(&mut self, candidate: &Candidate, failure: Failure) {
         self.ended(candidate);
         self.begun_attempts = self.begun_attempts.saturating_sub(1);
-        self.failed.push(attempted(candidate, &failure));
+        self.failed
+            .push(FailedAttempt::of(candidate, &failure, false));
         self.last.get_or_insert(failure);
     }
 
@@ -203,13 +205,21 @@ impl<'a> Walk<'a> {
         !self.plan.candidates.is_empty()
     }
 
-    /// A failure that no other endpoint would mend.
+    /// A failure that no other endpoint would mend; whoever else is still asked is called off.
     pub(super) fn ends_with(
         mut self,
-        failure: Failure,
+        candidate: &Candidate,
+        (failure, sent): (Failure, bool),
         remains: Option<Box<Reply>>,
     ) -> Result<Reply, Failure> {
+        self.ended(candidate);
         self.keep(remains);
+        self.failed
+            .push(FailedAttempt::of(candidate, &failure, sent));
+        for other in &self.running {
+            call_off(&other.endpoint, self.job);
+            self.failed.push(FailedAttempt::called_off(other));
+        }
         self.remains().map_err(|failed| Failure {
             attempts: failed,
             ..failure
@@ -338,15 +348,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn attempted(candidate: &Candidate, failure: &Failure) -> FailedAttempt {
-    let code = failure.provider_code.clone();
-    FailedAttempt {
-        provider: candidate.provider.name.clone(),
-        status: failure.status,
-        code: code.unwrap_or_else(|| failure.reason.into()),
-    }
-}
-
 /// Why the request as a whole failed, from what its last attempt said.
 fn exhausted(last: Option<Failure>, failed: Vec<FailedAttempt>) -> Failure {
     let Some(mut failure) = last else {
@@ -354,8 +355,10 @@ fn exhausted(last: Option<Failure>, failed: Vec<FailedAttempt>) -> Failure {
         return Failure::provider(503, "no_candidate", text)
             .with_retry_after(Duration::from_secs(1));
     };
-    let all_full = failed.iter().all(|attempt| attempt.status == 429);
-    if !failed.is_empty() && all_full {
+    // Who was not asked says nothing of how full the others are.
+    let mut sent = failed.iter().filter(|attempt| attempt.sent).peekable();
+    let all_full = sent.peek().is_some() && sent.all(|attempt| attempt.status == 429);
+    if all_full {
         failure.status = 429;
         failure.availability = Some("capacity_exhausted");
     } else if failure.fault == Fault::ProviderKey {

@@ -241,6 +241,7 @@ fn finish(provider: &str, status: u16, said: &Said, mut failure: Failure) -> Fai
     }
     let code = [&said.code, &said.kind].into_iter().find(|c| !c.is_empty());
     failure.provider_code = Some(code.map_or_else(|| status.to_string(), |code| plain(code)));
+    failure.provider_status = Some(status);
     if failure.fault == Fault::Caller || failure.reason == misfit::REASON {
         failure.param = said.param.as_deref().map(scrub);
     }

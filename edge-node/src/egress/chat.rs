@@ -9,10 +9,11 @@ mod tests;
 pub(crate) use answer::Answer;
 pub(crate) use chunks::Chunks;
 
+use crate::egress::{Marks, extend};
 use crate::failure::Failure;
 use crate::message::{Detail, Escaped, Event};
 use bytes::{Bytes, BytesMut};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
 
 /// How details of reasoning are marked whose form is nobody's.
@@ -22,17 +23,19 @@ const NO_FORMAT: &str = "unknown";
 pub(crate) fn error_event(
     failure: &Failure,
     generation: &GenerationId,
-    model: &str,
-    created: u64,
+    marks: Marks<'_>,
+    told: &Map<String, Value>,
 ) -> Bytes {
-    let chunk = json!({
+    let mut chunk = json!({
         "id": generation.as_str(),
         "object": "chat.completion.chunk",
-        "created": created,
-        "model": model,
+        "created": marks.created,
+        "model": marks.model,
         "error": failure.error_object(),
         "choices": [{ "index": 0, "delta": { "content": "" }, "finish_reason": "error" }],
     });
+    marks.name_provider(&mut chunk);
+    extend(&mut chunk, told);
     Bytes::from(format!("data: {chunk}\n\n"))
 }
 

@@ -8,30 +8,32 @@ mod logprobs;
 mod tests;
 
 use crate::dialect::{Bill, Target};
-use crate::egress::{Envelope, Writer, chat, usage};
+use crate::egress::{Envelope, Marks, Writer, chat, extend, usage};
 use crate::failure::Failure;
 use crate::ingress::Call;
 use crate::message::{Event, Finish};
 use bytes::{Bytes, BytesMut};
 use logprobs::Logprobs;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
 
 /// A chunk with `error`, after which the stream ends without `[DONE]`.
 pub(crate) fn error_event(
     failure: &Failure,
     generation: &GenerationId,
-    model: &str,
-    created: u64,
+    marks: Marks<'_>,
+    told: &Map<String, Value>,
 ) -> Bytes {
-    let chunk = json!({
+    let mut chunk = json!({
         "id": generation.as_str(),
         "object": "text_completion",
-        "created": created,
-        "model": model,
+        "created": marks.created,
+        "model": marks.model,
         "error": failure.error_object(),
         "choices": [{ "index": 0, "text": "", "logprobs": null, "finish_reason": "error" }],
     });
+    marks.name_provider(&mut chunk);
+    extend(&mut chunk, told);
     Bytes::from(format!("data: {chunk}\n\n"))
 }
 

@@ -12,7 +12,7 @@ pub(crate) use answer::Answer;
 pub(crate) use events::{Events, end};
 
 use crate::dialect::Bill;
-use crate::egress::usage;
+use crate::egress::{Marks, extend, usage};
 use crate::failure::{ErrorType, Failure};
 use crate::message::{Event, Finish};
 use bytes::{Bytes, BytesMut};
@@ -39,8 +39,14 @@ fn error_object(failure: &Failure) -> Value {
 }
 
 /// The event that ends a stream which has begun.
-pub(crate) fn error_event(failure: &Failure, generation: &GenerationId) -> Bytes {
-    let body = error_body(failure, generation);
+pub(crate) fn error_event(
+    failure: &Failure,
+    generation: &GenerationId,
+    (marks, told): (Marks<'_>, &Map<String, Value>),
+) -> Bytes {
+    let mut body = error_body(failure, generation);
+    marks.name_provider(&mut body);
+    extend(&mut body, told);
     Bytes::from(format!("event: error\ndata: {body}\n\n"))
 }
 

@@ -5,6 +5,7 @@ use super::route::Route;
 use super::told::{Telling, words};
 use crate::account::Receipt;
 use crate::attempt::Reply;
+use crate::egress::Marks;
 use crate::failure::{Failure, Fault};
 use crate::ingress::Call;
 use crate::metrics;
@@ -15,7 +16,7 @@ use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
 use shared::money::Amount;
 use shared::routing::auto::Choice;
-use shared::routing::{Demand, Plan, Record};
+use shared::routing::{Candidate, Demand, Plan, Record};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub struct Story {
     choice: Option<Choice>,
     found: Found,
     telling: Telling,
+    /// The model and the provider's name of who answers.
+    answerer: Option<(String, String)>,
     receipt: Option<Receipt>,
 }
 
@@ -60,6 +63,7 @@ impl Story {
             choice: None,
             found: Found::default(),
             telling: Telling::default(),
+            answerer: None,
             receipt: None,
         }
     }
@@ -108,6 +112,23 @@ impl Story {
     /// The request's first upstream byte is due.
     pub fn sent_upstream(&mut self) {
         self.sent_after = Some(self.begun.elapsed());
+    }
+
+    /// Notes who answers.
+    pub fn answers(&mut self, candidate: &Candidate) {
+        let model = candidate.endpoint.model.to_string();
+        self.answerer = Some((model, candidate.provider.name.clone()));
+    }
+
+    /// The marks of what goes to the client: of who answers, as soon as that is known.
+    #[must_use]
+    pub fn marks(&self) -> Marks<'_> {
+        let answerer = self.answerer.as_ref();
+        Marks {
+            model: answerer.map_or(&self.model, |(model, _)| model),
+            provider: answerer.map(|(_, provider)| provider.as_str()),
+            created: self.started_unix_ms / 1000,
+        }
     }
 
     /// Notes what is charged.

@@ -1,7 +1,7 @@
 //! Why a request can't be planned, in the words that clients match on. Pure.
 
 use crate::failure::{ErrorType, Failure, Fault};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use shared::catalog::Modality;
 use shared::routing::{Demand, Exclude, Exclusion, Refusal, View};
 use std::collections::BTreeMap;
@@ -62,50 +62,56 @@ fn wrong_output(model: &str, gives: &[Modality]) -> Failure {
     failure
 }
 
-fn no_endpoints(excluded: &[Exclusion], demand: &Demand) -> Failure {
-    let all = |whys: &[Exclude]| {
+fn no_endpoints(all: &[Exclusion], demand: &Demand) -> Failure {
+    let excluded = telling(all, demand);
+    let only = |whys: &[Exclude]| {
         !excluded.is_empty()
             && excluded
                 .iter()
                 .all(|exclusion| whys.contains(&exclusion.why))
     };
-    let model = bounded(&demand.model);
+    let models = models_of(&excluded, demand);
     let kind = ErrorType::NotFound;
     let mut failure = Failure::new(Fault::Caller, 404, kind, "no_endpoints", String::new());
     let code = if excluded.is_empty() {
-        failure.message = format!("No endpoints found for {model}.");
+        failure.message = format!("No endpoints found for {models}.");
         "no_endpoints"
-    } else if all(&[Exclude::DataRegion]) {
+    } else if only(&[Exclude::NotServed]) {
+        let hint = "not_served: no credential for the provider is set on this node";
+        failure.metadata.insert("hint".into(), hint.into());
+        failure.message = format!(
+            "No endpoints found for {models}: this node has no credential for a provider that \
+             serves it"
+        );
+        "no_endpoints"
+    } else if only(&[Exclude::NotServed, Exclude::Disabled]) {
+        failure.message =
+            format!("No endpoints found for {models}: what serves it is out of service here");
+        "no_endpoints"
+    } else if only(&[Exclude::DataRegion]) {
         failure.status = 403;
         failure.error_type = ErrorType::PermissionDenied;
-        failure.message = format!("No endpoints of {model} are known to serve in this region");
+        failure.message = format!("No endpoints of {models} are known to serve in this region");
         "region_restricted"
-    } else if all(&[Exclude::Training, Exclude::Publication, Exclude::Zdr]) {
+    } else if only(&[Exclude::Training, Exclude::Publication, Exclude::Zdr]) {
         failure.message = "No endpoints found matching your data policy".to_owned();
         "privacy_restricted"
     } else {
-        failure.message = if all(&[Exclude::Tools]) {
+        failure.message = if only(&[Exclude::Tools]) {
             "No endpoints found that support tool use".to_owned()
-        } else if all(&[Exclude::Only]) {
-            only_others(excluded, demand)
+        } else if only(&[Exclude::Only]) {
+            only_others(&excluded, demand)
         } else {
             format!(
-                "No endpoints found for {model}: excluded by {}",
-                counted(excluded)
+                "No endpoints found for {models}: excluded by {}",
+                counted(&excluded)
             )
         };
         "constraint_filtered"
     };
     failure.availability = Some(code);
-    constraints(excluded, demand, &mut failure.unavailable);
-    if excluded
-        .iter()
-        .any(|exclusion| exclusion.why == Exclude::NotServed)
-    {
-        let hint = "not_served: no credential for the provider is set on this node";
-        failure.metadata.insert("hint".into(), hint.into());
-    }
-    let named = excluded.iter().take(NAMED_MAX);
+    constraints(&excluded, demand, &mut failure);
+    let named = all.iter().take(NAMED_MAX);
     let named: Vec<Value> = named
         .map(|e| json!({ "endpoint": e.endpoint.as_str(), "reason": e.why.as_str() }))
         .collect();
@@ -115,8 +121,50 @@ fn no_endpoints(excluded: &[Exclusion], demand: &Demand) -> Failure {
     failure
 }
 
+/// What says why nothing is left: what the client could not have had anyway says so only where
+/// there is nothing else. A credential that is missing, an endpoint out of service, and a tier that
+/// nobody has asked for hide no data policy and no price bound.
+fn telling<'a>(excluded: &'a [Exclusion], demand: &Demand) -> Vec<&'a Exclusion> {
+    let aside = |why: Exclude| match why {
+        Exclude::NotServed | Exclude::Disabled => true,
+        Exclude::ServiceTier => demand.tier.is_none(),
+        _ => false,
+    };
+    let of = |is: &dyn Fn(Exclude) -> bool| -> Vec<&'a Exclusion> {
+        excluded.iter().filter(|one| is(one.why)).collect()
+    };
+    let telling = of(&|why| !aside(why));
+    if !telling.is_empty() {
+        return telling;
+    }
+    // A tier can still be asked for.
+    let tiers = of(&|why| why == Exclude::ServiceTier);
+    if tiers.is_empty() {
+        of(&|_| true)
+    } else {
+        tiers
+    }
+}
+
+/// The models that endpoints belong to; what was asked for where there are none.
+fn models_of(excluded: &[&Exclusion], demand: &Demand) -> String {
+    let mut models: Vec<&str> = excluded.iter().map(|one| parts(one).0).collect();
+    models.dedup();
+    if models.is_empty() {
+        return bounded(&demand.model);
+    }
+    models.truncate(NAMED_MAX);
+    models.join(", ")
+}
+
+/// The model and the tag of an endpoint.
+fn parts(exclusion: &Exclusion) -> (&str, &str) {
+    let id = exclusion.endpoint.as_str();
+    id.rsplit_once('@').unwrap_or((id, id))
+}
+
 /// The reasons, each with how many it excludes.
-fn counted(excluded: &[Exclusion]) -> String {
+fn counted(excluded: &[&Exclusion]) -> String {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for exclusion in excluded {
         *reasons.entry(exclusion.why.as_str()).or_default() += 1;
@@ -128,25 +176,31 @@ fn counted(excluded: &[Exclusion]) -> String {
 }
 
 /// The client's `only` names nobody who serves the model: clients match on these words.
-fn only_others(excluded: &[Exclusion], demand: &Demand) -> String {
-    let tag = |exclusion: &Exclusion| {
-        let id = exclusion.endpoint.as_str();
-        id.rsplit_once('@').map_or(id, |(_, tag)| tag).to_owned()
-    };
-    let serving: Vec<String> = excluded.iter().take(NAMED_MAX).map(tag).collect();
+fn only_others(excluded: &[&Exclusion], demand: &Demand) -> String {
+    let mut serving: Vec<(&str, Vec<&str>)> = Vec::new();
+    for exclusion in excluded.iter().take(NAMED_MAX) {
+        let (model, tag) = parts(exclusion);
+        match serving.last_mut().filter(|(last, _)| *last == model) {
+            Some((_, tags)) => tags.push(tag),
+            None => serving.push((model, vec![tag])),
+        }
+    }
+    let serving = serving.iter();
+    let serving = serving.map(|(model, tags)| format!("serving {model}: {}", tags.join(", ")));
     let only = demand.preferences.only.iter().take(NAMED_MAX);
     let only: Vec<String> = only.map(|word| bounded(word)).collect();
     format!(
-        "No allowed providers are available for the selected model. Providers serving {}: {}, but \
-         your request's provider.only preference permits only: {}.",
-        bounded(&demand.model),
-        serving.join(", "),
+        "No allowed providers are available for the selected model. Providers {}, but your \
+         request's provider.only preference permits only: {}.",
+        serving.collect::<Vec<_>>().join("; "),
         only.join(", ")
     )
 }
 
-/// OpenRouter's words for what excluded endpoints, and the one constraint where it is the only one.
-fn constraints(excluded: &[Exclusion], demand: &Demand, more: &mut Map<String, Value>) {
+/// OpenRouter's words for what excluded endpoints, and the one constraint where it is the only one;
+/// where there are several, what the client may change.
+fn constraints(excluded: &[&Exclusion], demand: &Demand, failure: &mut Failure) {
+    let more = &mut failure.unavailable;
     more.insert("requested_models".into(), requested(demand));
     let mut words: Vec<&str> = excluded.iter().filter_map(|one| word(one.why)).collect();
     words.sort_unstable();
@@ -154,16 +208,27 @@ fn constraints(excluded: &[Exclusion], demand: &Demand, more: &mut Map<String, V
     if !words.is_empty() {
         more.insert("excluded_by".into(), words.into());
     }
-    let first = excluded.first().map(|one| one.why);
-    if let Some(why) = first
-        && excluded.iter().all(|one| one.why == why)
-        && let Some(field) = field(why, demand)
-    {
-        let detail = format!("it excludes all {} endpoints", excluded.len());
+    let mut fields: Vec<&str> = Vec::new();
+    for exclusion in excluded {
+        let field = field(exclusion.why, demand);
+        fields.extend(field.filter(|field| !fields.contains(field)));
+    }
+    let alike = excluded.windows(2).all(|two| match two {
+        [one, other] => one.why == other.why,
+        _ => true,
+    });
+    if let ([field], true) = (fields.as_slice(), alike) {
+        let detail = match excluded.len() {
+            1 => "it excludes the only endpoint".to_owned(),
+            all => format!("it excludes all {all} endpoints"),
+        };
         more.insert(
             "constraint".into(),
             json!({ "field": field, "detail": detail }),
         );
+    } else if !fields.is_empty() {
+        let hint = format!("to have an endpoint left, change {}", fields.join(" or "));
+        failure.metadata.insert("hint".into(), hint.into());
     }
 }
 
@@ -175,7 +240,8 @@ pub(super) fn described(mut failure: Failure, demand: &Demand) -> Failure {
     if failure.availability.is_some() {
         let more = &mut failure.unavailable;
         more.insert("requested_models".into(), requested(demand));
-        let mut affected: Vec<&str> = failure.attempts.iter().map(|it| &*it.provider).collect();
+        let sent = failure.attempts.iter().filter(|it| it.sent);
+        let mut affected: Vec<&str> = sent.map(|it| &*it.provider).collect();
         affected.sort_unstable();
         affected.dedup();
         if !affected.is_empty() {
@@ -248,86 +314,4 @@ fn bounded(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(whys: &[Exclude]) -> Value {
-        let excluded: Vec<Exclusion> = whys
-            .iter()
-            .enumerate()
-            .map(|(at, why)| Exclusion {
-                endpoint: format!("a/b@p{at}").as_str().into(),
-                why: *why,
-            })
-            .collect();
-        let mut demand = Demand {
-            model: "a/b".to_owned(),
-            fallback_models: vec!["a/c".to_owned()],
-            ..Demand::default()
-        };
-        demand.preferences.only = vec!["q".to_owned()];
-        no_plan(&Refusal::NoEndpoints { excluded }, &demand).error_object()
-    }
-
-    #[test]
-    fn refusals_say_what_excluded_whom_in_known_words() {
-        let check = |whys: &[Exclude], status: u16, code: &str, text: &str, words: Value| {
-            let error = refused(whys);
-            assert_eq!(error["code"], status, "{whys:?}");
-            let availability = &error["availability"];
-            assert_eq!(availability["code"], code, "{whys:?}");
-            assert_eq!(availability["retryable"], false);
-            assert_eq!(availability["requested_models"], json!(["a/b", "a/c"]));
-            assert_eq!(
-                availability.get("excluded_by").unwrap_or(&Value::Null),
-                &words
-            );
-            let message = error["message"].as_str().unwrap();
-            assert!(message.contains(text), "{message}");
-        };
-        use Exclude as E;
-        let nothing = Value::Null;
-        check(
-            &[],
-            404,
-            "no_endpoints",
-            "No endpoints found for a/b",
-            nothing.clone(),
-        );
-        let privacy = "No endpoints found matching your data policy";
-        let words = json!(["data_policy:training", "data_policy:zdr"]);
-        check(
-            &[E::Training, E::Zdr],
-            404,
-            "privacy_restricted",
-            privacy,
-            words,
-        );
-        let tools = "No endpoints found that support tool use";
-        check(
-            &[E::Tools, E::Tools],
-            404,
-            "constraint_filtered",
-            tools,
-            nothing,
-        );
-        let only = "Providers serving a/b: p0, p1, but your request's provider.only preference permits only: q.";
-        let words = json!(["allowed_providers"]);
-        check(&[E::Only, E::Only], 404, "constraint_filtered", only, words);
-        let mixed = "excluded by max_price (2), quantization (1)";
-        let words = json!(["max_price", "quantization"]);
-        let whys = [E::MaxPrice, E::Quantization, E::MaxPrice];
-        check(&whys, 404, "constraint_filtered", mixed, words);
-        let words = json!(["data_region"]);
-        check(&[E::DataRegion], 403, "region_restricted", "region", words);
-    }
-
-    #[test]
-    fn one_constraint_is_named() {
-        let error = refused(&[Exclude::MaxPrice, Exclude::MaxPrice]);
-        let constraint = &error["availability"]["constraint"];
-        assert_eq!(constraint["field"], "provider.max_price");
-        let error = refused(&[Exclude::MaxPrice, Exclude::Zdr]);
-        assert_eq!(error["availability"].get("constraint"), None);
-    }
-}
+mod tests;

@@ -235,7 +235,13 @@ fn a_stream_says_the_same_in_pieces() {
 fn a_begun_stream_ends_in_a_typed_chunk() {
     let failure = Failure::provider(529, "overloaded", "Acme AI: busy");
     let id = GenerationId::from("gen-1");
-    let event = error_event(&failure, &id, "a/b", 7);
+    let told = json!({"openrouter_metadata": {"attempt": 1}});
+    let marks = Marks {
+        model: "a/b",
+        provider: Some("Acme AI"),
+        created: 7,
+    };
+    let event = error_event(&failure, &id, marks, told.as_object().unwrap());
     let text = std::str::from_utf8(&event).unwrap();
     let data = text.strip_prefix("data: ").unwrap();
     let chunk: Value = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
@@ -244,6 +250,8 @@ fn a_begun_stream_ends_in_a_typed_chunk() {
         "provider_overloaded"
     );
     assert_eq!(chunk["choices"][0]["finish_reason"], "error");
+    assert_eq!(chunk["provider"], "Acme AI");
+    assert_eq!(chunk["openrouter_metadata"]["attempt"], 1);
     assert_eq!(
         (&chunk["id"], &chunk["created"]),
         (&json!("gen-1"), &json!(7))

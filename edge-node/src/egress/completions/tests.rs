@@ -109,10 +109,19 @@ fn any_upstream_serves_it() {
 #[test]
 fn a_cut_stream_ends_in_its_own_error() {
     let failure = Failure::provider(502, "truncated", "cut");
-    let event = error_event(&failure, &GenerationId::from("gen-1"), "a/b", 7);
+    let told = json!({"openrouter_metadata": {"attempt": 1}});
+    let marks = Marks {
+        model: "a/b",
+        provider: Some("Acme AI"),
+        created: 7,
+    };
+    let told = told.as_object().unwrap();
+    let event = error_event(&failure, &GenerationId::from("gen-1"), marks, told);
     let text = std::str::from_utf8(&event).unwrap();
     let chunk: Value = serde_json::from_str(text.strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(chunk["object"], "text_completion");
     assert_eq!(chunk["error"]["code"], 502);
+    assert_eq!(chunk["provider"], "Acme AI");
+    assert_eq!(chunk["openrouter_metadata"]["attempt"], 1);
     assert_eq!(chunk["choices"][0]["finish_reason"], "error");
 }

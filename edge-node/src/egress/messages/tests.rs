@@ -310,7 +310,20 @@ fn errors_have_anthropics_form() {
     assert_eq!(body["error"]["type"], "overloaded_error");
     assert_eq!(body["error"]["message"], "too busy");
     assert_eq!(body["request_id"], "gen-1");
-    let event = error_event(&overloaded, &id);
+    let mut told = Map::new();
+    told.insert("openrouter_metadata".into(), json!({"attempt": 1}));
+    let marks = Marks {
+        model: "a/b",
+        provider: Some("Acme AI"),
+        created: 7,
+    };
+    let event = error_event(&overloaded, &id, (marks, &told));
+    let text = std::str::from_utf8(&event).unwrap();
+    assert!(
+        text.contains(r#""openrouter_metadata":{"attempt":1}"#),
+        "{text}"
+    );
+    assert!(text.contains(r#""provider":"Acme AI""#), "{text}");
     assert!(event.starts_with(b"event: error\ndata: {") && event.ends_with(b"}\n\n"));
     let check = |kind: ErrorType, word: &str| {
         let failure = Failure::new(Fault::Caller, 400, kind, "x", "x");

@@ -1,9 +1,10 @@
 //! Errors as this API tells them: a body in place of an answer, or the two events that end a stream
 //! which has begun.
 
+use crate::egress::{Marks, extend};
 use crate::failure::{ErrorType, Failure};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::id::GenerationId;
 
 /// The body of an error answer. Its code is the status, as in every API of OpenRouter's; OpenAI's
@@ -20,7 +21,7 @@ pub(crate) fn error_body(failure: &Failure) -> Value {
 pub(crate) fn error_event(
     failure: &Failure,
     generation: &GenerationId,
-    (model, created): (&str, u64),
+    (marks, beside): (Marks<'_>, &Map<String, Value>),
     number: u64,
 ) -> Bytes {
     let code = code(failure);
@@ -32,11 +33,13 @@ pub(crate) fn error_event(
         members.insert("message".into(), failure.message.as_str().into());
         members.insert("param".into(), failure.param.as_deref().into());
     }
-    let mut response = object("failed", generation, (model, created));
+    extend(&mut error, beside);
+    let mut response = object("failed", generation, marks);
     if let Some(members) = response.as_object_mut() {
         members.insert("error".into(), told(failure));
         members.insert("error_type".into(), failure.error_type.as_str().into());
     }
+    extend(&mut response, beside);
     let failed = json!({
         "type": "response.failed",
         "sequence_number": number + 1,
@@ -54,7 +57,11 @@ pub(super) fn told(failure: &Failure) -> Value {
 
 /// What stands in place of an error where the provider had no room for an answer: a response that
 /// is cut to nothing, and says why. OpenRouter does so.
-pub(crate) fn cut_body(failure: &Failure, generation: &GenerationId, marks: (&str, u64)) -> Value {
+pub(crate) fn cut_body(
+    failure: &Failure,
+    generation: &GenerationId,
+    (marks, beside): (Marks<'_>, &Map<String, Value>),
+) -> Value {
     let mut response = object("incomplete", generation, marks);
     if let Some(members) = response.as_object_mut() {
         let reason = json!({ "reason": "max_output_tokens" });
@@ -72,6 +79,7 @@ pub(crate) fn cut_body(failure: &Failure, generation: &GenerationId, marks: (&st
         members.insert("error_type".into(), failure.error_type.as_str().into());
         members.insert("error_message".into(), failure.message.as_str().into());
     }
+    extend(&mut response, beside);
     response
 }
 
@@ -79,10 +87,10 @@ pub(crate) fn cut_body(failure: &Failure, generation: &GenerationId, marks: (&st
 pub(crate) fn cut_events(
     failure: &Failure,
     generation: &GenerationId,
-    marks: (&str, u64),
+    (marks, beside): (Marks<'_>, &Map<String, Value>),
 ) -> Bytes {
     let begun = object("in_progress", generation, marks);
-    let cut = cut_body(failure, generation, marks);
+    let cut = cut_body(failure, generation, (marks, beside));
     let steps = [
         ("created", &begun),
         ("in_progress", &begun),
@@ -97,12 +105,12 @@ pub(crate) fn cut_events(
 }
 
 /// A response without an output.
-fn object(status: &str, generation: &GenerationId, (model, created): (&str, u64)) -> Value {
-    json!({
+fn object(status: &str, generation: &GenerationId, marks: Marks<'_>) -> Value {
+    let mut object = json!({
         "id": generation.as_str(),
         "object": "response",
-        "created_at": created,
-        "model": model,
+        "created_at": marks.created,
+        "model": marks.model,
         "status": status,
         "background": false,
         "completed_at": null,
@@ -119,7 +127,9 @@ fn object(status: &str, generation: &GenerationId, (model, created): (&str, u64)
         "tools": [],
         "top_p": null,
         "usage": null,
-    })
+    });
+    marks.name_provider(&mut object);
+    object
 }
 
 /// OpenRouter's choice among OpenAI's codes.

@@ -1,5 +1,5 @@
 use crate::dialect::fixture::{Fixture, Played, data};
-use crate::egress::error_event;
+use crate::egress::{Marks, error_event};
 use crate::failure::{ErrorType, Failure};
 use crate::ingress::Api;
 use serde_json::{Value, json};
@@ -354,11 +354,17 @@ fn errors_have_this_apis_form() {
         "rate_limit_exceeded"
     );
     failure.error_type = ErrorType::ProviderUnavailable;
+    let told = json!({"openrouter_metadata": {"attempt": 1}});
+    let marks = Marks {
+        model: "m",
+        provider: Some("Acme AI"),
+        created: 7,
+    };
     let event = error_event(
         Api::Responses,
         &failure,
         &GenerationId::from("gen-1"),
-        ("m", 7),
+        (marks, told.as_object().unwrap()),
         5,
     );
     let text = String::from_utf8(event.to_vec()).unwrap();
@@ -375,6 +381,10 @@ fn errors_have_this_apis_form() {
     assert_eq!(events[1]["sequence_number"], 6);
     assert_eq!(events[1]["response"]["status"], "failed");
     assert_eq!(events[1]["response"]["error"]["code"], "server_error");
+    assert_eq!(events[0]["openrouter_metadata"]["attempt"], 1);
+    assert_eq!(events[1]["response"]["openrouter_metadata"]["attempt"], 1);
+    assert_eq!(events[1]["response"]["model"], "m");
+    assert_eq!(events[1]["response"]["provider"], "Acme AI");
 }
 
 #[test]
