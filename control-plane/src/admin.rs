@@ -3,18 +3,20 @@
 
 mod catalog;
 mod credentials;
+mod edge;
 mod endpoint;
 mod fleet;
 mod guardrails;
 mod keys;
 mod money;
+mod names;
 mod people;
 mod topup;
 
 use crate::accounts::{Accounts, AccountsError};
 use crate::ledger::service::LeadershipWatch;
 use crate::ledger::{Ledger, LedgerError};
-use crate::publish::Edges;
+use crate::publish::{Duties, Edges};
 use crate::ranker::Ranker;
 use crate::registry::Registry;
 use crate::security::guard::{OperatorDoor, caller_of};
@@ -41,6 +43,8 @@ pub struct Deps {
     pub ranker: Arc<Ranker>,
     /// Who is there.
     pub edges: Edges,
+    /// What operators want of each.
+    pub duties: Arc<Duties>,
     /// Under which leadership to write.
     pub leadership: LeadershipWatch,
     /// Ends what is watched.
@@ -343,7 +347,21 @@ impl wire::admin_server::Admin for AdminService {
         request: Request<wire::ListEdgesRequest>,
     ) -> Answer<wire::ListEdgesResponse> {
         open(request)?;
-        Ok(fleet::edges(&self.deps))
+        Ok(edge::list(&self.deps))
+    }
+    async fn drain_edge(
+        &self,
+        request: Request<wire::DrainEdgeRequest>,
+    ) -> Answer<wire::EdgeDutyResponse> {
+        let (actor, message) = open(request)?;
+        edge::set(&self.deps, &actor, &message.node_id, true).await
+    }
+    async fn undrain_edge(
+        &self,
+        request: Request<wire::UndrainEdgeRequest>,
+    ) -> Answer<wire::EdgeDutyResponse> {
+        let (actor, message) = open(request)?;
+        edge::set(&self.deps, &actor, &message.node_id, false).await
     }
     async fn list_endpoints(
         &self,

@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::metrics;
 use crate::oidc::Oidc;
 use crate::pki::{self, PkiError};
-use crate::publish::{Edges, PopKeys};
+use crate::publish::{Duties, Edges, PopKeys};
 use crate::ranker::Ranker;
 use crate::registry::{Registry, RegistryError};
 use crate::security::vault::{Vault, VaultError};
@@ -113,6 +113,8 @@ pub struct Parts {
     pub ranker: Arc<Ranker>,
     /// Who is there.
     pub edges: Edges,
+    /// What operators want of each.
+    pub duties: Arc<Duties>,
     /// What edges that gossip share.
     pub pop_keys: PopKeys,
     /// Under which leadership to write; none once it is lost.
@@ -255,6 +257,8 @@ async fn parts(
         clock.clone(),
     )
     .await?;
+    let duties = Duties::open(Arc::clone(&store), epoch).await?;
+    ranker.drain(duties.draining()).await;
     let edges = Edges::open(store, clock.clone()).await?;
     tasks.spawn("registry", Arc::clone(&registry).run(tasks.stop_signal()));
     tasks.spawn("ranker", Arc::clone(&ranker).run(tasks.stop_signal()));
@@ -270,6 +274,7 @@ async fn parts(
         ledger,
         ranker,
         edges,
+        duties,
         pop_keys,
         leadership,
         clock: clock.clone(),

@@ -21,7 +21,7 @@ use shared::id::{EndpointId, NodeId, Pop, Region, Version};
 use shared::ranking::{Explanation, Fleet, Merged, OperatorWish, RankingTable, absurdity, drastic};
 use shared::task::{Stop, lock};
 use shared::window::Report;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -165,6 +165,13 @@ impl Ranker {
     /// What operators want.
     pub async fn wishes(&self) -> BTreeMap<EndpointId, OperatorWish> {
         self.fleet.lock().await.wishes().clone()
+    }
+
+    /// These edges, and no others, are to be drained: they get no more of what endpoints take than they
+    /// need, and try none out.
+    pub async fn drain(&self, nodes: BTreeSet<NodeId>) {
+        self.fleet.lock().await.drain(nodes);
+        self.rank_all();
     }
 
     /// The newest rankings.

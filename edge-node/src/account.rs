@@ -82,6 +82,8 @@ pub struct Accounts {
     /// True when the ledger has other records of this run: two machines are one node, or this one
     /// is a copy.
     disowned: AtomicBool,
+    /// The node is drained: nothing is leased for longer than it is used.
+    draining: AtomicBool,
     /// Wakes the sweep: money goes back.
     left: Notify,
     /// True when the last record is written.
@@ -124,6 +126,7 @@ impl Accounts {
             older_records: AtomicU64::new(0),
             taking_over: tokio::sync::Mutex::default(),
             disowned: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             left: Notify::new(),
             finished: watch::channel(false).0,
             _lock: lock,
@@ -240,6 +243,12 @@ impl Accounts {
             all || own || orgs.contains(&purse.org)
         });
         self.left.notify_one();
+    }
+
+    /// While this node drains, leases go back as soon as no request uses them; what still arrives is
+    /// leased for anew.
+    pub fn drain(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
     /// What is left of all leases for new holds.

@@ -103,6 +103,8 @@ impl AdminHandler {
         let view = self.node.view();
         let missing = if self.stop.requested() {
             Some("draining")
+        } else if self.node.standing.is_draining() {
+            Some("draining: an operator has taken this edge out of service")
         } else if view.snapshot.models().is_empty() {
             Some("no catalogue yet")
         } else {
@@ -126,6 +128,8 @@ impl AdminHandler {
             }
             gauge!(metrics::OUTBOX).set(self.node.accounts.outbox_records() as f64);
         }
+        let draining = u8::from(self.node.standing.is_draining());
+        gauge!(metrics::DRAINING).set(f64::from(draining));
         gauge!(metrics::LEASE_AVAILABLE).set(self.node.accounts.available().to_usd_lossy());
         for (endpoint, row) in &view.ranking.rows {
             for state in State::ALL {

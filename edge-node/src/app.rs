@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::{ControlClient, ControlError};
 use crate::credential::own::OwnKeys;
 use crate::credential::{Credentials, Refresher};
+use crate::duty::Standing;
 use crate::exchange::Exchange;
 use crate::gateway::forward::Forwarder;
 use crate::gossip::{self, Gossip, Keep};
@@ -127,6 +128,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         connections: config.connections,
         timers: config.path_timers,
         in_flight: Arc::clone(&in_flight),
+        leaving: node.standing.flag(),
     };
     let (front, admin_tasks) = (Tasks::new(), Tasks::new());
     let stop = front.stop_signal();
@@ -141,6 +143,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         connections: 256,
         timers: config.path_timers,
         in_flight: Arc::default(),
+        leaving: Arc::default(),
     };
     serve(&admin_tasks, "admin", admin, service);
     tasks.spawn("metrics", rendered.maintain(tasks.stop_signal()));
@@ -170,6 +173,7 @@ async fn build(
         timers: timers.clone(),
     };
     let accounts = Accounts::open(account, Some(control.clone()), clock.clone(), tasks).await?;
+    let standing = standing(config, &accounts);
     let identity = identity(config, accounts.epoch());
     let own_keys = OwnKeys::new(config.control_tls.as_ref().map(|tls| &tls.key));
     let kept = Kept {
@@ -188,6 +192,7 @@ async fn build(
             gossip: gossip.clone(),
             rates: Arc::clone(&rates),
             trusted: config.trusted_signers.clone(),
+            standing: Arc::clone(&standing),
             accounts: Arc::clone(&accounts),
             guard: config.guard,
             folder: config.data_dir.join("lkg"),
@@ -207,6 +212,7 @@ async fn build(
         credentials: credentials(clock, tasks, &view, &upstream),
         own_keys,
         identity,
+        standing,
         view,
         health,
         own_health: Arc::new(Board::of_own_keys(Tuning::default())),
@@ -227,6 +233,13 @@ async fn build(
         timers: config.path_timers,
         seeds: AtomicU64::new(0),
     })
+}
+
+/// What operators want of this node, as an earlier run was told.
+fn standing(config: &Config, accounts: &Accounts) -> Arc<Standing> {
+    let standing = Standing::open(config.data_dir.join("duty.json"));
+    accounts.drain(standing.is_draining());
+    standing
 }
 
 fn identity(config: &Config, epoch: BootEpoch) -> Identity {

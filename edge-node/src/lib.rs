@@ -13,6 +13,7 @@ pub mod control;
 mod corked;
 pub mod credential;
 pub mod dialect;
+pub mod duty;
 pub mod egress;
 pub mod exchange;
 pub mod failure;

@@ -20,7 +20,7 @@ use shared::task::{Stop, Tasks};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
@@ -109,6 +109,8 @@ pub struct Service {
     pub timers: Timers,
     /// Exchanges in progress.
     pub in_flight: Arc<InFlight>,
+    /// While it is true no connection is kept: clients come back by another way, where there is one.
+    pub leaving: Arc<AtomicBool>,
 }
 
 impl Listener {

@@ -66,6 +66,8 @@ pub const QUARANTINED: &str = "godwit_usage_log_quarantined";
 pub const DISOWNED: &str = "godwit_usage_log_disowned";
 /// What this node may spend without asking.
 pub const LEASE_AVAILABLE: &str = "godwit_lease_available_usd";
+/// 1 while an operator has this node drained.
+pub const DRAINING: &str = "godwit_draining";
 /// Streams being relayed.
 pub const OPEN_STREAMS: &str = "godwit_open_streams";
 /// Tokens fetched for accounts at providers, by outcome.
@@ -109,6 +111,7 @@ pub fn describe() {
     describe_gauge!(TABLE_VERSION, "version number of the table in use");
     describe_gauge!(TABLE_AGE, Unit::Seconds, "age of the ranking in use");
     describe_counter!(PUSH_NACKS, "pushes refused");
+    describe_gauge!(DRAINING, "1 while an operator has this node drained");
     describe_gauge!(OUTBOX, "usage records not yet acknowledged");
     describe_gauge!(LOG_DOWN, "1 while the usage log can't be written");
     describe_counter!(LOG_FAILURES, "failures of the usage log");

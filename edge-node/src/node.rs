@@ -7,6 +7,7 @@ use crate::catalogue::Rendered;
 use crate::credential::own::{Authorized, OwnKeys};
 use crate::credential::{Credentials, Unsigned};
 use crate::dialect;
+use crate::duty::Standing;
 use crate::failure::{Failure, Fault, Retry};
 use crate::gateway::forward::Forwarder;
 use crate::gossip::Gossip;
@@ -72,6 +73,8 @@ impl Default for Timers {
 pub struct Node {
     /// Who it is.
     pub identity: Identity,
+    /// What operators want of it.
+    pub standing: Arc<Standing>,
     /// The table in use; replaced whole.
     pub view: Arc<ArcSwap<View>>,
     /// What this node saw of endpoints.

@@ -9,6 +9,7 @@ pub mod session;
 use crate::account::Accounts;
 use crate::auth::KeyRing;
 use crate::control::{ControlClient, Link, MESSAGE_MAX};
+use crate::duty::Standing;
 use crate::gossip::Gossip;
 use crate::metrics;
 use crate::node::Identity;
@@ -20,6 +21,7 @@ use cache::Cache;
 use leased::Leased;
 use session::{Adopted, Guard, Session};
 use shared::clock::{Clock, Moment};
+use shared::duty::Duty;
 use shared::gossip::Circle;
 use shared::manifest::PublicKey;
 use shared::proto::discovery as wire;
@@ -51,6 +53,8 @@ pub struct Config {
     pub rates: Arc<Rates>,
     /// Who may sign the catalogue.
     pub trusted: Vec<PublicKey>,
+    /// What operators want of this node.
+    pub standing: Arc<Standing>,
     /// Whose leases go back when they are recalled.
     pub accounts: Arc<Accounts>,
     /// How far a table may change at once.
@@ -192,6 +196,7 @@ impl Sync {
                 .gossip
                 .as_ref()
                 .map_or_else(String::new, |gossip| gossip.address.to_string()),
+            duty: Some(self.config.standing.duty().into()),
         }
     }
 
@@ -216,6 +221,10 @@ impl Sync {
             Some(Push::Rates(update)) => {
                 self.rates(update);
                 Ok(Vec::new())
+            }
+            Some(Push::Duty(duty)) => {
+                self.duty(duty.into()).await;
+                Ok(vec![Word::Duty(duty)])
             }
             None => Ok(Vec::new()),
         }
@@ -319,6 +328,17 @@ impl Sync {
                 tracing::warn!(%error, "peers refused; the former ones stay");
             }
         }
+    }
+
+    /// What still arrives is served on any duty.
+    async fn duty(&self, duty: Duty) {
+        if duty.draining {
+            tracing::warn!("an operator drains this node");
+        } else {
+            tracing::info!("an operator puts this node back in service");
+        }
+        self.config.standing.take(duty).await;
+        self.config.accounts.drain(duty.draining);
     }
 
     /// Shares that can't be read give nothing.

@@ -59,6 +59,16 @@ async fn closed(addr: SocketAddr) -> bool {
     eventually(QUICK, refused).await.is_some()
 }
 
+/// The first edge's readiness becomes this status.
+async fn answers(fleet: &Fleet, status: u16) -> bool {
+    let page = fleet.edges()[0].admin();
+    let is_it = || async {
+        let reply = page.get("/readyz").await.ok()?;
+        (reply.status == status).then_some(())
+    };
+    eventually(PATIENCE, is_it).await.is_some()
+}
+
 /// What the ledger says of the only organisation, in USD.
 fn books(fleet: &Fleet) -> (Amount, Amount) {
     let listed = fleet.admin(&["credits", "list"]).unwrap();
@@ -115,6 +125,52 @@ async fn an_edge_finishes_its_streams_and_settles_before_it_ends() {
     assert_eq!(books(&fleet), (spent, Amount::ZERO));
     let verified = fleet.admin(&["ledger", "verify"]).unwrap();
     assert_eq!(verified["records"], 6, "{verified}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_drains_an_edge_and_puts_it_back() {
+    let (mut fleet, _providers) = fleet("60s").await;
+    let (client, body) = (fleet.client(0), chat(ALPHA, "still served"));
+    assert_eq!(client.post(CHAT, &body).await.unwrap().status, 200);
+    assert!(books(&fleet).1 > Amount::ZERO, "nothing is leased ahead");
+    let told = fleet.admin(&["edges", "drain", "edge-1"]).unwrap();
+    assert_eq!(
+        (&told["serving"], &told["edge"]["draining"]),
+        (&0.into(), &true.into())
+    );
+    assert!(answers(&fleet, 503).await, "still ready");
+    let said = || async {
+        let listed = fleet.admin(&["edges", "list"]).unwrap();
+        (listed[0]["says_draining"] == true).then_some(())
+    };
+    assert!(eventually(PATIENCE, said).await.is_some());
+    // What still arrives is served; the connection is not kept, and what was leased goes back.
+    let reply = client.post(CHAT, &body).await.unwrap();
+    assert_eq!((reply.status, reply.header("connection")), (200, "close"));
+    let returned = || async { (books(&fleet).1 == Amount::ZERO).then_some(()) };
+    assert!(
+        eventually(PATIENCE, returned).await.is_some(),
+        "leases stay"
+    );
+
+    // It stays so over restarts, the control plane there or not.
+    fleet.control().kill();
+    fleet.edge(0).unwrap().restart().await.unwrap();
+    assert!(answers(&fleet, 503).await, "ready again");
+    fleet.restart_control().await.unwrap();
+    let unknown = fleet.admin(&["edges", "drain", "edge-9"]).unwrap_err();
+    assert!(
+        unknown.to_string().contains("known are edge-1"),
+        "{unknown}"
+    );
+    assert_eq!(fleet.admin(&["edges"]).unwrap()[0]["draining"], true);
+    fleet.admin(&["edges", "undrain", "edge-1"]).unwrap();
+    assert!(answers(&fleet, 200).await, "not ready");
+    assert_eq!(client.post(CHAT, &body).await.unwrap().status, 200);
+    let audit = fleet.admin(&["audit", "--limit", "2"]).unwrap();
+    let action = |at: usize| (audit[at]["action"].clone(), audit[at]["object"].clone());
+    assert_eq!(action(0), ("edge.undrain".into(), "edge-1".into()));
+    assert_eq!(action(1), ("edge.drain".into(), "edge-1".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ mod ranking;
 mod rate;
 mod telemetry;
 
+use crate::duty::Duty;
 use crate::id::Version;
 use crate::manifest::Manifest;
 use crate::proto::discovery as wire;
@@ -77,6 +78,17 @@ impl From<wire::Version> for Version {
             epoch: version.epoch,
             number: version.number,
         }
+    }
+}
+
+impl From<Duty> for wire::Duty {
+    fn from(Duty { number, draining }: Duty) -> Self {
+        Self { number, draining }
+    }
+}
+impl From<wire::Duty> for Duty {
+    fn from(wire::Duty { number, draining }: wire::Duty) -> Self {
+        Self { number, draining }
     }
 }
 

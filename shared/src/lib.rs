@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod convert;
 pub mod date;
+pub mod duty;
 pub mod gossip;
 pub mod guardrail;
 pub mod health;

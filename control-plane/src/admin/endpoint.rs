@@ -1,6 +1,7 @@
 //! The calls that change an endpoint's place, and those that tell how it has changed.
 
 use super::fleet::{ranked, region_ranking};
+use super::names::{no_endpoint, no_region};
 use super::{Answer, Deps, accounts_status};
 use crate::ranker::Rankings;
 use futures::StreamExt;
@@ -35,8 +36,8 @@ pub(super) async fn set(
         .is_some();
     // What has left the catalogue may still be wished nothing more of.
     if !known && !deps.ranker.wishes().await.contains_key(&endpoint) {
-        let text = format!("there is no endpoint {endpoint:?} (ids are MODEL@TAG)");
-        return Err(Status::not_found(text));
+        let served = deps.registry.current();
+        return Err(no_endpoint(&served.snapshot, &endpoint));
     }
     let state = message.state.as_deref().map(withdrawal).transpose()?;
     let weight = message.weight;
@@ -86,7 +87,17 @@ pub(super) fn history(
         limit => limit.min(HISTORY_MAX),
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (served, rankings) = (deps.registry.current(), deps.ranker.current());
+    if let Some(region) = region
+        .as_ref()
+        .filter(|it| !rankings.tables.contains_key(*it))
+    {
+        return Err(no_region(deps, region.as_str()));
+    }
     let past = deps.ranker.history(&endpoint, region.as_ref(), limit);
+    if past.is_empty() && served.snapshot.index_of(&endpoint).is_none() {
+        return Err(no_endpoint(&served.snapshot, &endpoint));
+    }
     let changes = past.into_iter().map(|past| wire::PastRanking {
         region: past.region.to_string(),
         version_epoch: past.version.epoch,

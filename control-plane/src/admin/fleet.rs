@@ -1,5 +1,6 @@
-//! The calls about edges, endpoints and rankings.
+//! The calls about endpoints and rankings.
 
+use super::names::{listed, no_endpoint, no_region};
 use super::{Answer, Deps};
 use shared::catalog::Endpoint;
 use shared::id::{EndpointId, Region, Version};
@@ -7,29 +8,6 @@ use shared::proto::admin as wire;
 use shared::ranking::{Mode, RankingRow, RankingTable, State};
 use shared::snapshot::Snapshot;
 use tonic::{Response, Status};
-
-pub(super) fn edges(deps: &Deps) -> Response<wire::ListEdgesResponse> {
-    let edges = deps.edges.list().into_iter().map(|edge| {
-        let acked = edge.acked.unwrap_or_default();
-        let last_nack = edge.last_nack;
-        wire::Edge {
-            node_id: edge.node.to_string(),
-            pop: edge.pop.to_string(),
-            region: edge.region.to_string(),
-            connected: edge.connected,
-            boot_epoch: edge.boot_epoch.0,
-            acked_epoch: acked.epoch,
-            acked_number: acked.number,
-            nacks: edge.nacks,
-            last_nack: last_nack.map_or_else(String::new, |(name, why)| format!("{name}: {why}")),
-            last_seen_unix_ms: edge.last_seen_unix_ms,
-            api_address: edge.api_address,
-        }
-    });
-    Response::new(wire::ListEdgesResponse {
-        edges: edges.collect(),
-    })
-}
 
 pub(super) async fn endpoints(
     deps: &Deps,
@@ -72,6 +50,9 @@ pub(super) async fn rankings(
     let served = deps.registry.current();
     let rankings = deps.ranker.current();
     let asked = |region: &Region| message.region.is_empty() || region.as_str() == message.region;
+    if !message.region.is_empty() && !rankings.tables.keys().any(asked) {
+        return Err(no_region(deps, &message.region));
+    }
     let mut regions = Vec::new();
     for (region, table) in rankings.tables.iter().filter(|(region, _)| asked(region)) {
         let mut rows = Vec::new();
@@ -85,13 +66,6 @@ pub(super) async fn rankings(
         }
         regions.push(region_ranking(region, table, rows));
     }
-    if regions.is_empty() && !message.region.is_empty() {
-        let text = format!(
-            "no edge of the region {:?} was ever heard of",
-            message.region
-        );
-        return Err(Status::not_found(text));
-    }
     Ok(Response::new(wire::GetRankingsResponse { regions }))
 }
 
@@ -100,25 +74,39 @@ pub(super) async fn explain(
     message: &wire::ExplainRankingRequest,
 ) -> Answer<wire::ExplainRankingResponse> {
     let endpoint = EndpointId::from(message.endpoint.as_str());
-    let region = match message.region.as_str() {
-        "" => first_region(deps)?,
-        named => Region::from(named),
-    };
+    let rankings = deps.ranker.current();
+    let region = region(deps, &message.region)?;
     let Some(explanation) = deps.ranker.explain(&endpoint, &region).await else {
-        let text = format!("there is no endpoint {endpoint:?} (ids are MODEL@TAG)");
-        return Err(Status::not_found(text));
+        let served = deps.registry.current();
+        return Err(no_endpoint(&served.snapshot, &endpoint));
     };
     let row = explanation.row.as_ref();
+    let mut text = explanation.text;
+    let others = rankings.tables.keys().filter(|other| **other != region);
+    let others = listed(others.map(Region::as_str));
+    if message.region.is_empty() && !others.is_empty() {
+        text.push_str(&format!("other regions (--region): {others}\n"));
+    }
     Ok(Response::new(wire::ExplainRankingResponse {
         row: row.map(|row| ranked(&endpoint, row, explanation.samples)),
-        text: explanation.text,
+        text,
     }))
 }
 
-fn first_region(deps: &Deps) -> Result<Region, Status> {
+/// The region of that name, or the first; while no edge was heard of any name is as good.
+fn region(deps: &Deps, name: &str) -> Result<Region, Status> {
     let rankings = deps.ranker.current();
-    let region = rankings.tables.keys().next().cloned();
-    region.ok_or_else(|| Status::failed_precondition("no edge has connected yet: name a region"))
+    let mut known = rankings.tables.keys();
+    if name.is_empty() {
+        let region = known.next().cloned();
+        return region.ok_or_else(|| {
+            Status::failed_precondition("no edge has connected yet: name a region")
+        });
+    }
+    if !rankings.tables.is_empty() && !known.any(|region| region.as_str() == name) {
+        return Err(no_region(deps, name));
+    }
+    Ok(Region::from(name))
 }
 
 /// The endpoints of a model, or all.

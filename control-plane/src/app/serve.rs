@@ -137,6 +137,7 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         accounts: parts.accounts.clone(),
         ranker: parts.ranker.clone(),
         edges: parts.edges.clone(),
+        duties: parts.duties.clone(),
         pop_keys: parts.pop_keys.clone(),
         rates: Arc::new(Rates::new(
             parts.clock.clone(),
@@ -159,6 +160,7 @@ fn routes(parts: &Parts, token: &AdminToken, tasks: &Tasks) -> Result<Routes, St
         ledger: parts.ledger.clone(),
         ranker: parts.ranker.clone(),
         edges: parts.edges.clone(),
+        duties: parts.duties.clone(),
         leadership: parts.leadership.clone(),
         stop: tasks.stop_signal(),
     });

@@ -92,6 +92,37 @@ async fn a_refusal_is_recorded_by_name() {
 }
 
 #[tokio::test]
+async fn a_drained_edge_is_told_once_and_stays_drained_over_a_restart() {
+    let bench = Bench::start(&["acme"]).await;
+    let node = NodeId::from("edge-1");
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    line.authority().await;
+    let drained = bench.running.parts.duties.set(&node, true).await.unwrap();
+    assert_eq!(line.duty().await, drained);
+    assert!(drained.draining);
+    let told = bench.until(|edge| edge.connected).await;
+    assert!(!told.duty.draining, "it has not said so yet");
+    line.on_duty(drained).await;
+    bench.until(|edge| edge.duty == drained).await;
+    drop((line, edge));
+
+    let bench = bench.restart().await;
+    let mut edge = bench.edge().await;
+    let mut forgetful = edge.subscribe(testing::hello("edge-1")).await;
+    assert_eq!(forgetful.duty().await, drained);
+    let mut hello = testing::hello("edge-1");
+    hello.duty = Some(drained.into());
+    let mut line = edge.subscribe(hello).await;
+    line.authority().await;
+    let serving = bench.running.parts.duties.set(&node, false).await.unwrap();
+    assert!(!serving.draining && serving.number > drained.number);
+    // Nothing of its duty was said before that.
+    assert_eq!(line.duty().await, serving);
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
 async fn a_revocation_reaches_the_edge_and_a_look_up_agrees() {
     let bench = Bench::start(&["acme"]).await;
     let accounts = &bench.running.parts.accounts;

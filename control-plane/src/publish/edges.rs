@@ -6,6 +6,7 @@ use crate::metrics;
 use crate::store::{Key, Precondition, Prefix, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use shared::clock::Clock;
+use shared::duty::Duty;
 use shared::gossip::PEERS_MAX;
 use shared::id::{BootEpoch, NodeId, Pop, Region, Version};
 use shared::snapshot::Rejected;
@@ -56,6 +57,9 @@ pub struct Edge {
     pub last_nack: Option<(String, String)>,
     /// When it last said something, in milliseconds since 1970.
     pub last_seen_unix_ms: u64,
+    /// What it says of its duty.
+    #[serde(default)]
+    pub duty: Duty,
 }
 
 impl Edge {
@@ -86,6 +90,8 @@ pub struct Introduction {
     pub build: String,
     /// What it serves already.
     pub held: Option<Version>,
+    /// What it was last told of its duty.
+    pub duty: Duty,
 }
 
 /// Why an edge is not let in.
@@ -194,6 +200,7 @@ impl Edges {
             nacks: 0,
             last_nack: None,
             last_seen_unix_ms: self.shared.clock.unix_ms(),
+            duty: who.duty,
         };
         let slot = Slot {
             edge,
@@ -398,6 +405,12 @@ impl Presence {
             edge.last_nack = last.or_else(|| Some(("manifest".to_owned(), "refused".to_owned())));
         });
         self.edges.count();
+    }
+
+    /// The edge does this now.
+    pub fn on_duty(&self, duty: Duty) {
+        tracing::info!(node = %self.node, duty.draining, "an edge says what it does");
+        self.edges.change(self, |edge| edge.duty = duty);
     }
 
     /// Resolves when a later stream of the same node has taken over.

@@ -1,6 +1,7 @@
 //! The gRPC side of the push: one task per edge that waits for news and for room, then sends what
 //! is newest. The queue to an edge holds one message; everything behind it is state, not a queue.
 
+use super::duties::Duties;
 use super::edges::{Edges, Introduction, Presence, TurnedAway};
 use super::peers::PopKeys;
 use super::session::{Session, Update};
@@ -11,6 +12,7 @@ use crate::rates::Rates;
 use crate::registry::{Published, Registry};
 use crate::security::guard;
 use shared::clock::Clock;
+use shared::duty::Duty;
 use shared::gossip::Circle;
 use shared::id::{BootEpoch, NodeId, Pop, Region, Version};
 use shared::key::KeyHash;
@@ -56,6 +58,8 @@ pub struct Sources {
     pub ranker: Arc<Ranker>,
     /// Who is there.
     pub edges: Edges,
+    /// What operators want of each.
+    pub duties: Arc<Duties>,
     /// What edges that gossip share.
     pub pop_keys: PopKeys,
     /// What they share of limits of requests per minute.
@@ -166,6 +170,10 @@ async fn serve(
         node: node.clone(),
         epoch: who.boot_epoch,
     };
+    let told = Told {
+        asked: None,
+        duty: who.duty,
+    };
     let presence = sources.edges.connect(who).map_err(turned_away)?;
     sources.ranker.arrived(&node, &pop, &region);
     sources.edges.save(&node).await;
@@ -177,6 +185,8 @@ async fn serve(
         rankings: sources.ranker.subscribe(),
         arrivals: sources.edges.arrivals(),
         peers: gossips.then(Peers::default),
+        duties: sources.duties.changes(),
+        told,
         run,
         shares: Vec::new(),
         sources,
@@ -229,6 +239,7 @@ fn introduction(hello: wire::Hello) -> Result<Introduction, Status> {
         gossip_address: hello.gossip_address,
         build: hello.build,
         held: hello.held.map(Into::into),
+        duty: hello.duty.map(Duty::from).unwrap_or_default(),
     })
 }
 
@@ -253,9 +264,19 @@ struct Line {
     arrivals: watch::Receiver<u64>,
     /// None for an edge that does not gossip.
     peers: Option<Peers>,
+    duties: watch::Receiver<u64>,
+    told: Told,
     run: Origin,
     /// Given, and not sent yet.
     shares: Vec<Share>,
+}
+
+/// What the edge was told of its duty.
+struct Told {
+    /// As of which change.
+    asked: Option<u64>,
+    /// On this stream or before.
+    duty: Duty,
 }
 
 /// What the edge was told of its peers.
@@ -298,6 +319,7 @@ impl Line {
                 news = self.authority.changed(), if !due => ended(news)?,
                 news = self.account.changed(), if !due => ended(news)?,
                 news = self.rankings.changed(), if !due => ended(news)?,
+                news = self.duties.changed(), if !due => ended(news)?,
                 news = self.arrivals.changed(), if !due && self.peers.is_some() => ended(news)?,
             }
         }
@@ -343,6 +365,7 @@ impl Line {
                     self.shares.truncate(SHARES_MAX);
                 }
             }
+            Some(Body::Duty(duty)) => self.presence.on_duty(duty.into()),
             Some(Body::Hello(_)) => {
                 return Err(Status::invalid_argument("a stream has one hello"));
             }
@@ -359,12 +382,26 @@ impl Line {
         authority
             || account
             || !self.shares.is_empty()
+            || self.duty_is_due()
             || self.peers_are_due()
             || table.is_some_and(|table| self.session.ranking_is_due(&table))
     }
 
     fn account_is_due(&self) -> bool {
         self.session.account_is_due(*self.account.borrow())
+    }
+
+    fn duty_is_due(&self) -> bool {
+        self.told.asked != Some(*self.duties.borrow())
+    }
+
+    /// The edge's duty, when it is another than the edge was told.
+    fn next_duty(&mut self) -> Option<Update> {
+        let duty = self.sources.duties.of(&self.node);
+        self.told.asked = Some(duty.number);
+        let changes = self.told.duty.draining != duty.draining;
+        self.told.duty = duty;
+        changes.then(|| Update::duty(duty))
     }
 
     fn peers_are_due(&self) -> bool {
@@ -407,6 +444,12 @@ impl Line {
         if !self.shares.is_empty() {
             metrics::pushed(Class::Fast, false);
             return Ok(Some(Update::rates(&std::mem::take(&mut self.shares))));
+        }
+        if self.duty_is_due()
+            && let Some(update) = self.next_duty()
+        {
+            metrics::pushed(Class::Fast, update.full);
+            return Ok(Some(update));
         }
         let newest = self.authority.borrow().clone();
         if let Some(update) = self.session.authority(&newest, self.sources.clock.now()) {

@@ -6,6 +6,7 @@ use crate::accounts::{AccountEvent, Change as KeyChange, Events};
 use crate::encoded::Encoded;
 use crate::registry::Published;
 use shared::clock::Moment;
+use shared::duty::Duty;
 use shared::gossip::Circle;
 use shared::id::Version;
 use shared::proto::discovery as wire;
@@ -229,6 +230,14 @@ impl Update {
         Self {
             message: Body::Rates(shares.into()).into(),
             full: false,
+        }
+    }
+
+    /// What operators want of an edge.
+    pub(super) fn duty(duty: Duty) -> Self {
+        Self {
+            message: Body::Duty(duty.into()).into(),
+            full: true,
         }
     }
 

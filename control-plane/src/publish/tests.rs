@@ -7,6 +7,7 @@ use crate::store::{Embedded, Store};
 use crate::testing::{self, catalog};
 use shared::catalog::file;
 use shared::clock::{Clock, Moment};
+use shared::duty::Duty;
 use shared::id::{BootEpoch, NodeId, Region, Version};
 use shared::key::KeyHash;
 use shared::proto::discovery as wire;
@@ -198,6 +199,7 @@ fn introduction(node: &str, boot_epoch: u64) -> Introduction {
         gossip_address: String::new(),
         build: "test".to_owned(),
         held: None,
+        duty: Duty::default(),
     }
 }
 

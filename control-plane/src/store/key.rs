@@ -46,6 +46,8 @@ pub enum Key {
     Head,
     /// `ranking/wishes`: what operators want of endpoints, as JSON.
     Wishes,
+    /// `fleet/duties`: which edges operators want drained, as JSON.
+    Duties,
     /// `edge/NODE_ID`: what was last known of an edge, as JSON. Written when it comes and goes.
     Edge(NodeId),
 }
@@ -84,6 +86,7 @@ impl Key {
             Self::Chunk(digest) => format!("catalog/chunk/{digest}"),
             Self::Head => "catalog/head".to_owned(),
             Self::Wishes => "ranking/wishes".to_owned(),
+            Self::Duties => "fleet/duties".to_owned(),
             Self::Edge(node) => format!("edge/{node}"),
         }
     }
@@ -100,6 +103,7 @@ impl Key {
         match path {
             "catalog/head" => Some(Self::Head),
             "ranking/wishes" => Some(Self::Wishes),
+            "fleet/duties" => Some(Self::Duties),
             _ => None,
         }
     }
@@ -121,6 +125,7 @@ mod tests {
             any::<[u8; 32]>().prop_map(|bytes| Key::Chunk(Digest(bytes))),
             Just(Key::Head),
             Just(Key::Wishes),
+            Just(Key::Duties),
             "[A-Za-z0-9._-]{1,64}".prop_map(|node| Key::Edge(NodeId::from(node))),
         ]
     }

@@ -3,6 +3,7 @@
 use super::PATIENCE;
 use crate::pki::Pair;
 use crate::security::CONTROL_DNS_NAME;
+use shared::duty::Duty;
 use shared::id::Version;
 use shared::key::KeyHash;
 use shared::proto::discovery as wire;
@@ -33,6 +34,7 @@ pub(crate) fn hello(node: &str) -> wire::Hello {
         api_address: "127.0.0.1:8080".to_owned(),
         build: "test".to_owned(),
         gossip_address: String::new(),
+        duty: None,
     }
 }
 
@@ -144,7 +146,7 @@ impl Line {
     pub(crate) async fn authority(&mut self) -> wire::AuthorityUpdate {
         let pick = |push| match push {
             Push::Authority(update) => Some(update),
-            Push::Account(_) | Push::Ranking(_) | Push::Peers(_) | Push::Rates(_) => None,
+            _ => None,
         };
         self.next_of(pick).await
     }
@@ -152,7 +154,7 @@ impl Line {
     pub(crate) async fn account(&mut self) -> wire::AccountUpdate {
         let pick = |push| match push {
             Push::Account(update) => Some(update),
-            Push::Authority(_) | Push::Ranking(_) | Push::Peers(_) | Push::Rates(_) => None,
+            _ => None,
         };
         self.next_of(pick).await
     }
@@ -160,9 +162,22 @@ impl Line {
     pub(crate) async fn ranking(&mut self) -> wire::RankingUpdate {
         let pick = |push| match push {
             Push::Ranking(update) => Some(update),
-            Push::Authority(_) | Push::Account(_) | Push::Peers(_) | Push::Rates(_) => None,
+            _ => None,
         };
         self.next_of(pick).await
+    }
+
+    pub(crate) async fn duty(&mut self) -> Duty {
+        let pick = |push| match push {
+            Push::Duty(duty) => Some(duty.into()),
+            _ => None,
+        };
+        self.next_of(pick).await
+    }
+
+    /// Says that it does so now.
+    pub(crate) async fn on_duty(&self, duty: Duty) {
+        self.say(Word::Duty(duty.into())).await;
     }
 
     /// The status that the stream ends with.

@@ -231,6 +231,14 @@ async fn what_is_not_there_is_said_so() {
     let plane = Plane::start().await;
     let operator = caller().pair(plane.operator()).connect(&plane).await;
     let mut admin = operator.unwrap().admin();
+    let node_id = "fra1-a".to_owned();
+    let refused = admin.drain_edge(wire::DrainEdgeRequest { node_id }).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    assert_eq!(
+        refused.message(),
+        "there is no edge \"fra1-a\"; no edge was ever heard of"
+    );
     assert_eq!(
         body(admin.list_edges(wire::ListEdgesRequest {}).await).edges,
         []

@@ -126,8 +126,11 @@ enum Command {
     /// Organisations' own keys at providers.
     #[command(subcommand)]
     Credentials(credentials::CredentialsCommand),
-    /// Edge nodes: who is connected, and what each serves.
-    Edges,
+    /// Edge nodes: who is connected, what each serves; takes them out of service.
+    Edges {
+        #[command(subcommand)]
+        command: Option<fleet::EdgesCommand>,
+    },
     /// Endpoints with price and state; takes them out of service, pins and weighs them.
     Endpoints(endpoints::EndpointsArgs),
     /// What the fleet thinks of endpoints, by region, and how that has changed.
@@ -254,7 +257,7 @@ async fn execute(args: AdminArgs) -> Result<Report, Failed> {
         Command::Workspaces(command) => people::workspaces(&to, command).await,
         Command::Guardrails(command) => guardrails::run(&to, command).await,
         Command::Credentials(command) => credentials::run(&to, command).await,
-        Command::Edges => fleet::edges(&to).await,
+        Command::Edges { command } => fleet::run(&to, command).await,
         Command::Endpoints(args) => endpoints::run(&to, args).await,
         Command::Rankings(args) => rankings::run(&to, args).await,
         Command::Explain { endpoint, region } => {

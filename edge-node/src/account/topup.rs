@@ -18,6 +18,7 @@ use shared::money::Amount;
 use shared::proto::ledger::ledger_client::LedgerClient;
 use shared::proto::ledger::{AcquireLeaseRequest, AcquireLeaseResponse, ReleaseLeaseRequest};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
@@ -150,7 +151,12 @@ impl Accounts {
             // The ledger would look for the money under this run and not find it.
             return;
         }
-        let idle = u64::try_from(self.timers.lease_idle.as_nanos()).unwrap_or(u64::MAX);
+        let idle = if self.draining.load(Ordering::Relaxed) {
+            self.timers.lease_sweep
+        } else {
+            self.timers.lease_idle
+        };
+        let idle = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX);
         self.send_back(Some(Moment(now.0.saturating_sub(idle))));
         self.tell_returns(|_| true).await;
     }

@@ -15,6 +15,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A stream's and a connection's flow-control window: large prompts must not crawl at one window
@@ -30,6 +31,7 @@ pub(super) struct HttpApp {
     handler: Arc<dyn Handler>,
     timers: Timers,
     in_flight: Arc<InFlight>,
+    leaving: Arc<AtomicBool>,
     options: HttpServerOptions,
 }
 
@@ -42,6 +44,7 @@ impl HttpApp {
             handler: Arc::clone(&service.handler),
             timers: service.timers,
             in_flight: Arc::clone(&service.in_flight),
+            leaving: Arc::clone(&service.leaving),
             options,
         }
     }
@@ -120,7 +123,8 @@ impl HttpServerApp for HttpApp {
         let _guard = self.in_flight.enter();
         // The parser takes chunk sizes that RFC 9112 section 7.1 does not know (no digit at all, a
         // line feed in an extension): what follows a chunked body is not read as a request.
-        let keep = !chunked && !*shutdown.borrow();
+        let leaving = self.leaving.load(Ordering::Relaxed);
+        let keep = !chunked && !leaving && !*shutdown.borrow();
         let keep = keep.then(|| self.timers.idle.as_secs());
         session.set_keepalive(keep);
         let mut exchange = PingoraExchange::new(session, self.timers.write_stall);

@@ -2,7 +2,9 @@
 //! shared, with each edge's own fields behind it. On the wire, and for whoever reads it, it is the
 //! message of the `.proto` file. Deliberately not here: who shares what.
 
-use super::discovery::{AccountUpdate, AuthorityUpdate, PeerUpdate, RankingUpdate, RateShares};
+use super::discovery::{
+    AccountUpdate, AuthorityUpdate, Duty, PeerUpdate, RankingUpdate, RateShares,
+};
 use prost::bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{
     DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
@@ -11,9 +13,9 @@ use prost::{DecodeError, Message};
 
 /// What is in a message.
 pub mod control_message {
-    use super::{AccountUpdate, AuthorityUpdate, PeerUpdate, RankingUpdate, RateShares};
+    use super::{AccountUpdate, AuthorityUpdate, Duty, PeerUpdate, RankingUpdate, RateShares};
 
-    /// One of the five.
+    /// One of the six.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Body {
         /// Catalogue.
@@ -31,6 +33,9 @@ pub mod control_message {
         /// Shares of requests per minute.
         #[prost(message, tag = "5")]
         Rates(RateShares),
+        /// What operators want of the edge itself.
+        #[prost(message, tag = "6")]
+        Duty(Duty),
     }
 }
 
@@ -141,7 +146,7 @@ impl Message for ControlMessage {
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
         match tag {
-            1..=5 => Body::merge(&mut self.body, tag, wire_type, buf, ctx),
+            1..=6 => Body::merge(&mut self.body, tag, wire_type, buf, ctx),
             _ => skip_field(wire_type, tag, buf, ctx),
         }
     }

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Nodes and their parts of a demand, in millionths, by node.
 type Parts = Vec<(NodeIx, u32)>;
 
+/// What a drained node keeps of what a node has that asks for nothing: what still arrives there is
+/// served.
+const DRAINED: f64 = 0.1;
 /// Whose rate is below this, in requests per second, asks for nothing.
 const NOTHING: f64 = 1e-4;
 
@@ -134,6 +137,25 @@ impl Demand {
     }
 }
 
+/// Who has a part of the demand; both ascending.
+pub(super) struct Live<'a> {
+    /// The places of all nodes.
+    pub(super) nodes: &'a [NodeIx],
+    /// Of these, those that an operator wants drained.
+    pub(super) drained: &'a [NodeIx],
+}
+
+impl Live<'_> {
+    /// How much it counts before it asks for anything.
+    fn weight(&self, node: NodeIx) -> f64 {
+        if self.drained.binary_search(&node).is_ok() {
+            DRAINED
+        } else {
+            1.0
+        }
+    }
+}
+
 /// What each node is told of its part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Portions {
@@ -154,7 +176,7 @@ impl Portions {
     /// with their demands: elsewhere nothing follows from a part.
     pub(super) fn tell<'a>(
         &mut self,
-        live: &[NodeIx],
+        live: &Live<'_>,
         models: impl Iterator<Item = (&'a ModelId, &'a mut Demand, bool)>,
         tuning: &Tuning,
     ) {
@@ -175,7 +197,7 @@ impl Portions {
             }
         }
         self.by_node
-            .retain(|node, _| live.binary_search(node).is_ok());
+            .retain(|node, _| live.nodes.binary_search(node).is_ok());
         let usual = parts(live, |node| requests.get(node.at()).copied(), None, tuning);
         if moved(&self.told, &usual, tuning) {
             for (node, part) in &usual {
@@ -193,7 +215,7 @@ impl Portions {
             if !moved(&demand.told, &now, tuning) {
                 continue;
             }
-            for node in live {
+            for node in live.nodes {
                 let part = part_of(&now, *node);
                 self.change(*node, |portion| match part {
                     Some(part) => {
@@ -216,26 +238,27 @@ impl Portions {
 /// Each node's part of all: by what it asks for, and nobody far below an equal part, so that a node
 /// that begins to ask is not refused.
 fn parts(
-    live: &[NodeIx],
+    live: &Live<'_>,
     asked: impl Fn(NodeIx) -> Option<f64>,
     usual: Option<&[(NodeIx, u32)]>,
     tuning: &Tuning,
 ) -> Parts {
-    let nodes = f64::from(u32::try_from(live.len()).unwrap_or(u32::MAX)).max(1.0);
+    let nodes: f64 = live.nodes.iter().map(|node| live.weight(*node)).sum();
+    let nodes = nodes.max(1e-12);
+    let equal = |node: NodeIx| live.weight(node) / nodes;
     let expected = |node: NodeIx| match usual {
-        Some(usual) => part_of(usual, node).map_or(1.0 / nodes, |it| f64::from(it) / 1e6),
-        None => 1.0 / nodes,
+        Some(usual) => part_of(usual, node).map_or_else(|| equal(node), |it| f64::from(it) / 1e6),
+        None => equal(node),
     };
     let prior = tuning.portion_prior;
-    let counts = live.iter().map(|node| {
+    let counts = live.nodes.iter().map(|node| {
         let count = asked(*node).unwrap_or_default();
         (*node, count + prior * expected(*node))
     });
     let mut parts: Vec<(NodeIx, f64)> = counts.collect();
     let sum: f64 = parts.iter().map(|(_, count)| count).sum();
-    let floor = tuning.portion_floor / nodes;
-    for (_, part) in &mut parts {
-        *part = (*part / sum.max(1e-12)).max(floor);
+    for (node, part) in &mut parts {
+        *part = (*part / sum.max(1e-12)).max(tuning.portion_floor * live.weight(*node) / nodes);
     }
     let sum: f64 = parts.iter().map(|(_, part)| part).sum();
     let shared = parts.into_iter();

@@ -7,7 +7,7 @@ pub(super) mod memory;
 mod news;
 mod rows;
 
-use super::demand::{Demand, Portions};
+use super::demand::{Demand, Live, Portions};
 use super::explain::{self, Explanation};
 use super::roster::{NodeIx, Roster};
 use super::tally::Scratch;
@@ -85,6 +85,12 @@ impl Fleet {
     /// A report does that, too.
     pub fn node_heard(&mut self, node: &NodeId, pop: &Pop, region: &Region, now: Moment) {
         self.hear(node, pop, region, now);
+    }
+
+    /// These nodes, and no others, are wanted drained by operators, from the next tick on: they have
+    /// parts of the demand for what they are still asked, and probe nothing while others can.
+    pub fn drain(&mut self, nodes: BTreeSet<NodeId>) {
+        self.roster.drain(nodes);
     }
 
     /// Adds a report, exactly once by (node, epoch, sequence).
@@ -183,6 +189,12 @@ impl Fleet {
         self.step(snapshot, elapsed, now);
         let rows = rows::rank(self, (snapshot, &Scope::All), elapsed, now);
         let live = self.live(now);
+        let drains = |node: &&NodeIx| self.roster.node(**node).is_some_and(|node| node.draining);
+        let drained: Vec<NodeIx> = live.iter().filter(drains).copied().collect();
+        let live = Live {
+            nodes: &live,
+            drained: &drained,
+        };
         let models = self.demands.iter_mut().map(|(model, demand)| {
             let capped = rows.capped.contains(model);
             (model, demand, capped)

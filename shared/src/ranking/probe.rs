@@ -112,8 +112,12 @@ impl Turn {
 }
 
 impl Crew<'_> {
-    /// Never the accuser as long as there is another to ask, anywhere.
+    /// Never the accuser as long as there is another to ask, anywhere; and nobody who is drained as
+    /// long as another is in the region.
     fn may(&self, node: &Node, accusers: Option<&BTreeSet<Pop>>) -> bool {
+        if node.draining && !self.nodes.iter().all(|(_, node)| node.draining) {
+            return false;
+        }
         let accuses = |node: &Node| {
             let pop = self.roster.pop(node.pop);
             accusers.is_some_and(|all| pop.is_some_and(|pop| all.contains(pop)))

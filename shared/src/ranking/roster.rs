@@ -5,7 +5,7 @@
 use super::seen::Seen;
 use crate::clock::Moment;
 use crate::id::{NodeId, Pop, Region};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// The most nodes that are remembered; reports of further ones are not merged.
@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) pop: PopIx,
     pub(super) region: RegionIx,
+    /// An operator wants it drained.
+    pub(super) draining: bool,
     heard: Moment,
     seen: Seen,
 }
@@ -44,6 +46,8 @@ pub(super) struct Roster {
     /// Places of nodes that were forgotten.
     vacant: Vec<NodeIx>,
     by_id: HashMap<NodeId, NodeIx>,
+    /// Whom operators want drained, heard of or not.
+    draining: BTreeSet<NodeId>,
     pops: Places<Pop>,
     regions: Places<Region>,
 }
@@ -101,12 +105,21 @@ impl Roster {
             id: id.clone(),
             pop,
             region,
+            draining: self.draining.contains(id),
             heard: now,
             seen: Seen::default(),
         };
         let ix = self.seat(node)?;
         self.by_id.insert(id.clone(), ix);
         Some(ix)
+    }
+
+    /// These nodes are to be drained from now on, and no others.
+    pub(super) fn drain(&mut self, nodes: BTreeSet<NodeId>) {
+        for node in self.nodes.iter_mut().flatten() {
+            node.draining = nodes.contains(&node.id);
+        }
+        self.draining = nodes;
     }
 
     /// Forgets who was silent for long; which regions that were, so that what is known of them is

@@ -209,6 +209,13 @@ async fn money_and_fleet() {
     let verdict = bench.text("ledger verify").await;
     assert!(verdict.starts_with("the books are in order"), "{verdict}");
     assert!(bench.text("edges").await.starts_with("NODE"));
+    assert_eq!(bench.json("edges list").await, Value::Array(vec![]));
+    let refused = bench.run("edges drain fra1-a").await.unwrap_err();
+    assert!(
+        refused.text.contains("no edge was ever heard of"),
+        "{}",
+        refused.text
+    );
     assert_eq!(bench.text("rankings").await, "no edge was heard of yet\n");
     let explained = bench.text("explain lab/one@acme --region eu").await;
     assert!(explained.contains("acme"), "{explained}");

@@ -74,6 +74,49 @@ fn a_configured_limit_is_leased_out_by_demand() {
     assert_eq!(bench.fleet.portion(&NodeId::from("nobody")).usual, 0);
 }
 
+#[test]
+fn a_drained_edge_has_what_it_is_still_asked_and_probes_nothing() {
+    let all = [FRA, AMS, NYC];
+    let mut bench = Bench::new(limited(2, 40), &all);
+    let drained = |edges: &[Edge]| edges.iter().map(|edge| NodeId::from(edge.0)).collect();
+    let seconds = |bench: &mut Bench, asking: &[Edge], seconds| {
+        for _ in 0..seconds {
+            for edge in asking {
+                bench.report(*edge, vec![(id("p0"), asked(Outcome::Ok, 10))]);
+            }
+            bench.pass(&all);
+        }
+    };
+    seconds(&mut bench, &[FRA, AMS], 60);
+    let before = leases(&bench, &all, "p0");
+    assert!((before[0] / before[1] - 1.0).abs() < 0.05, "{before:?}");
+
+    // What was sent to it goes elsewhere.
+    bench.fleet.drain(drained(&[FRA]));
+    seconds(&mut bench, &[AMS, AMS], 300);
+    let after = leases(&bench, &all, "p0");
+    assert!(after[0] < after[2] / 2.0, "{after:?}");
+    assert!(after[0] > 0.0, "what still arrives is served: {after:?}");
+    assert!(after[1] > 1.5 * before[1], "{before:?} {after:?}");
+    // A node that is still asked has a part for that.
+    seconds(&mut bench, &[FRA, AMS], 300);
+    let asked = leases(&bench, &all, "p0");
+    assert!(asked[0] > 0.5 * asked[1], "{asked:?}");
+
+    // Whoever else there is in the region tries what is doubted; when all are drained, one of them.
+    let mut bench = Bench::new(equals(3), &all);
+    bench.saw(NYC, "p0", Outcome::HardFail, 3);
+    let mut tried_by = |edges: &[Edge]| {
+        bench.fleet.drain(drained(edges));
+        bench.tick();
+        let probe = bench.row("eu", "p0").probe;
+        probe.map(|probe| probe.node.to_string())
+    };
+    assert_eq!(tried_by(&[FRA]).as_deref(), Some("edge-2"));
+    assert_eq!(tried_by(&[AMS]).as_deref(), Some("edge-1"));
+    assert!(tried_by(&[FRA, AMS]).is_some());
+}
+
 /// Several models behind one account that takes so many requests per second, and so many at a time.
 fn one_account(models: usize, per_second: u32, concurrent: u32) -> Snapshot {
     let mut catalog = catalog(1, models, 1);
