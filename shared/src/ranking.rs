@@ -30,6 +30,7 @@ pub use fleet::{Fleet, Merged};
 pub use guard::{absurdity, drastic};
 pub use mode::Mode;
 pub use portion::{LEASE_MARGIN, PORTION_MODELS_MAX, Portion, PortionDelta};
+pub use score::prior;
 pub use state::State;
 pub use table::{
     BEHIND_STEPS, DeltaMismatch, Percentiles, ProbeLease, ROWS_MAX, RankingDelta, RankingRow,

@@ -1,7 +1,7 @@
 //! What a request through an endpoint really costs: price, waiting and failing as one number, by
 //! mode. Lower is better.
 
-use super::{Mode, ScoreTuning};
+use super::{Mode, ModeTuning, ScoreTuning};
 
 /// What a score is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,6 +22,36 @@ pub(super) struct Facts {
 
 /// What is free counts as that cheap, in USD per token.
 const PRICE_MIN: f64 = 1e-10;
+
+/// The power of the price by which traffic falls where nothing else is known.
+const PRIOR_POWER: i32 = 2;
+
+/// The weight of an endpoint of which nothing but its price is known, in USD per token of a usual mix:
+/// half the price, four times the traffic. Edges go by it while they have no ranking of a model, and
+/// the ranking of a model of which nothing is known goes by [`ScoreTuning::prior`], which is the same.
+#[must_use]
+pub fn prior(price: f64) -> f64 {
+    price.max(PRICE_MIN).powi(-PRIOR_POWER)
+}
+
+impl ScoreTuning {
+    /// What a model's endpoints are told apart by while nothing is known of any: the price, and
+    /// whether their provider fails elsewhere.
+    pub(super) fn prior(&self) -> Self {
+        let by_price = ModeTuning {
+            price: 1.0,
+            latency: 0.0,
+            throughput: 0.0,
+            sharpness: f64::from(PRIOR_POWER),
+        };
+        Self {
+            modes: [by_price; 4],
+            waiting: 0.0,
+            crawling: 0.0,
+            ..*self
+        }
+    }
+}
 
 /// Facts with the logarithms that every mode needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -5,13 +5,11 @@ use crate::catalog::{Endpoint, Provider, Tier};
 use crate::clock::Moment;
 use crate::health::{Handle, Lease};
 use crate::id::NodeId;
-use crate::ranking::{Mode, RankingRow, RankingTable, State};
+use crate::ranking::{Mode, RankingRow, RankingTable, State, prior};
 use crate::snapshot::{EndpointIndex, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is free counts as that cheap, in USD per token.
-const PRICE_MIN: f64 = 1e-10;
 /// The least share of who is closed by its score: rounded down, not shut.
 const SHARE_LEAST: f64 = 1e-5;
 
@@ -130,7 +128,7 @@ impl View {
                 tier: endpoint.tier(),
                 handle: Handle::of(&endpoint.id),
                 price,
-                prior: price.max(PRICE_MIN).powi(-2),
+                prior: prior(price),
                 lease: lease(&ranking, endpoint, provider),
                 given: row.map(Given::of),
                 on_trial: row.is_some_and(|row| matches!(row.state, State::HalfOpen | State::Ramp)),

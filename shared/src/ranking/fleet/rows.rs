@@ -14,7 +14,7 @@ use crate::ranking::account::{self, Account};
 use crate::ranking::demand::Asked;
 use crate::ranking::evidence::Prior;
 use crate::ranking::roster::{Node, NodeIx, PopIx, RegionIx, Roster};
-use crate::ranking::{RankingRow, State, Tuning};
+use crate::ranking::{RankingRow, ScoreTuning, State, Tuning};
 use crate::snapshot::Snapshot;
 use page::Page;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -231,6 +231,21 @@ fn priors<'a>(
     sums.into_iter()
         .map(|(slug, sum)| (slug, prior(sum)))
         .collect()
+}
+
+/// What a model's endpoints are told apart by. Where only a wish makes it known, that is what edges go
+/// by without rows: so a wish changes what it says, and nothing else.
+pub(super) fn score<'a>(
+    memories: impl IntoIterator<Item = &'a Memory>,
+    tuning: &Tuning,
+    now: Moment,
+) -> ScoreTuning {
+    let mut memories = memories.into_iter();
+    if memories.any(|memory| memory.is_live(tuning, now)) {
+        tuning.score
+    } else {
+        tuning.score.prior()
+    }
 }
 
 impl Place<'_> {

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::catalog::Limits;
+use crate::health::Board;
 use crate::id::{ModelId, NodeId};
+use crate::key::KeyHash;
+use crate::policy::{KeyKind, KeyPolicy, Principal};
 use crate::ranking::portion::LEASE_MARGIN;
-use crate::routing::View;
+use crate::routing::{Demand, View, plan};
 use crate::snapshot::EndpointIndex;
 use crate::usage::Usage;
 use crate::window::Sign;
@@ -353,6 +356,77 @@ fn wishes_pin_weigh_and_withdraw() {
     };
     wish(&mut bench, "p0", none);
     assert_eq!(bench.row("eu", "p0").share, [0; 4]);
+}
+
+/// The shares that an edge's plan draws by, in the order of the providers.
+fn drawn(bench: &Bench) -> Vec<f64> {
+    let ranking = Arc::clone(bench.table("eu"));
+    let view = View::new(Arc::new(bench.snapshot.clone()), ranking);
+    let anyone = Principal {
+        org: "org_1".into(),
+        key: KeyHash::of("k"),
+        key_name: String::new(),
+        kind: KeyKind::Inference,
+        expires_at: None,
+        policy: KeyPolicy::default(),
+    };
+    let demand = Demand {
+        model: "m0/x".to_owned(),
+        ..Demand::default()
+    };
+    let (board, now) = (Board::default(), Moment::default());
+    let plan = plan(&view, &board, &|_| true, &anyone, &demand, now, 1).unwrap();
+    let mut shares: Vec<(&str, f64)> = plan
+        .candidates
+        .iter()
+        .map(|it| (it.endpoint.tag.as_str(), it.share))
+        .collect();
+    shares.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    shares.into_iter().map(|(_, share)| share).collect()
+}
+
+#[test]
+fn half_the_weight_is_half_the_share_with_traffic_and_without() {
+    for traffic in [false, true] {
+        // The first is the cheapest.
+        let mut bench = Bench::new(snapshot(&catalog(3, 1, 3)), &[FRA, NYC]);
+        let mut settled = |favour| {
+            let wish = OperatorWish {
+                favour,
+                ..OperatorWish::default()
+            };
+            bench.fleet.wish(&id("p0"), wish);
+            for _ in 0..30 {
+                for tag in ["p0", "p1", "p2"].iter().filter(|_| traffic) {
+                    bench.saw(FRA, tag, Outcome::Ok, 2);
+                }
+                bench.pass(&[FRA, NYC]);
+            }
+            drawn(&bench)
+        };
+        let (before, after) = (settled(1.0), settled(0.5));
+        assert!(before[0] > before[1], "{before:?}");
+        for other in [1, 2] {
+            let ratio = after[0] / after[other] / (before[0] / before[other]);
+            assert!(
+                (0.47..0.53).contains(&ratio),
+                "{traffic}: {before:?} {after:?}"
+            );
+        }
+        assert!(after[0] < before[0]);
+    }
+}
+
+#[test]
+fn a_cordon_of_one_changes_nothing_between_the_others() {
+    let mut bench = Bench::new(snapshot(&catalog(3, 1, 3)), &[FRA]);
+    bench.tick();
+    let before = drawn(&bench);
+    bench.fleet.withdraw(&id("p2"), Some(State::Draining));
+    bench.pass(&[FRA]);
+    let after = drawn(&bench);
+    let ratio = after[0] / after[1] / (before[0] / before[1]);
+    assert!((0.97..1.03).contains(&ratio), "{before:?} {after:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::ranking::score::{Facts, Terms};
 use crate::ranking::share::{Wish, allot};
 use crate::ranking::speed::Quantiles;
 use crate::ranking::state::Ramp;
-use crate::ranking::{Mode, State};
+use crate::ranking::{Mode, ScoreTuning, State};
 use std::sync::Arc;
 
 /// What is assumed of an endpoint of whose model nothing is known, in milliseconds.
@@ -62,10 +62,11 @@ pub(super) fn look(
         .map(|region| region_of(endpoints, memories, region, place))
         .collect();
     let caps: Vec<Option<f64>> = memories.iter().map(|it| it.fits()).collect();
-    let costs = Costs::of(&findings, place);
+    let score = super::score(memories.iter().copied(), place.tuning, place.now);
+    let costs = Costs::of(&findings, &score);
     let ramp = Ramp::over(demand.elapsed(), &place.tuning.share);
     for mode in Mode::ALL {
-        let weights = costs.weights(*mode, &mut findings, place);
+        let weights = costs.weights(*mode, &mut findings, &score);
         let wishes: Vec<Wish> = place
             .regions()
             .zip(&findings)
@@ -84,7 +85,7 @@ pub(super) fn look(
             .zip(&wishes)
             .zip(&costs.lasting)
         {
-            let lasting = lasting(*mode, found, terms, place);
+            let lasting = lasting(*mode, found, terms, &score);
             let sum: f64 = lasting.iter().sum();
             let each = found.iter_mut().zip(shares).zip(&wish.ramps).zip(lasting);
             for (((found, share), ramp), weight) in each {
@@ -112,8 +113,7 @@ struct Costs {
 }
 
 impl Costs {
-    fn of(findings: &Findings, place: &Place<'_>) -> Self {
-        let tuning = &place.tuning.score;
+    fn of(findings: &Findings, tuning: &ScoreTuning) -> Self {
         let all = |which: fn(&Found) -> &Facts| {
             let regions = findings.iter();
             regions
@@ -132,10 +132,10 @@ impl Costs {
     }
 
     /// What everybody deserves in a mode, by region; it is noted in what was found, too.
-    fn weights(&self, mode: Mode, findings: &mut Findings, place: &Place<'_>) -> Vec<Vec<f64>> {
+    fn weights(&self, mode: Mode, findings: &mut Findings, tuning: &ScoreTuning) -> Vec<Vec<f64>> {
         let regions = findings.iter_mut().zip(&self.terms);
         regions
-            .map(|(found, terms)| weights(mode, found, terms, place))
+            .map(|(found, terms)| weights(mode, found, terms, tuning))
             .collect()
     }
 }
@@ -148,8 +148,7 @@ fn put(values: &mut [f64; 4], at: usize, value: f64) {
 
 /// Against the best that may have traffic: what is shut off sets no standard. Notes how far behind
 /// it everybody is.
-fn weights(mode: Mode, found: &mut [Found], terms: &[Terms], place: &Place<'_>) -> Vec<f64> {
-    let tuning = &place.tuning.score;
+fn weights(mode: Mode, found: &mut [Found], terms: &[Terms], tuning: &ScoreTuning) -> Vec<f64> {
     let costs: Vec<f64> = terms.iter().map(|it| it.cost(mode, tuning)).collect();
     let best_of = |may: fn(&Found) -> bool| {
         let may = costs.iter().zip(&*found).filter(|(_, it)| may(it));
@@ -190,8 +189,7 @@ fn ramps(
     each.collect()
 }
 
-fn lasting(mode: Mode, found: &[Found], terms: &[Terms], place: &Place<'_>) -> Vec<f64> {
-    let tuning = &place.tuning.score;
+fn lasting(mode: Mode, found: &[Found], terms: &[Terms], tuning: &ScoreTuning) -> Vec<f64> {
     let costs: Vec<f64> = terms
         .iter()
         .map(|it| it.lasting_cost(mode, tuning))
