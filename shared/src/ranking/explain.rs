@@ -1,17 +1,24 @@
-//! Why an endpoint has the place that it has, in words for operators.
+//! Why an endpoint has the place that it has, in words for operators: first the place, then what it
+//! is known to be like, what it costs against the first, and who has seen what.
+
+mod compare;
 
 use super::evidence::Span;
 use super::fleet::memory::{Memory, Standing};
 use super::roster::{RegionIx, Roster};
-use super::score::Terms;
 use super::state::Machine;
-use super::{Mode, OperatorWish, RankingRow, RankingTable, Tuning};
+use super::{Mode, OperatorWish, RankingRow, RankingTable, ScoreTuning, State, Tuning};
 use crate::catalog::Endpoint;
 use crate::clock::Moment;
 use crate::id::{EndpointId, Region};
 use crate::snapshot::Snapshot;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Result, Write};
+
+/// The most endpoints ahead of one that are named.
+const AHEAD_TOLD_MAX: usize = 5;
+/// A share up to so many times the floor is the floor, after the others' rounding.
+const NEARLY: f64 = 1.5;
 
 /// An endpoint's place in a region, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,10 +38,12 @@ pub(super) struct Subject<'a> {
     pub(super) region_ix: Option<RegionIx>,
     pub(super) table: Option<&'a RankingTable>,
     pub(super) memories: &'a HashMap<EndpointId, Memory>,
-    pub(super) wish: Option<&'a OperatorWish>,
+    pub(super) wishes: &'a BTreeMap<EndpointId, OperatorWish>,
     pub(super) roster: &'a Roster,
     pub(super) snapshot: &'a Snapshot,
     pub(super) tuning: &'a Tuning,
+    /// What the model's endpoints are told apart by.
+    pub(super) score: ScoreTuning,
 }
 
 pub(super) fn explain(subject: &Subject<'_>, now: Moment) -> Explanation {
@@ -42,14 +51,14 @@ pub(super) fn explain(subject: &Subject<'_>, now: Moment) -> Explanation {
     let row = subject.row(&subject.endpoint.id);
     let memory = subject.memories.get(&subject.endpoint.id);
     // Writing to a string can't fail.
-    let _ = write_row(&mut text, subject, row);
-    let _ = write_wish(&mut text, subject);
+    let _ = write_place(&mut text, subject, row);
+    let _ = write_wishes(&mut text, subject);
     let mut samples = 0.0;
     if let Some(memory) = memory {
         samples = memory.evidence.pool(Span::Lately, None).seen;
-        let _ = write_comparison(&mut text, subject, memory);
-        let _ = write_cap(&mut text, memory, now);
         let _ = write_states(&mut text, memory, subject, now);
+        let _ = compare::write(&mut text, subject, memory);
+        let _ = write_cap(&mut text, memory, now);
         let _ = write_observers(&mut text, memory, subject, now);
     }
     Explanation {
@@ -85,92 +94,125 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn write_row(text: &mut String, subject: &Subject<'_>, row: Option<&RankingRow>) -> Result {
+/// What a state means to who has not written it.
+const fn meaning(state: State) -> &'static str {
+    match state {
+        State::Closed => "in service",
+        State::Open => "shut off, because it fails",
+        State::HalfOpen => "tried by single requests, before it gets more",
+        State::Ramp => "recovered, its share grows back",
+        State::Draining => "cordoned by an operator",
+        State::Disabled => "disabled by an operator",
+    }
+}
+
+fn write_place(text: &mut String, subject: &Subject<'_>, row: Option<&RankingRow>) -> Result {
     let (endpoint, region) = (subject.endpoint, subject.region);
+    let (id, model) = (&endpoint.id, &endpoint.model);
     let price = endpoint.pricing.blended() * 1e6;
-    writeln!(
-        text,
-        "{} in {region}: {price:.4} USD per million tokens of a usual mix",
-        endpoint.id
-    )?;
+    let price =
+        format!("price: {price:.4} USD per million tokens, three of a prompt to one of an answer");
     let Some(row) = row else {
-        return writeln!(
+        writeln!(text, "{id} in {region}: no edge is told a share of it")?;
+        writeln!(
             text,
-            "no row: nothing is known of its model, the price alone decides"
-        );
+            "nothing was asked of {model} lately: until then its endpoints share requests by price alone, half the price, four times the requests"
+        )?;
+        return writeln!(text, "{price}");
     };
     let places = subject.places();
-    if let Some(at) = places.iter().position(|(id, _)| **id == endpoint.id) {
-        writeln!(text, "place {} of {}", at + 1, places.len())?;
+    let share = row.share_of(Mode::Balanced);
+    let at = places.iter().position(|(other, _)| *other == id);
+    let at = at.unwrap_or_default();
+    writeln!(
+        text,
+        "{id} in {region}: place {} of {}, {:.2} % of requests that set no sort",
+        at + 1,
+        places.len(),
+        100.0 * share
+    )?;
+    if at > 0 {
+        let named = places.iter().take(at.min(AHEAD_TOLD_MAX));
+        let named = named.map(|(id, share)| format!("{id} {:.2} %", 100.0 * share));
+        let named: Vec<String> = named.collect();
+        let more = at.saturating_sub(AHEAD_TOLD_MAX);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        writeln!(text, "ahead of it: {}{more}", named.join(", "))?;
     }
-    write!(text, "state {}; share", row.state)?;
-    for mode in Mode::ALL {
-        write!(text, " {mode} {:.2} %", 100.0 * row.share_of(*mode))?;
+    writeln!(text, "state: {}, {}", row.state, meaning(row.state))?;
+    let floor = subject.tuning.share.floor;
+    if share > 0.0 && share < NEARLY * floor && row.state == State::Closed {
+        let least = 100.0 * floor;
+        writeln!(
+            text,
+            "its share is the least that is given, about {least} %, so that it stays known"
+        )?;
     }
+    write!(text, "of requests that set provider.sort:")?;
+    for mode in Mode::ALL.iter().filter(|mode| **mode != Mode::Balanced) {
+        write!(text, " by {mode} {:.2} %", 100.0 * row.share_of(*mode))?;
+    }
+    writeln!(text, "\n{price}")?;
+    write_measured(text, row)
+}
+
+fn write_measured(text: &mut String, row: &RankingRow) -> Result {
+    let or_unknown = |known: bool, value: String| {
+        if known { value } else { "unknown".to_owned() }
+    };
+    let ms = |value: u32| or_unknown(value > 0, format!("{value} ms"));
+    let speed = row.throughput_tenths.p50;
+    let tenths = format!("{}.{} tokens/s", speed / 10, speed % 10);
     let percent = |part: u16| 100.0 * f64::from(part) / f64::from(u16::MAX);
     writeln!(
         text,
-        "; fails with {:.1} %, tool calls with {:.1} %",
+        "measured of late: first token {} (median), {} (95th percentile); speed {}; expected to fail: {:.1} % of requests, {:.1} % of tool calls",
+        ms(row.ttft_ms.p50),
+        ms(row.ttft_ms_p95),
+        or_unknown(speed > 0, tenths),
         percent(row.failure),
         percent(row.tool_failure)
     )?;
-    let unknown = |value: u32| {
-        if value == 0 {
-            "unknown".to_owned()
-        } else {
-            value.to_string()
-        }
-    };
-    writeln!(
-        text,
-        "first token {} ms median, {} ms at 95 %; {} tenths of a token per second",
-        unknown(row.ttft_ms.p50),
-        unknown(row.ttft_ms_p95),
-        unknown(row.throughput_tenths.p50),
-    )?;
     match &row.probe {
-        Some(probe) => writeln!(text, "{} sends probe {}", probe.node, probe.number),
+        Some(probe) => writeln!(text, "{} tries it out, probe {}", probe.node, probe.number),
         None => Ok(()),
     }
 }
 
-fn write_wish(text: &mut String, subject: &Subject<'_>) -> Result {
-    let Some(wish) = subject.wish else {
-        return Ok(());
-    };
-    write!(text, "an operator wants:")?;
-    if let Some(state) = wish.withdrawal() {
-        write!(text, " {state}")?;
+/// What operators want of it, and of others where that is felt here.
+fn write_wishes(text: &mut String, subject: &Subject<'_>) -> Result {
+    let own = subject.wishes.get(&subject.endpoint.id);
+    if let Some(wish) = own {
+        write!(text, "operators want of it: weight x{}", wish.weight())?;
+        if let Some(state) = wish.withdrawal() {
+            write!(text, ", {state}")?;
+        }
+        if wish.pinned {
+            write!(
+                text,
+                ", pinned: its model's requests go to it while it does not fail"
+            )?;
+        }
+        writeln!(text)?;
     }
-    if wish.pinned {
-        write!(text, " pinned")?;
-    }
-    writeln!(text, " weight x{}", wish.weight())
-}
-
-/// What it costs more than the first, in factors that multiply to the whole.
-fn write_comparison(text: &mut String, subject: &Subject<'_>, memory: &Memory) -> Result {
-    let places = subject.places();
-    let first = places.iter().find(|(id, _)| **id != subject.endpoint.id);
-    let other = first.and_then(|(id, _)| Some((*id, subject.memories.get(*id)?)));
-    let (Some(mine), Some((id, other))) = (subject.standing(memory), other) else {
-        return Ok(());
-    };
-    let Some(theirs) = subject.standing(other) else {
-        return Ok(());
-    };
-    let tuning = &subject.tuning.score;
-    let parts = |it: &Standing| Terms::of(&it.facts, tuning).parts(Mode::Balanced, tuning);
-    write!(text, "costs, against {id}:")?;
-    let mut whole = 0.0;
-    for ((name, mine), (_, theirs)) in parts(&mine).into_iter().zip(parts(&theirs)) {
-        whole += mine - theirs;
-        write!(text, " {name} x{:.2}", (mine - theirs).exp())?;
-    }
-    writeln!(text, "; in all x{:.2}", whole.exp())?;
-    let share = mine.shares.first().copied().unwrap_or_default();
-    if mine.limit < 1.0 && share >= 0.9 * mine.limit {
-        writeln!(text, "its share may be {:.2} % for now", 100.0 * mine.limit)?;
+    let all = subject
+        .snapshot
+        .endpoints_of(subject.endpoint.model.as_str());
+    let all = all.iter().filter_map(|at| subject.snapshot.endpoint(*at));
+    let others = all.filter(|other| other.id != subject.endpoint.id);
+    for other in others {
+        match subject.wishes.get(&other.id) {
+            Some(wish) if wish.pinned && !own.is_some_and(|own| own.pinned) => writeln!(
+                text,
+                "operators have pinned {}: while that does not fail, others get nothing",
+                other.id
+            )?,
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -180,18 +222,21 @@ fn write_cap(text: &mut String, memory: &Memory, now: Moment) -> Result {
     if rate.is_none() && tokens.is_none() {
         return Ok(());
     }
-    write!(text, "takes")?;
+    write!(text, "limit: it takes")?;
     if let Some(rate) = rate {
         write!(text, " {rate:.2} requests/s")?;
     }
     if let Some(tokens) = tokens {
         let and = if rate.is_some() { " and" } else { "" };
         let unit = memory.cap.unit().unwrap_or_default();
-        write!(text, "{and} {tokens:.0} tokens/s, {unit:.0} by request,")?;
+        write!(
+            text,
+            "{and} {tokens:.0} tokens/s ({unit:.0} for a usual request)"
+        )?;
     }
     write!(
         text,
-        " from the fleet, accepted {:.2}/s of late",
+        " from all edges together; accepted of late {:.2} requests/s",
         memory.cap.accepted()
     )?;
     if let Some(part) = memory.account.part() {
@@ -264,6 +309,9 @@ fn write_observers(
             let seen = crowd.lately.seen;
             lines.push(format!("all others in {region}: {seen:.1} attempts"));
         }
+    }
+    if !lines.is_empty() {
+        writeln!(text, "who has asked it lately (old attempts fade):")?;
     }
     lines.iter().try_for_each(|line| writeln!(text, "{line}"))
 }

@@ -261,16 +261,19 @@ impl Fleet {
         now: Moment,
     ) -> Option<Explanation> {
         let endpoint = snapshot.endpoint(snapshot.index_of(endpoint)?)?;
+        let all = snapshot.endpoints_of(endpoint.model.as_str()).iter();
+        let all = all.filter_map(|index| self.memories.get(&snapshot.endpoint(*index)?.id));
         let subject = explain::Subject {
             endpoint,
             region,
             region_ix: self.roster.region(region),
             table: self.tables.get(region).map(AsRef::as_ref),
             memories: &self.memories,
-            wish: self.wishes.get(&endpoint.id),
+            wishes: &self.wishes,
             roster: &self.roster,
             snapshot,
             tuning: &self.tuning,
+            score: rows::score(all, &self.tuning, now),
         };
         Some(explain::explain(&subject, now))
     }

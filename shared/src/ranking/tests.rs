@@ -411,6 +411,55 @@ fn explanations_say_who_saw_what() {
     assert!(explain("nobody").is_none());
 }
 
+#[test]
+fn explanations_begin_with_the_place_and_say_what_it_costs_against_the_first() {
+    let mut bench = Bench::new(snapshot(&catalog(3, 1, 3)), &[FRA]);
+    let explain = |bench: &Bench, tag: &str| {
+        let (snapshot, region) = (&bench.snapshot, Region::from("eu"));
+        let told = bench.fleet.explain(snapshot, &id(tag), &region, bench.now);
+        told.unwrap().text
+    };
+    bench.tick();
+    let unknown = explain(&bench, "p2");
+    assert!(
+        unknown.contains("nothing was asked of m0/x lately"),
+        "{unknown}"
+    );
+    for _ in 0..5 {
+        for tag in ["p0", "p1", "p2"] {
+            bench.saw(FRA, tag, Outcome::Ok, 5);
+        }
+        bench.pass(&[FRA]);
+    }
+    let pinned = OperatorWish {
+        pinned: true,
+        ..OperatorWish::default()
+    };
+    let third = explain(&bench, "p2");
+    let begin = "m0/x@p2 in eu: place 3 of 3, ";
+    assert!(third.starts_with(begin), "{third}");
+    for said in [
+        "ahead of it: m0/x@p0 ",
+        "state: closed, in service",
+        "what it costs against m0/x@p0",
+        "  price x1.",
+        " USD per million tokens",
+        "first token unknown (median)",
+        "not all of m0/x@p2 was measured of late",
+    ] {
+        assert!(third.contains(said), "{said}: {third}");
+    }
+    let first = explain(&bench, "p0");
+    assert!(
+        first.contains("place 1 of 3") && !first.contains("ahead of it"),
+        "{first}"
+    );
+    bench.fleet.wish(&id("p1"), pinned);
+    bench.pass(&[FRA]);
+    let beside = explain(&bench, "p0");
+    assert!(beside.contains("operators have pinned m0/x@p1"), "{beside}");
+}
+
 /// What each mode's shares of the only model sum to.
 fn sums(table: &RankingTable) -> Vec<f64> {
     let sum = |mode: &Mode| table.rows.values().map(|row| row.share_of(*mode)).sum();

@@ -85,12 +85,12 @@ async fn history(to: &Target, request: wire::RankingHistoryRequest) -> Result<Re
     let response = connect::client(to).await?.ranking_history(request).await?;
     let changes = response.into_inner().changes;
     let mut table = Table::new(&[
-        "AT (UTC)", "VERSION", "REGION", "STATE", "BALANCED", "FAILURE",
+        "AT (UTC)", "VERSION", "REGION", "STATE", "BALANCED", "FAILING",
     ]);
     let none = || "-".to_owned();
     for past in &changes {
-        let share = |row: &wire::RankedEndpoint| format!("{:.3}", row.share_balanced);
-        let failure = |row: &wire::RankedEndpoint| format!("{:.3}", row.failure);
+        let share = |row: &wire::RankedEndpoint| percent(row.share_balanced);
+        let failure = |row: &wire::RankedEndpoint| percent(row.failure);
         let row = past.row.as_ref();
         table.row([
             time(past.unix_ms / 1000),
@@ -190,27 +190,52 @@ fn table(rows: &[wire::RankedEndpoint]) -> Table {
         "PRICE",
         "LATENCY",
         "THROUGHPUT",
-        "FAILURE",
+        "FAILING",
         "TTFT p50/p95 ms",
         "TOK/S",
         "SAMPLES",
     ]);
-    let share = |share: f64| format!("{share:.3}");
-    for row in rows {
+    for row in by_place(rows) {
+        let ms = |value: u32| or_unknown(value > 0, value.to_string());
         table.row([
             row.endpoint.clone(),
             row.state.clone(),
-            share(row.share_balanced),
-            share(row.share_price),
-            share(row.share_latency),
-            share(row.share_throughput),
-            share(row.failure),
-            format!("{}/{}", row.ttft_ms_p50, row.ttft_ms_p95),
-            format!("{:.1}", row.tokens_per_second),
+            percent(row.share_balanced),
+            percent(row.share_price),
+            percent(row.share_latency),
+            percent(row.share_throughput),
+            percent(row.failure),
+            format!("{}/{}", ms(row.ttft_ms_p50), ms(row.ttft_ms_p95)),
+            or_unknown(
+                row.tokens_per_second > 0.0,
+                format!("{:.1}", row.tokens_per_second),
+            ),
             format!("{:.1}", row.samples),
         ]);
     }
     table
+}
+
+/// Each model's endpoints, the one with the largest share first.
+fn by_place(rows: &[wire::RankedEndpoint]) -> Vec<&wire::RankedEndpoint> {
+    let model = |row: &wire::RankedEndpoint| {
+        let parts = row.endpoint.rsplit_once('@');
+        parts.map_or_else(String::new, |(model, _)| model.to_owned())
+    };
+    let mut rows: Vec<_> = rows.iter().collect();
+    rows.sort_by(|a, b| {
+        let by_share = || b.share_balanced.total_cmp(&a.share_balanced);
+        model(a).cmp(&model(b)).then_with(by_share)
+    });
+    rows
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.2} %", 100.0 * part)
+}
+
+fn or_unknown(is_known: bool, text: String) -> String {
+    if is_known { text } else { "-".to_owned() }
 }
 
 fn ranked(row: &wire::RankedEndpoint) -> Value {
