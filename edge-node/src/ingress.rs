@@ -121,6 +121,8 @@ pub struct Call {
     pub body: Bytes,
     /// What routing must know.
     pub demand: Demand,
+    /// The model as the client wrote it, where that says more than the demand's: `:online`.
+    pub written: Option<String>,
     /// Is the answer to be streamed.
     pub stream: bool,
     /// `stream_options.include_usage`.
@@ -277,6 +279,7 @@ fn assemble(
     let conversation = Conversation::of(&peek, headers)?;
     let (mut model, mut fallback_models) =
         models(peek.model.take(), std::mem::take(&mut peek.models))?;
+    let written = model.contains(":online").then(|| model.clone());
     let online = later::online(&mut model, &mut fallback_models)?;
     let search = search::of(api, &mut peek, online)?;
     if !peek.has_turns {
@@ -316,6 +319,7 @@ fn assemble(
             region: None,
             sticky: Vec::new(),
         },
+        written,
         stream: peek.stream,
         include_usage: peek.include_usage,
         explain: explains(headers),

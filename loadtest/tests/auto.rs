@@ -109,9 +109,12 @@ async fn bounds_hold_and_what_is_missing_does_not_fail() {
     let told = client
         .clone()
         .with_header("x-openrouter-metadata", "enabled");
-    let reply = told.post(CHAT, &chat("openrouter/auto:nitro", text)).await;
-    let told = &reply.unwrap().json()["openrouter_metadata"];
-    assert_eq!(told["strategy"], "auto", "{told}");
+    for name in ["openrouter/auto:nitro", "godwit/auto:online"] {
+        let reply = told.post(CHAT, &chat(name, text)).await;
+        let told = &reply.unwrap().json()["openrouter_metadata"];
+        assert_eq!(told["strategy"], "auto", "{told}");
+        assert_eq!(told["requested"], name, "{told}");
+    }
     let body = with(chat(BETA, text), "plugins", json!([{"id": "fusion"}]));
     assert_eq!(client.post(CHAT, &body).await.unwrap().status, 400);
 

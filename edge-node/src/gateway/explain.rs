@@ -78,7 +78,8 @@ impl Story {
 
     /// Notes what the client asked for.
     pub fn asked(&mut self, call: &Call) {
-        self.model.clone_from(&call.demand.model);
+        let written = call.written.as_ref();
+        self.model.clone_from(written.unwrap_or(&call.demand.model));
         self.stream = call.stream;
     }
 

@@ -1,5 +1,7 @@
 //! Why a request can't be planned, in the words that clients match on. Pure.
 
+mod constraint;
+
 use crate::failure::{ErrorType, Failure, Fault};
 use serde_json::{Value, json};
 use shared::catalog::Modality;
@@ -91,7 +93,12 @@ fn no_endpoints(all: &[Exclusion], demand: &Demand) -> Failure {
     } else if only(&[Exclude::DataRegion]) {
         failure.status = 403;
         failure.error_type = ErrorType::PermissionDenied;
-        failure.message = format!("No endpoints of {models} are known to serve in this region");
+        let place = if demand.region.is_some() {
+            "this region"
+        } else {
+            "a region that the key's guardrails allow"
+        };
+        failure.message = format!("No endpoints of {models} are known to serve in {place}");
         "region_restricted"
     } else if only(&[Exclude::Training, Exclude::Publication, Exclude::Zdr]) {
         failure.message = "No endpoints found matching your data policy".to_owned();
@@ -110,7 +117,7 @@ fn no_endpoints(all: &[Exclusion], demand: &Demand) -> Failure {
         "constraint_filtered"
     };
     failure.availability = Some(code);
-    constraints(&excluded, demand, &mut failure);
+    constraint::note(&excluded, demand, &mut failure);
     let named = all.iter().take(NAMED_MAX);
     let named: Vec<Value> = named
         .map(|e| json!({ "endpoint": e.endpoint.as_str(), "reason": e.why.as_str() }))
@@ -197,41 +204,6 @@ fn only_others(excluded: &[&Exclusion], demand: &Demand) -> String {
     )
 }
 
-/// OpenRouter's words for what excluded endpoints, and the one constraint where it is the only one;
-/// where there are several, what the client may change.
-fn constraints(excluded: &[&Exclusion], demand: &Demand, failure: &mut Failure) {
-    let more = &mut failure.unavailable;
-    more.insert("requested_models".into(), requested(demand));
-    let mut words: Vec<&str> = excluded.iter().filter_map(|one| word(one.why)).collect();
-    words.sort_unstable();
-    words.dedup();
-    if !words.is_empty() {
-        more.insert("excluded_by".into(), words.into());
-    }
-    let mut fields: Vec<&str> = Vec::new();
-    for exclusion in excluded {
-        let field = field(exclusion.why, demand);
-        fields.extend(field.filter(|field| !fields.contains(field)));
-    }
-    let alike = excluded.windows(2).all(|two| match two {
-        [one, other] => one.why == other.why,
-        _ => true,
-    });
-    if let ([field], true) = (fields.as_slice(), alike) {
-        let detail = match excluded.len() {
-            1 => "it excludes the only endpoint".to_owned(),
-            all => format!("it excludes all {all} endpoints"),
-        };
-        more.insert(
-            "constraint".into(),
-            json!({ "field": field, "detail": detail }),
-        );
-    } else if !fields.is_empty() {
-        let hint = format!("to have an endpoint left, change {}", fields.join(" or "));
-        failure.metadata.insert("hint".into(), hint.into());
-    }
-}
-
 /// What a failed request was after, and who failed it.
 pub(super) fn described(mut failure: Failure, demand: &Demand) -> Failure {
     if failure.status == 503 && failure.availability.is_none() && failure.fault == Fault::Provider {
@@ -254,53 +226,6 @@ pub(super) fn described(mut failure: Failure, demand: &Demand) -> Failure {
 fn requested(demand: &Demand) -> Value {
     let all = std::iter::once(&demand.model).chain(&demand.fallback_models);
     all.map(|model| bounded(model)).collect()
-}
-
-/// OpenRouter's word, where it has one.
-fn word(why: Exclude) -> Option<&'static str> {
-    match why {
-        Exclude::AllowedProviders | Exclude::Only | Exclude::Ignore => Some("allowed_providers"),
-        Exclude::MaxTokens => Some("context_length"),
-        Exclude::Training
-        | Exclude::Publication
-        | Exclude::Zdr
-        | Exclude::DataRegion
-        | Exclude::Quantization
-        | Exclude::MaxPrice
-        | Exclude::ContextLength
-        | Exclude::RequireParameters => Some(why.as_str()),
-        Exclude::AllowedModels
-        | Exclude::IgnoredModels
-        | Exclude::OwnKeyOnly
-        | Exclude::ServiceTier
-        | Exclude::Disabled
-        | Exclude::NotServed
-        | Exclude::Distillable
-        | Exclude::Modality
-        | Exclude::Tools
-        | Exclude::NoFallbacks
-        | Exclude::Credits => None,
-    }
-}
-
-/// The member of the request that excludes; none where it is the account's or nobody's.
-fn field(why: Exclude, demand: &Demand) -> Option<&'static str> {
-    let asked = &demand.preferences;
-    Some(match why {
-        Exclude::Only => "provider.only",
-        Exclude::Ignore if !asked.ignore.is_empty() => "provider.ignore",
-        Exclude::Training if asked.data_collection_deny => "provider.data_collection",
-        Exclude::Zdr if asked.zdr => "provider.zdr",
-        Exclude::Distillable => "provider.enforce_distillable_text",
-        Exclude::Quantization => "provider.quantizations",
-        Exclude::MaxPrice => "provider.max_price",
-        Exclude::RequireParameters => "provider.require_parameters",
-        Exclude::NoFallbacks => "provider.allow_fallbacks",
-        Exclude::MaxTokens => "max_tokens",
-        Exclude::ServiceTier => "service_tier",
-        Exclude::Tools => "tools",
-        _ => return None,
-    })
 }
 
 /// A client's text, short enough for an error message.

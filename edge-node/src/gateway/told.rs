@@ -91,7 +91,7 @@ impl Telling {
             explain.insert("router".into(), choice.explain());
         }
         let metadata = self.metadata.as_mut();
-        if let Some(metadata) = metadata.filter(|it| it.requested == choice.requested) {
+        if let Some(metadata) = metadata.filter(|_| choice.is_first) {
             metadata.router = Some((choice.router.as_str(), choice.models.clone()));
         }
         self

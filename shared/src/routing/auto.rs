@@ -131,6 +131,8 @@ pub struct Choice {
     pub router: Router,
     /// As the client wrote it.
     pub requested: String,
+    /// It is what was asked for first, and no model to fall back to.
+    pub is_first: bool,
     /// What the prompt is; none when nothing could be read.
     pub analysis: Option<Analysis>,
     /// How dear.
@@ -240,6 +242,7 @@ pub fn expand(ask: &Ask<'_>, demand: &mut Demand, analysis: Option<Analysis>) ->
         told.get_or_insert_with(|| Choice {
             router,
             requested: name.clone(),
+            is_first: *name == demand.model,
             analysis,
             tier: tier(ask.options, analysis.as_ref()),
             models,

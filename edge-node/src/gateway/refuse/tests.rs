@@ -121,10 +121,8 @@ fn what_could_not_be_had_anyway_hides_nothing() {
     check(&whys, "no_endpoints", "no credential", Value::Null);
     let whys = [E::NotServed, E::Disabled];
     check(&whys, "no_endpoints", "out of service", Value::Null);
-    assert_eq!(
-        refused(&[E::Zdr, E::NotServed])["metadata"].get("hint"),
-        None
-    );
+    let hint = &refused(&[E::Zdr, E::NotServed])["metadata"]["hint"];
+    assert!(!hint.as_str().unwrap().contains("credential"), "{hint}");
 }
 
 #[test]
@@ -155,6 +153,38 @@ fn providers_are_named_with_the_model_that_they_serve() {
     let message = no_plan(&refusal, &demand).message;
     assert!(
         message.starts_with("No endpoints found for a/c: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_the_key_forbids_is_not_the_requests_to_change() {
+    let hint = |whys: &[Exclude]| refused(whys)["metadata"]["hint"].clone();
+    let whose = "the key's guardrails or its organisation's settings exclude what there is; who set \
+                 them can change that";
+    assert_eq!(
+        hint(&[Exclude::AllowedModels, Exclude::AllowedModels]),
+        whose
+    );
+    assert_eq!(
+        hint(&[Exclude::Zdr]),
+        whose,
+        "the request has not asked for it"
+    );
+    let either = "to have an endpoint left, change provider.max_price";
+    assert_eq!(
+        hint(&[Exclude::AllowedProviders, Exclude::MaxPrice]),
+        either
+    );
+    assert_eq!(
+        hint(&[Exclude::MaxPrice]),
+        Value::Null,
+        "the constraint says it"
+    );
+    let error = refused(&[Exclude::DataRegion]);
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("in a region that the key's guardrails allow"),
         "{message}"
     );
 }

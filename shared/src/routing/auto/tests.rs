@@ -128,7 +128,8 @@ fn the_tasks_row_comes_first_then_the_default_one() {
     case.options.cost_tier = Some(CostTier::Max);
     case.becomes(Source::Table, &["m3/x", "m4/x", "m5/x"]);
     let (choice, _) = case.run();
-    assert_eq!(choice.unwrap().task(), "code");
+    let choice = choice.unwrap();
+    assert_eq!((choice.task(), choice.is_first), ("code", true));
 }
 
 #[test]
@@ -136,6 +137,7 @@ fn a_router_keeps_its_place_among_models() {
     let mut case = Case::new("m7/x");
     case.demand.fallback_models = vec!["godwit/auto".into(), "m1/x".into(), "m6/x".into()];
     case.becomes(Source::Table, &["m7/x", "m1/x", "m2/x", "m4/x", "m6/x"]);
+    assert!(!case.run().0.unwrap().is_first);
 }
 
 #[test]

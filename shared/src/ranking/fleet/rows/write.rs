@@ -170,8 +170,9 @@ fn finding(memory: &Memory, found: &Found, region: RegionIx, probe: Option<Probe
     let ttft = local
         .filter(|recent| recent.told().is_some())
         .unwrap_or(&memory.ttft);
-    let streams = Some(&memory.throughput).filter(|recent| recent.told().is_some());
-    let throughput = streams.unwrap_or(&memory.whole_throughput);
+    let whole = Some(&memory.whole_throughput).filter(|recent| recent.told().is_some());
+    let whole = whole.filter(|_| memory.throughput.told().is_none());
+    let throughput = whole.unwrap_or(&memory.throughput);
     Finding {
         shares: found.shares,
         long_run: found.long_run,
