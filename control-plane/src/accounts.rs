@@ -33,6 +33,7 @@ use tokio::sync::watch;
 
 pub use events::{AccountEvent, Change, Events};
 pub use keys::{KeyChange, KeyFilter, KeyRow, NewKey, kind_text};
+pub use limits::{Budget, Budgets};
 pub use lookup::{LookupAnswer, Refusal};
 pub use orgs::Org;
 

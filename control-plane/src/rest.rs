@@ -6,6 +6,7 @@
 
 mod activity;
 mod answer;
+mod budgets;
 mod byok;
 mod caller;
 mod credits;
@@ -113,9 +114,6 @@ impl Rest {
 
     fn routes(self) -> Router {
         let one_key = get(keys::show).patch(keys::change).delete(keys::delete);
-        let workspace = get(workspaces::show)
-            .patch(workspaces::change)
-            .delete(workspaces::delete);
         Router::new()
             .route("/key", get(key::show))
             .route("/auth/key", get(key::show))
@@ -126,15 +124,8 @@ impl Rest {
             .route("/credits/auto-topup", get(topup::show).patch(topup::change))
             .route("/generation", get(generation::show))
             .route("/activity", get(activity::list))
-            .route(
-                "/workspaces",
-                get(workspaces::list).post(workspaces::create),
-            )
             .merge(policy_routes())
-            .route("/workspaces/{id}", workspace)
-            .route("/workspaces/{id}/members", get(workspaces::members))
-            .route("/workspaces/{id}/members/add", post(workspaces::add))
-            .route("/workspaces/{id}/members/remove", post(workspaces::remove))
+            .merge(workspace_routes())
             .route(
                 "/organization/members",
                 get(organization::list).post(organization::add),
@@ -194,6 +185,23 @@ fn policy_routes() -> Router<Rest> {
             "/guardrails/{id}/assignments/members/remove",
             post(assign::remove_members),
         )
+}
+
+/// Workspaces, who is in them, and what they may use.
+fn workspace_routes() -> Router<Rest> {
+    let all = get(workspaces::list).post(workspaces::create);
+    let one = get(workspaces::show)
+        .patch(workspaces::change)
+        .delete(workspaces::delete);
+    let budget = get(budgets::show).put(budgets::set).delete(budgets::delete);
+    Router::new()
+        .route("/workspaces", all)
+        .route("/workspaces/{id}", one)
+        .route("/workspaces/{id}/budgets", get(budgets::list))
+        .route("/workspaces/{id}/budgets/{interval}", budget)
+        .route("/workspaces/{id}/members", get(workspaces::members))
+        .route("/workspaces/{id}/members/add", post(workspaces::add))
+        .route("/workspaces/{id}/members/remove", post(workspaces::remove))
 }
 
 fn based(routes: &Router) -> Router {

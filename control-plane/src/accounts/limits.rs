@@ -1,9 +1,11 @@
 //! Limits of members, workspaces and organisations: set, listed, and found for a key at its
 //! look-up. A key's own limit is in its policy. What was used is in the ledger.
 
+mod budgets;
+
 use super::{Accounts, AccountsError, Change, audit, events};
 use crate::ledger::{Terms, free_a_day};
-use crate::sql::{DatabaseError, amount, unsigned};
+use crate::sql::{DatabaseError, amount, bigint, unsigned};
 use shared::id::{LimitId, OrgId};
 use shared::key::KeyHash;
 use shared::limit::{Interval, Limit, Purse, Scope};
@@ -11,6 +13,8 @@ use shared::money::Amount;
 use shared::policy::KeyPolicy;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
+
+pub use budgets::{Budget, Budgets};
 
 impl Accounts {
     /// Sets what may be used in one window of a limit, and whether own provider keys count, or takes
@@ -30,31 +34,12 @@ impl Accounts {
         let change = Change::Org(org.clone());
         let sequence = events::append(&mut transaction, now, &change).await?;
         must_own(&mut transaction, org, scope, id).await?;
-        sqlx::query("DELETE FROM limits WHERE org = $1 AND scope = $2 AND id = $3 AND period = $4")
-            .bind(org.as_str())
-            .bind(scope.as_str())
-            .bind(id.as_str())
-            .bind(interval.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        if let Some((most, include_byok)) = most {
-            let columns = most.to_nano().filter(|_| most >= Amount::ZERO);
-            let (nano, pico_rem) = columns.ok_or_else(|| {
-                AccountsError::invalid("limit", format!("{most} USD can't be kept"))
-            })?;
-            sqlx::query(
-                "INSERT INTO limits (org, scope, id, period, nano, pico_rem, include_byok)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            )
-            .bind(org.as_str())
-            .bind(scope.as_str())
-            .bind(id.as_str())
-            .bind(interval.as_str())
-            .bind(nano)
-            .bind(pico_rem)
-            .bind(i16::from(include_byok))
-            .execute(&mut *transaction)
-            .await?;
+        let limit = (scope, id, interval);
+        match most {
+            Some(most) => write(&mut transaction, org, limit, most, now).await?,
+            None => {
+                take_away(&mut transaction, org, limit).await?;
+            }
         }
         must_grow(&mut transaction, org, scope, id).await?;
         let most = most.map_or_else(|| "none".to_owned(), |(most, _)| format!("USD {most}"));
@@ -204,6 +189,55 @@ async fn must_own(
         .await?;
     row.map(|_| ())
         .ok_or_else(|| AccountsError::no_such(scope.as_str(), id.as_str()))
+}
+
+/// Keeps what may be used in one window, in place of what was.
+async fn write(
+    connection: &mut AnyConnection,
+    org: &OrgId,
+    (scope, id, interval): (Scope, &LimitId, Interval),
+    (most, include_byok): (Amount, bool),
+    now: u64,
+) -> Result<(), AccountsError> {
+    let columns = most.to_nano().filter(|_| most >= Amount::ZERO);
+    let (nano, pico_rem) = columns
+        .ok_or_else(|| AccountsError::invalid("limit", format!("{most} USD can't be kept")))?;
+    sqlx::query(
+        "INSERT INTO limits (org, scope, id, period, nano, pico_rem, include_byok,
+             created_unix_ms, updated_unix_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+         ON CONFLICT (org, scope, id, period) DO UPDATE SET nano = excluded.nano,
+             pico_rem = excluded.pico_rem, include_byok = excluded.include_byok,
+             updated_unix_ms = excluded.updated_unix_ms",
+    )
+    .bind(org.as_str())
+    .bind(scope.as_str())
+    .bind(id.as_str())
+    .bind(interval.as_str())
+    .bind(nano)
+    .bind(pico_rem)
+    .bind(i16::from(include_byok))
+    .bind(bigint(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// False when there was none.
+async fn take_away(
+    connection: &mut AnyConnection,
+    org: &OrgId,
+    (scope, id, interval): (Scope, &LimitId, Interval),
+) -> Result<bool, AccountsError> {
+    let sql = "DELETE FROM limits WHERE org = $1 AND scope = $2 AND id = $3 AND period = $4";
+    let done = sqlx::query(sql)
+        .bind(org.as_str())
+        .bind(scope.as_str())
+        .bind(id.as_str())
+        .bind(interval.as_str())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// A limit that a narrower one can't reach says nothing.

@@ -238,7 +238,7 @@ impl Accounts {
         Ok(workspace)
     }
 
-    /// Takes an empty workspace away.
+    /// Takes an empty workspace away, its budgets and what guardrail held for it along with it.
     ///
     /// # Errors
     /// When there is none, it is the default one, keys are in it, or the database fails.
@@ -251,6 +251,7 @@ impl Accounts {
         check_id("workspace", name)?;
         let now = self.clock.unix_ms();
         let mut transaction = self.database.write().await?;
+        let sequence = events::append(&mut transaction, now, &Change::Org(org.clone())).await?;
         let workspace = find(&mut transaction, org, name).await?;
         if workspace.is_default {
             let text = "the default workspace can't be deleted".to_owned();
@@ -269,6 +270,8 @@ impl Accounts {
         }
         for statement in [
             "DELETE FROM workspace_members WHERE workspace = $1",
+            "DELETE FROM limits WHERE scope = 'workspace' AND id = $1",
+            "DELETE FROM guardrail_assignments WHERE kind = 'workspace' AND subject = $1",
             "DELETE FROM workspaces WHERE id = $1",
         ] {
             sqlx::query(statement)
@@ -278,6 +281,7 @@ impl Accounts {
         }
         audit::append(&mut transaction, now, actor, "workspace.delete", id).await?;
         transaction.commit().await?;
+        self.announce(sequence);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The management API on real databases of both kinds: what each route says, who may call it, and
 //! what browsers must show.
 
+mod budgets;
 mod members;
 mod money;
 mod policy;

@@ -46,6 +46,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "people and payments",
         include_str!("0016_people_and_payments.sql"),
     ),
+    (
+        17,
+        "times of limits",
+        include_str!("0017_times_of_limits.sql"),
+    ),
 ];
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's
