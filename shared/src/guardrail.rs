@@ -4,6 +4,8 @@
 
 mod combine;
 mod filter;
+mod known;
+mod model;
 pub mod pattern;
 mod words;
 
@@ -43,9 +45,9 @@ pub struct Guardrail {
     pub reset_interval: Option<ResetInterval>,
     /// Requests with the organisation's own provider keys count, too.
     pub include_byok_in_budgets: Option<bool>,
-    /// No other model.
+    /// No other model, by ids or canonical slugs in any case; a variant such as `:free` is another.
     pub allowed_models: Option<Vec<String>>,
-    /// None of these models.
+    /// None of these models, nor of their variants, by ids or canonical slugs in any case.
     pub ignored_models: Option<Vec<String>>,
     /// No other provider: slugs, or tags such as `google-vertex/us-east5`.
     pub allowed_providers: Option<Vec<String>>,
@@ -105,10 +107,10 @@ impl Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rules {
-    /// No other model; an empty list allows none.
+    /// No other model, in lower case; an empty list allows none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_models: Option<Vec<ModelId>>,
-    /// None of these models.
+    /// None of these models, in lower case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored_models: Vec<ModelId>,
     /// No other provider; an empty list allows none.

@@ -6,6 +6,7 @@ mod assign;
 #[cfg(test)]
 mod tests;
 
+use super::workspaces::Workspace;
 use super::{
     Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, orgs, random_id,
 };
@@ -16,10 +17,14 @@ use shared::id::{OrgId, WorkspaceId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
+pub(super) use assign::hold_for_workspace;
 pub use assign::{Assignment, SUBJECTS_MAX, Subject};
 
 /// Longest description of a guardrail, in characters.
 pub const DESCRIPTION_MAX: usize = 1000;
+
+/// What the id of a workspace's default guardrail begins with; the workspace's id follows.
+pub const DEFAULT_PREFIX: &str = "gr_";
 
 const COLUMNS: &str =
     "id, org, workspace, name, description, rules, created_unix_ms, updated_unix_ms";
@@ -43,6 +48,15 @@ pub struct GuardrailRow {
     pub created_unix_ms: u64,
     /// Milliseconds since 1970; none: never changed.
     pub updated_unix_ms: Option<u64>,
+}
+
+impl GuardrailRow {
+    /// Is it the default one of its workspace? That holds once something is written in it, unless
+    /// another one does.
+    fn is_default(&self) -> bool {
+        let workspace = self.workspace.as_ref().map(|id| id.as_str());
+        workspace.is_some() && self.id.strip_prefix(DEFAULT_PREFIX) == workspace
+    }
 }
 
 /// A guardrail to be made.
@@ -100,39 +114,43 @@ impl Accounts {
         actor: &str,
         new: &NewGuardrail,
     ) -> Result<GuardrailRow, AccountsError> {
-        check_texts(&new.name, &new.description)?;
-        check_rules(&new.rules)?;
         let (id, now) = (random_id("gr")?, self.clock.unix_ms());
         let mut transaction = self.database.write().await?;
         let org = orgs::find(&mut transaction, new.org.as_ref()).await?;
+        let row = row_from(id, org, new, now)?;
         if let Some(workspace) = &new.workspace {
-            orgs::workspace(&mut transaction, &org, Some(workspace)).await?;
+            orgs::workspace(&mut transaction, &row.org, Some(workspace)).await?;
         }
-        sqlx::query(
-            "INSERT INTO guardrails (id, org, workspace, name, description, rules,
-                 created_unix_ms, updated_unix_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)",
-        )
-        .bind(id.as_str())
-        .bind(org.as_str())
-        .bind(new.workspace.as_ref().map_or("", |it| it.as_str()))
-        .bind(new.name.as_str())
-        .bind(new.description.as_str())
-        .bind(rules_text(&new.rules)?)
-        .bind(bigint(now))
-        .execute(&mut *transaction)
-        .await?;
-        audit::append(&mut transaction, now, actor, "guardrail.create", &id).await?;
+        insert(&mut transaction, &row).await?;
+        audit::append(&mut transaction, now, actor, "guardrail.create", &row.id).await?;
         transaction.commit().await?;
-        Ok(GuardrailRow {
-            id,
-            org,
-            workspace: new.workspace.clone(),
-            name: new.name.clone(),
-            description: new.description.clone(),
-            rules: new.rules.clone(),
-            created_unix_ms: now,
-            updated_unix_ms: None,
-        })
+        Ok(row)
+    }
+
+    /// Makes the default guardrail of a workspace and lets it hold for all its keys, unless another
+    /// one does; edges are told. None when it is there already.
+    ///
+    /// # Errors
+    /// When the workspace is gone, a value can't be accepted, or the database fails.
+    pub async fn create_default_guardrail(
+        &self,
+        actor: &str,
+        workspace: &Workspace,
+        new: &NewGuardrail,
+    ) -> Result<Option<GuardrailRow>, AccountsError> {
+        let (org, now) = (&workspace.org, self.clock.unix_ms());
+        let mut transaction = self.database.write().await?;
+        let sequence = events::append(&mut transaction, now, &Change::Org(org.clone())).await?;
+        orgs::workspace(&mut transaction, org, Some(&workspace.id)).await?;
+        let row = row_from(workspace.default_guardrail(), org.clone(), new, now)?;
+        if !insert(&mut transaction, &row).await? {
+            return Ok(None);
+        }
+        assign::hold_by_default(&mut transaction, actor, &row, now).await?;
+        audit::append(&mut transaction, now, actor, "guardrail.create", &row.id).await?;
+        transaction.commit().await?;
+        self.announce(sequence);
+        Ok(Some(row))
     }
 
     /// The guardrails of an organisation, or of all, newest first.
@@ -208,6 +226,9 @@ impl Accounts {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
+        if row.is_default() {
+            assign::hold_by_default(&mut transaction, actor, &row, now).await?;
+        }
         audit::append(&mut transaction, now, actor, "guardrail.change", id).await?;
         transaction.commit().await?;
         self.announce(sequence);
@@ -241,6 +262,46 @@ impl Accounts {
         self.announce(sequence);
         Ok(())
     }
+}
+
+/// A guardrail to be kept, if it can be accepted.
+fn row_from(
+    id: String,
+    org: OrgId,
+    new: &NewGuardrail,
+    now: u64,
+) -> Result<GuardrailRow, AccountsError> {
+    check_texts(&new.name, &new.description)?;
+    check_rules(&new.rules)?;
+    Ok(GuardrailRow {
+        id,
+        org,
+        workspace: new.workspace.clone(),
+        name: new.name.clone(),
+        description: new.description.clone(),
+        rules: new.rules.clone(),
+        created_unix_ms: now,
+        updated_unix_ms: None,
+    })
+}
+
+/// False when there is one with this id.
+async fn insert(connection: &mut AnyConnection, row: &GuardrailRow) -> Result<bool, AccountsError> {
+    let made = sqlx::query(
+        "INSERT INTO guardrails (id, org, workspace, name, description, rules,
+             created_unix_ms, updated_unix_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(row.id.as_str())
+    .bind(row.org.as_str())
+    .bind(row.workspace.as_ref().map_or("", |it| it.as_str()))
+    .bind(row.name.as_str())
+    .bind(row.description.as_str())
+    .bind(rules_text(&row.rules)?)
+    .bind(bigint(row.created_unix_ms))
+    .execute(connection)
+    .await?;
+    Ok(made.rows_affected() > 0)
 }
 
 fn check_texts(name: &str, description: &str) -> Result<(), AccountsError> {

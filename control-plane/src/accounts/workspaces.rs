@@ -3,7 +3,8 @@
 
 use super::people::{Role, role_of};
 use super::{
-    Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, orgs, random_id,
+    Accounts, AccountsError, Change, LIST_MAX, audit, check_id, check_name, events, guardrails,
+    orgs, random_id,
 };
 use crate::sql::{DatabaseError, bigint, unsigned};
 use shared::id::{OrgId, UserId, WorkspaceId};
@@ -22,7 +23,11 @@ const DESCRIPTION_MAX: usize = 2000;
 const MODEL_MAX: usize = 200;
 
 const COLUMNS: &str = "id, org, name, slug, description, settings, is_default, created_by,
-    created_unix_ms, updated_unix_ms";
+    created_unix_ms, updated_unix_ms,
+    COALESCE((SELECT a.guardrail FROM guardrail_assignments a WHERE a.org = workspaces.org
+        AND a.kind = 'workspace' AND a.subject = workspaces.id), ''),
+    CAST(COALESCE((SELECT MAX(l.include_byok) FROM limits l WHERE l.org = workspaces.org
+        AND l.scope = 'workspace' AND l.id = workspaces.id), 0) AS BIGINT)";
 
 /// A workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,18 @@ pub struct Workspace {
     pub created_unix_ms: u64,
     /// Milliseconds since 1970; none: never changed.
     pub updated_unix_ms: Option<u64>,
+    /// The id of the guardrail that holds for all its keys.
+    pub guardrail: Option<String>,
+    /// What own provider keys serve counts in its budgets, too.
+    pub include_byok_in_budgets: bool,
+}
+
+impl Workspace {
+    /// The id of its default guardrail, which is there once its rules are written.
+    #[must_use]
+    pub fn default_guardrail(&self) -> String {
+        format!("{}{}", guardrails::DEFAULT_PREFIX, self.id)
+    }
 }
 
 /// What is to change about a workspace; what is none stays as it is.
@@ -60,6 +77,8 @@ pub struct WorkspaceChange {
     pub description: Option<String>,
     /// What its requests begin with.
     pub settings: SettingsChange,
+    /// The id of the guardrail that holds for all its keys; none within is none.
+    pub guardrail: Option<Option<String>>,
 }
 
 /// What is to change of what requests begin with; what is none stays as it is, what is none within
@@ -128,6 +147,8 @@ impl Accounts {
             created_by: created_by.cloned(),
             created_unix_ms: now,
             updated_unix_ms: None,
+            guardrail: None,
+            include_byok_in_budgets: false,
         };
         given.apply(&mut workspace)?;
         check_slug(&workspace.slug)?;
@@ -157,6 +178,7 @@ impl Accounts {
         if made.rows_affected() == 0 {
             return Err(slug_taken(&workspace.slug));
         }
+        given.hold(&mut transaction, actor, &mut workspace).await?;
         let id = workspace.id.as_str();
         audit::append(&mut transaction, now, actor, "workspace.create", id).await?;
         transaction.commit().await?;
@@ -231,6 +253,7 @@ impl Accounts {
         .bind(workspace.id.as_str())
         .execute(&mut *transaction)
         .await?;
+        change.hold(&mut transaction, actor, &mut workspace).await?;
         let id = workspace.id.as_str();
         audit::append(&mut transaction, now, actor, "workspace.change", id).await?;
         transaction.commit().await?;
@@ -400,6 +423,31 @@ impl WorkspaceChange {
         check_settings(&workspace.settings)?;
         Ok(())
     }
+
+    /// Lets the guardrail that is named hold for the workspace.
+    async fn hold(
+        &self,
+        connection: &mut AnyConnection,
+        actor: &str,
+        workspace: &mut Workspace,
+    ) -> Result<(), AccountsError> {
+        let Some(wanted) = &self.guardrail else {
+            return Ok(());
+        };
+        let wanted = wanted.clone().filter(|id| !id.is_empty());
+        // What is told of a workspace that has none is its default, which need not be there.
+        let as_told = wanted.as_ref() == Some(&workspace.default_guardrail());
+        if wanted == workspace.guardrail || (workspace.guardrail.is_none() && as_told) {
+            return Ok(());
+        }
+        let now = workspace
+            .updated_unix_ms
+            .unwrap_or(workspace.created_unix_ms);
+        let held = (&*workspace, wanted.as_deref());
+        guardrails::hold_for_workspace(connection, actor, held, now).await?;
+        workspace.guardrail = wanted;
+        Ok(())
+    }
 }
 
 async fn find(
@@ -448,6 +496,8 @@ fn row_of(row: &AnyRow) -> Result<Workspace, AccountsError> {
         created_by: (!creator.is_empty()).then(|| UserId::from(creator)),
         created_unix_ms: unsigned(row, 8)?,
         updated_unix_ms: (updated > 0).then_some(updated),
+        guardrail: Some(row.try_get::<String, _>(10)?).filter(|id| !id.is_empty()),
+        include_byok_in_budgets: unsigned(row, 11)? > 0,
     })
 }
 

@@ -39,6 +39,7 @@ pub(super) async fn create(
         description: message.description,
         rules: rules_of(&message.rules_json)?,
     };
+    check_names(deps, &Guardrail::default(), &new.rules)?;
     let made = deps.accounts.create_guardrail(actor, &new).await;
     let made = made.map_err(|error| accounts_status(&error))?;
     Ok(Response::new(told(made, &[])))
@@ -56,6 +57,11 @@ pub(super) async fn update(
         ..GuardrailChange::default()
     };
     let accounts = &deps.accounts;
+    if let Some(after) = &change.rules {
+        let before = accounts.guardrail(None, &message.id).await;
+        let before = before.map_err(|error| accounts_status(&error))?;
+        check_names(deps, &before.rules, after)?;
+    }
     let row = accounts
         .change_guardrail(actor, None, &message.id, &change)
         .await;
@@ -105,6 +111,13 @@ pub(super) async fn assign(
 fn rules_of(json: &str) -> Result<Guardrail, Status> {
     let json = if json.is_empty() { "{}" } else { json };
     Guardrail::parse(json).map_err(|error| Status::invalid_argument(format!("rules_json: {error}")))
+}
+
+/// What `before` does not have must be the catalogue's.
+fn check_names(deps: &Deps, before: &Guardrail, after: &Guardrail) -> Result<(), Status> {
+    let catalog = deps.registry.current();
+    let known = after.check_names(before, &catalog.snapshot);
+    known.map_err(|error| Status::invalid_argument(format!("rules_json: {error}")))
 }
 
 fn told(row: GuardrailRow, assigned: &[Assignment]) -> wire::Guardrail {

@@ -28,6 +28,7 @@ struct Told {
     default_text_model: Option<String>,
     default_image_model: Option<String>,
     default_provider_sort: Option<String>,
+    include_byok_in_budgets: bool,
     io_logging_api_key_ids: Option<Vec<u64>>,
     io_logging_sampling_rate: f64,
     is_data_discount_logging_enabled: bool,
@@ -39,6 +40,7 @@ struct Told {
 
 impl Told {
     fn of(workspace: Workspace) -> Self {
+        let by_default = workspace.default_guardrail();
         let settings = workspace.settings;
         Self {
             id: workspace.id.to_string(),
@@ -48,7 +50,8 @@ impl Told {
             created_at: rfc3339_ms(workspace.created_unix_ms),
             updated_at: workspace.updated_unix_ms.map(rfc3339_ms),
             created_by: workspace.created_by.map(|user| user.to_string()),
-            default_guardrail_id: String::new(),
+            default_guardrail_id: workspace.guardrail.unwrap_or(by_default),
+            include_byok_in_budgets: workspace.include_byok_in_budgets,
             default_text_model: settings.default_text_model,
             default_image_model: settings.default_image_model,
             default_provider_sort: settings.default_provider_sort,
@@ -76,6 +79,9 @@ pub(super) struct Given {
     default_image_model: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
     default_provider_sort: Option<Option<String>>,
+    /// Godwit's own: OpenRouter only tells it.
+    #[serde(default, deserialize_with = "given")]
+    default_guardrail_id: Option<Option<String>>,
 }
 
 impl Given {
@@ -89,6 +95,7 @@ impl Given {
                 default_image_model: self.default_image_model,
                 default_provider_sort: self.default_provider_sort,
             },
+            guardrail: self.default_guardrail_id,
         }
     }
 }

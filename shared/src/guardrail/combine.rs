@@ -35,7 +35,9 @@ fn of_one(layer: &Layer<'_>) -> Rules {
     let it = layer.guardrail;
     let models = |list: &Option<Vec<String>>| {
         let words = list.as_ref()?.iter();
-        Some(sorted(words.map(|id| ModelId::from(id.as_str())).collect()))
+        // As they are compared: in lower case.
+        let words = words.map(|id| ModelId::from(id.to_ascii_lowercase()));
+        Some(sorted(words.collect()))
     };
     let words = |list: &Option<Vec<String>>| {
         let words = list.as_ref()?.iter();

@@ -1,6 +1,8 @@
 //! What combinations promise.
 
 use super::*;
+use crate::id::Version;
+use crate::snapshot::Snapshot;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -177,6 +179,78 @@ fn a_small_budget_is_kept_and_read_again() {
         assert_eq!(Guardrail::parse(&kept).unwrap(), budget, "{kept}");
     }
     assert!(Guardrail::parse(r#"{"limit_usd":1e40}"#).is_err());
+}
+
+#[test]
+fn a_budget_keeps_every_digit_however_it_is_written() {
+    for (written, expect) in [
+        ("1234567.000000000001", "1234567.000000000001"),
+        ("\"1234567.000000000001\"", "1234567.000000000001"),
+        ("9007199.254740993001", "9007199.254740993001"),
+        ("1.5e3", "1500"),
+        ("12.3456e2", "1234.56"),
+        ("12.3456E-2", "0.123456"),
+        ("1234e-12", "0.000000001234"),
+        ("\"1e2\"", "100"),
+        ("0e0", "0"),
+    ] {
+        let text = format!(r#"{{"limit_usd":{written}}}"#);
+        let budget = Guardrail::parse(&text).unwrap();
+        assert_eq!(budget.limit_usd.unwrap().to_string(), expect, "{written}");
+        for kept in [
+            serde_json::to_string(&budget).unwrap(),
+            serde_json::to_value(&budget).unwrap().to_string(),
+        ] {
+            assert_eq!(Guardrail::parse(&kept).unwrap(), budget, "{kept}");
+        }
+    }
+    for bad in [
+        "1e-13",
+        "0.0000000000001",
+        "1e41",
+        "1e999999999999",
+        "\"e\"",
+        "\"\"",
+        "{}",
+    ] {
+        let text = format!(r#"{{"limit_usd":{bad}}}"#);
+        assert!(Guardrail::parse(&text).is_err(), "{bad}");
+    }
+    let plain = Guardrail::parse(r#"{"limit_usd":0.1}"#).unwrap();
+    let kept = serde_json::to_value(&plain).unwrap();
+    assert_eq!(kept["limit_usd"], 0.1, "a number where a float keeps it");
+}
+
+#[test]
+fn names_must_be_the_catalogues() {
+    let mut catalog = crate::snapshot::tests::catalog(1, 1, 1);
+    let model = std::sync::Arc::make_mut(&mut catalog.models[0]);
+    model.canonical_slug = Some("m0/x-2026".to_owned());
+    let catalog = Snapshot::from_catalog(Version::default(), &catalog).unwrap();
+    let check = |json: &str| {
+        let all = Guardrail::parse(json).unwrap();
+        all.check_names(&Guardrail::default(), &catalog)
+    };
+    for good in [
+        r#"{"allowed_models":["m0/x"],"ignored_models":["M0/X","m0/x-2026"]}"#,
+        r#"{"allowed_providers":["P0"],"ignored_providers":["p0"]}"#,
+        "{}",
+    ] {
+        assert_eq!(check(good), Ok(()), "{good}");
+    }
+    for (bad, place) in [
+        (r#"{"ignored_models":["m0/x","m0/y"]}"#, "ignored_models[1]"),
+        (r#"{"allowed_models":["m0/y"]}"#, "allowed_models[0]"),
+        (r#"{"allowed_models":["m0/x:nitro"]}"#, "allowed_models[0]"),
+        (r#"{"ignored_providers":["p1"]}"#, "ignored_providers[0]"),
+        (r#"{"allowed_providers":["p0/eu"]}"#, "allowed_providers[0]"),
+    ] {
+        let refused = check(bad).unwrap_err();
+        assert!(refused.starts_with(place), "{bad}: {refused}");
+        // What it had before may stay.
+        let all = Guardrail::parse(bad).unwrap();
+        assert_eq!(all.check_names(&all, &catalog), Ok(()), "{bad}");
+    }
 }
 
 #[test]

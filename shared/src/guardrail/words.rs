@@ -73,46 +73,78 @@ fn check(
     Ok(())
 }
 
-/// Dollars as a JSON number; a decimal in a text is taken, too.
+/// Dollars as a JSON number, or as a decimal in a text: read digit by digit as they stand, never
+/// through a float. What a float would change is written as a text.
 pub(super) mod dollars {
-    use crate::money::Amount;
+    use crate::money::{Amount, DecimalError};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde_json::value::RawValue;
 
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(serde_json::Number),
-        Text(String),
-    }
+    /// Numbers with a larger exponent are no dollars.
+    const EXPONENT_MAX: u32 = 40;
 
     #[expect(clippy::ref_option, reason = "serde's signature")]
     pub(in crate::guardrail) fn serialize<S: Serializer>(
         amount: &Option<Amount>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        match amount {
-            Some(amount) => serializer.serialize_f64(amount.to_usd_lossy()),
-            None => serializer.serialize_none(),
+        let Some(amount) = amount else {
+            return serializer.serialize_none();
+        };
+        let text = amount.to_string();
+        match text.parse::<f64>() {
+            Ok(float) if float.to_string() == text => serializer.serialize_f64(float),
+            _ => serializer.serialize_str(&text),
         }
     }
 
     pub(in crate::guardrail) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Amount>, D::Error> {
-        let text = match Option::<Written>::deserialize(deserializer)? {
-            Some(Written::Number(number)) => plain(&number),
-            Some(Written::Text(text)) => text,
-            None => return Ok(None),
+        let Some(raw) = Option::<Box<RawValue>>::deserialize(deserializer)? else {
+            return Ok(None);
         };
-        text.parse().map(Some).map_err(D::Error::custom)
+        let raw = raw.get();
+        let text = match raw.starts_with('"') {
+            true => serde_json::from_str(raw).map_err(D::Error::custom)?,
+            false => raw.to_owned(),
+        };
+        let amount = exact(&text).map_err(|error| D::Error::custom(format!("{raw}: {error}")))?;
+        Ok(Some(amount))
     }
 
-    /// Without an exponent, which small numbers have that come through a float: to the pico-dollar.
-    fn plain(number: &serde_json::Number) -> String {
-        let text = number.to_string();
-        match number.as_f64() {
-            Some(float) if text.contains(['e', 'E']) => format!("{float:.12}"),
-            _ => text,
+    /// A decimal, with an exponent or without.
+    fn exact(text: &str) -> Result<Amount, DecimalError> {
+        let Some((digits, exponent)) = text.split_once(['e', 'E']) else {
+            return text.parse();
+        };
+        let exponent: i32 = exponent.parse().map_err(|_| DecimalError::Syntax)?;
+        if exponent.unsigned_abs() > EXPONENT_MAX {
+            return Err(DecimalError::TooLong);
+        }
+        let (sign, digits) = match digits.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", digits),
+        };
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+        let zeros = "0".repeat(usize::try_from(exponent.unsigned_abs()).unwrap_or_default());
+        let part = part.trim_end_matches('0');
+        // The point goes to the right or to the left, as far as there are digits or zeros.
+        let (whole, part) = if exponent >= 0 {
+            let moved = zeros.len().min(part.len());
+            let (into, part) = part.split_at_checked(moved).ok_or(DecimalError::Syntax)?;
+            let filled = zeros.get(moved..).unwrap_or_default();
+            (format!("{whole}{into}{filled}"), part.to_owned())
+        } else {
+            let all = format!("{zeros}{whole}");
+            let at = all.len().saturating_sub(zeros.len());
+            let (whole, into) = all.split_at_checked(at).ok_or(DecimalError::Syntax)?;
+            let part = format!("{into}{part}");
+            (format!("0{whole}"), part.trim_end_matches('0').to_owned())
+        };
+        match part.as_str() {
+            "" => format!("{sign}{whole}").parse(),
+            part => format!("{sign}{whole}.{part}").parse(),
         }
     }
 }

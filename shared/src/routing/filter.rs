@@ -6,7 +6,7 @@ use super::view::Known;
 use super::{Context, Demand, Exclude, Exclusion};
 use crate::byok::SealedCredential;
 use crate::catalog::{Endpoint, Model, Parameter, Pricing, Provider, Quantization, Tier};
-use crate::guardrail::{Place, Rules};
+use crate::guardrail::Place;
 use crate::policy::KeyPolicy;
 use crate::snapshot::EndpointIndex;
 use smallvec::SmallVec;
@@ -166,7 +166,7 @@ fn why_not(
 ) -> Option<Exclude> {
     let policy = &context.principal.policy;
     by_key(policy, wanted.model, offer)
-        .or_else(|| by_rules(policy.rules.as_deref()?, wanted.model, offer))
+        .or_else(|| by_rules(context, wanted.model, offer))
         .or_else(|| by_choice(context.demand, offer))
         .or_else(|| by_tier(context.demand, wanted, offer, flex_only))
         .or_else(|| by_service(context, offer))
@@ -193,12 +193,16 @@ fn by_key(policy: &KeyPolicy, model: &Model, offer: &Offer<'_>) -> Option<Exclud
 
 /// What the key's guardrails say of the model and the provider. Nothing that a request says is read
 /// here, so nothing that it says can loosen it.
-fn by_rules(rules: &Rules, model: &Model, offer: &Offer<'_>) -> Option<Exclude> {
-    let allowed = rules.allowed_models.as_ref();
-    if allowed.is_some_and(|all| all.binary_search(&model.id).is_err()) {
+fn by_rules(context: &Context<'_>, model: &Model, offer: &Offer<'_>) -> Option<Exclude> {
+    let rules = context.principal.policy.rules.as_deref()?;
+    let is_it = |name: &str| {
+        let named = context.view.snapshot.model(name);
+        named.is_some_and(|named| named.id == model.id)
+    };
+    if !rules.allows_model(model, is_it) {
         return Some(Exclude::AllowedModels);
     }
-    if rules.ignored_models.binary_search(&model.id).is_ok() {
+    if rules.ignores_model(model) {
         return Some(Exclude::IgnoredModels);
     }
     let listed = |words: &[String]| words.iter().any(|word| names(word, offer));

@@ -1,6 +1,7 @@
 //! Whom guardrails hold for, and what all that hold for a key say together.
 
-use super::{GuardrailRow, parse_rules};
+use super::{GuardrailRow, find, parse_rules};
+use crate::accounts::workspaces::Workspace;
 use crate::accounts::{
     Accounts, AccountsError, Change, LIST_MAX, audit, check_id, events, keys, orgs,
 };
@@ -268,6 +269,61 @@ impl Accounts {
         let rules = combine(&layers);
         Ok((!rules.is_empty()).then_some(rules))
     }
+}
+
+/// Lets a workspace's default guardrail hold for it, unless another one does.
+pub(super) async fn hold_by_default(
+    connection: &mut AnyConnection,
+    actor: &str,
+    row: &GuardrailRow,
+    now: u64,
+) -> Result<(), AccountsError> {
+    sqlx::query(
+        "INSERT INTO guardrail_assignments
+             (org, kind, subject, guardrail, assigned_by, created_unix_ms)
+         VALUES ($1, 'workspace', $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+    )
+    .bind(row.org.as_str())
+    .bind(row.workspace.as_ref().map_or("", |id| id.as_str()))
+    .bind(row.id.as_str())
+    .bind(actor)
+    .bind(bigint(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lets the guardrail of this id hold for all keys of a workspace, in place of the one that did, or
+/// none when there is no id. One that it may not be fails.
+pub(in crate::accounts) async fn hold_for_workspace(
+    connection: &mut AnyConnection,
+    actor: &str,
+    (workspace, id): (&Workspace, Option<&str>),
+    now: u64,
+) -> Result<(), AccountsError> {
+    let (org, subject) = (&workspace.org, Subject::Workspace(workspace.id.clone()));
+    let Some(id) = id else {
+        let sql = "DELETE FROM guardrail_assignments
+             WHERE org = $1 AND kind = 'workspace' AND subject = $2";
+        let query = sqlx::query(sql).bind(org.as_str());
+        query
+            .bind(workspace.id.as_str())
+            .execute(connection)
+            .await?;
+        return Ok(());
+    };
+    let row = find(connection, Some(org), id).await?;
+    check_subject(connection, &row, &subject).await?;
+    sqlx::query(HOLD)
+        .bind(org.as_str())
+        .bind(subject.kind())
+        .bind(workspace.id.as_str())
+        .bind(id)
+        .bind(actor)
+        .bind(bigint(now))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Each change that edges must be told of, once: the organisation's stands for all keys.

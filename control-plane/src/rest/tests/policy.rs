@@ -2,14 +2,29 @@
 
 use super::*;
 use crate::accounts::credentials::{CredentialTerms, Located, NewCredential, ProviderSecret};
-use crate::testing::on_both;
+use crate::registry::Author;
+use crate::testing::{catalog, on_both};
 use shared::byok::Place;
 
+impl Fixture {
+    /// Serves `lab/one` at these providers.
+    async fn serve(&self, providers: &[&str]) {
+        let author = Author {
+            actor: "op",
+            note: "",
+        };
+        let registry = &self.rest.registry;
+        registry.apply(&catalog(providers), author).await.unwrap();
+    }
+}
+
 async fn guardrails_are_managed(f: Fixture) {
+    f.serve(&["openai", "x"]).await;
     let by = |ask: Ask| ask.by(&f.management);
     let rules = json!({
         "name": "no names", "description": "d", "limit_usd": 0.1, "reset_interval": "daily",
-        "include_byok_in_budgets": true, "allowed_models": ["a/b"], "ignored_models": ["a/c"],
+        "include_byok_in_budgets": true, "allowed_models": ["lab/one"],
+        "ignored_models": ["lab/One"],
         "allowed_providers": ["openai"], "ignored_providers": ["x"], "enforce_zdr_openai": true,
         "enable_paid_model_training": false, "allowed_data_regions": ["europe"],
         "content_filters": [{"pattern": "x+", "action": "block", "label": "xs"}],
@@ -39,14 +54,14 @@ async fn guardrails_are_managed(f: Fixture) {
     assert!(made["created_at"].as_str().unwrap().ends_with('Z'));
     let id = made["id"].as_str().unwrap();
     let one = format!("{path}/{id}");
-    let given = json!({"limit_usd": null, "reset_interval": null, "allowed_models": ["a/d"],
+    let given = json!({"limit_usd": null, "reset_interval": null, "allowed_models": ["LAB/one"],
         "description": null});
     let (status, told) = f.answer(by(ask("PATCH", &one).of(given))).await;
     assert_eq!(status, 200, "{told}");
-    assert_eq!(told["data"]["allowed_models"], json!(["a/d"]));
+    assert_eq!(told["data"]["allowed_models"], json!(["LAB/one"]));
     assert_eq!(
         told["data"]["ignored_models"],
-        json!(["a/c"]),
+        json!(["lab/One"]),
         "left as it was"
     );
     assert!(told["data"]["limit_usd"].is_null() && told["data"]["description"].is_null());
@@ -72,6 +87,10 @@ async fn refused(f: &Fixture, one: &str) {
     let by = |ask: Ask| ask.by(&f.management);
     for bad in [
         json!({"limit_usd": -1}),
+        json!({"limit_usd": true}),
+        json!({"ignored_models": ["lab/One", "lab/two"]}),
+        json!({"allowed_models": ["lab/two"]}),
+        json!({"ignored_providers": ["opneai"]}),
         json!({"allowed_models": []}),
         json!({"rules": {}}),
         json!({"content_filters": [{"pattern": "(?=x)", "action": "block"}]}),
@@ -209,7 +228,124 @@ async fn own_keys_are_managed(f: Fixture) {
     assert_eq!(f.answer(by(ask("GET", &one))).await.0, 404);
 }
 
+/// A body that JSON in floats would change.
+async fn a_guardrails_limit_keeps_every_digit(f: Fixture) {
+    let digits = "1234567.000000000001";
+    let body = format!(r#"{{"name": "g", "limit_usd": {digits}, "reset_interval": "daily"}}"#);
+    let bearer = format!("Bearer {}", f.management.reveal());
+    let request = axum::http::Request::post("/api/v1/guardrails")
+        .header("authorization", bearer)
+        .header("content-type", "application/json");
+    let mut router = f.rest.clone().for_people();
+    let request = request.body(Body::from(body)).unwrap();
+    let answer = router.call(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let told = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    let expect = format!(r#""limit_usd":{digits}"#);
+    assert!(told.contains(&expect), "{told}");
+    let kept = f
+        .rest
+        .accounts
+        .guardrails(Some(&f.org), None)
+        .await
+        .unwrap();
+    let limit = kept[0].rules.limit_usd.unwrap();
+    assert_eq!(limit.to_string(), digits);
+    // A change of something else leaves it.
+    let one = format!("/api/v1/guardrails/{}", kept[0].id);
+    let patch = ask("PATCH", &one).of(json!({ "enforce_zdr": true }));
+    assert_eq!(f.answer(patch.by(&f.management)).await.0, 200);
+    let kept = f.rest.accounts.guardrail(Some(&f.org), &kept[0].id).await;
+    assert_eq!(kept.unwrap().rules.limit_usd, Some(limit));
+}
+
+async fn a_workspace_has_a_default_guardrail(f: Fixture) {
+    let by = |ask: Ask| ask.by(&f.management);
+    let workspace = "/api/v1/workspaces/default";
+    let default = async || {
+        let (_, told) = f.answer(by(ask("GET", workspace))).await;
+        told["data"]["default_guardrail_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let holds = async || {
+        let looked_up = f.rest.accounts.lookup(f.inference.hash()).await.unwrap();
+        let rules = looked_up.principal.unwrap().policy.rules;
+        rules
+            .map(|rules| (rules.zdr.openai, rules.zdr.xai))
+            .unwrap_or_default()
+    };
+    // Its id is known before it is there; it is made when its rules are first written, and holds.
+    let id = default().await;
+    let path = format!("/api/v1/guardrails/{id}");
+    assert_eq!(f.answer(by(ask("GET", &path))).await.0, 404);
+    assert_eq!(holds().await, (false, false));
+    let patch = |given: Value| f.answer(by(ask("PATCH", &path).of(given)));
+    assert_eq!(patch(json!({ "ignored_models": ["x/y"] })).await.0, 400);
+    let both = tokio::join!(
+        patch(json!({ "enforce_zdr_openai": true })),
+        patch(json!({ "enforce_zdr_xai": true }))
+    );
+    assert_eq!((both.0.0, both.1.0), (200, 200), "{both:?}");
+    assert_eq!(holds().await, (true, true));
+    assert_eq!(default().await, id);
+    let (_, told) = f.answer(by(ask("GET", &path))).await;
+    assert_eq!(told["data"]["name"], "Default of default");
+
+    // Another one can be made the default, or none.
+    let new = ask("POST", "/api/v1/guardrails").of(json!({ "name": "g" }));
+    let (_, made) = f.answer(by(new)).await;
+    let other = made["data"]["id"].clone();
+    let choose = |id: &Value| {
+        let given = json!({ "default_guardrail_id": id });
+        f.answer(by(ask("PATCH", workspace).of(given)))
+    };
+    let (status, told) = choose(&other).await;
+    assert_eq!(
+        (status, &told["data"]["default_guardrail_id"]),
+        (200, &other)
+    );
+    assert_eq!(holds().await, (false, false));
+    assert_eq!(choose(&json!("gr_none")).await.0, 404);
+    assert_eq!(choose(&json!(id)).await.0, 200);
+    assert_eq!(holds().await, (true, true));
+    assert_eq!(choose(&Value::Null).await.0, 200);
+    assert_eq!(holds().await, (false, false));
+    let (status, _) = patch(json!({ "name": "n" })).await;
+    assert_eq!(
+        (status, holds().await),
+        (200, (true, true)),
+        "written, so it holds"
+    );
+
+    // One of another workspace is not for this one, and a member may not write it.
+    not_for_everybody(&f, &path).await;
+}
+
+async fn not_for_everybody(f: &Fixture, path: &str) {
+    let by = |ask: Ask| ask.by(&f.management);
+    let given = json!({ "name": "Lab", "slug": "lab" });
+    let (_, lab) = f
+        .answer(by(ask("POST", "/api/v1/workspaces").of(given)))
+        .await;
+    let given = json!({ "name": "g", "workspace_id": lab["data"]["id"] });
+    let (_, made) = f
+        .answer(by(ask("POST", "/api/v1/guardrails").of(given)))
+        .await;
+    let given = json!({ "default_guardrail_id": made["data"]["id"] });
+    let choose = ask("PATCH", "/api/v1/workspaces/default").of(given);
+    assert_eq!(f.answer(by(choose)).await.0, 409);
+    f.member("bob@example.com", MemberRole::Member).await;
+    let (cookie, token) = f.log_in("bob@example.com").await;
+    let mine = ask("PATCH", path).of(json!({ "enforce_zdr": false }));
+    let mine = mine.with("cookie", &cookie).with("x-csrf-token", &token);
+    assert_eq!(f.answer(mine).await.0, 403);
+}
+
 async fn changes_at_the_same_time_are_all_kept(f: Fixture) {
+    f.serve(&["acme"]).await;
     let by = |ask: Ask| ask.by(&f.management);
     let new = by(ask("POST", "/api/v1/guardrails").of(json!({ "name": "g" })));
     let (status, made) = f.answer(new).await;
@@ -222,7 +358,7 @@ async fn changes_at_the_same_time_are_all_kept(f: Fixture) {
     for (path, one, other) in [
         (
             guardrail.as_str(),
-            json!({ "ignored_models": ["a/b"] }),
+            json!({ "ignored_models": ["lab/one"] }),
             json!({ "ignored_providers": ["acme"] }),
         ),
         (
@@ -244,6 +380,8 @@ async fn changes_at_the_same_time_are_all_kept(f: Fixture) {
 }
 
 on_both! {
+    a_guardrails_limit_keeps_every_digit,
+    a_workspace_has_a_default_guardrail,
     changes_at_the_same_time_are_all_kept,
     guardrails_are_managed,
     own_keys_are_managed,

@@ -212,6 +212,22 @@ fn guardrails_filter() {
         under(r#"{"ignored_models":["m0/x"]}"#),
         Some(E::IgnoredModels),
     );
+    // A name is a name in any case, and so is the canonical slug; what is ignored is so with its
+    // variants.
+    check_filter(plain, under(r#"{"allowed_models":["M0/X"]}"#), None);
+    let ignored = under(r#"{"ignored_models":["M0/x"]}"#);
+    check_filter(plain, ignored, Some(E::IgnoredModels));
+    let slug = |slug: &'static str| {
+        move |all: &mut Catalog| {
+            Arc::make_mut(&mut all.models[0]).canonical_slug = Some(slug.to_owned());
+        }
+    };
+    let ignored = || under(r#"{"ignored_models":["m0/x-2026"]}"#);
+    check_filter(slug("m0/x-2026"), ignored(), Some(E::IgnoredModels));
+    check_filter(slug("m0/x-2026:free"), ignored(), Some(E::IgnoredModels));
+    let allowed = || under(r#"{"allowed_models":["M0/x-2026"]}"#);
+    check_filter(slug("m0/x-2026"), allowed(), None);
+    check_filter(slug("m0/x-2026:free"), allowed(), Some(E::AllowedModels));
     check_filter(
         plain,
         under(r#"{"allowed_providers":["q"]}"#),
