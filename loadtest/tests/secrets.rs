@@ -304,7 +304,7 @@ async fn use_it(fleet: &mut Fleet, heap: &mut Heap, keys: &[String]) {
     let rule = [
         ["--threshold", "5000"],
         ["--amount", "40"],
-        ["--monthly-cap", "1000"],
+        ["--monthly-cap", "5000"],
         ["--customer", "cus_1"],
         ["--payment-method", "pm_1"],
     ];

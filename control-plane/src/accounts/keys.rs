@@ -112,6 +112,7 @@ impl Accounts {
     /// When the organisation or workspace is unknown, a value can't be accepted, or the database
     /// fails.
     pub async fn create_key(&self, actor: &str, new: &NewKey) -> Result<SecretKey, AccountsError> {
+        change::check_end(new.expires_at, self.clock.unix_s())?;
         let secret = SecretKey::generate().map_err(|_| AccountsError::NoRandomness)?;
         self.ensure_key(actor, &secret, new).await?;
         Ok(secret)
@@ -237,7 +238,7 @@ impl Accounts {
             .filter(|row| row.org == *org && !row.revoked)
             .ok_or(AccountsError::NoSuchKey(id))?;
         let mut row = before.clone();
-        change.apply(&mut row)?;
+        change.apply(&mut row, now / 1000)?;
         if let Some(workspace) = &change.workspace {
             row.workspace = orgs::workspace(&mut transaction, org, Some(workspace)).await?;
         }

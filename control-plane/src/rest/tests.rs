@@ -289,6 +289,20 @@ async fn keys_are_managed(f: Fixture) {
     assert_eq!(count("?include_disabled=true&offset=2").await, 1);
     assert_eq!(count("?workspace_id=ws_none").await, 0);
 
+    for (name, bad) in [
+        ("name", json!("")),
+        ("expires_at", json!("2020-01-01T00:00:00Z")),
+    ] {
+        for asked in [ask("PATCH", &path), ask("POST", "/api/v1/keys")] {
+            let mut given = json!({ "name": "x" });
+            given[name] = bad.clone();
+            let (status, told) = f.answer(asked.of(given).by(&f.management)).await;
+            let message = told["error"]["message"].as_str().unwrap();
+            assert_eq!(status, 400, "{told}");
+            assert!(message.starts_with(name), "{message}");
+        }
+    }
+
     let (status, told) = f.answer(ask("DELETE", &path).by(&f.management)).await;
     assert_eq!((status, told), (200, json!({ "deleted": true })));
     let (status, _) = f.answer(ask("GET", &path).by(&f.management)).await;

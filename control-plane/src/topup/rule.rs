@@ -312,6 +312,14 @@ async fn put(connection: &mut AnyConnection, org: &OrgId, rule: &Rule) -> Result
         let reason = "it is below one charge".to_owned();
         return Err(TopupError::Invalid("monthly cap", reason));
     }
+    if cap < threshold {
+        let reason = "it is below the threshold, which it could never reach".to_owned();
+        return Err(TopupError::Invalid("monthly cap", reason));
+    }
+    if threshold == 0 {
+        let reason = "credits are not below zero: nothing would be bought".to_owned();
+        return Err(TopupError::Invalid("threshold", reason));
+    }
     for (what, id) in [
         ("customer", &rule.customer),
         ("payment method", &rule.payment_method),

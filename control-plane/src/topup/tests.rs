@@ -465,6 +465,14 @@ async fn a_rule_makes_sense(f: Fixture) {
             ..good.clone()
         },
         Rule {
+            threshold: Amount::ZERO,
+            ..good.clone()
+        },
+        Rule {
+            threshold: Amount(good.monthly_cap.0 + CENT),
+            ..good.clone()
+        },
+        Rule {
             customer: "cus 1&x=y".to_owned(),
             ..good.clone()
         },

@@ -32,9 +32,12 @@ pub struct KeyChange {
 }
 
 impl KeyChange {
-    pub(super) fn apply(&self, row: &mut KeyRow) -> Result<(), AccountsError> {
+    pub(super) fn apply(&self, row: &mut KeyRow, now_s: u64) -> Result<(), AccountsError> {
         if let Some(name) = &self.name {
             check_name("name", name)?;
+            if name.is_empty() {
+                return Err(AccountsError::invalid("name", "it is empty"));
+            }
             row.name.clone_from(name);
         }
         if let Some(policy) = &self.policy {
@@ -48,7 +51,11 @@ impl KeyChange {
             .unwrap_or(policy.include_byok_in_limit);
         check_policy(policy)?;
         row.disabled = self.disabled.unwrap_or(row.disabled);
-        row.expires_at = self.expires_at.unwrap_or(row.expires_at);
+        // Who sends all of a key that has ended, as it is, changes nothing by that.
+        if let Some(end) = self.expires_at.filter(|end| *end != row.expires_at) {
+            check_end(end, now_s)?;
+            row.expires_at = end;
+        }
         Ok(())
     }
 
@@ -92,6 +99,15 @@ impl KeyChange {
         add("policy", self.policy.as_ref().map(|_| "new".to_owned()));
         told
     }
+}
+
+/// A key that ends is one that does not work: whoever wants that disables it.
+pub(super) fn check_end(end: Option<u64>, now_s: u64) -> Result<(), AccountsError> {
+    if end.is_none_or(|end| end > now_s) {
+        return Ok(());
+    }
+    let reason = "it is in the past; a key that is to end now is disabled or deleted";
+    Err(AccountsError::invalid("expires_at", reason))
 }
 
 /// The first thing in which a key may do more than before, or other things.
