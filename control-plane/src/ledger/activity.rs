@@ -11,7 +11,7 @@ use crate::sql::{DatabaseError, amount, unsigned};
 use shared::date::{DAY_S, month_start, week_start};
 use shared::id::{OrgId, UserId, WorkspaceId};
 use shared::key::KeyHash;
-use shared::limit::Window;
+use shared::limit::{Interval, Scope, Window};
 use shared::money::Amount;
 use shared::usage::Usage;
 use sqlx::any::AnyRow;
@@ -387,21 +387,20 @@ impl Ledger {
         }))
     }
 
-    /// How many requests to free variants one organisation has made today, UTC.
+    /// How many requests to free variants one organisation has made today, UTC, as its daily limit
+    /// counts them: whatever name they came under, and however they ended.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn free_requests_today(&self, org: &OrgId) -> Result<u64, LedgerError> {
-        let midnight = self.clock.unix_s() / DAY_S * DAY_S * 1000;
-        let row = sqlx::query(
-            "SELECT CAST(COUNT(*) AS BIGINT) FROM usage_records
-             WHERE org = $1 AND started_unix_ms >= $2 AND requested_model LIKE '%:free'",
-        )
-        .bind(org.as_str())
-        .bind(bigint(midnight))
-        .fetch_one(self.database.readers())
-        .await?;
-        Ok(unsigned(&row, 0)?)
+        let window = Window {
+            scope: Scope::Free,
+            id: org.as_str().into(),
+            interval: Interval::Daily,
+            start: Interval::Daily.start(self.clock.unix_s()),
+        };
+        let used = self.used_of(org, &window).await?;
+        Ok(u64::try_from(used.0 / Window::ONE.0).unwrap_or_default())
     }
 }
 

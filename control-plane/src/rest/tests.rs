@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use shared::date::DAY_S;
 use shared::id::{BootEpoch, GenerationId, NodeId, OrgId, UserId, Version};
 use shared::key::SecretKey;
-use shared::limit::{Interval, Scope};
+use shared::limit::{Interval, Purse, Scope, Window};
 use shared::money::Amount;
 use shared::policy::KeyKind;
 use shared::record::{Origin, Outcome, UsageRecord};
@@ -152,20 +152,23 @@ impl Fixture {
     }
 
     async fn spend(&self, key: &SecretKey, sequence: u64, cost: Amount, ago_days: u64) {
+        let of = (key, sequence);
+        self.used(of, cost, ago_days, |_| {}).await;
+    }
+
+    /// A record that is `change`d, and what it needs of purses.
+    async fn used(
+        &self,
+        (key, sequence): (&SecretKey, u64),
+        cost: Amount,
+        ago_days: u64,
+        change: impl FnOnce(&mut UsageRecord),
+    ) {
         let origin = Origin {
             node: NodeId::from("n"),
             epoch: BootEpoch(1),
         };
-        let lease = LeaseRequest {
-            origin: origin.clone(),
-            purse: self.org.clone().into(),
-            lease_id: format!("l{sequence}"),
-            wanted: cost,
-            least: cost,
-            need: None,
-        };
-        self.rest.ledger.acquire(Epoch(1), &lease).await.unwrap();
-        let record = UsageRecord {
+        let mut record = UsageRecord {
             sequence,
             generation: GenerationId::from(format!("gen-{sequence}")),
             org: self.org.clone(),
@@ -200,6 +203,22 @@ impl Fixture {
             on_credit: Amount::ZERO,
             fee_free: Amount::ZERO,
         };
+        change(&mut record);
+        let org = || self.org.clone();
+        let windows = record.windows.iter().cloned();
+        let windows = windows.map(|window| (Some(window), Window::ONE));
+        let money = std::iter::once((None, cost)).filter(|(_, cost)| *cost > Amount::ZERO);
+        for (at, (window, wanted)) in money.chain(windows).enumerate() {
+            let lease = LeaseRequest {
+                origin: origin.clone(),
+                purse: Purse { org: org(), window },
+                lease_id: format!("l{sequence}-{at}"),
+                wanted,
+                least: wanted,
+                need: None,
+            };
+            self.rest.ledger.acquire(Epoch(1), &lease).await.unwrap();
+        }
         let batch = Batch {
             origin,
             inherited: Vec::new(),

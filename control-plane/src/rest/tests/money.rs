@@ -167,7 +167,30 @@ async fn an_auto_top_up_is_shown_and_changed(f: Fixture) {
     }
 }
 
+async fn free_requests_are_told_as_they_are_counted(f: Fixture) {
+    let window = Window {
+        scope: Scope::Free,
+        id: f.org.as_str().into(),
+        interval: Interval::Daily,
+        start: Interval::Daily.start(f.rest.clock.unix_s()),
+    };
+    let counted = |record: &mut UsageRecord| record.windows = vec![window.clone()];
+    // A free model under another name, one that failed, and a name that costs something.
+    f.used((&f.inference, 1), Amount::ZERO, 0, counted).await;
+    let failed = |record: &mut UsageRecord| {
+        counted(record);
+        record.outcome = Outcome::Released;
+    };
+    f.used((&f.inference, 2), Amount::ZERO, 0, failed).await;
+    let named = |record: &mut UsageRecord| record.requested_model = "a/b:free".to_owned();
+    f.used((&f.inference, 3), Amount::USD, 0, named).await;
+    let (_, told) = f.answer(ask("GET", "/api/v1/key").by(&f.inference)).await;
+    let expect = json!({ "limit": 50, "used": 2, "remaining": 48 });
+    assert_eq!(told["data"]["free_model_daily_requests"], expect);
+}
+
 on_both! {
+    free_requests_are_told_as_they_are_counted,
     money_and_use_are_told,
     budgets_are_told,
     a_payment_is_told_once,
