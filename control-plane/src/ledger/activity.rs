@@ -101,6 +101,8 @@ pub struct ActivityRow {
     pub cost: Amount,
     /// What own provider keys served, at list prices.
     pub byok: Amount,
+    /// What was charged besides in fees: on what was spent, and on what own keys served.
+    pub fee: Amount,
 }
 
 /// One request, as it was settled.
@@ -222,7 +224,8 @@ impl Ledger {
                  endpoint, provider, {workspace}, CAST(SUM(requests) AS BIGINT),
                  CAST(SUM(prompt_tokens) AS BIGINT), CAST(SUM(cached_tokens) AS BIGINT),
                  CAST(SUM(completion_tokens) AS BIGINT), CAST(SUM(reasoning_tokens) AS BIGINT),
-                 CAST(SUM(byok_nano) AS BIGINT), CAST(SUM(byok_pico_rem) AS BIGINT)
+                 CAST(SUM(byok_nano) AS BIGINT), CAST(SUM(byok_pico_rem) AS BIGINT),
+                 CAST(SUM(fee_nano) AS BIGINT), CAST(SUM(fee_pico_rem) AS BIGINT)
              FROM usage_days
              WHERE org = $1 AND day >= $2 AND day < $3 AND ($4 = '' OR key_id = $4)
                AND ($5 = '' OR member = $5) AND ($6 = '' OR workspace = $6)
@@ -257,6 +260,7 @@ impl Ledger {
                 completion: unsigned(row, 10)?,
                 reasoning: unsigned(row, 11)?,
                 byok: amount(row, 12)?,
+                fee: amount(row, 14)?,
             })
         };
         let told = usize::try_from(limit).unwrap_or(usize::MAX);

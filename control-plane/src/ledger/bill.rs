@@ -193,7 +193,8 @@ impl Ledger {
         let mut rows = Vec::with_capacity(due.moves.len());
         for one in &due.moves {
             book.settle(org, provider, one).await?;
-            book.roll_up_settled(&one.record.place, one.added()).await?;
+            let counted = (one.added(), one.fee());
+            book.roll_up_settled(&one.record.place, counted).await?;
             rows.push(post::row(provider, one, self.clock.unix_ms())?);
         }
         post::insert(&mut book, &rows).await?;

@@ -133,6 +133,7 @@ async fn a_changed_day_is_found(f: Fixture) {
         "UPDATE usage_days SET cost_pico_rem = cost_pico_rem + 1",
         "UPDATE usage_days SET requests = requests + 1, cost_pico_rem = cost_pico_rem - 1",
         "UPDATE usage_days SET prompt_tokens = prompt_tokens + 1, requests = requests - 1",
+        "UPDATE usage_days SET fee_pico_rem = fee_pico_rem + 1",
         "DELETE FROM usage_days",
     ] {
         let mut transaction = f.database().write().await.unwrap();

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_MS: u64 = DAY_S * 1000;
 
-const DAYS: Table<18> = Table {
+const DAYS: Table<20> = Table {
     name: "usage_days",
     columns: [
         ("org", Type::Text),
@@ -36,6 +36,8 @@ const DAYS: Table<18> = Table {
         ("cost_pico_rem", Type::Big),
         ("byok_nano", Type::Big),
         ("byok_pico_rem", Type::Big),
+        ("fee_nano", Type::Big),
+        ("fee_pico_rem", Type::Big),
         ("last_unix_ms", Type::Big),
     ],
     conflict: ADDED,
@@ -50,6 +52,8 @@ const ADDED: &str = "ON CONFLICT (org, key_id, day, model, endpoint, provider, w
         cost_nano = usage_days.cost_nano + excluded.cost_nano,
         byok_nano = usage_days.byok_nano + excluded.byok_nano,
         byok_pico_rem = usage_days.byok_pico_rem + excluded.byok_pico_rem,
+        fee_nano = usage_days.fee_nano + excluded.fee_nano,
+        fee_pico_rem = usage_days.fee_pico_rem + excluded.fee_pico_rem,
         cost_pico_rem = usage_days.cost_pico_rem + excluded.cost_pico_rem,
         last_unix_ms = CASE WHEN excluded.last_unix_ms > usage_days.last_unix_ms
             THEN excluded.last_unix_ms ELSE usage_days.last_unix_ms END";
@@ -74,16 +78,21 @@ struct Sum {
     reasoning: u64,
     cost: Amount,
     byok: Amount,
+    fee: Amount,
     last_unix_ms: u64,
 }
 
 impl Book {
-    /// Counts records that are applied in this transaction.
+    /// Counts records that are applied in this transaction, and are charged these fees.
     ///
     /// # Errors
     /// When the database fails, or an amount is beyond its columns.
-    pub(super) async fn roll_up(&mut self, records: &[UsageRecord]) -> Result<(), LedgerError> {
-        let sums = sums(records);
+    pub(super) async fn roll_up(
+        &mut self,
+        records: &[UsageRecord],
+        fees: &[Amount],
+    ) -> Result<(), LedgerError> {
+        let sums = sums(records, fees);
         let keys: BTreeSet<&str> = sums.keys().map(|place| place.key.as_str()).collect();
         let owners = self.owners(keys).await?;
         let nobody = (String::new(), String::new());
@@ -91,7 +100,7 @@ impl Book {
         for (place, sum) in &sums {
             let (workspace, member) = owners.get(&place.key).unwrap_or(&nobody);
             let (nano, pico_rem) = split(sum.cost)?;
-            let byok = split(sum.byok)?;
+            let (byok, fee) = (split(sum.byok)?, split(sum.fee)?);
             rows.push([
                 Cell::text(place.org),
                 Cell::text(&place.key),
@@ -110,6 +119,8 @@ impl Book {
                 Cell::from(pico_rem),
                 Cell::Int(byok.0),
                 Cell::from(byok.1),
+                Cell::Int(fee.0),
+                Cell::from(fee.1),
                 Cell::Int(bigint(sum.last_unix_ms)),
             ]);
         }
@@ -117,24 +128,26 @@ impl Book {
         Ok(DAYS.insert(self.sql(), engine, &rows).await?)
     }
 
-    /// Counts what was charged for a record that a bill has settled in this transaction, on the
-    /// day of its request.
+    /// Counts what was charged for a record that a bill has settled in this transaction, and the
+    /// fee on it, on the day of its request.
     ///
     /// # Errors
     /// As [`Book::roll_up`].
     pub(super) async fn roll_up_settled(
         &mut self,
         (node, epoch, sequence): &(String, i64, i64),
-        charged: Amount,
+        (charged, fee): (Amount, Amount),
     ) -> Result<(), LedgerError> {
         let (nano, pico_rem) = split(charged)?;
+        let fee = split(fee)?;
         let sql = format!(
             "INSERT INTO usage_days (org, key_id, day, model, endpoint, provider, workspace,
                  member, requests, prompt_tokens, cached_tokens, completion_tokens,
-                 reasoning_tokens, cost_nano, cost_pico_rem, byok_nano, byok_pico_rem, last_unix_ms)
+                 reasoning_tokens, cost_nano, cost_pico_rem, byok_nano, byok_pico_rem, fee_nano,
+                 fee_pico_rem, last_unix_ms)
              SELECT u.org, u.key_id, u.started_unix_ms / 86400000, u.model, u.endpoint, u.provider,
                  COALESCE(k.workspace, ''), COALESCE(k.created_by, ''), 0, 0, 0, 0, 0, $4, $5, 0, 0,
-                 u.started_unix_ms
+                 $6, $7, u.started_unix_ms
              FROM usage_records u LEFT JOIN api_keys k ON k.id = u.key_id
              WHERE u.node = $1 AND u.epoch = $2 AND u.sequence = $3 {ADDED}"
         );
@@ -144,6 +157,8 @@ impl Book {
             .bind(*sequence)
             .bind(nano)
             .bind(i64::from(pico_rem))
+            .bind(fee.0)
+            .bind(i64::from(fee.1))
             .execute(&mut **self.sql())
             .await?;
         Ok(())
@@ -173,12 +188,11 @@ impl Book {
     }
 }
 
-fn sums(records: &[UsageRecord]) -> BTreeMap<Place<'_>, Sum> {
+fn sums<'a>(records: &'a [UsageRecord], fees: &[Amount]) -> BTreeMap<Place<'a>, Sum> {
     let mut sums: BTreeMap<Place<'_>, Sum> = BTreeMap::new();
-    let counted = records
-        .iter()
-        .filter(|record| record.outcome != Outcome::Released);
-    for record in counted {
+    let charged = records.iter().zip(fees);
+    let counted = charged.filter(|(record, _)| record.outcome != Outcome::Released);
+    for (record, fee) in counted {
         let place = Place {
             org: record.org.as_str(),
             key: record.key.to_string(),
@@ -190,6 +204,7 @@ fn sums(records: &[UsageRecord]) -> BTreeMap<Place<'_>, Sum> {
         let usage = &record.usage;
         let sum = sums.entry(place).or_default();
         sum.requests += 1;
+        sum.fee += *fee;
         sum.prompt = sum.prompt.saturating_add(usage.prompt);
         sum.cached = sum.cached.saturating_add(usage.cache_read);
         sum.completion = sum.completion.saturating_add(usage.completion);
@@ -213,11 +228,13 @@ pub(super) async fn verify(
     let rows = sqlx::query(
         "SELECT CAST(SUM(nano) AS BIGINT), CAST(SUM(pico) AS BIGINT), org, key_id, day, endpoint,
                 CAST(SUM(requests) AS BIGINT), CAST(SUM(prompt + completion) AS BIGINT),
-                CAST(SUM(own_nano) AS BIGINT), CAST(SUM(own_pico) AS BIGINT)
+                CAST(SUM(own_nano) AS BIGINT), CAST(SUM(own_pico) AS BIGINT),
+                CAST(SUM(fee_nano) AS BIGINT), CAST(SUM(fee_pico) AS BIGINT)
          FROM (
              SELECT org, key_id, day, model, endpoint, provider, requests,
                  prompt_tokens AS prompt, completion_tokens AS completion, cost_nano AS nano,
-                 cost_pico_rem AS pico, byok_nano AS own_nano, byok_pico_rem AS own_pico
+                 cost_pico_rem AS pico, byok_nano AS own_nano, byok_pico_rem AS own_pico,
+                 fee_nano, fee_pico_rem AS fee_pico
              FROM usage_days
              UNION ALL
              SELECT org, key_id, started_unix_ms / 86400000, model, endpoint, provider, -1,
@@ -225,17 +242,20 @@ pub(super) async fn verify(
                  CASE WHEN outcome = 'settled' AND own_key = 0 THEN -cost_nano ELSE 0 END,
                  CASE WHEN outcome = 'settled' AND own_key = 0 THEN -cost_pico_rem ELSE 0 END,
                  CASE WHEN outcome = 'settled' AND own_key = 1 THEN -cost_nano ELSE 0 END,
-                 CASE WHEN outcome = 'settled' AND own_key = 1 THEN -cost_pico_rem ELSE 0 END
+                 CASE WHEN outcome = 'settled' AND own_key = 1 THEN -cost_pico_rem ELSE 0 END,
+                 -fee_nano, -fee_pico_rem
              FROM usage_records WHERE outcome <> 'released'
              UNION ALL
              SELECT u.org, u.key_id, u.started_unix_ms / 86400000, u.model, u.endpoint,
-                 u.provider, 0, 0, 0, -r.charged_nano, -r.charged_pico_rem, 0, 0
+                 u.provider, 0, 0, 0, -r.charged_nano, -r.charged_pico_rem, 0, 0, -r.fee_nano,
+                 -r.fee_pico_rem
              FROM reconciliations r JOIN usage_records u
                  ON u.node = r.node AND u.epoch = r.epoch AND u.sequence = r.sequence
          ) AS compared
          GROUP BY org, key_id, day, model, endpoint, provider
          HAVING SUM(requests) <> 0 OR SUM(prompt) <> 0 OR SUM(completion) <> 0
              OR SUM(nano) * 1000 + SUM(pico) <> 0 OR SUM(own_nano) * 1000 + SUM(own_pico) <> 0
+             OR SUM(fee_nano) * 1000 + SUM(fee_pico) <> 0
          LIMIT 100",
     )
     .fetch_all(sql)
@@ -245,11 +265,12 @@ pub(super) async fn verify(
         let (day, endpoint) = (unsigned(row, 4)?, row.try_get::<String, _>(5)?);
         let (requests, tokens): (i64, i64) = (row.try_get(6)?, row.try_get(7)?);
         verdict.problem(format!(
-            "{org}, key {key}, day {}, {endpoint}: counted {} USD, {} USD of own keys, {requests} \
-             requests and {tokens} tokens more than the records say",
+            "{org}, key {key}, day {}, {endpoint}: counted {} USD, {} USD of own keys, {} USD \
+             of fees, {requests} requests and {tokens} tokens more than the records say",
             shared::date::date(day),
             amount(row, 0)?,
             amount(row, 8)?,
+            amount(row, 10)?,
         ));
     }
     Ok(())

@@ -263,7 +263,7 @@ impl Book {
         let records = &*records;
         let mut fees = self.fees(records).await?;
         usage::insert(self, origin, records, &fees.net).await?;
-        self.roll_up(records).await?;
+        self.roll_up(records, &fees.net).await?;
         let charges = balance::charges(records);
         let touched: Vec<Account> = charges
             .iter()

@@ -23,6 +23,8 @@ struct Told {
     provider_name: String,
     usage: Usd,
     byok_usage_inference: Usd,
+    /// Godwit's own: what was charged besides, in fees; of own keys nothing else is.
+    fees: Usd,
     requests: u64,
     prompt_tokens: u64,
     cached_tokens: u64,
@@ -83,6 +85,7 @@ fn told(rest: &Rest, row: ActivityRow) -> Told {
         provider_name: provider_name(rest, row.provider),
         usage: Usd(row.cost),
         byok_usage_inference: Usd(row.byok),
+        fees: Usd(row.fee),
         requests: row.requests,
         prompt_tokens: row.prompt,
         cached_tokens: row.cached,

@@ -51,7 +51,12 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "times of limits",
         include_str!("0017_times_of_limits.sql"),
     ),
+    (18, "fees of days", include_str!("0018_fees_of_days.sql")),
 ];
+
+/// The change that counts fees per day.
+#[cfg(test)]
+pub(super) const FEES_OF_DAYS: i64 = 18;
 
 /// On PostgreSQL programs that start together change the schema one after the other. The lock's
 /// number is Godwit's own; it is let go with the transaction. A change may take its time.

@@ -150,6 +150,36 @@ async fn old_books_are_carried_over() {
 }
 
 #[tokio::test]
+async fn old_fees_are_counted_on_their_days() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (source, _folder) = empty(engine);
+        let database = Database::connect(&source).await.unwrap();
+        migrate::up_to(&database, 2).await.unwrap();
+        let mut transaction = database.write().await.unwrap();
+        for statement in OLD_BOOKS.split(";\n").filter(|s| !s.trim().is_empty()) {
+            transaction.execute(statement).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        migrate::up_to(&database, migrate::FEES_OF_DAYS - 1)
+            .await
+            .unwrap();
+        let mut transaction = database.write().await.unwrap();
+        let fee = "UPDATE usage_records SET fee_nano = 7, fee_pico_rem = 999";
+        transaction.execute(fee).await.unwrap();
+        transaction.commit().await.unwrap();
+        migrate::forward(&database).await.unwrap();
+        let sums = "SELECT CAST(SUM(fee_nano) AS BIGINT), CAST(SUM(fee_pico_rem) AS BIGINT),
+            CAST(SUM(requests) AS BIGINT) FROM usage_days";
+        let row = sqlx::query(sums)
+            .fetch_one(database.readers())
+            .await
+            .unwrap();
+        let sum = |column: usize| row.try_get::<i64, _>(column).unwrap();
+        assert_eq!((sum(0), sum(1), sum(2)), (7, 999, 1));
+    }
+}
+
+#[tokio::test]
 async fn old_keys_get_a_workspace() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let (source, _folder) = empty(engine);

@@ -2,6 +2,7 @@
 //! months, whatever is repeated, and found out when it is not.
 
 use super::*;
+use crate::ledger::activity::ActivityFilter;
 use crate::ledger::tests::{FENCE, Fixture, fixture, key, record, run, usd};
 use crate::ledger::{LeaseRequest, Part, ReleaseRequest};
 use crate::testing::on_both;
@@ -37,6 +38,23 @@ async fn fees(f: &Fixture) -> Amount {
     f.totals().await.fees
 }
 
+/// The fees that are told of all days together.
+async fn told_fees(f: &Fixture) -> Amount {
+    let filter = ActivityFilter {
+        org: f.org.clone(),
+        from: 0,
+        until: 1_000_000,
+        key: None,
+        member: None,
+        workspace: None,
+        by_workspace: false,
+        offset: 0,
+        limit: 1000,
+    };
+    let (rows, _) = f.ledger.activity(&filter).await.unwrap();
+    rows.iter().map(|row| row.fee).sum()
+}
+
 fn cents(cents: i128) -> Amount {
     Amount(cents * Amount::USD.0 / 100)
 }
@@ -62,6 +80,7 @@ async fn the_fee_begins_where_the_allowance_ends(f: Fixture) {
     // All money is there but the fees.
     let leased = totals.leased;
     assert_eq!(totals.available + leased + totals.fees, usd(100));
+    assert_eq!(told_fees(&f).await, totals.fees);
     f.sound().await;
 }
 
@@ -245,6 +264,7 @@ async fn shared_endpoints_and_own_keys_are_told_apart(f: Fixture) {
     counted.windows = vec![month.clone()];
     f.ship(run("a", 1), &[shared, counted]).await.unwrap();
     assert_eq!(fees(&f).await, cents(3 + 20));
+    assert_eq!(told_fees(&f).await, cents(3 + 20));
     assert_eq!(f.owed("acme").await, usd(3));
     assert_eq!(f.totals().await.used, usd(3));
     // The limit counts the list price; keys and days tell both apart.
