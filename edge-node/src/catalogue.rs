@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shared::catalog::listing::{self, routers};
 use shared::catalog::{Endpoint, Model};
 use shared::id::Version;
-use shared::ranking::State;
+use shared::ranking::{RankingRow, State};
 use shared::routing::View;
 use std::sync::Arc;
 
@@ -74,11 +74,14 @@ fn body(node: &Node, client: &Client<'_>, route: &Route, view: &View) -> Result<
         }
         Route::Model(Surface::OpenAi, id) => Ok(text(&listing::openai_model(find(view, id)?))),
         Route::Endpoints(id) => {
-            let status = |endpoint: &Endpoint| status(view, endpoint);
+            let known = |endpoint: &Endpoint| {
+                let row = view.ranking.rows.get(&endpoint.id);
+                (status(row), row)
+            };
             Ok(text(&listing::model_endpoints(
                 snapshot,
                 find(view, id)?,
-                &status,
+                &known,
             )))
         }
         Route::Providers => Ok(text(&listing::providers(snapshot))),
@@ -136,8 +139,8 @@ fn measured(view: &View, endpoint: &Endpoint) -> (u32, u32) {
 }
 
 /// OpenRouter's status: 0 serves, -2 is left alone because it fails, -10 is out of service.
-fn status(view: &View, endpoint: &Endpoint) -> i32 {
-    match view.ranking.rows.get(&endpoint.id).map(|row| row.state) {
+fn status(row: Option<&RankingRow>) -> i32 {
+    match row.map(|row| row.state) {
         None | Some(State::Closed | State::Ramp) => 0,
         Some(State::Open | State::HalfOpen) => -2,
         Some(State::Draining | State::Disabled) => -10,

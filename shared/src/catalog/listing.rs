@@ -2,11 +2,16 @@
 //! a snapshot; nulls where nothing is known. Filters and pages are here, HTTP is not.
 
 pub mod choice;
+mod performance;
 pub mod routers;
 
-use super::{Endpoint, Modality, Model, PriceOverride, Pricing, Provider, Quantization};
+use super::{
+    Endpoint, Modality, Model, Parameter, PriceOverride, Pricing, Provider, Quantization, Quirk,
+    Tier,
+};
 use crate::date;
 use crate::money::Price;
+use crate::ranking::RankingRow;
 use crate::snapshot::Snapshot;
 use choice::{Choice, Measured};
 use serde_json::{Map, Value, json};
@@ -157,12 +162,12 @@ pub fn model(snapshot: &Snapshot, model: &Model) -> Value {
 }
 
 /// OpenRouter's `GET /models/{author}/{slug}/endpoints`. `status` gives an endpoint's state: 0
-/// serves, below 0 does not.
+/// serves, below 0 does not; and what the fleet knows of it, if anything.
 #[must_use]
-pub fn model_endpoints(
+pub fn model_endpoints<'a>(
     snapshot: &Snapshot,
     model: &Model,
-    status: &dyn Fn(&Endpoint) -> i32,
+    status: &dyn Fn(&Endpoint) -> (i32, Option<&'a RankingRow>),
 ) -> Value {
     let endpoints: Vec<Value> = endpoints(snapshot, model)
         .iter()
@@ -272,14 +277,24 @@ fn parameters(endpoints: &[&Arc<Endpoint>]) -> BTreeSet<&'static str> {
     all.map(|parameter| parameter.as_str()).collect()
 }
 
-fn endpoint_object(model: &Model, endpoint: &Endpoint, provider: &Provider, status: i32) -> Value {
+fn endpoint_object(
+    model: &Model,
+    endpoint: &Endpoint,
+    provider: &Provider,
+    (status, row): (i32, Option<&RankingRow>),
+) -> Value {
     let quantization = Some(endpoint.quantization).filter(|q| *q != Quantization::Unknown);
     let parameters: Vec<&str> = endpoint
         .supported_parameters
         .iter()
         .map(|parameter| parameter.as_str())
         .collect();
-    json!({
+    // What is accepted; what passed tests nobody knows here.
+    let chooses = endpoint
+        .supported_parameters
+        .contains(&Parameter::ToolChoice);
+    let forced = chooses && !provider.quirks.contains(&Quirk::AutoToolChoice);
+    let mut object = json!({
         "name": format!("{} | {}", provider.name, model.id),
         "model_id": model.id.as_str(),
         "model_name": model.name,
@@ -292,14 +307,19 @@ fn endpoint_object(model: &Model, endpoint: &Endpoint, provider: &Provider, stat
         "supported_parameters": parameters,
         "supports_implicit_caching": endpoint.pricing.input_cache_read.is_some(),
         "supports_voice_cloning": false,
+        "supports_diarization": false,
+        "supports_tool_choice": {
+            "auto": chooses, "none": chooses, "required": forced, "function": forced,
+        },
+        "native_tools": {},
+        "service_tier": endpoint.tier().map(Tier::as_str),
         "pricing": pricing(&endpoint.pricing),
         "status": status,
-        "uptime_last_5m": null,
-        "uptime_last_30m": null,
-        "uptime_last_1d": null,
-        "latency_last_30m": null,
-        "throughput_last_30m": null,
-    })
+    });
+    if let Value::Object(members) = &mut object {
+        performance::tell(members, row);
+    }
+    object
 }
 
 fn architecture(model: &Model) -> Value {
@@ -476,11 +496,18 @@ mod tests {
     fn endpoints_name_their_provider() {
         let snapshot = snapshot();
         let model = snapshot.model("a/text").unwrap();
-        let listed = model_endpoints(&snapshot, model, &|_| 0);
+        let listed = model_endpoints(&snapshot, model, &|_| (0, None));
         let endpoint = &listed["data"]["endpoints"][0];
         assert_eq!(endpoint["provider_name"], "Acme AI");
         assert_eq!(endpoint["tag"], "acme");
         assert!(endpoint["quantization"].is_null());
         assert_eq!(endpoint["pricing"]["input_cache_read"], "0.00000006");
+        // OpenRouter's own clients want all of these to be there.
+        assert_eq!(endpoint["supports_tool_choice"]["required"], false);
+        assert_eq!(endpoint["supports_diarization"], false);
+        assert_eq!(endpoint["native_tools"], json!({}));
+        for name in ["service_tier", "uptime_last_30m", "latency_last_30m"] {
+            assert!(endpoint.get(name).is_some_and(Value::is_null), "{name}");
+        }
     }
 }
