@@ -25,15 +25,12 @@ use shared::manifest::{PublicKey, Signer, SignerError};
 use shared::observe;
 use shared::task::{Stop, Tasks};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// The permissions of a data folder that is made here.
-const DATA_DIR_MODE: u32 = 0o700;
 /// How often leases without a holder are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -173,10 +170,7 @@ pub async fn start(config: Config, tasks: Tasks, clock: Clock) -> Result<Running
     let control = bind(config.control_listen).await?;
     let console = bind(config.console_listen).await?;
     let folder = |error| file_error(&config.data_dir, error);
-    // Nobody else needs to look in there.
-    let mut maker = std::fs::DirBuilder::new();
-    maker.recursive(true).mode(DATA_DIR_MODE);
-    maker.create(&config.data_dir).map_err(folder)?;
+    shared::folder::make_and_look(&config.data_dir).map_err(folder)?;
     let tls = tls(&config, &clock)?;
     let token = AdminToken::ensure(&config.admin_token_file)
         .map_err(|error| file_error(&config.admin_token_file, error))?;

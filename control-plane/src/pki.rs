@@ -153,7 +153,7 @@ impl Authority {
             return Ok(authority);
         }
         let folder = data.join(PKI_DIR);
-        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+        shared::folder::make(&folder).map_err(at(&folder))?;
         let key = KeyPair::generate()?;
         let pair = Pair {
             certificate: ca_params(now_unix_s).self_signed(&key)?.pem(),

@@ -37,7 +37,7 @@ use shared::task::Tasks;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -65,6 +65,9 @@ pub enum StartError {
     /// The client API's certificate can't be used.
     #[error("listen_tls: {0}")]
     Tls(#[from] TlsError),
+    /// The data folder can't be used.
+    #[error("{0:?}: {1}")]
+    Folder(PathBuf, io::Error),
     /// The control plane can't be addressed.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -110,6 +113,9 @@ impl Handler for Gateway {
 /// A part that can't be had.
 pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
     let Parts { clock, tasks } = parts;
+    let folder = &config.data_dir;
+    shared::folder::make_and_look(folder)
+        .map_err(|error| StartError::Folder(folder.clone(), error))?;
     let bind = |address| listen::bind(address).map_err(|error| StartError::Bind(address, error));
     let (api, admin) = (bind(config.listen)?, bind(config.admin_listen)?);
     let (api_address, admin_address) = (api.address, admin.address);
@@ -343,7 +349,7 @@ impl Running {
 /// The folder can't be written.
 pub fn write_addresses(path: &Path, addresses: &BTreeMap<String, String>) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        shared::folder::make(folder)?;
     }
     let temporary = path.with_extension("json.new");
     std::fs::write(&temporary, serde_json::to_vec_pretty(addresses)?)?;

@@ -9,6 +9,7 @@
 use loadtest::client::Client;
 use loadtest::cluster::{Process, Programs, Spawn, eventually};
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct FirstRun {
     process: Process,
     spawn: Spawn,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl FirstRun {
@@ -39,7 +40,7 @@ impl FirstRun {
         Self {
             process: spawn.start().unwrap(),
             spawn,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -80,6 +81,12 @@ async fn what_the_first_start_prints_works_when_pasted() {
     for label in ["edge metrics", "control metrics"] {
         let page = Client::new("").get(told(&banner, label)).await;
         assert_eq!(page.unwrap().status, 200, "{label}");
+    }
+
+    // What is kept is nobody else's to look at.
+    for folder in ["data", "data/edge", "data/pki"] {
+        let found = std::fs::metadata(run.dir.path().join(folder)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o700, "{folder}");
     }
 
     // The key is shown once.

@@ -17,6 +17,7 @@ pub mod config;
 pub mod convert;
 pub mod date;
 pub mod duty;
+pub mod folder;
 pub mod gossip;
 pub mod guardrail;
 pub mod health;

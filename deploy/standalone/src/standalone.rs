@@ -34,6 +34,9 @@ const READY_MAX: Duration = Duration::from_secs(5);
 /// What can't be started, in words for the operator.
 pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let clock = Clock::system();
+    // Before the first thing in it; the control plane, whose folder it is, too, looks who may enter.
+    shared::folder::make(&config.data_dir)
+        .map_err(|error| format!("{}: {error}", config.data_dir.display()))?;
     let real = read_catalog(&config.catalog)?;
     let credentials = Credentials::default();
     let simulated = match config.simulate {

@@ -127,7 +127,7 @@ fn signer(data: &Path) -> Result<Report, Failed> {
         Ok(key) => (Signer::load(&key).map_err(wrong)?, false),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let (signer, key) = Signer::generate().map_err(wrong)?;
-            std::fs::create_dir_all(data).map_err(file)?;
+            shared::folder::make(data).map_err(file)?;
             write_secret(&path, &key).map_err(file)?;
             (signer, true)
         }
