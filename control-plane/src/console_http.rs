@@ -3,7 +3,7 @@
 
 mod limited;
 
-pub use limited::Limited;
+pub use limited::{Client, Limited};
 
 use axum::Router;
 use axum::extract::State;

@@ -9,6 +9,7 @@ mod answer;
 mod budgets;
 mod byok;
 mod caller;
+mod client;
 mod credits;
 mod generation;
 mod guardrails;

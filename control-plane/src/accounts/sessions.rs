@@ -1,33 +1,28 @@
 //! Log-in: a password for a session. The browser holds a random token, the database its hash and
-//! its end. Attempts are counted per address and bounded; an attempt that is turned away says
-//! nothing of whether somebody has that address. Deliberately not here: log-in by an OpenID
+//! its end. Attempts are counted per address and client network and bounded; an attempt that is turned
+//! away says nothing of whether somebody has that address. Deliberately not here: log-in by an OpenID
 //! provider (`identities`), which ends in the same session.
+
+mod attempts;
 
 use super::people::{Role, check_email, role_of};
 use super::{Accounts, AccountsError, Org, audit, password, random_hex};
 use crate::sql::{bigint, unsigned};
-use metrics::counter;
-use shared::clock::Moment;
 use shared::id::{OrgId, UserId};
 use shared::key::KeyHash;
 use sqlx::{AnyConnection, Row};
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
+
+pub(super) use attempts::Attempts;
+pub use attempts::{
+    ATTEMPTED_MAX, ATTEMPTS_ANYWHERE_MAX, ATTEMPTS_MAX, ATTEMPTS_WITHIN, NETWORKS_MAX, Network,
+};
 
 /// How long a session lasts, whatever happens in it.
 pub const SESSION_LIFE: Duration = Duration::from_secs(12 * 3600);
 /// Sessions of one person; one more ends the oldest.
 pub const SESSIONS_MAX: i64 = 20;
-/// Attempts to log in with one address within [`ATTEMPTS_WITHIN`]; more are turned away.
-pub const ATTEMPTS_MAX: u32 = 10;
-/// Within which time attempts are counted.
-pub const ATTEMPTS_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// Addresses whose attempts are counted at one time, of those that somebody has and of those that
-/// nobody has each; beyond it, the first is forgotten.
-pub const ATTEMPTED_MAX: usize = 10_000;
-const SHED: &str = "godwit_shed_total";
 
 /// What a browser holds. Not printable.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,64 +90,17 @@ pub enum LogIn {
     TooMany(Duration),
 }
 
-/// The attempts of late: of addresses that somebody has apart from those that nobody has, so that a
-/// flood of made-up ones counts against nobody.
-#[derive(Default)]
-pub(super) struct Attempts {
-    known: Mutex<Counted>,
-    made_up: Mutex<Counted>,
-}
-
-/// How many attempts were made with an address, and since when.
-type Counted = HashMap<String, (u32, Moment)>;
-
-impl Attempts {
-    /// Counts one; how long to wait when it is one too many. `known`: somebody has this address.
-    fn count(&self, email: &str, known: bool, now: Moment) -> Result<(), Duration> {
-        let counted = if known { &self.known } else { &self.made_up };
-        let mut attempts = shared::task::lock(counted);
-        if !attempts.contains_key(email) {
-            make_room(&mut attempts, now);
-        }
-        let (made, begun) = attempts.entry(email.to_owned()).or_insert((0, now));
-        if now.since(*begun) >= ATTEMPTS_WITHIN {
-            (*made, *begun) = (0, now);
-        }
-        if *made >= ATTEMPTS_MAX {
-            counter!(SHED, "limit" => "log_in_attempts").increment(1);
-            return Err(ATTEMPTS_WITHIN.saturating_sub(now.since(*begun)));
-        }
-        *made += 1;
-        Ok(())
-    }
-
-    fn forget(&self, email: &str) {
-        shared::task::lock(&self.known).remove(email);
-    }
-}
-
-/// Where there are too many addresses, the one that was counted first is forgotten.
-fn make_room(attempts: &mut Counted, now: Moment) {
-    if attempts.len() < ATTEMPTED_MAX {
-        return;
-    }
-    attempts.retain(|_, (_, begun)| now.since(*begun) < ATTEMPTS_WITHIN);
-    if attempts.len() < ATTEMPTED_MAX {
-        return;
-    }
-    counter!(SHED, "limit" => "log_in_addresses").increment(1);
-    let oldest = attempts.iter().min_by_key(|(_, (_, begun))| *begun);
-    if let Some(oldest) = oldest.map(|(email, _)| email.clone()) {
-        attempts.remove(&oldest);
-    }
-}
-
 impl Accounts {
-    /// Logs somebody in.
+    /// Logs somebody in who comes from this network.
     ///
     /// # Errors
     /// When too many try at once, or the database fails.
-    pub async fn log_in(&self, email: &str, text: &str) -> Result<LogIn, AccountsError> {
+    pub async fn log_in(
+        &self,
+        email: &str,
+        text: &str,
+        network: Network,
+    ) -> Result<LogIn, AccountsError> {
         let Ok(email) = check_email(email) else {
             return Ok(LogIn::Wrong);
         };
@@ -164,14 +112,14 @@ impl Accounts {
             Some(row) => (row.try_get(0)?, row.try_get(1)?),
             None => (String::new(), String::new()),
         };
-        let counted = self.attempts.count(&email, row.is_some(), self.clock.now());
-        if let Err(wait) = counted {
+        let (attempts, now) = (&self.attempts, self.clock.now());
+        if let Err(wait) = attempts.count(&email, network, row.is_some(), now) {
             return Ok(LogIn::TooMany(wait));
         }
         if !password::verified(text.to_owned(), kept.clone()).await? {
             return Ok(LogIn::Wrong);
         }
-        self.attempts.forget(&email);
+        attempts.succeeded(&email, network, now);
         let token = SessionToken::generate()?;
         let mut transaction = self.database.write().await?;
         let begun = self.begin_session(&mut transaction, &token, &user, Some(&kept));
@@ -283,32 +231,5 @@ impl Accounts {
             Ok((org, role_of(row.try_get(2)?)?))
         };
         rows.iter().map(read).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn made_up_addresses_turn_nobody_away() {
-        let (attempts, at) = (Attempts::default(), |s| {
-            Moment(0).plus(Duration::from_secs(s))
-        });
-        for _ in 0..ATTEMPTS_MAX {
-            attempts.count("eve@example.com", false, at(0)).unwrap();
-            attempts.count("bob@example.com", true, at(0)).unwrap();
-        }
-        let refused = attempts.count("eve@example.com", false, at(0));
-        assert_eq!(refused, Err(ATTEMPTS_WITHIN), "who is known can't be told");
-        for nth in 0..ATTEMPTED_MAX + 10 {
-            let made_up = format!("nobody-{nth}@example.com");
-            attempts.count(&made_up, false, at(1)).unwrap();
-        }
-        assert_eq!(shared::task::lock(&attempts.made_up).len(), ATTEMPTED_MAX);
-        attempts.count("ada@example.com", true, at(1)).unwrap();
-        let guessed = attempts.count("bob@example.com", true, at(1));
-        assert!(guessed.is_err(), "nor does a flood bring further guesses");
-        attempts.count("eve@example.com", false, at(1)).unwrap();
     }
 }

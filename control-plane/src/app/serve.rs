@@ -2,7 +2,7 @@
 
 use super::{Parts, StartError};
 use crate::admin::{AdminService, Deps};
-use crate::console_http::Limited;
+use crate::console_http::{Client, Limited};
 use crate::ledger::service::LedgerService;
 use crate::oidc::Oidc;
 use crate::payment::WebhookSecret;
@@ -77,6 +77,7 @@ impl Serving {
         let mut drained = self.drained.subscribe();
         let ended = self.ended.clone();
         let listener = Limited::new(listener, CONSOLE_CONNECTIONS_MAX);
+        let router = router.into_make_service_with_connect_info::<Client>();
         self.tasks.spawn("console", async move {
             let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
                 stop.wait().await;

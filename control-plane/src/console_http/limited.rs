@@ -1,7 +1,8 @@
 //! A listener with a bound: a connection has its place before it is accepted, so that what is too
 //! much waits with the system and not in this process.
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,6 +16,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Limited {
     listener: TcpListener,
     places: Arc<Semaphore>,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Limited>> for Client {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }
 
 /// A connection and its place.

@@ -2,6 +2,7 @@
 //! and no script can read.
 
 use super::caller::{COOKIE, cookie, logged_out, must_be_meant, must_be_same_origin};
+use super::client::ClientNetwork;
 use super::read::Body;
 use super::{Answer, Refused, Rest, data};
 use crate::accounts::sessions::{LogIn, SESSION_LIFE, Session, SessionToken};
@@ -40,17 +41,19 @@ struct ToldOrg<'a> {
 pub(super) async fn log_in(
     State(rest): State<Rest>,
     headers: HeaderMap,
+    ClientNetwork(network): ClientNetwork,
     Body(given): Body<Credentials>,
 ) -> Answer {
     must_be_same_origin(&headers)?;
-    let token = match rest.accounts.log_in(&given.email, &given.password).await? {
+    let (email, password) = (&given.email, &given.password);
+    let token = match rest.accounts.log_in(email, password, network).await? {
         LogIn::Done(token) => token,
         LogIn::Wrong => {
             let text = "nobody has this address and this password";
             return Err(Refused::unauthenticated(text));
         }
         LogIn::TooMany(wait) => {
-            let text = "too many attempts to log in with this address";
+            let text = "too many attempts to log in with this address from your network";
             return Err(Refused::too_many(text, wait));
         }
     };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::accounts::NewKey;
 use crate::accounts::people::{NewMember, hashed};
-use crate::accounts::sessions::LogIn;
+use crate::accounts::sessions::{LogIn, Network};
 use crate::sql::Engine;
 use crate::testing::{TestDatabase, on_both};
 use shared::clock::Clock;
@@ -97,6 +97,10 @@ async fn who_is_known_is_linked_once(f: Fixture) {
     assert_eq!(f.accounts.verify_audit().await.unwrap(), None);
 }
 
+fn here() -> Network {
+    std::net::IpAddr::from([192, 0, 2, 1]).into()
+}
+
 async fn who_made_the_account_does_not_keep_a_way_in(f: Fixture) {
     const KNOWN: &str = "known to another organisation";
     let password = loop {
@@ -114,7 +118,7 @@ async fn who_made_the_account_does_not_keep_a_way_in(f: Fixture) {
     };
     f.accounts.add_member("op", &f.org, &new).await.unwrap();
     let log_in = async || loop {
-        match f.accounts.log_in("ada@example.com", KNOWN).await {
+        match f.accounts.log_in("ada@example.com", KNOWN, here()).await {
             Err(AccountsError::Busy) => tokio::task::yield_now().await,
             done => break done.unwrap(),
         }
@@ -164,7 +168,7 @@ async fn only_people_of_named_domains_join(f: Fixture) {
     let session = f.accounts.session(&token).await.unwrap().unwrap();
     assert_eq!((session.user, session.orgs), (carol, Vec::new()));
     // Nobody logs in with a password who has none.
-    let wrong = f.accounts.log_in("bob@example.com", "").await;
+    let wrong = f.accounts.log_in("bob@example.com", "", here()).await;
     assert!(matches!(wrong, Ok(LogIn::Wrong) | Err(AccountsError::Busy)));
 
     let nowhere = Joining {

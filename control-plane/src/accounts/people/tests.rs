@@ -3,7 +3,7 @@
 use super::*;
 use crate::accounts::identities::Vouched;
 use crate::accounts::sessions::{
-    ATTEMPTS_MAX, ATTEMPTS_WITHIN, LogIn, SESSION_LIFE, SESSIONS_MAX, SessionToken,
+    ATTEMPTS_MAX, ATTEMPTS_WITHIN, LogIn, Network, SESSION_LIFE, SESSIONS_MAX, SessionToken,
 };
 use crate::accounts::workspaces::WorkspaceChange;
 use crate::accounts::{KeyFilter, NewKey, Refusal};
@@ -62,7 +62,7 @@ impl Fixture {
 
     async fn log_in(&self, email: &str, password: &str) -> LogIn {
         loop {
-            match self.accounts.log_in(email, password).await {
+            match self.accounts.log_in(email, password, here()).await {
                 Err(AccountsError::Busy) => tokio::task::yield_now().await,
                 done => return done.unwrap(),
             }
@@ -112,6 +112,10 @@ async fn a_log_in_lasts_its_time(f: Fixture) {
     assert!(matches!(f.log_in(email, PASSWORD).await, LogIn::Wrong));
 }
 
+fn here() -> Network {
+    std::net::IpAddr::from([192, 0, 2, 1]).into()
+}
+
 async fn attempts_are_bounded(f: Fixture) {
     f.add("ada@example.com", Role::Admin).await;
     for _ in 0..ATTEMPTS_MAX {
@@ -120,6 +124,19 @@ async fn attempts_are_bounded(f: Fixture) {
     }
     let right = f.log_in("ada@example.com", PASSWORD).await;
     assert!(matches!(right, LogIn::TooMany(wait) if wait <= ATTEMPTS_WITHIN));
+    // Who guesses shuts nobody out who is elsewhere.
+    let elsewhere = std::net::IpAddr::from([198, 51, 100, 1]).into();
+    let theirs = loop {
+        match f
+            .accounts
+            .log_in("ada@example.com", PASSWORD, elsewhere)
+            .await
+        {
+            Err(AccountsError::Busy) => tokio::task::yield_now().await,
+            done => break done.unwrap(),
+        }
+    };
+    assert!(matches!(theirs, LogIn::Done(_)));
     f.clock.advance(ATTEMPTS_WITHIN);
     f.token("ada@example.com").await;
     // Who has logged in begins anew; and only the latest sessions are kept.
