@@ -11,6 +11,7 @@ mod keys;
 mod money;
 mod names;
 mod people;
+mod rollout;
 mod topup;
 
 use crate::accounts::{Accounts, AccountsError};
@@ -341,6 +342,34 @@ impl wire::admin_server::Admin for AdminService {
     ) -> Answer<wire::RotateMasterKeyResponse> {
         let (actor, _) = open(request)?;
         credentials::rotate(&self.deps, &actor).await
+    }
+    async fn get_rollout(
+        &self,
+        request: Request<wire::GetRolloutRequest>,
+    ) -> Answer<wire::Rollout> {
+        open(request)?;
+        Ok(rollout::status(&self.deps))
+    }
+    async fn pause_rollout(
+        &self,
+        request: Request<wire::PauseRolloutRequest>,
+    ) -> Answer<wire::Rollout> {
+        let (actor, _) = open(request)?;
+        rollout::pause(&self.deps, &actor).await
+    }
+    async fn resume_rollout(
+        &self,
+        request: Request<wire::ResumeRolloutRequest>,
+    ) -> Answer<wire::Rollout> {
+        let (actor, _) = open(request)?;
+        rollout::resume(&self.deps, &actor).await
+    }
+    async fn roll_back_rollout(
+        &self,
+        request: Request<wire::RollBackRolloutRequest>,
+    ) -> Answer<wire::Rollout> {
+        let (actor, message) = open(request)?;
+        rollout::roll_back(&self.deps, &actor, message).await
     }
     async fn list_edges(
         &self,

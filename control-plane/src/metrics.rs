@@ -134,9 +134,10 @@ pub fn ledger_retry() {
     counter!(LEDGER_RETRIES).increment(1);
 }
 
-/// The newest version's stage: `none` before the first, then `all`.
+/// The newest version's stage: `none` before the first, then `all`; `paused` while newer ones don't
+/// go out.
 pub fn rollout_stage(stage: &'static str) {
-    for known in ["none", "all"] {
+    for known in ["none", "all", "paused"] {
         let value = if known == stage { 1.0 } else { 0.0 };
         gauge!(ROLLOUT_STAGE, "stage" => known).set(value);
     }

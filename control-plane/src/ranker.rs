@@ -188,7 +188,7 @@ impl Ranker {
 
     /// Why an endpoint has the place that it has in a region.
     pub async fn explain(&self, endpoint: &EndpointId, region: &Region) -> Option<Explanation> {
-        let served = self.registry.current();
+        let served = self.registry.released();
         let fleet = self.fleet.lock().await;
         fleet.explain(&served.snapshot, endpoint, region, self.clock.now())
     }
@@ -259,7 +259,7 @@ impl Ranker {
         let number = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
         let epoch = self.epoch.0;
         let version = Version { epoch, number };
-        let served = self.registry.current();
+        let served = self.registry.released();
         let mut fleet = self.fleet.blocking_lock();
         // Now, with everything merged that came before.
         let since = self.clock.now();

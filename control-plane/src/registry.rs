@@ -5,12 +5,14 @@
 
 mod fold;
 pub mod revision;
+mod rollout;
 
 use crate::encoded::Encoded;
 use crate::metrics;
 use crate::store::key::Digest;
 use crate::store::{Epoch, Store, StoreError};
 pub use revision::Description;
+pub use rollout::Pause;
 use shared::catalog::Catalog;
 use shared::catalog::file::{self, Problem};
 use shared::clock::{Clock, Moment};
@@ -126,6 +128,9 @@ pub struct Registry {
     /// So do folds.
     folding: Mutex<()>,
     published: watch::Sender<Arc<Published>>,
+    /// What edges are sent: the same, unless roll-outs are paused.
+    released: watch::Sender<Arc<Published>>,
+    pause: std::sync::Mutex<Option<Pause>>,
     /// What was served lately, the newest last.
     recent: std::sync::Mutex<VecDeque<Snapshot>>,
 }
@@ -146,6 +151,7 @@ impl Registry {
         let manifest = signer.sign(&empty);
         let nothing = Published::new(empty, manifest, clock.now());
         let (published, _) = watch::channel(Arc::new(nothing));
+        let (released, _) = watch::channel(published.borrow().clone());
         metrics::rollout_stage("none");
         let registry = Arc::new(Self {
             store,
@@ -155,22 +161,19 @@ impl Registry {
             changing: Mutex::new(()),
             folding: Mutex::new(()),
             published,
+            released,
+            pause: std::sync::Mutex::default(),
             recent: std::sync::Mutex::default(),
         });
+        registry.take_up_pause().await?;
         registry.fold_head().await?;
         Ok(registry)
     }
 
-    /// What is served now; version 0.0 before the first catalogue.
+    /// The newest revision; version 0.0 before the first catalogue.
     #[must_use]
     pub fn current(&self) -> Arc<Published> {
         self.published.borrow().clone()
-    }
-
-    /// What is served from now on.
-    #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Published>> {
-        self.published.subscribe()
     }
 
     /// What was served lately and has this root, whatever its version was.

@@ -131,6 +131,7 @@ async fn changed(
         number: applied.version.number,
         changed: count(applied.changed),
         removed: count(applied.removed),
+        paused_at: deps.registry.paused().map_or(0, |pause| pause.number),
     }))
 }
 

@@ -92,6 +92,42 @@ async fn a_refusal_is_recorded_by_name() {
 }
 
 #[tokio::test]
+async fn an_edge_is_sent_nothing_newer_while_roll_outs_are_paused() {
+    let bench = Bench::start(&["acme"]).await;
+    let mut edge = bench.edge().await;
+    let mut line = edge.subscribe(testing::hello("edge-1")).await;
+    let first: Version = line
+        .authority()
+        .await
+        .manifest
+        .unwrap()
+        .version
+        .unwrap()
+        .into();
+    line.ack(first).await;
+    bench.until(|edge| edge.acked == Some(first)).await;
+    let registry = &bench.running.parts.registry;
+    registry.pause("operator/ada").await.unwrap();
+    for providers in [&["beta"][..], &["acme", "beta"]] {
+        registry.apply(&catalog(providers), AUTHOR).await.unwrap();
+        // One that comes meanwhile is sent what the others have.
+        let mut line = edge.subscribe(testing::hello("edge-1")).await;
+        let sent = line.authority().await.manifest.unwrap().version.unwrap();
+        assert_eq!(Version::from(sent), first);
+        line.ack(first).await;
+    }
+    let mut hello = testing::hello("edge-1");
+    hello.held = Some(first.into());
+    hello.held_root = registry.released().snapshot.root().to_vec();
+    let mut line = edge.subscribe(hello).await;
+    registry.resume().await.unwrap();
+    let next = line.authority().await;
+    assert_eq!(next.base, Some(first.into()));
+    assert_eq!(next.manifest.unwrap().version.unwrap().number, 3);
+    assert_eq!(bench.stop().await, 0);
+}
+
+#[tokio::test]
 async fn a_drained_edge_is_told_once_and_stays_drained_over_a_restart() {
     let bench = Bench::start(&["acme"]).await;
     let node = NodeId::from("edge-1");

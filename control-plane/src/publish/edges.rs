@@ -328,14 +328,16 @@ impl Edges {
     }
 
     fn count(&self) {
-        let (mut connected, mut refusing, mut gone) = (0, 0, 0);
-        for slot in lock(&self.shared.slots).by_node.values() {
-            match (slot.edge.connected, slot.edge.is_refusing()) {
-                (false, _) => gone += 1,
-                (true, false) => connected += 1,
-                (true, true) => refusing += 1,
+        let (mut connected, mut refusing, mut draining, mut gone) = (0, 0, 0, 0);
+        for Slot { edge, .. } in lock(&self.shared.slots).by_node.values() {
+            match edge {
+                edge if !edge.connected => gone += 1,
+                edge if edge.is_refusing() => refusing += 1,
+                edge if edge.duty.draining => draining += 1,
+                _ => connected += 1,
             }
         }
+        metrics::edges("draining", draining);
         metrics::edges("connected", connected);
         metrics::edges("refusing", refusing);
         metrics::edges("gone", gone);
@@ -411,6 +413,7 @@ impl Presence {
     pub fn on_duty(&self, duty: Duty) {
         tracing::info!(node = %self.node, duty.draining, "an edge says what it does");
         self.edges.change(self, |edge| edge.duty = duty);
+        self.edges.count();
     }
 
     /// Resolves when a later stream of the same node has taken over.

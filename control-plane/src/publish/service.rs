@@ -159,7 +159,7 @@ async fn serve(
     );
     let region = Region::from(hello.region.as_str());
     let who = introduction(hello)?;
-    let newest = sources.registry.current().snapshot.version();
+    let newest = sources.registry.released().snapshot.version();
     if who.held.is_some_and(|held| held.epoch > newest.epoch) {
         // Its versions come from another control plane, or this one has lost its data.
         tracing::error!(%node, held = ?who.held, %newest, "an edge holds a later version");
@@ -180,7 +180,7 @@ async fn serve(
     tracing::info!(%node, %region, "an edge is connected");
     let (edges, ranker) = (sources.edges.clone(), Arc::clone(&sources.ranker));
     let line = Line {
-        authority: sources.registry.subscribe(),
+        authority: sources.registry.releases(),
         account: sources.accounts.subscribe(),
         rankings: sources.ranker.subscribe(),
         arrivals: sources.edges.arrivals(),

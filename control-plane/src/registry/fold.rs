@@ -92,9 +92,9 @@ impl Registry {
         let since = self.clock.now();
         tracing::info!(%version, resources = description.resources, "catalogue version");
         metrics::catalog_version(number);
-        metrics::rollout_stage("all");
-        let published = Published::new(snapshot, manifest, since);
-        self.published.send_replace(Arc::new(published));
+        let published = Arc::new(Published::new(snapshot, manifest, since));
+        self.published.send_replace(Arc::clone(&published));
+        self.release(&published);
         Ok(())
     }
 

@@ -207,7 +207,7 @@ async fn what_another_control_plane_writes_is_folded() {
     let bench = Bench::new().await;
     let tasks = Tasks::new();
     tasks.spawn("fold", Arc::clone(&bench.registry).run(tasks.stop_signal()));
-    let mut served = bench.registry.subscribe();
+    let mut served = bench.registry.releases();
     let other = Registry::open(
         Arc::clone(&bench.store),
         Epoch(1),
@@ -331,4 +331,57 @@ async fn what_a_version_was_is_known_while_its_revision_is_kept() {
     assert_eq!((found.len(), counts), (3, [1, 2, 2]));
     let none = bench.registry.versions(&BTreeSet::new()).await.unwrap();
     assert!(none.is_empty());
+}
+
+/// Revision numbers: the newest, and what edges are sent.
+fn numbers(registry: &Registry) -> (u64, u64) {
+    let number = |published: Arc<Published>| published.snapshot.version().number;
+    (number(registry.current()), number(registry.released()))
+}
+
+#[tokio::test]
+async fn while_it_is_paused_nothing_newer_goes_out_also_after_a_restart() {
+    let bench = Bench::new().await;
+    assert!(
+        bench.registry.pause("ada").await.is_err(),
+        "there is nothing"
+    );
+    bench.apply(&catalog(&["acme"])).await;
+    let pause = bench.registry.pause("ada").await.unwrap();
+    assert_eq!((pause.number, pause.actor.as_str()), (1, "ada"));
+    bench.apply(&catalog(&["acme", "beta"])).await;
+    assert_eq!(numbers(&bench.registry), (2, 1));
+    assert_eq!(bench.registry.pause("bob").await.unwrap(), pause, "it is");
+
+    let bench = bench.restart().await;
+    assert_eq!(numbers(&bench.registry), (2, 1));
+    let sent = bench.registry.released();
+    assert!(sent.manifest.covers(&sent.snapshot).is_ok());
+    assert_eq!(sent.snapshot.endpoints().len(), 1);
+    assert!(bench.registry.resume().await.unwrap());
+    assert_eq!(numbers(&bench.registry), (2, 2));
+    assert!(!bench.registry.resume().await.unwrap());
+    bench.apply(&catalog(&["beta"])).await;
+    assert_eq!(numbers(&bench.registry), (3, 3));
+    assert_eq!(bench.restart().await.registry.paused(), None);
+}
+
+#[tokio::test]
+async fn a_way_back_is_open_while_it_is_paused() {
+    let bench = Bench::new().await;
+    let back = bench.registry.roll_back(None, "ada").await;
+    assert!(matches!(back, Err(RegistryError::NoSuchRevision(_))));
+    bench.apply(&catalog(&["acme"])).await;
+    bench.apply(&catalog(&["beta"])).await;
+    bench.registry.pause("ada").await.unwrap();
+    bench.apply(&catalog(&["gamma"])).await;
+    // Before what edges are sent, whatever else was applied since.
+    let back = bench.registry.roll_back(None, "bob").await.unwrap();
+    assert_eq!(back.version.number, 4);
+    assert_eq!(numbers(&bench.registry), (4, 4));
+    assert_eq!(bench.names(), ["lab/one@acme"]);
+    let pause = bench.registry.paused().unwrap();
+    assert_eq!((pause.number, pause.actor.as_str()), (4, "bob"));
+    bench.apply(&catalog(&["beta"])).await;
+    assert_eq!(numbers(&bench.registry), (5, 4), "it is still paused");
 }

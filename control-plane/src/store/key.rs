@@ -44,6 +44,8 @@ pub enum Key {
     Chunk(Digest),
     /// `catalog/head`: the digest of the newest revision's description. Compare-and-set only.
     Head,
+    /// `catalog/pause`: that no newer revision goes out, as JSON. Absent: the newest does.
+    Pause,
     /// `ranking/wishes`: what operators want of endpoints, as JSON.
     Wishes,
     /// `fleet/duties`: which edges operators want drained, as JSON.
@@ -85,6 +87,7 @@ impl Key {
         match self {
             Self::Chunk(digest) => format!("catalog/chunk/{digest}"),
             Self::Head => "catalog/head".to_owned(),
+            Self::Pause => "catalog/pause".to_owned(),
             Self::Wishes => "ranking/wishes".to_owned(),
             Self::Duties => "fleet/duties".to_owned(),
             Self::Edge(node) => format!("edge/{node}"),
@@ -102,6 +105,7 @@ impl Key {
         }
         match path {
             "catalog/head" => Some(Self::Head),
+            "catalog/pause" => Some(Self::Pause),
             "ranking/wishes" => Some(Self::Wishes),
             "fleet/duties" => Some(Self::Duties),
             _ => None,
@@ -124,6 +128,7 @@ mod tests {
         prop_oneof![
             any::<[u8; 32]>().prop_map(|bytes| Key::Chunk(Digest(bytes))),
             Just(Key::Head),
+            Just(Key::Pause),
             Just(Key::Wishes),
             Just(Key::Duties),
             "[A-Za-z0-9._-]{1,64}".prop_map(|node| Key::Edge(NodeId::from(node))),

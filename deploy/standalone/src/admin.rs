@@ -18,6 +18,7 @@ mod people;
 mod pki;
 mod rankings;
 mod report;
+mod rollouts;
 #[cfg(test)]
 mod tests;
 mod topup;
@@ -131,6 +132,9 @@ enum Command {
         #[command(subcommand)]
         command: Option<fleet::EdgesCommand>,
     },
+    /// Which revision of the catalogue edges are sent and serve; holds newer ones back.
+    #[command(subcommand)]
+    Rollouts(rollouts::RolloutsCommand),
     /// Endpoints with price and state; takes them out of service, pins and weighs them.
     Endpoints(endpoints::EndpointsArgs),
     /// What the fleet thinks of endpoints, by region, and how that has changed.
@@ -258,6 +262,7 @@ async fn execute(args: AdminArgs) -> Result<Report, Failed> {
         Command::Guardrails(command) => guardrails::run(&to, command).await,
         Command::Credentials(command) => credentials::run(&to, command).await,
         Command::Edges { command } => fleet::run(&to, command).await,
+        Command::Rollouts(command) => rollouts::run(&to, command).await,
         Command::Endpoints(args) => endpoints::run(&to, args).await,
         Command::Rankings(args) => rankings::run(&to, args).await,
         Command::Explain { endpoint, region } => {

@@ -145,11 +145,25 @@ fn applied(response: &wire::ApplyCatalogResponse) -> Report {
         number,
         changed,
         removed,
+        paused_at,
         ..
     } = response;
-    let json = json!({ "problems": [], "epoch": epoch, "number": number, "changed": changed, "removed": removed });
-    Report::new(json).line(format!(
+    let json = json!({
+        "problems": [],
+        "epoch": epoch,
+        "number": number,
+        "changed": changed,
+        "removed": removed,
+        "paused_at": paused_at,
+    });
+    let report = Report::new(json).line(format!(
         "version {epoch}.{number}: {changed} changed, {removed} removed"
+    ));
+    if *paused_at == 0 {
+        return report;
+    }
+    report.line(format!(
+        "roll-outs are paused: edges are sent revision {paused_at} until `godwit admin rollouts resume`"
     ))
 }
 

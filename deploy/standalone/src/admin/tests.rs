@@ -184,6 +184,31 @@ async fn a_catalogue_from_a_folder_and_back() {
     let same = bench.text("catalog diff DATA/out").await;
     assert_eq!(same, "0 new, 0 different, 0 gone\n");
 
+    let paused = bench.json("rollouts pause").await;
+    assert_eq!(
+        (&paused["stage"], &paused["sent"]),
+        (&"paused".into(), &3.into())
+    );
+    write_catalog(&folder, &CATALOG.replace("0.0000003", "0.0000005"));
+    let applied = bench.text("catalog apply DATA/new").await;
+    assert!(applied.contains("edges are sent revision 3"), "{applied}");
+    let status = bench.text("rollouts status").await;
+    assert!(
+        status.starts_with("paused at revision 3 by operator/"),
+        "{status}"
+    );
+    assert!(status.contains("the newest is 4"), "{status}");
+    let back = bench.json("rollouts rollback").await;
+    assert_eq!(
+        (&back["stage"], &back["sent"]),
+        (&"paused".into(), &5.into())
+    );
+    let resumed = bench.text("rollouts resume").await;
+    assert!(
+        resumed.starts_with("edges are sent revision 5, the newest"),
+        "{resumed}"
+    );
+
     write_catalog(&folder, &CATALOG.replace("0.0000003", "-1"));
     for line in ["catalog validate DATA/new", "catalog apply DATA/new"] {
         let report = bench.run(line).await.unwrap();
