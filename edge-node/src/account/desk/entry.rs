@@ -128,8 +128,9 @@ impl Entry {
         }
     }
 
-    /// What is leased goes back, of what requests hold when they end.
+    /// What is leased goes back, of what requests hold when they end. What was refused may be there.
     pub(super) fn recall(&mut self) {
+        self.refused = None;
         self.over = self.lease.unused();
         self.recalled = self.lease.held();
         self.doubted = self.flight.is_some() || self.unanswered.is_some();

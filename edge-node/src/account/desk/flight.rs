@@ -64,7 +64,8 @@ impl Leases {
         if amount > Amount::ZERO {
             entry.lease.grant(amount, ttl, ask.sent.plus(ttl));
         }
-        if std::mem::take(&mut entry.doubted) {
+        let doubted = std::mem::take(&mut entry.doubted);
+        if doubted {
             entry.over += amount;
         }
         entry.central = central;
@@ -78,7 +79,7 @@ impl Leases {
         } else {
             self.refused_for
         };
-        entry.refused = (amount < enough).then_some(Refused {
+        entry.refused = (amount < enough && !doubted).then_some(Refused {
             until: now.plus(believed),
             outside,
             elsewhere,

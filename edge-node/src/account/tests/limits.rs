@@ -377,6 +377,27 @@ async fn a_limit_that_has_changed_binds_what_was_leased_of_the_one_before() {
     eventually("everything", || of(&window) == 0).await;
 }
 
+/// What the ledger refused it may give after the change: nobody is told of what was there before.
+#[tokio::test]
+async fn a_refusal_is_not_believed_beyond_a_change_of_the_limit() {
+    let bench = Bench::new(1_000_000).await;
+    let limit = limit(Scope::Workspace, Interval::Lifetime);
+    let window = purse(&limit, 0);
+    bench.set(|state| {
+        state.balance.insert(window.clone(), 10);
+    });
+    let accounts = bench.open().await;
+    let who = limited(&[limit]);
+    let refused = accounts.hold(&who, intent(1, 1000, 100)).await.err();
+    assert_eq!(refused.unwrap().status, 403);
+    bench.set(|state| {
+        state.balance.insert(window.clone(), 5000);
+    });
+    let nobody = BTreeSet::new();
+    accounts.limits_changed(&BTreeSet::from([org()]), &nobody, false);
+    drop(accounts.hold(&who, intent(2, 1000, 1000)).await.unwrap());
+}
+
 /// What the edge knows of a key is old for a moment after its limits have changed.
 #[tokio::test]
 async fn a_limit_that_is_gone_is_told_as_such_and_asking_again_helps() {
