@@ -385,10 +385,11 @@ proptest! {
         prop_assert_eq!(&again, &made);
         // And so is what is drawn after each failure.
         let (mut one, mut other) = (made, again);
+        let then = elsewhere.moment_at_age(one.ranking_age);
         while let (Some(a), Some(b)) = (one.take(|_| true), other.take(|_| true)) {
             prop_assert_eq!(a, b);
             one.arrange(&view, &live, now);
-            other.arrange(&elsewhere, &Recorded::new(record.local.clone()), now);
+            other.arrange(&elsewhere, &Recorded::new(record.local.clone()), then);
         }
         prop_assert!(one.candidates.is_empty() && other.candidates.is_empty());
     }
