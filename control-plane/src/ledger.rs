@@ -18,6 +18,7 @@ mod read;
 mod rollup;
 pub mod service;
 mod ship;
+pub mod spent;
 mod usage;
 mod verify;
 pub mod watermark;

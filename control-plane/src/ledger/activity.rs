@@ -269,35 +269,6 @@ impl Ledger {
         Ok((rows.collect::<Result<_, LedgerError>>()?, next))
     }
 
-    /// What was charged since a day, and what own provider keys have served, at list prices: of one
-    /// organisation, and there of one workspace's keys or one member's, when they are named.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn usage_since(
-        &self,
-        org: &OrgId,
-        day: u64,
-        workspace: Option<&str>,
-        member: Option<&str>,
-    ) -> Result<(Amount, Amount), LedgerError> {
-        let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(cost_pico_rem), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(byok_nano), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(byok_pico_rem), 0) AS BIGINT)
-             FROM usage_days WHERE org = $1 AND day >= $2 AND ($3 = '' OR workspace = $3)
-               AND ($4 = '' OR member = $4)",
-        )
-        .bind(org.as_str())
-        .bind(bigint(day))
-        .bind(workspace.unwrap_or_default())
-        .bind(member.unwrap_or_default())
-        .fetch_one(self.database.readers())
-        .await?;
-        Ok((amount(&row, 0)?, amount(&row, 2)?))
-    }
-
     /// What was used of a window of a limit, by now.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use shared::id::OrgId;
 use shared::limit::{Purse, Scope, Window};
 use shared::money::Amount;
 use shared::record::UsageRecord;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ const LEARNED_MS: u64 = 600_000;
 
 /// Whose use counts in a window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Whose<'a> {
+pub(super) enum Whose<'a> {
     Key(&'a str),
     Member(&'a str),
     Workspace(&'a str),
@@ -37,7 +37,7 @@ enum Whose<'a> {
 
 impl<'a> Whose<'a> {
     /// None of what is counted otherwise.
-    fn of(window: &'a Window) -> Option<Self> {
+    pub(super) fn of(window: &'a Window) -> Option<Self> {
         let id = window.id.as_str();
         match window.scope {
             Scope::Key => Some(Self::Key(id)),
@@ -106,8 +106,8 @@ impl Book {
             return Ok(());
         }
         let counted = Account::WindowUsed(org.clone(), window.clone());
-        let known = self.balance(&counted).await? - self.in_suspense(org, window).await?;
-        let used = self.used_before(org, whose, window, byok).await?;
+        let known = self.balance(&counted).await? - in_suspense(self.sql(), org, window).await?;
+        let used = used_before(self.sql(), org, (whose, window), byok).await?;
         let missing = (used - known).at_least_zero();
         let lines = [(Account::outside(purse), -missing), (counted, missing)];
         self.post(org, Kind::Opening, &reference, &lines).await
@@ -133,66 +133,6 @@ impl Book {
         .fetch_one(&mut **self.sql())
         .await?;
         Ok(unsigned(&row, 0)?)
-    }
-
-    /// What of a window's use is held by requests whose cost nobody knows yet: no day has it.
-    async fn in_suspense(&mut self, org: &OrgId, window: &Window) -> Result<Amount, LedgerError> {
-        let text = window.to_string();
-        let text = text
-            .replace('!', "!!")
-            .replace('%', "!%")
-            .replace('_', "!_");
-        let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(u.held_nano), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(u.held_pico_rem), 0) AS BIGINT)
-             FROM usage_records u LEFT JOIN reconciliations r
-                 ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
-             WHERE u.org = $1 AND u.outcome = 'suspense' AND r.sequence IS NULL
-                 AND ' ' || u.limit_windows || ' ' LIKE $2 ESCAPE '!'",
-        )
-        .bind(org.as_str())
-        .bind(format!("% {text} %"))
-        .fetch_one(&mut **self.sql())
-        .await?;
-        Ok(amount(&row, 0)?)
-    }
-
-    async fn used_before(
-        &mut self,
-        org: &OrgId,
-        whose: Whose<'_>,
-        window: &Window,
-        byok: bool,
-    ) -> Result<Amount, LedgerError> {
-        let (column, name) = whose.column();
-        let end = window.interval.end(window.start).unwrap_or(u64::MAX);
-        let held = match whose {
-            Whose::Held { guardrail, .. } => Some(guardrail),
-            _ => None,
-        };
-        let only = held.map_or(String::new(), |_| {
-            format!(
-                "AND key_id IN (SELECT k.id FROM {HELD_KEYS} WHERE a.guardrail = $5 AND a.org = $1)"
-            )
-        });
-        let sql = format!(
-            "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(cost_pico_rem), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(byok_nano), 0) AS BIGINT),
-                    CAST(COALESCE(SUM(byok_pico_rem), 0) AS BIGINT)
-             FROM usage_days WHERE org = $1 AND {column} = $2 AND day >= $3 AND day < $4 {only}"
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql))
-            .bind(org.as_str())
-            .bind(stored(name))
-            .bind(bigint(window.start / DAY_S))
-            .bind(bigint(end / DAY_S));
-        if let Some(guardrail) = held {
-            query = query.bind(guardrail);
-        }
-        let row = query.fetch_one(&mut **self.sql()).await?;
-        let own = if byok { amount(&row, 2)? } else { Amount::ZERO };
-        Ok(amount(&row, 0)? + own)
     }
 
     /// Records that were begun before their edge knew of a limit count in its window all the same:
@@ -314,4 +254,68 @@ impl Book {
         }
         Ok(opened)
     }
+}
+
+/// What of a window's use is held by requests whose cost nobody knows yet: no day has it.
+pub(super) async fn in_suspense(
+    connection: &mut AnyConnection,
+    org: &OrgId,
+    window: &Window,
+) -> Result<Amount, LedgerError> {
+    let text = window.to_string();
+    let text = text
+        .replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_");
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(u.held_nano), 0) AS BIGINT),
+                CAST(COALESCE(SUM(u.held_pico_rem), 0) AS BIGINT)
+         FROM usage_records u LEFT JOIN reconciliations r
+             ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
+         WHERE u.org = $1 AND u.outcome = 'suspense' AND r.sequence IS NULL
+             AND ' ' || u.limit_windows || ' ' LIKE $2 ESCAPE '!'",
+    )
+    .bind(org.as_str())
+    .bind(format!("% {text} %"))
+    .fetch_one(connection)
+    .await?;
+    Ok(amount(&row, 0)?)
+}
+
+/// What the days of a window add up to of those whose limit it is.
+pub(super) async fn used_before(
+    connection: &mut AnyConnection,
+    org: &OrgId,
+    (whose, window): (Whose<'_>, &Window),
+    byok: bool,
+) -> Result<Amount, LedgerError> {
+    let (column, name) = whose.column();
+    let end = window.interval.end(window.start).unwrap_or(u64::MAX);
+    let held = match whose {
+        Whose::Held { guardrail, .. } => Some(guardrail),
+        _ => None,
+    };
+    let only = held.map_or(String::new(), |_| {
+        format!(
+            "AND key_id IN (SELECT k.id FROM {HELD_KEYS} WHERE a.guardrail = $5 AND a.org = $1)"
+        )
+    });
+    let sql = format!(
+        "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT),
+                CAST(COALESCE(SUM(cost_pico_rem), 0) AS BIGINT),
+                CAST(COALESCE(SUM(byok_nano), 0) AS BIGINT),
+                CAST(COALESCE(SUM(byok_pico_rem), 0) AS BIGINT)
+         FROM usage_days WHERE org = $1 AND {column} = $2 AND day >= $3 AND day < $4 {only}"
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .bind(org.as_str())
+        .bind(stored(name))
+        .bind(bigint(window.start / DAY_S))
+        .bind(bigint(end / DAY_S));
+    if let Some(guardrail) = held {
+        query = query.bind(guardrail);
+    }
+    let row = query.fetch_one(connection).await?;
+    let own = if byok { amount(&row, 2)? } else { Amount::ZERO };
+    Ok(amount(&row, 0)? + own)
 }

@@ -7,9 +7,8 @@ use crate::accounts::KeyRow;
 use crate::ledger::free_a_day;
 use axum::extract::State;
 use serde::Serialize;
-use shared::date::{DAY_S, rfc3339};
+use shared::date::rfc3339;
 use shared::limit::{Interval, Limit, Scope};
-use shared::money::Amount;
 use shared::policy::KeyKind;
 
 #[derive(Serialize)]
@@ -34,6 +33,8 @@ struct Budget {
     scope: &'static str,
     limit_usd: Usd,
     spend_usd: Usd,
+    /// Godwit's own: what of it is held by requests whose cost nobody knows yet.
+    unsettled_usd: Usd,
     remaining_usd: Usd,
     reset_interval: Option<&'static str>,
     resets_at: Option<String>,
@@ -65,7 +66,7 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
     let row = row.ok_or_else(|| Refused::unauthenticated("this API key has been revoked"))?;
     let usage = rest.ledger.usage_of_keys(&[row.id]).await?;
     let usage = usage.get(&row.id).copied().unwrap_or_default();
-    let figures = Figures::of(&row, usage);
+    let figures = Figures::of(&rest, &row, usage).await?;
     let bought = rest.ledger.totals_of(&row.org).await?;
     let limit = u64::try_from(free_a_day(bought.bought).0).unwrap_or_default();
     let used = rest.ledger.free_requests_today(&row.org).await?;
@@ -102,33 +103,20 @@ pub(super) async fn show(State(rest): State<Rest>, caller: Caller) -> Answer {
 async fn budget(rest: &Rest, row: &KeyRow, limit: &Limit) -> Result<Budget, Refused> {
     let now_s = rest.clock.unix_s();
     let start = limit.interval.start(now_s);
-    let used = async |workspace, member| {
-        let used = rest
-            .ledger
-            .usage_since(&row.org, start / DAY_S, workspace, member);
-        let (charged, byok) = used.await?;
-        let byok = if limit.include_byok {
-            byok
-        } else {
-            Amount::ZERO
-        };
-        Ok::<_, Refused>(charged + byok)
-    };
+    let spent = rest.ledger.spent(&row.org, limit).await?;
     let mut guardrail_id = None;
-    let (scope, spent) = match limit.scope {
-        Scope::Workspace => ("workspace", used(Some(limit.id.as_str()), None).await?),
-        Scope::Member => ("member", used(None, Some(limit.id.as_str())).await?),
+    let scope = match limit.scope {
+        Scope::Workspace => "workspace",
+        Scope::Member => "member",
         Scope::Guardrail => {
             let mut parts = limit.id.as_str().split('/');
             guardrail_id = parts.next().map(str::to_owned);
-            let scope = match parts.next() {
+            match parts.next() {
                 Some("member") => "member",
                 _ => "api_key",
-            };
-            let window = limit.window(now_s);
-            (scope, rest.ledger.used_of(&row.org, &window).await?)
+            }
         }
-        _ => ("organization", used(None, None).await?),
+        _ => "organization",
     };
     let end = limit.interval.end(start);
     Ok(Budget {
@@ -136,8 +124,9 @@ async fn budget(rest: &Rest, row: &KeyRow, limit: &Limit) -> Result<Budget, Refu
         guardrail_id,
         scope,
         limit_usd: Usd(limit.amount),
-        spend_usd: Usd(spent),
-        remaining_usd: Usd((limit.amount - spent).at_least_zero()),
+        spend_usd: Usd(spent.whole),
+        unsettled_usd: Usd(spent.unsettled),
+        remaining_usd: Usd((limit.amount - spent.whole).at_least_zero()),
         reset_interval: end.map(|_| limit.interval.as_str()),
         resets_at: end.map(rfc3339),
         include_byok: limit.include_byok,
@@ -155,6 +144,7 @@ fn own_budget(row: &KeyRow, figures: &Figures, now_s: u64) -> Option<Budget> {
         scope: "key_limit",
         limit_usd: limit,
         spend_usd: figures.in_window,
+        unsettled_usd: figures.limit_unsettled.unwrap_or_default(),
         remaining_usd: remaining,
         reset_interval: figures.limit_reset,
         resets_at: interval.end(interval.start(now_s)).map(rfc3339),

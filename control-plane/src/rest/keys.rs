@@ -8,11 +8,13 @@ use super::usd::Usd;
 use super::{Answer, Caller, Refused, Rest, data, deleted, json};
 use crate::accounts::{KeyChange, KeyFilter, KeyRow, NewKey};
 use crate::ledger::activity::KeyUsage;
+use crate::ledger::spent::Spent;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::date::{parse_rfc3339_utc, rfc3339, rfc3339_ms};
 use shared::id::{UserId, WorkspaceId};
+use shared::limit::Scope;
 use shared::policy::{KeyKind, KeyPolicy, ResetInterval};
 
 /// Keys in one page.
@@ -43,6 +45,8 @@ pub(super) struct Figures {
     expires_at: Option<String>,
     pub(super) limit: Option<Usd>,
     pub(super) limit_remaining: Option<Usd>,
+    /// Godwit's own: what of the limit is held by requests whose cost nobody knows yet.
+    pub(super) limit_unsettled: Option<Usd>,
     pub(super) limit_reset: Option<&'static str>,
     pub(super) include_byok_in_limit: bool,
     /// Used since the limit last started anew.
@@ -59,28 +63,26 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn of(row: &KeyRow, usage: KeyUsage) -> Self {
-        let (own, byok) = match row.policy.limit_reset {
-            None => (usage.total, usage.byok.total),
-            Some(ResetInterval::Daily) => (usage.daily, usage.byok.daily),
-            Some(ResetInterval::Weekly) => (usage.weekly, usage.byok.weekly),
-            Some(ResetInterval::Monthly) => (usage.monthly, usage.byok.monthly),
-        };
-        let in_window = match row.policy.include_byok_in_limit {
-            true => own + byok,
-            false => own,
+    pub(super) async fn of(rest: &Rest, row: &KeyRow, usage: KeyUsage) -> Result<Self, Refused> {
+        // As requests are measured: a sum of days would not know what is in suspense.
+        let own = row.policy.limits_of(row.id);
+        let mut own = own.filter(|limit| limit.scope == Scope::Key);
+        let spent = match own.next() {
+            Some(limit) => rest.ledger.spent(&row.org, &limit).await?,
+            None => Spent::default(),
         };
         let limit = row.policy.limit;
-        Self {
+        Ok(Self {
             label: row.label.clone(),
             workspace_id: row.workspace.to_string(),
             creator_user_id: row.created_by.as_ref().map(ToString::to_string),
             expires_at: row.expires_at.map(rfc3339),
             limit: limit.map(Usd),
-            limit_remaining: limit.map(|limit| Usd((limit - in_window).at_least_zero())),
+            limit_remaining: limit.map(|limit| Usd((limit - spent.whole).at_least_zero())),
+            limit_unsettled: limit.map(|_| Usd(spent.unsettled)),
             limit_reset: row.policy.limit_reset.map(reset_text),
             include_byok_in_limit: row.policy.include_byok_in_limit,
-            in_window: Usd(in_window),
+            in_window: Usd(spent.whole),
             usage: Usd(usage.total),
             usage_daily: Usd(usage.daily),
             usage_weekly: Usd(usage.weekly),
@@ -89,15 +91,15 @@ impl Figures {
             byok_usage_daily: Usd(usage.byok.daily),
             byok_usage_weekly: Usd(usage.byok.weekly),
             byok_usage_monthly: Usd(usage.byok.monthly),
-        }
+        })
     }
 }
 
 impl Told {
-    fn of(row: KeyRow, usage: KeyUsage) -> Self {
-        Self {
+    async fn of(rest: &Rest, row: KeyRow, usage: KeyUsage) -> Result<Self, Refused> {
+        Ok(Self {
             hash: row.id.to_string(),
-            figures: Figures::of(&row, usage),
+            figures: Figures::of(rest, &row, usage).await?,
             name: row.name,
             disabled: row.disabled,
             created_at: rfc3339_ms(row.created_unix_ms),
@@ -105,7 +107,7 @@ impl Told {
             last_used_at: usage.last_unix_ms.map(rfc3339_ms),
             external_user: None,
             is_management_key: row.kind == KeyKind::Management,
-        }
+        })
     }
 }
 
@@ -149,11 +151,12 @@ pub(super) async fn list(State(rest): State<Rest>, caller: Caller, query: Query)
     let rows = rest.accounts.find_keys(&filter).await?;
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     let usage = rest.ledger.usage_of_keys(&ids).await?;
-    let told = rows.into_iter().map(|row| {
+    let mut told = Vec::with_capacity(rows.len());
+    for row in rows {
         let usage = usage.get(&row.id).copied().unwrap_or_default();
-        Told::of(row, usage)
-    });
-    Ok(data(&told.collect::<Vec<_>>()))
+        told.push(Told::of(&rest, row, usage).await?);
+    }
+    Ok(data(&told))
 }
 
 pub(super) async fn show(
@@ -217,7 +220,7 @@ pub(super) async fn create(
     }
     let made = Made {
         key: secret.reveal(),
-        data: Told::of(row, KeyUsage::default()),
+        data: Told::of(&rest, row, KeyUsage::default()).await?,
     };
     Ok(json(StatusCode::CREATED, &made))
 }
@@ -262,7 +265,7 @@ pub(super) async fn delete(
 async fn told(rest: &Rest, row: KeyRow) -> Answer {
     let usage = rest.ledger.usage_of_keys(&[row.id]).await?;
     let usage = usage.get(&row.id).copied().unwrap_or_default();
-    Ok(data(&Told::of(row, usage)))
+    Ok(data(&Told::of(rest, row, usage).await?))
 }
 
 async fn must_be_member(rest: &Rest, caller: &Caller, user: &UserId) -> Result<(), Refused> {

@@ -206,7 +206,7 @@ impl Fixture {
         change(&mut record);
         let org = || self.org.clone();
         let windows = record.windows.iter().cloned();
-        let windows = windows.map(|window| (Some(window), Window::ONE));
+        let windows = windows.map(|window| (Some(window), cost.max(Window::ONE)));
         let money = std::iter::once((None, cost)).filter(|(_, cost)| *cost > Amount::ZERO);
         for (at, (window, wanted)) in money.chain(windows).enumerate() {
             let lease = LeaseRequest {

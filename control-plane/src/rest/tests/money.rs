@@ -189,7 +189,52 @@ async fn free_requests_are_told_as_they_are_counted(f: Fixture) {
     assert_eq!(told["data"]["free_model_daily_requests"], expect);
 }
 
+async fn a_key_is_told_what_requests_are_measured_by(f: Fixture) {
+    let by = |ask: Ask| ask.by(&f.management);
+    let dollars = |usd: i128| Amount(usd * Amount::USD.0);
+    let told = async || f.answer(ask("GET", "/api/v1/key").by(&f.inference)).await.1["data"].take();
+    // A guardrail's budget counts what was used before it held, from its first moment.
+    f.spend(&f.inference, 1, dollars(2), 0).await;
+    let given = json!({ "name": "g", "limit_usd": 5, "reset_interval": "daily" });
+    let (_, made) = f.answer(by(ask("POST", "/v1/guardrails").of(given))).await;
+    let id = made["data"]["id"].as_str().unwrap();
+    let keys = json!({ "key_hashes": [f.inference.hash().to_string()] });
+    let assign = ask("POST", &format!("/v1/guardrails/{id}/assignments/keys")).of(keys);
+    assert_eq!(f.answer(by(assign)).await.0, 200);
+    let key = told().await;
+    let budget = &key["budgets"][0];
+    assert_eq!(
+        (&budget["spend_usd"], &budget["remaining_usd"]),
+        (&json!(2), &json!(3))
+    );
+    // What nobody knows the cost of yet counts against the limit, and is told apart.
+    let path = format!("/v1/keys/{}", f.inference.hash());
+    let limit = ask("PATCH", &path).of(json!({ "limit": 9, "limit_reset": "daily" }));
+    assert_eq!(f.answer(by(limit)).await.0, 200);
+    let window = Window {
+        scope: Scope::Key,
+        id: f.inference.hash().to_string().into(),
+        interval: Interval::Daily,
+        start: Interval::Daily.start(f.rest.clock.unix_s()),
+    };
+    let suspense = |record: &mut UsageRecord| {
+        record.windows = vec![window];
+        record.outcome = Outcome::Suspense;
+    };
+    f.used((&f.inference, 2), dollars(3), 0, suspense).await;
+    let key = told().await;
+    assert_eq!(
+        (&key["usage"], &key["limit_remaining"]),
+        (&json!(2), &json!(4)),
+        "{key}"
+    );
+    assert_eq!(key["limit_unsettled"], 3);
+    let (_, listed) = f.answer(by(ask("GET", &path))).await;
+    assert_eq!(listed["data"]["limit_remaining"], 4);
+}
+
 on_both! {
+    a_key_is_told_what_requests_are_measured_by,
     free_requests_are_told_as_they_are_counted,
     money_and_use_are_told,
     budgets_are_told,
