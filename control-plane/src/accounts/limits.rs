@@ -33,13 +33,14 @@ impl Accounts {
         let mut transaction = self.database.write().await?;
         let change = Change::Org(org.clone());
         let sequence = events::append(&mut transaction, now, &change).await?;
-        must_own(&mut transaction, org, scope, id).await?;
         let limit = (scope, id, interval);
-        match most {
-            Some(most) => write(&mut transaction, org, limit, most, now).await?,
-            None => {
-                take_away(&mut transaction, org, limit).await?;
-            }
+        // What is left of an owner who is gone can be taken away.
+        let gone = most.is_none() && take_away(&mut transaction, org, limit).await?;
+        if !gone {
+            must_own(&mut transaction, org, scope, id).await?;
+        }
+        if let Some(most) = most {
+            write(&mut transaction, org, limit, most, now).await?;
         }
         must_grow(&mut transaction, org, scope, id).await?;
         let most = most.map_or_else(|| "none".to_owned(), |(most, _)| format!("USD {most}"));

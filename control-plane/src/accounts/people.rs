@@ -210,6 +210,16 @@ impl Accounts {
         .bind(org.as_str())
         .execute(&mut *transaction)
         .await?;
+        for statement in [
+            "DELETE FROM limits WHERE org = $1 AND scope = 'member' AND id = $2",
+            "DELETE FROM guardrail_assignments WHERE org = $1 AND kind = 'member' AND subject = $2",
+        ] {
+            sqlx::query(statement)
+                .bind(org.as_str())
+                .bind(user.as_str())
+                .execute(&mut *transaction)
+                .await?;
+        }
         keys::disable_of(&mut transaction, org, user, now).await?;
         if orgs_of(&mut transaction, user).await?.is_empty() {
             choose_password(&mut transaction, user, "", "").await?;

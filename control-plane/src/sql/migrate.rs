@@ -52,6 +52,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("0017_times_of_limits.sql"),
     ),
     (18, "fees of days", include_str!("0018_fees_of_days.sql")),
+    (19, "left over", include_str!("0019_left_over.sql")),
 ];
 
 /// The change that counts fees per day.

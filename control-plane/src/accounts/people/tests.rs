@@ -1,6 +1,7 @@
 //! People, their log-in and workspaces, on real databases of both kinds.
 
 use super::*;
+use crate::accounts::guardrails::{NewGuardrail, Subject};
 use crate::accounts::identities::Vouched;
 use crate::accounts::sessions::{
     ATTEMPTS_MAX, ATTEMPTS_WITHIN, LogIn, Network, SESSION_LIFE, SESSIONS_MAX, SessionToken,
@@ -10,6 +11,9 @@ use crate::accounts::{KeyFilter, NewKey, Refusal};
 use crate::sql::Engine;
 use crate::testing::{TestDatabase, on_both};
 use shared::clock::Clock;
+use shared::id::LimitId;
+use shared::limit::{Interval, Scope};
+use shared::money::Amount;
 use shared::policy::KeyKind;
 use std::time::Duration;
 
@@ -146,6 +150,30 @@ async fn attempts_are_bounded(f: Fixture) {
         f.token("ada@example.com").await;
     }
     assert_eq!(f.accounts.session(&first).await.unwrap(), None);
+}
+
+async fn nothing_is_left_of_a_member_who_is_removed(f: Fixture) {
+    f.add("ada@example.com", Role::Admin).await;
+    let bob = f.add("bob@example.com", Role::Member).await.user;
+    let (accounts, org) = (&f.accounts, &f.org);
+    let id = LimitId::from(bob.as_str());
+    let limit = (Scope::Member, &id, Interval::Daily);
+    let most = Some((Amount::USD, false));
+    accounts.set_limit("op", org, limit, most).await.unwrap();
+    let new = NewGuardrail {
+        name: "g".to_owned(),
+        ..NewGuardrail::default()
+    };
+    let made = accounts.create_guardrail("op", &new).await.unwrap();
+    let subjects = [Subject::Member(bob.clone())];
+    let assigned = accounts.assign_guardrail("op", None, &made.id, &subjects);
+    assert_eq!(assigned.await.unwrap(), 1);
+    accounts.remove_member("op", org, &bob).await.unwrap();
+    assert_eq!(accounts.limits(org).await.unwrap(), []);
+    let left = accounts.guardrail_assignments(Some(org), None).await;
+    assert_eq!(left.unwrap(), []);
+    let unknown = accounts.set_limit("op", org, limit, None).await;
+    assert!(matches!(unknown, Err(AccountsError::NoSuch { .. })));
 }
 
 async fn an_organisation_keeps_an_administrator(f: Fixture) {
@@ -359,6 +387,7 @@ on_both! {
     a_log_in_lasts_its_time,
     attempts_are_bounded,
     an_organisation_keeps_an_administrator,
+    nothing_is_left_of_a_member_who_is_removed,
     somebody_is_known_by_their_address,
     an_organisation_vouches_for_its_own_people_only,
     a_workspaces_life,
