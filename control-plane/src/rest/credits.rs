@@ -4,7 +4,7 @@
 //! payment provider, or an operator.
 
 use super::read::Body;
-use super::usd::Usd;
+use super::usd::{Paid, Usd};
 use super::{Answer, Caller, Refused, Rest, data, json};
 use crate::ledger::PAYMENT;
 use axum::extract::State;
@@ -24,7 +24,7 @@ struct Credits {
 #[serde(deny_unknown_fields)]
 pub(super) struct Purchase {
     /// What was paid, in dollars.
-    amount: Usd,
+    amount: Paid,
 }
 
 #[derive(Serialize)]
@@ -91,7 +91,7 @@ pub(super) async fn buy(
     let made = Made {
         data: Bought {
             added: bought.new,
-            amount: given.amount,
+            amount: Usd(given.amount.0),
             fee: Usd(bought.fee),
             total_credits: now.total_credits,
             total_usage: now.total_usage,

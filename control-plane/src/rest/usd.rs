@@ -28,6 +28,20 @@ impl<'de> Deserialize<'de> for Usd {
     }
 }
 
+/// The same of an amount that somebody has paid: one that can't be kept as it stands is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Paid(pub(crate) Amount);
+
+impl<'de> Deserialize<'de> for Paid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let exact = raw.get().parse();
+        exact.map(Self).map_err(|error| {
+            D::Error::custom(format!("{}: a number of US dollars: {error}", raw.get()))
+        })
+    }
+}
+
 /// A JSON number. One with an exponent, or with more digits than can be kept, is what a float
 /// made of it, rounded to a pico-dollar.
 fn parse(number: &str) -> Option<Amount> {
@@ -47,6 +61,15 @@ fn parse(number: &str) -> Option<Amount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_paid_is_not_rounded() {
+        let read = |text: &str| serde_json::from_str::<Paid>(text).map(|paid| paid.0.to_string());
+        assert_eq!(read("1.000000000001").unwrap(), "1.000000000001");
+        for bad in ["1.0000000000001", "0.30000000000000004", "1e2", "\"1\""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn dollars_keep_their_digits() {

@@ -141,15 +141,18 @@ pub(super) async fn run(to: &Target, command: KeysCommand) -> Result<Report, Fai
     }
 }
 
-fn state(key: &wire::Key) -> &'static str {
+fn state(key: &wire::Key, now_s: u64) -> &'static str {
+    let expired = key.expires_at.is_some_and(|end| end <= now_s);
     match (key.revoked, key.disabled) {
         (true, _) => "revoked",
         (false, true) => "disabled",
+        (false, false) if expired => "expired",
         (false, false) => "active",
     }
 }
 
 fn list(keys: &[wire::Key]) -> Report {
+    let now_s = shared::clock::Clock::system().unix_s();
     let mut table = Table::new(&[
         "ID",
         "NAME",
@@ -166,7 +169,7 @@ fn list(keys: &[wire::Key]) -> Report {
             or_dash(&key.name),
             key.label.clone(),
             key.kind.clone(),
-            state(key).to_owned(),
+            state(key, now_s).to_owned(),
             time(key.created_at),
             key.expires_at.map_or_else(|| "-".to_owned(), time),
             key.usage_usd.clone(),
