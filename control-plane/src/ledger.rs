@@ -100,6 +100,8 @@ pub struct Ledger {
     contacts: Mutex<BTreeMap<Origin, Moment>>,
     /// Which purses' leases were recalled lately, and when.
     recalled: Mutex<BTreeMap<Purse, Recalled>>,
+    /// The id of the last grant that the last sweep has looked at; empty: it was the last of all.
+    pruned_to: Mutex<String>,
 }
 
 /// What went wrong with money.
@@ -191,6 +193,7 @@ impl Ledger {
             terms: Terms::default(),
             contacts: Mutex::default(),
             recalled: Mutex::default(),
+            pruned_to: Mutex::default(),
         };
         // Everybody who holds a lease has until one whole time from now.
         let now = ledger.clock.now();

@@ -2,7 +2,11 @@
 //! and taken back when nothing is heard of the holder.
 
 mod grants;
+mod prune;
 mod reclaim;
+
+#[cfg(test)]
+mod tests;
 
 use super::account::Account;
 use super::journal::{Book, Kind};

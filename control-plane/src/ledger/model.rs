@@ -82,6 +82,8 @@ struct Model {
     usage: BTreeMap<KeyHash, Amount>,
     credited: BTreeMap<(OrgId, u8), Amount>,
     granted: HashMap<String, ((OrgId, Origin), Amount)>,
+    /// Grants that are forgotten: their ids get nothing more.
+    closed: BTreeSet<(OrgId, String)>,
     released: BTreeSet<String>,
     inherited: BTreeSet<(OrgId, Origin, BootEpoch)>,
     /// By node and run, who has taken it over first.
@@ -111,6 +113,32 @@ impl Model {
         *lease.or_default() += amount;
         self.of(org).leased += amount;
         self.of(org).available -= amount;
+    }
+
+    fn is_closed(&self, org: &OrgId, id: &str) -> bool {
+        self.closed.contains(&(org.clone(), id.to_owned()))
+    }
+
+    /// Forgets grants.
+    fn close(&mut self, which: impl Fn(&(OrgId, Origin), Amount) -> bool) {
+        let closed = self
+            .granted
+            .extract_if(|_, (holder, granted)| which(holder, *granted));
+        let closed = closed.map(|(id, ((org, _), _))| (org, id));
+        self.closed.extend(closed);
+    }
+
+    /// Forgets grants that were taken back, and those of leases of which their node has nothing left.
+    fn close_empty(&mut self) {
+        let held: BTreeSet<(OrgId, NodeId)> = self
+            .leases
+            .iter()
+            .filter(|(_, holds)| **holds > Amount::ZERO)
+            .map(|((org, run), _)| (org.clone(), run.node.clone()))
+            .collect();
+        self.close(|(org, run), granted| {
+            granted == Amount::ZERO || !held.contains(&(org.clone(), run.node.clone()))
+        });
     }
 
     /// Something was heard of a run, and by that of the node's newest one that was ever heard of.
@@ -273,6 +301,7 @@ impl Bench {
                 assert!(matches!(answer, Err(LedgerError::Invalid { .. })));
                 return;
             }
+            None if self.model.is_closed(org, &request.lease_id) => Amount::ZERO,
             None => {
                 let available = self.model.of(org).available;
                 let holds = self.model.leases.get(&holder).copied().unwrap_or_default();
@@ -285,6 +314,10 @@ impl Bench {
                 };
                 if granted > Amount::ZERO {
                     self.model.lend(org, &request.origin, granted);
+                    let (_, asker) = &holder;
+                    self.model.close(|(of, run), _| {
+                        of == org && run.node == asker.node && run.epoch <= asker.epoch
+                    });
                     let grant = (holder, granted);
                     self.model.granted.insert(request.lease_id.clone(), grant);
                 }
@@ -429,6 +462,7 @@ impl Bench {
                 }
             }
         }
+        self.model.close_empty();
     }
 }
 

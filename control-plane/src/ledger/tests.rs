@@ -427,14 +427,14 @@ async fn a_leader_that_was_replaced_writes_nothing(f: Fixture) {
 }
 
 async fn concurrent_callers_are_one_after_the_other(f: Fixture) {
-    let calls = (0..20).map(|n| {
-        // Each id is used by two callers.
-        let id = format!("l{}", n / 2);
-        let f = &f;
-        async move { f.acquire(&id, run("n", 1), 1).await.unwrap().granted }
-    });
-    let granted = futures::future::join_all(calls).await;
-    assert!(granted.iter().all(|granted| *granted == usd(1)));
+    for n in 0..10 {
+        // A node asks one question at a time, and each may come more than once.
+        let id = format!("l{n}");
+        let calls = (0..4).map(|_| f.acquire(&id, run("n", 1), 1));
+        for grant in futures::future::join_all(calls).await {
+            assert_eq!(grant.unwrap().granted, usd(1));
+        }
+    }
     assert_eq!(f.totals().await.leased, usd(10));
     let records: Vec<_> = (1..=300).map(|n| f.settled(n, 0)).collect();
     let ships = (0..8).map(|_| f.ship(run("n", 1), &records));

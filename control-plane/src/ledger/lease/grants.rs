@@ -1,5 +1,6 @@
 //! What was granted under which id: once each, to the run that asked, and nothing under an id that
-//! its holder has given back. Deliberately not here: how much ([`super::super::balance`]).
+//! its holder has given back or that is closed. Deliberately not here: how much
+//! ([`super::super::balance`]), and which grants are closed without a next one ([`super::prune`]).
 
 use super::{Lease, LeaseRequest, window_text};
 use crate::ledger::account::Account;
@@ -11,9 +12,12 @@ use shared::money::Amount;
 use shared::record::Origin;
 use sqlx::Row;
 
+/// Grants of before that the next one of their purse closes at once; more wait for those after it.
+const CLOSED_MAX: i64 = 64;
+
 impl Book {
     /// What was granted under this id; none when nothing was. A grant that was taken back without
-    /// its holder is worth nothing any more.
+    /// its holder, or that is closed and forgotten, is worth nothing any more.
     pub(super) async fn granted_before(
         &mut self,
         request: &LeaseRequest,
@@ -26,7 +30,9 @@ impl Book {
         .fetch_optional(&mut **self.sql())
         .await?;
         let Some(row) = row else {
-            return Ok(None);
+            let (org, id) = (&request.purse.org, &request.lease_id);
+            let closed = self.has(org, Kind::Grant, id).await?;
+            return Ok(closed.then_some(Amount::ZERO));
         };
         let same = row.try_get::<String, _>(0)? == request.purse.org.as_str()
             && row.try_get::<String, _>(6)? == window_text(&request.purse)
@@ -68,24 +74,32 @@ impl Book {
         Ok((BootEpoch(unsigned(&row, 0)?), amount(&row, 1)?))
     }
 
-    /// A question that comes after its answer was given back gets nothing.
+    /// A question that comes after its answer was given back gets nothing. One that was granted
+    /// something and is forgotten gets nothing anyway.
     pub(super) async fn never_grant(
         &mut self,
         of: &Lease,
         lease_id: &str,
     ) -> Result<(), LedgerError> {
+        let (org, kind) = (of.purse.org.as_str(), Kind::Grant.as_str());
         sqlx::query(
             "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed,
-                 limit_window) VALUES ($1, $2, $3, $4, 0, 0, 1, $5)
+                 limit_window)
+             SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), 0, 0,
+                 1, CAST($5 AS TEXT)
+             WHERE NOT EXISTS (
+                     SELECT 1 FROM postings WHERE org = $2 AND kind = $6 AND reference = $1)
+                 OR EXISTS (SELECT 1 FROM lease_grants WHERE id = $1)
              ON CONFLICT (id) DO UPDATE SET reclaimed = 1
              WHERE lease_grants.org = excluded.org AND lease_grants.node = excluded.node
                  AND lease_grants.limit_window = excluded.limit_window",
         )
         .bind(lease_id)
-        .bind(of.purse.org.as_str())
+        .bind(org)
         .bind(of.origin.node.as_str())
         .bind(bigint(of.origin.epoch.0))
         .bind(window_text(&of.purse))
+        .bind(kind)
         .execute(&mut **self.sql())
         .await?;
         Ok(())
@@ -142,6 +156,15 @@ impl Book {
         Ok(row.map_or(Ok(0), |row| unsigned(&row, 0))?)
     }
 
+    /// The newest run of the node that was granted anything; 0 when none was.
+    async fn newest_run(&mut self, origin: &Origin) -> Result<u64, LedgerError> {
+        let row = sqlx::query("SELECT epoch FROM lease_runs WHERE node = $1")
+            .bind(origin.node.as_str())
+            .fetch_optional(&mut **self.sql())
+            .await?;
+        Ok(row.map_or(Ok(0), |row| unsigned(&row, 0))?)
+    }
+
     /// `most`: of a window, its limit.
     pub(super) async fn grant(
         &mut self,
@@ -150,13 +173,8 @@ impl Book {
         central: bool,
     ) -> Result<Amount, LedgerError> {
         let origin = &request.origin;
-        let row = sqlx::query(
-            "SELECT CAST(COALESCE(MAX(epoch), 0) AS BIGINT) FROM lease_grants WHERE node = $1",
-        )
-        .bind(origin.node.as_str())
-        .fetch_one(&mut **self.sql())
-        .await?;
-        let newer = unsigned(&row, 0)?.max(self.heir_of(origin).await?);
+        let newest = self.newest_run(origin).await?;
+        let newer = newest.max(self.heir_of(origin).await?);
         if newer > origin.epoch.0 {
             // Money for a run that is over would only lie there.
             return Err(LedgerError::Replaced { newer });
@@ -180,20 +198,71 @@ impl Book {
         let lines = [(available, -granted), (lease, granted)];
         self.post(&purse.org, Kind::Grant, &request.lease_id, &lines)
             .await?;
+        self.note_grant(request, granted).await?;
+        if newest < origin.epoch.0 {
+            self.note_run(origin).await?;
+        }
+        self.close_before(request).await?;
+        Ok(granted)
+    }
+
+    async fn note_grant(
+        &mut self,
+        request: &LeaseRequest,
+        granted: Amount,
+    ) -> Result<(), LedgerError> {
         let (nano, pico_rem) = split(granted)?;
         sqlx::query(
             "INSERT INTO lease_grants (id, org, node, epoch, nano, pico_rem, reclaimed,
                  limit_window) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)",
         )
         .bind(request.lease_id.as_str())
-        .bind(purse.org.as_str())
-        .bind(origin.node.as_str())
-        .bind(bigint(origin.epoch.0))
+        .bind(request.purse.org.as_str())
+        .bind(request.origin.node.as_str())
+        .bind(bigint(request.origin.epoch.0))
         .bind(nano)
         .bind(pico_rem)
-        .bind(window_text(purse))
+        .bind(window_text(&request.purse))
         .execute(&mut **self.sql())
         .await?;
-        Ok(granted)
+        Ok(())
+    }
+
+    async fn note_run(&mut self, origin: &Origin) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO lease_runs (node, epoch) VALUES ($1, $2)
+             ON CONFLICT (node) DO UPDATE SET epoch = excluded.epoch
+             WHERE lease_runs.epoch < excluded.epoch",
+        )
+        .bind(origin.node.as_str())
+        .bind(bigint(origin.epoch.0))
+        .execute(&mut **self.sql())
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets what the node was granted of this purse before. A node has one question about a purse
+    /// at a time, and asks the next one when it has heard the answer to the last, or when what that
+    /// may have got is given back and confirmed; a run asks after it has given back what earlier
+    /// ones had not heard of. So nothing that is still to be done depends on earlier grants, and a
+    /// late copy of their questions is told that they are closed. What was given back before it was
+    /// asked for is known by its row alone, so as long as its run may ask that stays.
+    async fn close_before(&mut self, request: &LeaseRequest) -> Result<(), LedgerError> {
+        sqlx::query(
+            "DELETE FROM lease_grants WHERE id IN (
+                 SELECT id FROM lease_grants
+                 WHERE node = $1 AND org = $2 AND limit_window = $3 AND epoch <= $4 AND id <> $5
+                     AND (epoch < $4 OR nano > 0 OR pico_rem > 0)
+                 LIMIT $6)",
+        )
+        .bind(request.origin.node.as_str())
+        .bind(request.purse.org.as_str())
+        .bind(window_text(&request.purse))
+        .bind(bigint(request.origin.epoch.0))
+        .bind(request.lease_id.as_str())
+        .bind(CLOSED_MAX)
+        .execute(&mut **self.sql())
+        .await?;
+        Ok(())
     }
 }

@@ -13,7 +13,8 @@ use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Ledger {
-    /// Takes back every lease whose holder was not heard of for too long. Gives their number.
+    /// Takes back every lease whose holder was not heard of for too long, and forgets grants that are
+    /// closed. Gives the number of leases that were taken back.
     ///
     /// # Errors
     /// When this process no longer leads or the database fails; what was taken back until then
@@ -32,6 +33,7 @@ impl Ledger {
             }
         }
         self.forget_others().await?;
+        self.prune(fence).await?;
         Ok(taken)
     }
 

@@ -234,6 +234,17 @@ pub(super) async fn postings(database: &Database, org: &OrgId, kind: &str) -> i6
     row.0
 }
 
+/// How many grants are kept that gave something.
+pub(super) async fn grants_kept(database: &Database) -> i64 {
+    let row: (i64,) = sqlx::query_as(
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM lease_grants WHERE nano > 0 OR pico_rem > 0",
+    )
+    .fetch_one(database.readers())
+    .await
+    .unwrap();
+    row.0
+}
+
 /// Every posting's lines, for who traces a failed run.
 pub(super) async fn books(database: &Database) -> String {
     let rows: Vec<(String, i64, String, String, String, i64)> = sqlx::query_as(

@@ -345,6 +345,8 @@ impl World {
             self.talk(number);
         }
         if turn.is_multiple_of(16) {
+            // Grants are forgotten in the middle of everything.
+            self.control.sweep().await;
             self.check_totals().await;
         }
     }

@@ -1,6 +1,6 @@
 //! What must be true: while it runs, and when all is well again.
 
-use super::super::control::{books, postings, records};
+use super::super::control::{books, grants_kept, postings, records};
 use super::*;
 
 impl World {
@@ -123,6 +123,10 @@ impl World {
         self.control.sweep().await;
         self.pass(200 * MINUTE).await;
         self.control.sweep().await;
+        let kept = grants_kept(&self.control.database).await;
+        if kept > 0 {
+            self.wrong(format!("{kept} grants are kept of which nothing is left"));
+        }
     }
 
     pub(super) async fn judge(&mut self) {
