@@ -13,7 +13,7 @@ use shared::clock::Clock;
 use shared::id::{BootEpoch, GenerationId, NodeId, OrgId, Version};
 use shared::key::KeyHash;
 use shared::money::Amount;
-use shared::record::{Origin, Outcome, UsageRecord};
+use shared::record::{Origin, Outcome, Particulars, Tried, UsageRecord};
 use shared::usage::Usage;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -153,6 +153,21 @@ fn record(sequence: u64) -> UsageRecord {
         flags: Vec::new(),
         on_credit: Amount::ZERO,
         fee_free: Amount::ZERO,
+        particulars: Particulars {
+            session: format!("session-{:08}", sequence / 10),
+            user: "user-1234".to_owned(),
+            referer: "https://app.example/chat".to_owned(),
+            title: "An application".to_owned(),
+            agent: "OpenAI/Python 1.99.1".to_owned(),
+            tried: vec![Tried {
+                endpoint: "meta-llama/llama-3.3-70b-instruct@acme/us-east".into(),
+                provider: "acme".into(),
+                status: 200,
+                latency_ms: 234,
+                own_key: false,
+            }],
+            ..Particulars::default()
+        },
     }
 }
 

@@ -207,6 +207,7 @@ impl Accounts {
             first: intent.first,
             credit,
             fee_free,
+            particulars: intent.particulars,
         });
         let parts = (wants.all(), amount);
         if let Err(error) = self.cashier.begin(&open, parts, self.clock.now()) {

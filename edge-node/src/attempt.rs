@@ -20,7 +20,9 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use leg::Failed;
 use shared::id::GenerationId;
+use shared::record::Tried;
 use shared::routing::{Candidate, Plan, View};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use walk::Walk;
@@ -56,6 +58,8 @@ pub struct Job<'a> {
     pub may_hedge: bool,
     /// Told of every attempt but the first, before it begins.
     pub asks: &'a (dyn Fn(&Candidate) + Sync),
+    /// Everybody who was asked, in order, and what became of it so far.
+    pub tried: Mutex<Vec<Tried>>,
     /// Attempts under way at providers who make and bill an answer also when nobody waits for it.
     pub billed_on: &'a watch::Sender<usize>,
 }

@@ -2,6 +2,7 @@
 //! a module, and types keep the order. `serve` wraps it: routes, renders a failure in the
 //! client's terms, and always reports.
 
+mod asker;
 mod count;
 pub mod explain;
 pub mod forward;
@@ -12,7 +13,9 @@ pub mod route;
 pub(crate) mod router;
 pub mod told;
 
-use crate::account::{Asked, BYOK_FEE, FREE_LIMIT, Hold, Intent, LIMITS_CHANGED, available};
+use crate::account::{
+    Asked, BYOK_FEE, FREE_LIMIT, Hold, Intent, LIMITS_CHANGED, Receipt, available,
+};
 use crate::admission::body;
 use crate::attempt::{self, Job};
 use crate::catalogue;
@@ -32,7 +35,8 @@ use route::Route;
 use shared::policy::Principal;
 use shared::rate::FreeTier;
 use shared::routing::{Candidate, Plan, View};
-use std::sync::Arc;
+use shared::task::lock;
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use told::Telling;
 
@@ -127,6 +131,7 @@ async fn steps(
         clamp: &|candidate| quote.clamp(&candidate.endpoint, &call.demand, held),
         may_hedge: held >= quote.ceiling(),
         asks: &|candidate| trail.asks(&asked(candidate)),
+        tried: Mutex::default(),
         billed_on: &watch::Sender::new(0),
     };
     story.sent_upstream();
@@ -137,8 +142,7 @@ async fn steps(
         Ok(reply) => relay::run(&job, reply, client, &mut hold, story).await,
         Err(failure) => Err(refuse::described(failure, &call.demand)),
     };
-    let fault = result.as_ref().err().map(|failure| failure.fault);
-    hold.receipt.fault = fault.or(hold.receipt.fault);
+    note_end(&mut hold.receipt, &job, result.as_ref().err());
     let is_served = result.is_ok() && hold.receipt.fault.is_none();
     if let Some(thread) = thread.filter(|_| is_served) {
         node.sessions
@@ -148,6 +152,13 @@ async fn steps(
     story.settled(&hold.receipt);
     hold.settle();
     result
+}
+
+/// Notes what is known of a request's end, however it ended.
+fn note_end(receipt: &mut Receipt, job: &Job<'_>, failure: Option<&Failure>) {
+    let fault = failure.map(|failure| failure.fault);
+    receipt.fault = fault.or(receipt.fault);
+    receipt.tried = std::mem::take(&mut *lock(&job.tried));
 }
 
 /// Applies the content filters of the key's guardrails, where it has some.
@@ -266,6 +277,7 @@ fn intent(
         streamed: call.stream,
         started_unix_ms: story.started_unix_ms,
         first: plan.candidates.first().map(asked),
+        particulars: asker::of(call, &client.exchange.head().headers),
     }
 }
 

@@ -137,6 +137,10 @@ pub struct Call {
     pub n: u32,
     /// Pictures that go in.
     pub images: u64,
+    /// Pictures, files, sounds and films that go in.
+    pub media: u64,
+    /// Of these: sounds.
+    pub sounds: u64,
     /// In how many units a ranking is charged at most; 0 for anything else.
     pub search_units: u64,
     /// Which conversation it goes on with.
@@ -173,6 +177,16 @@ impl Call {
     #[must_use]
     pub fn text(&self) -> &str {
         simdutf8::basic::from_utf8(&self.body).unwrap_or("{}")
+    }
+
+    /// The client's name for its own user, as JSON; none where it names none.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        let user = self
+            .members
+            .iter()
+            .find(|it| it.field == peek::Field::User)?;
+        self.text().get(user.value.start..user.value.end)
     }
 
     /// How many searches of the web may have to be paid for.
@@ -291,9 +305,7 @@ fn assemble(
         return Err(Failure::invalid(turns, format!("{turns} is missing")));
     }
     let reasoning = peek.reasoning.settle()?;
-    let prompt_tokens = peek.survey.prompt_tokens();
-    let (text_bytes, other_tokens) = (peek.survey.text_bytes, peek.survey.other_tokens());
-    let mut input = peek.survey.input;
+    let mut input = std::mem::take(&mut peek.survey.input);
     input.push(Modality::Text);
     let max_tokens = peek.max_tokens.max(peek.max_completion_tokens);
     Ok(Call {
@@ -303,7 +315,7 @@ fn assemble(
         demand: Demand {
             model,
             fallback_models,
-            prompt_tokens,
+            prompt_tokens: peek.survey.prompt_tokens(),
             max_tokens,
             input: distinct(input),
             output: api.output().to_vec(),
@@ -327,11 +339,13 @@ fn assemble(
         max_tokens,
         n: peek.n.unwrap_or(1),
         images: peek.survey.images,
+        media: peek.survey.media,
+        sounds: peek.survey.sounds,
         search_units: peek.survey.search_units,
         urgency: peek.urgency,
         auto: peek.auto,
-        text_bytes,
-        other_tokens,
+        text_bytes: peek.survey.text_bytes,
+        other_tokens: peek.survey.other_tokens(),
         conversation,
         reasoning,
         anthropic_beta: anthropic_beta(headers),

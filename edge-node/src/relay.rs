@@ -18,7 +18,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use learn::Speed;
 use shared::catalog::{Endpoint, Quirk, Timeouts};
+use shared::money::Amount;
 use shared::routing::View;
+use shared::task::lock;
 use shared::usage::{Cost, Usage, cost};
 use std::time::{Duration, Instant};
 
@@ -51,7 +53,7 @@ pub async fn run(
         reply,
         _open: OpenStream::new(call.stream),
     };
-    relay.identify(hold);
+    relay.identify(job, hold);
     story.answers(&relay.reply.candidate);
     let result = if call.stream {
         relay.stream(client, hold).await
@@ -98,7 +100,7 @@ enum Next {
 
 impl Relay<'_> {
     /// From here on, whatever ends the request, the hold knows who served it.
-    fn identify(&self, hold: &mut Hold) {
+    fn identify(&self, job: &Job<'_>, hold: &mut Hold) {
         let candidate = &self.reply.candidate;
         let receipt = &mut hold.receipt;
         receipt.endpoint = Some(candidate.endpoint.id.clone());
@@ -109,6 +111,7 @@ impl Relay<'_> {
         let sent = self.reply.failed.iter().filter(|it| it.sent).count();
         let tried = sent + self.reply.called_off.len() + 1;
         receipt.attempts = u32::try_from(tried).unwrap_or(u32::MAX);
+        receipt.tried.clone_from(&lock(&job.tried));
     }
 
     /// Forwards until the terminal event.
@@ -237,6 +240,8 @@ impl Relay<'_> {
         );
         let usage = self.node.tokens.usage(self.view, model, self.call, seen);
         hold.receipt.usage = usage;
+        hold.receipt.cache_discount = self.cache_discount(&usage);
+        hold.receipt.tier = self.tier().map_or("", |served| served.as_str("default"));
         hold.receipt.cost = self.cost(&usage).total();
         let upstream_id = &self.reply.translator.progress().upstream_id;
         hold.receipt.upstream_id.clone_from(upstream_id);
@@ -250,6 +255,28 @@ impl Relay<'_> {
         }
         lines.own_key = self.reply.candidate.own.is_some();
         lines
+    }
+
+    /// What the prompt would have cost without the provider's cache, less what it costs.
+    fn cache_discount(&self, usage: &Usage) -> Amount {
+        if usage.cache_read == 0 && usage.cache_write == 0 && usage.cache_write_1h == 0 {
+            return Amount::ZERO;
+        }
+        let uncached = Usage {
+            cache_read: 0,
+            cache_write: 0,
+            cache_write_1h: 0,
+            ..*usage
+        };
+        let pricing = &self.billed().pricing;
+        cost(&uncached, pricing).total() - cost(usage, pricing).total()
+    }
+
+    /// The service tier that serves it, where one was asked for or told of.
+    fn tier(&self) -> Option<Served> {
+        let served = self.reply.translator.progress().served;
+        let tier = self.reply.candidate.endpoint.tier();
+        served.or_else(|| (tier.is_some() || self.call.urgency.asked).then(|| Served::from(tier)))
     }
 
     /// True when no token is charged: the answer says that it failed, or says nothing and not even
@@ -300,10 +327,7 @@ impl Relay<'_> {
         receipt.finish_reason = progress.finish_reason.map_or("", Finish::as_str).to_owned();
         let usage = receipt.usage;
         let lines = self.cost(&usage);
-        let tier = self.reply.candidate.endpoint.tier();
-        let served = progress
-            .served
-            .or_else(|| (tier.is_some() || self.call.urgency.asked).then(|| Served::from(tier)));
+        let served = self.tier();
         if progress.finish_reason == Some(Finish::Error) {
             // Its failure was noted with the attempt.
             receipt.fault = Some(Fault::Provider);
@@ -355,7 +379,7 @@ impl Relay<'_> {
         }
         hold.receipt.finish_reason = "error".to_owned();
         // What a provider broke is not charged, however much of it arrived.
-        hold.receipt.cost = shared::money::Amount::ZERO;
+        hold.receipt.cost = Amount::ZERO;
         self.count(failure.reason);
         learn::broken(self.node, &self.reply);
     }

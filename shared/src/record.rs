@@ -1,5 +1,7 @@
 //! One request's end, as it travels from the edge's log to the ledger: exactly one per hold.
 
+mod particulars;
+
 use crate::id::{
     BootEpoch, EndpointId, GenerationId, ModelId, NodeId, OrgId, ProviderSlug, Version,
 };
@@ -8,6 +10,8 @@ use crate::limit::{Purse, Scope, Window};
 use crate::money::Amount;
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
+
+pub use particulars::{Particulars, TEXT_MAX, TRIED_MAX, Tried, line, page};
 
 /// How a hold ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -89,6 +93,9 @@ pub struct UsageRecord {
     /// allowance.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub fee_free: Amount,
+    /// What people want to know of it besides.
+    #[serde(default, skip_serializing_if = "Particulars::is_empty")]
+    pub particulars: Particulars,
 }
 
 impl UsageRecord {

@@ -5,7 +5,7 @@ use super::account::Account;
 use super::funds::PURCHASE_FEES;
 use super::journal::Kind;
 use super::rollup::stored;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, usage};
 use crate::sql::bigint;
 use crate::sql::{DatabaseError, amount, unsigned};
 use shared::date::{DAY_S, month_start, week_start};
@@ -13,6 +13,7 @@ use shared::id::{OrgId, UserId, WorkspaceId};
 use shared::key::KeyHash;
 use shared::limit::{Interval, Scope, Window};
 use shared::money::Amount;
+use shared::record::Particulars;
 use shared::usage::Usage;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -144,6 +145,10 @@ pub struct Generation {
     pub ttft_ms: u64,
     /// The provider's own id.
     pub upstream_id: String,
+    /// The endpoint that served it.
+    pub endpoint: String,
+    /// Who asked, and who was tried.
+    pub particulars: Particulars,
 }
 
 impl Ledger {
@@ -320,7 +325,8 @@ impl Ledger {
                     CASE WHEN u.own_key = 0 AND u.outcome = 'settled' THEN u.fee_nano ELSE 0 END,
                     CAST(CASE WHEN u.own_key = 0 AND u.outcome = 'settled' THEN u.fee_pico_rem
                         ELSE 0 END AS BIGINT),
-                    COALESCE(r.fee_nano, 0), CAST(COALESCE(r.fee_pico_rem, 0) AS BIGINT)
+                    COALESCE(r.fee_nano, 0), CAST(COALESCE(r.fee_pico_rem, 0) AS BIGINT),
+                    u.endpoint, u.particulars
              FROM usage_records u LEFT JOIN reconciliations r
                  ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence
              WHERE u.generation = $1 AND u.org = $2
@@ -359,6 +365,8 @@ impl Ledger {
             duration_ms: unsigned(&row, 13)?,
             ttft_ms: unsigned(&row, 14)?,
             upstream_id: row.try_get(15)?,
+            endpoint: row.try_get(26)?,
+            particulars: usage::particulars_of(row.try_get(27)?)?,
         }))
     }
 

@@ -6,7 +6,7 @@ use crate::sql::Engine;
 use crate::testing::{TestDatabase, on_both};
 use shared::id::{BootEpoch, GenerationId, NodeId, Version};
 use shared::key::KeyHash;
-use shared::record::{Outcome, UsageRecord};
+use shared::record::{Outcome, Particulars, UsageRecord};
 use shared::usage::Usage;
 use sqlx::{Executor, Row};
 
@@ -55,6 +55,7 @@ pub(super) fn record(
         flags: Vec::new(),
         on_credit: Amount::ZERO,
         fee_free: Amount::ZERO,
+        particulars: Particulars::default(),
     }
 }
 

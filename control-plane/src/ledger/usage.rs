@@ -7,9 +7,9 @@ use crate::sql::rows::{Cell, Table, Type};
 use crate::sql::{DatabaseError, bigint};
 use shared::limit::Window;
 use shared::money::Amount;
-use shared::record::{Origin, Outcome, UsageRecord};
+use shared::record::{Origin, Outcome, Particulars, UsageRecord};
 
-const RECORDS: Table<35> = Table {
+const RECORDS: Table<36> = Table {
     name: "usage_records",
     columns: [
         ("node", Type::Text),
@@ -47,6 +47,7 @@ const RECORDS: Table<35> = Table {
         ("fee_pico_rem", Type::Small),
         ("own_key", Type::Small),
         ("flags", Type::Text),
+        ("particulars", Type::Text),
     ],
     conflict: "",
 };
@@ -98,12 +99,28 @@ pub(super) fn windows_of(text: &str) -> Result<Vec<Window>, LedgerError> {
     })
 }
 
+/// Particulars as they are stored.
+///
+/// # Errors
+/// When they are none.
+pub(super) fn particulars_of(text: String) -> Result<Particulars, LedgerError> {
+    if text.is_empty() {
+        return Ok(Particulars::default());
+    }
+    serde_json::from_str(&text).map_err(|_| {
+        LedgerError::Database(DatabaseError::Corrupt {
+            what: "particulars of a request",
+            value: text,
+        })
+    })
+}
+
 /// In the order of [`RECORDS`].
 fn row<'a>(
     origin: &'a Origin,
     record: &'a UsageRecord,
     fee: Amount,
-) -> Result<[Cell<'a>; 35], LedgerError> {
+) -> Result<[Cell<'a>; 36], LedgerError> {
     let (held, cost) = (split(record.held)?, split(record.cost)?);
     let fee = split(fee)?;
     let unwritable = |error: serde_json::Error| LedgerError::Invalid {
@@ -114,6 +131,10 @@ fn row<'a>(
     let flags = match record.flags.is_empty() {
         true => String::new(),
         false => serde_json::to_string(&record.flags).map_err(unwritable)?,
+    };
+    let particulars = match record.particulars.is_empty() {
+        true => String::new(),
+        false => serde_json::to_string(&record.particulars).map_err(unwritable)?,
     };
     let text = |id: Option<&'a str>| Cell::text(id.unwrap_or_default());
     Ok([
@@ -152,5 +173,6 @@ fn row<'a>(
         Cell::from(fee.1),
         Cell::from(i16::from(record.own_key)),
         Cell::from(flags),
+        Cell::from(particulars),
     ])
 }

@@ -9,6 +9,8 @@ use crate::ledger::activity::Generation;
 use axum::extract::State;
 use serde::Serialize;
 use shared::date::rfc3339_ms;
+use shared::money::Amount;
+use shared::record::Tried;
 
 /// Longest id that is looked for, in bytes.
 const ID_LENGTH_MAX: usize = 200;
@@ -27,7 +29,7 @@ struct Told {
     session_id: Option<String>,
     external_user: Option<String>,
     app_id: Option<u64>,
-    origin: &'static str,
+    origin: String,
     http_referer: Option<String>,
     user_agent: Option<String>,
     workspace_id: Option<String>,
@@ -52,7 +54,7 @@ struct Told {
     num_input_audio_prompt: Option<u64>,
     num_search_results: Option<u64>,
     num_fetches: Option<u64>,
-    web_search_engine: Option<String>,
+    web_search_engine: Option<&'static str>,
     total_cost: Usd,
     usage: Usd,
     upstream_inference_cost: Option<Usd>,
@@ -60,9 +62,26 @@ struct Told {
     is_byok: bool,
     service_tier: Option<String>,
     response_cache_source_id: Option<String>,
-    provider_responses: Option<Vec<()>>,
+    provider_responses: Vec<Response>,
     /// Godwit's own: what content filters found and let pass, `flag:NAME` or `redact:NAME`.
     guardrail_flags: Vec<String>,
+    /// Godwit's own: what the application calls itself (`X-Title`).
+    app_title: Option<String>,
+}
+
+/// One attempt, those that failed or were called off included, in the order in which they were begun.
+#[derive(Serialize)]
+struct Response {
+    /// The provider's own id of it.
+    id: Option<String>,
+    endpoint_id: String,
+    provider_name: String,
+    model_permaslug: String,
+    is_byok: bool,
+    latency: Option<u64>,
+    /// Null when nobody waited for the answer.
+    status: Option<u16>,
+    routed_service_tier: Option<String>,
 }
 
 /// Any key may ask about requests of its organisation.
@@ -93,9 +112,12 @@ fn told(rest: &Rest, id: String, found: Generation, workspace_id: Option<String>
     let router = ["godwit/", "openrouter/"]
         .iter()
         .any(|author| found.requested_model.starts_with(author));
+    let provider_responses = responses(rest, &found);
+    let asked = found.particulars;
     Told {
+        // A request makes one generation.
+        request_id: Some(id.clone()),
         id,
-        request_id: None,
         upstream_id: given(found.upstream_id),
         router: router.then(|| found.requested_model.clone()),
         model: if found.model.is_empty() {
@@ -110,12 +132,13 @@ fn told(rest: &Rest, id: String, found: Generation, workspace_id: Option<String>
             _ => "completions",
         },
         preset_id: None,
-        session_id: None,
-        external_user: None,
+        session_id: given(asked.session),
+        external_user: given(asked.user),
         app_id: None,
-        origin: "",
-        http_referer: None,
-        user_agent: None,
+        origin: origin(&asked.referer).to_owned(),
+        http_referer: given(asked.referer),
+        user_agent: given(asked.agent),
+        app_title: given(asked.title),
         workspace_id,
         data_region: "global",
         created_at: rfc3339_ms(found.started_unix_ms),
@@ -133,21 +156,56 @@ fn told(rest: &Rest, id: String, found: Generation, workspace_id: Option<String>
         native_tokens_reasoning: usage.reasoning,
         native_tokens_cached: usage.cache_read,
         native_tokens_completion_images: some(usage.completion_image),
-        num_media_prompt: None,
+        num_media_prompt: some(asked.media),
         num_media_completion: some(usage.images),
-        num_input_audio_prompt: None,
+        num_input_audio_prompt: some(asked.sounds),
         num_search_results: some(usage.web_searches),
         num_fetches: some(usage.fetches),
-        web_search_engine: None,
+        // Searches are the providers' own.
+        web_search_engine: (usage.web_searches > 0).then_some("native"),
         // All that left the balance; limits and `/activity` count it without the fee.
         total_cost: Usd(found.cost + found.fee),
         usage: Usd(found.cost),
         upstream_inference_cost: found.own_key.map(Usd),
-        cache_discount: None,
+        cache_discount: (asked.cache_discount != Amount::ZERO).then_some(Usd(asked.cache_discount)),
         is_byok: found.own_key.is_some(),
         guardrail_flags: found.flags,
-        service_tier: None,
+        service_tier: given(asked.tier),
         response_cache_source_id: None,
-        provider_responses: None,
+        provider_responses,
     }
+}
+
+fn responses(rest: &Rest, found: &Generation) -> Vec<Response> {
+    let told = &found.particulars;
+    // The last of the endpoint that served is the one that did.
+    let served = told
+        .tried
+        .iter()
+        .rposition(|tried| tried.endpoint.as_str() == found.endpoint);
+    let response = |(place, tried): (usize, &Tried)| {
+        let of_served = |text: &String| {
+            let serves = Some(place) == served && !text.is_empty();
+            serves.then(|| text.clone())
+        };
+        let model = tried.endpoint.as_str().split_once('@');
+        Response {
+            id: of_served(&found.upstream_id),
+            endpoint_id: tried.endpoint.to_string(),
+            provider_name: provider_name(rest, tried.provider.to_string()),
+            model_permaslug: model.map_or("", |(model, _)| model).to_owned(),
+            is_byok: tried.own_key,
+            latency: (tried.status > 0).then_some(tried.latency_ms),
+            status: (tried.status > 0).then_some(tried.status),
+            routed_service_tier: of_served(&told.tier),
+        }
+    };
+    told.tried.iter().enumerate().map(response).collect()
+}
+
+/// Scheme and host of a page; empty when it is not known.
+fn origin(page: &str) -> &str {
+    let host = page.find("://").map_or(0, |at| at + 3);
+    let end = page.get(host..).and_then(|rest| rest.find('/'));
+    end.map_or(page, |end| page.get(..host + end).unwrap_or_default())
 }

@@ -22,7 +22,7 @@ use shared::key::SecretKey;
 use shared::limit::{Interval, Purse, Scope, Window};
 use shared::money::Amount;
 use shared::policy::KeyKind;
-use shared::record::{Origin, Outcome, UsageRecord};
+use shared::record::{Origin, Outcome, Particulars, Tried, UsageRecord};
 use shared::usage::Usage;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -74,6 +74,29 @@ async fn fixture(engine: Engine) -> Fixture {
         leads,
         _on: on,
         _folder: folder,
+    }
+}
+
+/// What an edge knows of a request that was tried twice.
+fn particulars() -> Particulars {
+    let tried = |provider: &str, status| Tried {
+        endpoint: format!("a/b@{provider}").into(),
+        provider: provider.into(),
+        status,
+        latency_ms: 10,
+        own_key: false,
+    };
+    Particulars {
+        session: "talk-1".to_owned(),
+        user: "u-7".to_owned(),
+        referer: "https://app.example/chat".to_owned(),
+        title: "An app".to_owned(),
+        agent: "client/1".to_owned(),
+        tier: "flex".to_owned(),
+        media: 2,
+        sounds: 1,
+        cache_discount: "-0.5".parse().unwrap(),
+        tried: vec![tried("beta", 429), tried("slow", 0), tried("acme", 200)],
     }
 }
 
@@ -151,6 +174,7 @@ impl Fixture {
         }
     }
 
+    /// One request of this cost, so many days ago.
     async fn spend(&self, key: &SecretKey, sequence: u64, cost: Amount, ago_days: u64) {
         let of = (key, sequence);
         self.used(of, cost, ago_days, |_| {}).await;
@@ -202,6 +226,7 @@ impl Fixture {
             flags: Vec::new(),
             on_credit: Amount::ZERO,
             fee_free: Amount::ZERO,
+            particulars: particulars(),
         };
         change(&mut record);
         let org = || self.org.clone();

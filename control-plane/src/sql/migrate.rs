@@ -54,6 +54,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (18, "fees of days", include_str!("0018_fees_of_days.sql")),
     (19, "left over", include_str!("0019_left_over.sql")),
     (20, "closed grants", include_str!("0020_closed_grants.sql")),
+    (21, "particulars", include_str!("0021_particulars.sql")),
 ];
 
 /// The change that counts fees per day.

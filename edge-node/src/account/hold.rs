@@ -9,6 +9,7 @@ use crate::failure::Fault;
 use shared::clock::Moment;
 use shared::id::{EndpointId, GenerationId, ModelId, ProviderSlug, Version};
 use shared::money::Amount;
+use shared::record::{Particulars, Tried};
 use shared::usage::Usage;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Intent {
     pub started_unix_ms: u64,
     /// Who is asked first.
     pub first: Option<Asked>,
+    /// Who asks, within its bounds.
+    pub particulars: Particulars,
 }
 
 /// What is known of the request so far; the gateway fills it in as it learns.
@@ -71,6 +74,12 @@ pub struct Receipt {
     pub upstream_id: String,
     /// An own key of the organisation serves it: `cost` is the list price.
     pub own_key: bool,
+    /// Who was asked, in order.
+    pub tried: Vec<Tried>,
+    /// The service tier that serves it; empty when none was asked for or told of.
+    pub tier: &'static str,
+    /// What the provider's cache has saved; below zero when writing to it cost more.
+    pub cache_discount: Amount,
 }
 
 /// Where it is logged who else is asked.

@@ -169,6 +169,7 @@ fn intent(n: u64, ceiling: i128, least: i128) -> Intent {
         streamed: false,
         started_unix_ms: n,
         first: None,
+        particulars: shared::record::Particulars::default(),
     }
 }
 

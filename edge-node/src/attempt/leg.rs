@@ -9,7 +9,9 @@ use crate::metrics;
 use crate::node::Departed;
 use ::metrics::counter;
 use shared::catalog::Quirk;
+use shared::record::Tried;
 use shared::routing::{Candidate, Patience};
+use shared::task::lock;
 use shared::window::{Observation, Outcome};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -58,11 +60,13 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
         }
     };
     let _billed_on = BilledOn::new(job, &candidate);
+    let place = note_asked(job, &candidate);
     let departed = job.node.depart(&candidate, first);
     let deadline = (begun, patience.deadline);
     let content = Box::pin(first::content(job, &candidate, outgoing, deadline));
     match marking_silence(job, &candidate, patience, content).await {
         Ok(content) => {
+            note_end(job, place, (200, begun));
             let reply = reply(candidate, content, begun, Some(departed));
             let (candidate, ttft) = (&reply.candidate, reply.ttft);
             // The time to a whole answer says nothing of the time to a first token.
@@ -88,6 +92,7 @@ pub(super) async fn run(job: &Job<'_>, leg: Leg) -> Result<Reply, Failed> {
                     job.node.credentials.distrust(&candidate.provider);
                 }
             }
+            note_end(job, place, (failure.status, begun));
             note(job, &candidate, &failure);
             let remains =
                 remains.map(|said| Box::new(reply(candidate.clone(), *said, begun, None)));
@@ -114,6 +119,26 @@ fn reply(candidate: Candidate, said: First, begun: Instant, departed: Option<Dep
         failed: Vec::new(),
         called_off: Vec::new(),
         departed,
+    }
+}
+
+/// Notes that somebody is asked. Gives its place among all who are.
+fn note_asked(job: &Job<'_>, candidate: &Candidate) -> usize {
+    let mut tried = lock(&job.tried);
+    tried.push(Tried {
+        endpoint: candidate.endpoint.id.clone(),
+        provider: candidate.provider.slug.clone(),
+        status: 0,
+        latency_ms: 0,
+        own_key: candidate.own.is_some(),
+    });
+    tried.len() - 1
+}
+
+fn note_end(job: &Job<'_>, place: usize, (status, begun): (u16, Instant)) {
+    if let Some(tried) = lock(&job.tried).get_mut(place) {
+        tried.status = status;
+        tried.latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     }
 }
 

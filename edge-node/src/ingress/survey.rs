@@ -29,6 +29,8 @@ pub(crate) struct Survey {
     pub(crate) media: u64,
     /// Of these: pictures.
     pub(crate) images: u64,
+    /// Of these: sounds.
+    pub(crate) sounds: u64,
     /// In how many units a ranking is charged at most; 0 for anything else.
     pub(crate) search_units: u64,
     pub(crate) tools: u64,
@@ -67,6 +69,7 @@ impl Survey {
     pub(crate) fn media(&mut self, kind: Modality) {
         self.media += 1;
         self.images += u64::from(kind == Modality::Image);
+        self.sounds += u64::from(kind == Modality::Audio);
         if !self.input.contains(&kind) {
             self.input.push(kind);
         }

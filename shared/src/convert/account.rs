@@ -7,7 +7,7 @@ use crate::limit::Window;
 use crate::money::Amount;
 use crate::policy::{KeyKind, Principal};
 use crate::proto::{discovery, ledger};
-use crate::record::{Outcome, UsageRecord};
+use crate::record::{Outcome, Particulars, TRIED_MAX, Tried, UsageRecord};
 use crate::usage::Usage;
 
 impl From<&Principal> for discovery::KeyRecord {
@@ -52,7 +52,7 @@ impl TryFrom<discovery::KeyRecord> for Principal {
 impl From<&UsageRecord> for ledger::UsageRecord {
     fn from(record: &UsageRecord) -> Self {
         let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
-        let usage = &record.usage;
+        let (usage, told) = (&record.usage, &record.particulars);
         Self {
             sequence: record.sequence,
             generation_id: record.generation.to_string(),
@@ -101,14 +101,18 @@ impl From<&UsageRecord> for ledger::UsageRecord {
             fee_ppm: record.fee_ppm,
             own_key: record.own_key,
             flags: record.flags.clone(),
-            on_credit_pico: match record.on_credit {
-                Amount::ZERO => String::new(),
-                some => some.0.to_string(),
-            },
-            fee_free_pico: match record.fee_free {
-                Amount::ZERO => String::new(),
-                some => some.0.to_string(),
-            },
+            on_credit_pico: pico(record.on_credit),
+            fee_free_pico: pico(record.fee_free),
+            session_id: told.session.clone(),
+            external_user: told.user.clone(),
+            http_referer: told.referer.clone(),
+            app_title: told.title.clone(),
+            user_agent: told.agent.clone(),
+            service_tier: told.tier.clone(),
+            prompt_media: told.media,
+            prompt_sounds: told.sounds,
+            cache_discount_pico: pico(told.cache_discount),
+            tried: told.tried.iter().map(tried_to).collect(),
         }
     }
 }
@@ -126,6 +130,7 @@ impl TryFrom<ledger::UsageRecord> for UsageRecord {
             held: amount("held_pico", &record.held_pico)?,
             cost: amount("cost_pico", &record.cost_pico)?,
             usage: usage_of(&record),
+            particulars: particulars_of(&record)?,
             model: given(&record.model).map(Into::into),
             endpoint: given(&record.endpoint).map(Into::into),
             provider: given(&record.provider).map(Into::into),
@@ -157,6 +162,54 @@ impl TryFrom<ledger::UsageRecord> for UsageRecord {
             },
         })
     }
+}
+
+/// An amount that is usually nothing.
+fn pico(amount: Amount) -> String {
+    match amount {
+        Amount::ZERO => String::new(),
+        some => some.0.to_string(),
+    }
+}
+
+fn tried_to(tried: &Tried) -> ledger::Tried {
+    ledger::Tried {
+        endpoint: tried.endpoint.to_string(),
+        provider: tried.provider.to_string(),
+        status: tried.status.into(),
+        latency_ms: tried.latency_ms,
+        own_key: tried.own_key,
+    }
+}
+
+/// Within their bounds, whoever sends them.
+fn particulars_of(record: &ledger::UsageRecord) -> Result<Particulars, ConvertError> {
+    let tried = |tried: &ledger::Tried| Tried {
+        endpoint: tried.endpoint.as_str().into(),
+        provider: tried.provider.as_str().into(),
+        status: u16::try_from(tried.status).unwrap_or_default(),
+        latency_ms: tried.latency_ms,
+        own_key: tried.own_key,
+    };
+    let discount = match &*record.cache_discount_pico {
+        "" => 0,
+        some => some
+            .parse()
+            .map_err(|_| ConvertError::new("cache_discount_pico", format_args!("{some:?}")))?,
+    };
+    let told = Particulars {
+        session: record.session_id.clone(),
+        user: record.external_user.clone(),
+        referer: record.http_referer.clone(),
+        title: record.app_title.clone(),
+        agent: record.user_agent.clone(),
+        tier: record.service_tier.clone(),
+        media: record.prompt_media,
+        sounds: record.prompt_sounds,
+        cache_discount: Amount(discount),
+        tried: record.tried.iter().take(TRIED_MAX).map(tried).collect(),
+    };
+    Ok(told.bounded())
 }
 
 /// Pico-USD as the wire writes it.

@@ -10,7 +10,7 @@ use crate::proto::{discovery, ledger, telemetry};
 use crate::ranking::{
     Percentiles, Portion, ProbeLease, RankingDelta, RankingRow, RankingTable, State,
 };
-use crate::record::{Outcome, UsageRecord};
+use crate::record::{Outcome, Particulars, Tried, UsageRecord};
 use crate::snapshot::Resource;
 use crate::snapshot::tests::catalog;
 use crate::usage::Usage;
@@ -103,6 +103,27 @@ fn a_principal_round_trips_and_a_broken_policy_is_no_free_pass() {
     }
 }
 
+fn particulars() -> Particulars {
+    Particulars {
+        session: "s".to_owned(),
+        user: "u".to_owned(),
+        referer: "https://app.example/page".to_owned(),
+        title: "t".to_owned(),
+        agent: "a/1".to_owned(),
+        tier: "flex".to_owned(),
+        media: 2,
+        sounds: 1,
+        cache_discount: Amount(-7),
+        tried: vec![Tried {
+            endpoint: "a/b@p".into(),
+            provider: "p".into(),
+            status: 429,
+            latency_ms: 12,
+            own_key: true,
+        }],
+    }
+}
+
 #[test]
 fn a_usage_record_round_trips() {
     let record = UsageRecord {
@@ -159,6 +180,7 @@ fn a_usage_record_round_trips() {
         flags: vec!["flag:email".to_owned(), "redact:PROJECT".to_owned()],
         on_credit: Amount(5),
         fee_free: Amount(6),
+        particulars: particulars(),
     };
     let wire = ledger::UsageRecord::from(&record);
     assert_eq!(UsageRecord::try_from(wire.clone()), Ok(record));

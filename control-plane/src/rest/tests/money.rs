@@ -75,6 +75,51 @@ async fn money_and_use_are_told(f: Fixture) {
     assert_eq!(f.answer(buy()).await.0, 503);
 }
 
+async fn a_generation_tells_who_asked_and_who_was_tried(f: Fixture) {
+    let gift = f.rest.ledger.credit(Epoch(1), &f.org, "gift", Amount::USD);
+    gift.await.unwrap();
+    f.spend(&f.inference, 1, Amount(123), 0).await;
+    let asked = ask("GET", "/v1/generation?id=gen-1").by(&f.inference);
+    let (_, told) = f.answer(asked).await;
+    let told = &told["data"];
+    for (member, expect) in [
+        ("request_id", json!("gen-1")),
+        ("session_id", json!("talk-1")),
+        ("external_user", json!("u-7")),
+        ("http_referer", json!("https://app.example/chat")),
+        ("origin", json!("https://app.example")),
+        ("app_title", json!("An app")),
+        ("user_agent", json!("client/1")),
+        ("service_tier", json!("flex")),
+        ("num_media_prompt", json!(2)),
+        ("num_input_audio_prompt", json!(1)),
+        ("cache_discount", json!(-0.5)),
+        ("is_byok", json!(false)),
+        ("native_tokens_reasoning", json!(1)),
+    ] {
+        assert_eq!(told[member], expect, "{member}");
+    }
+    let responses = &told["provider_responses"];
+    let of = |place: usize| &responses[place];
+    assert_eq!(responses.as_array().unwrap().len(), 3);
+    assert_eq!(
+        (&of(0)["status"], &of(0)["endpoint_id"], &of(0)["id"]),
+        (&json!(429), &json!("a/b@beta"), &Value::Null)
+    );
+    assert_eq!(
+        (&of(1)["status"], &of(1)["latency"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(
+        of(2),
+        &json!({
+            "id": "up", "endpoint_id": "a/b@acme", "provider_name": "acme",
+            "model_permaslug": "a/b", "is_byok": false, "latency": 10, "status": 200,
+            "routed_service_tier": "flex",
+        })
+    );
+}
+
 async fn budgets_are_told(f: Fixture) {
     let gift = f.rest.ledger.credit(Epoch(1), &f.org, "gift", Amount::USD);
     gift.await.unwrap();
@@ -237,6 +282,7 @@ on_both! {
     a_key_is_told_what_requests_are_measured_by,
     free_requests_are_told_as_they_are_counted,
     money_and_use_are_told,
+    a_generation_tells_who_asked_and_who_was_tried,
     budgets_are_told,
     a_payment_is_told_once,
     an_auto_top_up_is_shown_and_changed,

@@ -5,7 +5,7 @@ use crate::account::wal::Book;
 use crate::metrics;
 use ::metrics::counter;
 use shared::money::Amount;
-use shared::record::{Outcome, UsageRecord};
+use shared::record::{Outcome, Particulars, UsageRecord};
 use shared::usage::Usage;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -136,6 +136,7 @@ fn lost(book: &Book, sequence: u64, like: &UsageRecord) -> UsageRecord {
         flags: Vec::new(),
         on_credit: Amount::ZERO,
         fee_free: Amount::ZERO,
+        particulars: Particulars::default(),
         ..like.clone()
     }
 }

@@ -120,6 +120,7 @@ impl Run {
                     first: None,
                     credit,
                     fee_free: Amount::ZERO,
+                    particulars: shared::record::Particulars::default(),
                 });
                 if self.cashier.begin(&open, (&purse, amount), now).is_err() {
                     return Held::No { fly };

@@ -11,7 +11,7 @@ use shared::id::{
 use shared::key::KeyHash;
 use shared::limit::{Purse, Window};
 use shared::money::Amount;
-use shared::record::{Outcome, UsageRecord};
+use shared::record::{Outcome, Particulars, TRIED_MAX, Tried, UsageRecord};
 use shared::usage::Usage;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -165,6 +165,9 @@ pub(in crate::account) struct OpenHold {
     /// What an own key may serve, at list prices, without a fee.
     #[serde(default)]
     pub(in crate::account) fee_free: Amount,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Particulars::is_empty")]
+    pub(in crate::account) particulars: Particulars,
 }
 
 /// Who is asked to serve a request.
@@ -198,6 +201,16 @@ pub(in crate::account) struct Progress {
     upstream_id: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     own_key: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tried: Vec<Tried>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tier: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    cache_discount: Amount,
+}
+
+fn is_nothing(amount: &Amount) -> bool {
+    *amount == Amount::ZERO
 }
 
 impl Book {
@@ -402,6 +415,12 @@ impl OpenHold {
             flags: self.flags.clone(),
             on_credit: Amount::ZERO,
             fee_free: Amount::ZERO,
+            particulars: Particulars {
+                tried: progress.tried,
+                tier: progress.tier,
+                cache_discount: progress.cache_discount,
+                ..self.particulars.clone()
+            },
         };
         if own_key && outcome == Outcome::Settled {
             end.fee_free = self.fee_free.min(end.cost);
@@ -443,6 +462,9 @@ impl From<&Receipt> for Progress {
             duration_ms: whole_ms(receipt.duration),
             upstream_id: receipt.upstream_id.clone(),
             own_key: receipt.own_key,
+            tried: receipt.tried.iter().take(TRIED_MAX).cloned().collect(),
+            tier: receipt.tier.to_owned(),
+            cache_discount: receipt.cache_discount,
         }
     }
 }

@@ -30,6 +30,7 @@ pub(in crate::account) fn hold(n: u64) -> Arc<OpenHold> {
         first: None,
         credit: Amount::ZERO,
         fee_free: Amount::ZERO,
+        particulars: shared::record::Particulars::default(),
     })
 }
 
