@@ -49,7 +49,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-pub use bill::{Bill, BillLine, Billed, Reconciled};
+pub use bill::{Bill, BillLine, Billed, Place, Reconciled};
 pub use byok::Allowance;
 pub use funds::{FEE_PPM_MAX, Movement, PAYMENT, Terms};
 use lease::Recalled;

@@ -2,12 +2,13 @@
 
 use super::catalog::registry_status;
 use super::{Answer, Deps, accounts_status, ledger_status};
-use crate::ledger::{Allowance, Bill, BillLine, Billed, Terms};
+use crate::ledger::{Allowance, Bill, BillLine, Billed, Place, Terms};
 use crate::store::Epoch;
 use shared::id::{LimitId, OrgId, ProviderSlug, Version};
 use shared::limit::{Interval, Scope};
 use shared::money::Amount;
 use shared::proto::admin as wire;
+use shared::snapshot::Snapshot;
 use shared::usage::{self, Usage};
 use tonic::{Response, Status};
 
@@ -240,12 +241,8 @@ pub(super) async fn reconcile(
     let versions = versions.map_err(|error| ledger_status(&error))?;
     let catalogs = deps.registry.versions(&versions).await;
     let catalogs = catalogs.map_err(|error| registry_status(&error))?;
-    let price = |version: Version, endpoint: &str, used: &Usage| {
-        let known = catalogs.get(&version)?.endpoints().iter();
-        let found = known
-            .into_iter()
-            .find(|known| known.id.as_str() == endpoint)?;
-        Some(usage::cost(used, &found.pricing).total())
+    let price = |version: Version, place: &Place, used: &Usage| {
+        price_at(catalogs.get(&version)?, &bill.provider, place, used)
     };
     let done = deps.ledger.reconcile(fence(deps)?, &bill, price).await;
     let done = done.map_err(|error| ledger_status(&error))?;
@@ -268,6 +265,25 @@ pub(super) async fn reconcile(
         corrected_usd: done.corrected.to_string(),
         beyond: done.beyond,
     }))
+}
+
+/// What usage cost at a provider's endpoint. Where it may have been several, none unless they all
+/// cost the same.
+fn price_at(
+    catalog: &Snapshot,
+    provider: &ProviderSlug,
+    place: &Place,
+    used: &Usage,
+) -> Option<Amount> {
+    let there = catalog.endpoints().iter().filter(|known| match place {
+        Place::Endpoint(id) => known.id.as_str() == id.as_str(),
+        Place::Offers(model) => {
+            known.provider == *provider && known.model.as_str() == model.as_str()
+        }
+    });
+    let mut costs = there.map(|found| usage::cost(used, &found.pricing).total());
+    let first = costs.next()?;
+    costs.all(|other| other == first).then_some(first)
 }
 
 pub(super) fn usd(field: &str, text: &str) -> Result<Amount, Status> {

@@ -10,6 +10,7 @@ mod post;
 use super::journal::Kind;
 use super::{Ledger, LedgerError};
 use crate::store::Epoch;
+pub use known::Place;
 use known::{Known, Shelf};
 use post::{Beyond, Move};
 use shared::id::{OrgId, ProviderSlug, Version};
@@ -112,8 +113,8 @@ impl Ledger {
         Ok(found.map(|found| found.prices()).collect())
     }
 
-    /// Settles against `bill`. `price` says what usage cost at an endpoint in a version of the
-    /// catalogue, if that is still known.
+    /// Settles against `bill`. `price` says what usage cost at one of the provider's endpoints, in a
+    /// version of the catalogue, if that is still known.
     ///
     /// # Errors
     /// When the bill is too long, this process no longer leads, or the database fails; what was
@@ -122,7 +123,7 @@ impl Ledger {
         &self,
         fence: Epoch,
         bill: &Bill,
-        price: impl Fn(Version, &str, &Usage) -> Option<Amount>,
+        price: impl Fn(Version, &Place, &Usage) -> Option<Amount>,
     ) -> Result<Reconciled, LedgerError> {
         check_length(bill)?;
         let mut done = Reconciled::default();
@@ -140,21 +141,28 @@ impl Ledger {
                 done.differ(|| format!("{id} is not in the books"));
                 continue;
             };
-            let (prices, endpoint) = (found.prices(), found.endpoint(&bill.provider));
-            let amounts = lines.iter().filter_map(|billed| match billed {
-                Billed::Usd(amount) => Some(*amount),
-                Billed::Used(usage) => {
-                    let nothing = *usage == Usage::default();
-                    price(prices, &endpoint, usage).or_else(|| nothing.then_some(Amount::ZERO))
-                }
-            });
+            let prices = found.prices();
+            let amounts = lines
+                .iter()
+                .enumerate()
+                .filter_map(|(nth, billed)| match billed {
+                    Billed::Usd(amount) => Some(*amount),
+                    Billed::Used(usage) if *usage == Usage::default() => Some(Amount::ZERO),
+                    Billed::Used(usage) => {
+                        let places = found.places(&bill.provider, (nth, lines.len()));
+                        places.iter().find_map(|place| price(prices, place, usage))
+                    }
+                });
             let amounts: Vec<Amount> = amounts.collect();
             if amounts.len() < lines.len() {
                 done.unknown += (lines.len() - amounts.len()) as u64;
+                let places = found.places(&bill.provider, (0, lines.len()));
                 done.differ(|| {
                     format!(
-                        "{id}: the price of {endpoint} in version {prices} of the catalogue, by \
-                         which it was held, is not known (any more): give the amount in USD"
+                        "{id}: what {} served of it ({places:?}) has no price in version {prices} of \
+                         the catalogue, by which it was held, or that is not kept any more: give the \
+                         amount in USD",
+                        bill.provider
                     )
                 });
             }

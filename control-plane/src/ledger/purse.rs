@@ -4,7 +4,7 @@ use super::tests::{FENCE, Fixture, fixture, record, run, usd};
 use super::*;
 use crate::testing::on_both;
 use shared::id::Version;
-use shared::record::{Outcome, UsageRecord};
+use shared::record::{Outcome, Tried, UsageRecord};
 use shared::usage::Usage;
 
 async fn a_purchase_pays_the_fee_of_its_terms_once(f: Fixture) {
@@ -135,8 +135,9 @@ async fn a_bill_settles_suspense_once(f: Fixture) {
     bill.lines.extend(["e", "f"].map(in_tokens));
     let needed = f.ledger.price_versions(&bill).await.unwrap();
     assert_eq!(needed, [records[6].price_version, then].into());
-    let price = |version, endpoint: &str, _: &Usage| {
-        (version == then && endpoint == "a/b@c").then_some(usd(2))
+    let price = |version, place: &Place, _: &Usage| {
+        let there = *place == Place::Endpoint("a/b@c".to_owned());
+        (version == then && there).then_some(usd(2))
     };
     let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!((done.equal, done.settled, done.released), (1, 3, 0));
@@ -206,7 +207,7 @@ async fn a_bill_corrects_what_we_counted_ourselves(f: Fixture) {
         ],
         complete_until_unix_ms: None,
     };
-    let price = |_: Version, _: &str, _: &Usage| None;
+    let price = |_: Version, _: &Place, _: &Usage| None;
     let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!(
         (done.adjusted, done.settled, done.beyond),
@@ -231,6 +232,68 @@ async fn a_bill_corrects_what_we_counted_ourselves(f: Fixture) {
     let again = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!((again.before, again.adjusted, again.beyond), (7, 0, 0));
     assert_eq!(f.owed("acme").await, usd(17));
+    f.sound().await;
+}
+
+/// Nobody was charged for these attempts, so only who was tried tells at which price they are billed.
+async fn a_bill_in_tokens_has_a_price_for_what_was_never_charged(f: Fixture) {
+    f.acquire("l1", run("n", 1), 50).await.unwrap();
+    let tried = |tags: &[(&str, u16)]| -> Vec<Tried> {
+        let one = |(tag, status): &(&str, u16)| Tried {
+            endpoint: format!("a/b@{tag}").into(),
+            provider: tag.split('/').next().unwrap().into(),
+            status: *status,
+            latency_ms: 1,
+            own_key: false,
+        };
+        tags.iter().map(one).collect()
+    };
+    let request = |sequence, outcome, tags: &[(&str, u16)]| {
+        let mut record = used(&f, sequence, outcome, "");
+        record.generation = format!("gen-{sequence}").as_str().into();
+        (record.endpoint, record.provider, record.model) = (None, None, None);
+        record.particulars.tried = tried(tags);
+        record
+    };
+    let failed = request(1, Outcome::Released, &[("acme/us", 500), ("other", 429)]);
+    let mut hedged = request(2, Outcome::Settled, &[("acme/eu", 0), ("other", 200)]);
+    hedged.endpoint = Some("a/b@other".into());
+    hedged.provider = Some("other".into());
+    let mut second = request(3, Outcome::Settled, &[("acme/eu", 502), ("acme/us", 200)]);
+    second.endpoint = Some("a/b@acme/us".into());
+    second.provider = Some("acme".into());
+    // An edge of before does not tell who was tried, and an own key is on its owner's bill.
+    let mut before = request(4, Outcome::Released, &[]);
+    before.requested_model = "a/b:nitro".to_owned();
+    let mut own = request(5, Outcome::Released, &[("acme/eu", 500)]);
+    own.particulars.tried[0].own_key = true;
+    let records = [failed, hedged, second, before, own];
+    f.ship(run("n", 1), &records).await.unwrap();
+    let used_before = f.totals().await.used;
+    let ids = ["gen-1", "gen-2", "gen-3", "gen-3", "gen-4"];
+    let bill = Bill {
+        provider: "acme".into(),
+        lines: ids.map(in_tokens).into(),
+        complete_until_unix_ms: None,
+    };
+    let price = |_: Version, place: &Place, _: &Usage| match place {
+        Place::Endpoint(id) if id == "a/b@acme/us" => Some(usd(1)),
+        Place::Endpoint(id) if id == "a/b@acme/eu" => Some(usd(2)),
+        Place::Offers(model) if model == "a/b" => Some(usd(3)),
+        Place::Endpoint(_) | Place::Offers(_) => None,
+    };
+    let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
+    assert_eq!((done.unknown, &*done.differences), (0, &[][..]), "{done:?}");
+    assert_eq!((done.equal, done.beyond), (1, 4), "{done:?}");
+    assert_eq!(done.expense, usd(1 + 2 + 2 + 3));
+    assert_eq!(
+        f.owed("acme").await,
+        usd(1) + done.expense,
+        "what is billed"
+    );
+    assert_eq!(f.totals().await.used, used_before, "no client pays for it");
+    let again = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
+    assert_eq!((again.before, again.beyond), (4, 0));
     f.sound().await;
 }
 
@@ -298,6 +361,7 @@ async fn a_correction_of_an_empty_purse_is_owed(f: Fixture) {
 on_both! {
     a_fee_on_what_was_spent_takes_nothing_from_what_was_bought,
     a_bill_corrects_what_we_counted_ourselves,
+    a_bill_in_tokens_has_a_price_for_what_was_never_charged,
     a_correction_of_an_empty_purse_is_owed,
     a_generation_tells_what_it_cost_with_the_fee,
     a_purchase_pays_the_fee_of_its_terms_once,

@@ -9,6 +9,7 @@ use shared::id::{OrgId, ProviderSlug, Version};
 use shared::key::KeyHash;
 use shared::limit::Window;
 use shared::money::Amount;
+use shared::record::Tried;
 use shared::usage::Usage;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
@@ -18,7 +19,7 @@ const COLUMNS: &str = "u.held_nano, u.held_pico_rem, u.cost_nano, u.cost_pico_re
     CASE WHEN r.sequence IS NOT NULL THEN 'done' ELSE u.outcome END, u.upstream_id, u.generation,
     u.provider, u.usage_json, u.outcome, COALESCE(r.billed_nano, 0),
     CAST(COALESCE(r.billed_pico_rem, 0) AS BIGINT), u.limit_windows, u.fee_ppm, u.own_key,
-    u.price_epoch, u.price_number";
+    u.price_epoch, u.price_number, u.requested_model, u.particulars";
 const FROM: &str = "usage_records u LEFT JOIN reconciliations r
     ON r.node = u.node AND r.epoch = u.epoch AND r.sequence = u.sequence";
 
@@ -28,6 +29,10 @@ pub(super) struct Known {
     pub(super) org: OrgId,
     pub(super) key: KeyHash,
     endpoint: String,
+    /// What the client asked for.
+    requested: String,
+    /// Who was asked for it with keys of the platform's, in order.
+    tried: Vec<Tried>,
     /// The catalogue that it was held and charged by.
     prices: Version,
     provider: String,
@@ -48,6 +53,15 @@ pub(super) struct Known {
     pub(super) windows: Vec<Window>,
     /// The platform's fee, in millionths.
     pub(super) fee_ppm: u32,
+}
+
+/// Where something was served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// There.
+    Endpoint(String),
+    /// At one of the provider's endpoints of this model.
+    Offers(String),
 }
 
 /// The records that the lines of one id are about.
@@ -72,14 +86,39 @@ impl<'a> Found<'a> {
         self.record().prices
     }
 
-    /// Where the provider served it: the record's endpoint, or the same model there.
-    pub(super) fn endpoint(&self, provider: &ProviderSlug) -> String {
+    /// Where the provider may have served what the `nth` of `count` lines says, the likeliest first.
+    /// Lines and attempts are both in order, so where there is one for each they belong together;
+    /// where not, what served it is the last. An edge of before does not tell who was tried: then it
+    /// is one of the provider's offers of the model.
+    pub(super) fn places(
+        &self,
+        provider: &ProviderSlug,
+        (nth, count): (usize, usize),
+    ) -> Vec<Place> {
         let record = self.record();
-        if record.provider == provider.as_str() {
-            return record.endpoint.clone();
-        }
+        let tried = record.tried.iter().filter(|it| it.provider == *provider);
+        let tried: Vec<&str> = tried.map(|it| it.endpoint.as_str()).collect();
+        let served = record.provider == provider.as_str() && !record.endpoint.is_empty();
+        let served = served.then_some(record.endpoint.as_str());
+        let same = tried
+            .get((nth + tried.len()).saturating_sub(count))
+            .copied();
+        let likeliest = match served {
+            Some(served) if tried.len() != count && nth + 1 == count => Some(served),
+            _ => same,
+        };
+        let mut places: Vec<Place> = Vec::new();
+        let known = likeliest.into_iter().chain(served).chain(tried);
+        let known = known.map(|id| Place::Endpoint(id.to_owned()));
         let model = record.endpoint.split_once('@').map(|(model, _)| model);
-        format!("{}@{provider}", model.unwrap_or_default())
+        let offers = model.into_iter().chain(record.requested.split(':').next());
+        let offers = offers.map(|model| Place::Offers(model.to_owned()));
+        for place in known.chain(offers) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
     }
 
     /// Which amount is whose: an equal one where there is one, else the newest, for what came
@@ -197,6 +236,13 @@ impl Ledger {
     }
 }
 
+fn tried(particulars: String) -> Result<Vec<Tried>, LedgerError> {
+    let mut tried = usage::particulars_of(particulars)?.tried;
+    // What an own key did is on its owner's bill.
+    tried.retain(|it| !it.own_key);
+    Ok(tried)
+}
+
 fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
     let key: String = row.try_get(8)?;
     let state: String = row.try_get(10)?;
@@ -217,6 +263,8 @@ fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
             })
         })?,
         endpoint: row.try_get(9)?,
+        requested: row.try_get(23)?,
+        tried: tried(row.try_get(24)?)?,
         prices: Version {
             epoch: unsigned(row, 21)?,
             number: unsigned(row, 22)?,
