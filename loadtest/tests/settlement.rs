@@ -11,8 +11,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::MapErr};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use loadtest::cluster::{CatalogSpec, StandaloneConfig, eventually};
-use loadtest::provider::{Config, Dialect, Provider};
+use loadtest::client::Client;
+use loadtest::cluster::{CatalogSpec, Standalone, StandaloneConfig, eventually};
+use loadtest::provider::{Config, Dialect, Entry, Provider, Running};
 use loadtest::server::{Answer, Cut, Server};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -128,63 +129,98 @@ async fn half_an_answer_is_the_last_resort_and_costs_nothing() {
     parrot.stop().await;
 }
 
+/// A provider's bill in tokens against the books.
+fn reconciled(godwit: &Standalone, slug: &str, provider: &Running) -> Value {
+    let file = godwit.data_dir().join(format!("{slug}.json"));
+    let bill = serde_json::to_string(&provider.bill()).unwrap();
+    std::fs::write(&file, bill).unwrap();
+    let file = file.to_string_lossy();
+    let arguments = ["ledger", "reconcile", "--provider", slug, "--bill", &file];
+    godwit.admin(&arguments).unwrap()
+}
+
+/// Asks for an answer and leaves it: a whole one before it is there, a stream after its first event.
+/// Gives how many requests the provider has cut off.
+async fn leave(client: &Client, provider: &Running, (model, whole): (&str, bool)) -> u64 {
+    let before = provider.totals();
+    let body = json!({
+        "model": model, "stream": !whole, "max_tokens": 4000,
+        "session_id": "talk-1", "user": "u-7",
+        "messages": [{ "role": "user", "content": "#tokens=120 godwits" }],
+    });
+    if whole {
+        let asked = client.post(CHAT, &body);
+        let left = tokio::time::timeout(Duration::from_millis(200), asked).await;
+        assert!(left.is_err(), "{model}");
+    } else {
+        let mut stream = client.stream(CHAT, &body).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+    }
+    let idle = || async { (provider.totals().open == 0).then_some(()) };
+    assert!(eventually(Duration::from_secs(10), idle).await.is_some());
+    provider.totals().cancelled - before.cancelled
+}
+
+/// What is told of a request that was left.
+async fn told(client: &Client, entry: &Entry) -> Value {
+    let told = || async {
+        let path = format!("/api/v1/generation?id={}", entry.id);
+        let reply = client.get(&path).await.ok()?;
+        let data = reply.json()["data"].clone();
+        data.is_object().then_some(data)
+    };
+    let told = eventually(Duration::from_secs(20), told).await.unwrap();
+    assert_eq!(told["cancelled"], true, "{told}");
+    let asker = (&told["session_id"], &told["external_user"]);
+    assert_eq!(asker, (&json!("talk-1"), &json!("u-7")));
+    told
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_left_is_charged_as_its_provider_bills_it() {
-    let paced = Config {
+    let paced = || Config {
         dialect: Some(Dialect::OpenaiChat),
         ttft: Duration::from_millis(10),
         tokens_per_second: 200.0,
         ..Config::default()
     };
-    let provider = Provider::start(paced).await.unwrap();
-    let url = provider.base_url();
-    let catalog = CatalogSpec::default()
-        .provider("stops", Dialect::OpenaiChat, &url)
-        .provider_with("goes-on", Dialect::OpenaiChat, &url, |row| {
-            row.quirks = vec!["bills-abandoned".to_owned()];
-        })
+    let stops = Provider::start(paced()).await.unwrap();
+    let goes_on = Provider::start(paced()).await.unwrap();
+    let mut catalog = CatalogSpec::default()
+        .provider("stops", Dialect::OpenaiChat, &stops.base_url())
+        .provider("goes-on", Dialect::OpenaiChat, &goes_on.base_url())
         .model("acme/stops", &["stops"])
         .model("acme/goes-on", &["goes-on"]);
+    // Of one offer alone it holds as of all of its provider's.
+    catalog.endpoints[1].quirks = vec!["bills-abandoned".to_owned()];
     let mut godwit = StandaloneConfig::new(catalog).start().await.unwrap();
     let client = godwit.client();
-    for (model, whole, stopped) in [
-        ("acme/stops", false, 1),
-        ("acme/stops", true, 1),
-        ("acme/goes-on", false, 0),
-        ("acme/goes-on", true, 0),
-    ] {
-        let before = provider.totals();
-        let body = json!({
-            "model": model, "stream": !whole, "max_tokens": 4000,
-            "messages": [{ "role": "user", "content": "#tokens=120 godwits" }],
-        });
-        if whole {
-            let asked = client.post(CHAT, &body);
-            let left = tokio::time::timeout(Duration::from_millis(200), asked).await;
-            assert!(left.is_err(), "{model}");
-        } else {
-            let mut stream = client.stream(CHAT, &body).await.unwrap();
-            stream.next().await.unwrap().unwrap();
-        }
-        let idle = || async { (provider.totals().open == 0).then_some(()) };
-        assert!(eventually(Duration::from_secs(10), idle).await.is_some());
-        let after = provider.totals();
-        let cancelled = after.cancelled - before.cancelled;
-        assert_eq!(cancelled, stopped, "{model}, whole: {whole}");
+    for whole in [false, true] {
+        assert_eq!(leave(&client, &stops, ("acme/stops", whole)).await, 1);
+        assert_eq!(leave(&client, &goes_on, ("acme/goes-on", whole)).await, 0);
     }
-    let entries = provider.bill().requests;
-    let completed: Vec<_> = entries.iter().filter(|entry| entry.completed).collect();
-    assert_eq!(completed.len(), 2, "{entries:?}");
-    for completed in completed {
-        let told = || async {
-            let path = format!("/api/v1/generation?id={}", completed.id);
-            let reply = client.get(&path).await.ok()?;
-            let data = reply.json()["data"].clone();
-            data.is_object().then_some(data)
-        };
-        let told = eventually(Duration::from_secs(20), told).await.unwrap();
-        assert_eq!(told["tokens_completion"], completed.output_tokens, "{told}");
-        assert_eq!(told["cancelled"], true, "{told}");
+    for entry in &goes_on.bill().requests {
+        assert!(entry.completed, "{entry:?}");
+        let told = told(&client, entry).await;
+        assert_eq!(told["tokens_completion"], entry.output_tokens, "{told}");
     }
+    for entry in stops.bill().requests.iter().filter(|it| !it.stream) {
+        let told = told(&client, entry).await;
+        assert_eq!(told["total_cost"], json!(0), "{told}");
+        let response = &told["provider_responses"][0];
+        assert_eq!(response["endpoint_id"], "acme/stops@stops", "{told}");
+        assert_eq!(response["status"], Value::Null, "{told}");
+    }
+    // What is billed to the end was charged to the digit; what else was billed has its price, though
+    // nobody was charged for it.
+    let done = reconciled(&godwit, "goes-on", &goes_on);
+    assert_eq!((&done["equal"], &done["unknown"]), (&json!(2), &json!(0)));
+    assert_eq!(done["expense_usd"], "0", "{done}");
+    let done = reconciled(&godwit, "stops", &stops);
+    let open = (&done["unknown"], &done["differences"]);
+    assert_eq!(open, (&json!(0), &json!([])), "{done}");
+    let again = reconciled(&godwit, "stops", &stops);
+    let changed = (&again["adjusted"], &again["beyond"]);
+    assert_eq!(changed, (&json!(0), &json!(0)), "{again}");
     godwit.terminate(Duration::from_secs(20)).await;
 }

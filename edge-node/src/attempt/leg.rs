@@ -147,8 +147,9 @@ struct BilledOn<'a>(Option<&'a watch::Sender<usize>>);
 
 impl<'a> BilledOn<'a> {
     fn new(job: &Job<'a>, candidate: &Candidate) -> Self {
-        let quirks = &candidate.provider.quirks;
-        let billed = quirks.contains(&Quirk::BillsAbandoned);
+        let billed = candidate
+            .endpoint
+            .has(Quirk::BillsAbandoned, &candidate.provider);
         let counted = billed.then_some(job.billed_on);
         if let Some(count) = counted {
             count.send_modify(|count| *count += 1);
