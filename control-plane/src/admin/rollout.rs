@@ -2,6 +2,7 @@
 
 use super::catalog::registry_status;
 use super::{Answer, Deps, accounts_status};
+use crate::registry::RegistryError;
 use shared::proto::admin as wire;
 use tonic::{Response, Status};
 
@@ -62,8 +63,15 @@ pub(super) async fn roll_back(
     actor: &str,
     message: wire::RollBackRolloutRequest,
 ) -> Answer<wire::Rollout> {
+    let sent = deps.registry.released().snapshot.version().number;
     let applied = deps.registry.roll_back(message.number, actor).await;
-    let applied = applied.map_err(|error| registry_status(&error))?;
+    let applied = applied.map_err(|error| match error {
+        RegistryError::NoSuchRevision(_) if message.number.is_none() => {
+            let text = format!("edges are sent revision {sent}; none before it is kept");
+            Status::failed_precondition(text)
+        }
+        error => registry_status(&error),
+    })?;
     let object = format!(
         "version {}: {} changed, {} removed",
         applied.version, applied.changed, applied.removed

@@ -449,6 +449,7 @@ fn explanations_begin_with_the_place_and_say_what_it_costs_against_the_first() {
     ] {
         assert!(third.contains(said), "{said}: {third}");
     }
+    assert!(!third.contains("its share is held"), "{third}");
     let first = explain(&bench, "p0");
     assert!(
         first.contains("place 1 of 3") && !first.contains("ahead of it"),

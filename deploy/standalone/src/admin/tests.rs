@@ -163,6 +163,12 @@ async fn a_catalogue_from_a_folder_and_back() {
     let bench = Bench::start().await;
     let folder = bench.folder.path().join("new");
     write_catalog(&folder, &CATALOG.replace("0.0000003", "0.0000004"));
+    let none = bench.run("rollouts rollback").await.unwrap_err();
+    assert!(
+        none.text.contains("revision 1; none before it"),
+        "{}",
+        none.text
+    );
     let valid = bench.json("catalog validate DATA/new").await;
     assert_eq!(
         (&valid["endpoints"], &valid["problems"]),

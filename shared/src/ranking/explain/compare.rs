@@ -7,6 +7,9 @@ use super::Subject;
 use crate::id::EndpointId;
 use std::fmt::{Result, Write};
 
+/// A share that reaches so much of its limit is cut off by it; what is only near may grow as it is.
+const CUT: f64 = 0.999;
+
 /// Against the first or, for the first, against the second.
 pub(super) fn write(text: &mut String, subject: &Subject<'_>, memory: &Memory) -> Result {
     let places = subject.places();
@@ -57,7 +60,7 @@ pub(super) fn write(text: &mut String, subject: &Subject<'_>, memory: &Memory) -
         writeln!(text, "  operators' weights: x{own} against x{of_other}")?;
     }
     let share = mine.shares.first().copied().unwrap_or_default();
-    if mine.limit > 0.0 && mine.limit < 1.0 && share >= 0.9 * mine.limit {
+    if mine.limit > 0.0 && mine.limit < 1.0 && share >= CUT * mine.limit {
         writeln!(
             text,
             "its share is held at {:.2} % for now, and grows step by step once it may",
