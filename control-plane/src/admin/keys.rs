@@ -154,6 +154,16 @@ fn kind_of(text: &str) -> Result<KeyKind, Status> {
     }
 }
 
+/// What a policy says of its organisation's terms when an edge asks. On a key they would do nothing:
+/// `godwit admin credits terms` sets them.
+const TERMS: [&str; 5] = [
+    "spend_fee_ppm",
+    "byok_fee_ppm",
+    "byok_free",
+    "byok_free_requests",
+    "outage_credit",
+];
+
 /// A policy from JSON. A member that is none of a policy's is refused: a rule with a typo would
 /// otherwise be no rule.
 fn policy_of(json: &str) -> Result<KeyPolicy, Status> {
@@ -163,9 +173,13 @@ fn policy_of(json: &str) -> Result<KeyPolicy, Status> {
     let refused = |reason: String| Status::invalid_argument(format!("policy_json: {reason}"));
     let value: serde_json::Value =
         serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
-    let all = serde_json::to_value(KeyPolicy::default())
+    let mut all = serde_json::to_value(KeyPolicy::default())
         .map_err(|error| Status::internal(error.to_string()))?;
-    let (Some(given), Some(known)) = (value.as_object(), all.as_object()) else {
+    let known = all.as_object_mut().map(|known| {
+        known.retain(|name, _| !TERMS.contains(&name.as_str()));
+        &*known
+    });
+    let (Some(given), Some(known)) = (value.as_object(), known) else {
         return Err(refused("not an object".to_owned()));
     };
     if let Some(odd) = given.keys().find(|name| !known.contains_key(*name)) {
@@ -187,7 +201,9 @@ mod tests {
         assert_eq!(policy_of("").unwrap(), KeyPolicy::default());
         let policy = policy_of(r#"{"limit": "2.5", "allowed_models": ["a/b"]}"#).unwrap();
         assert_eq!(policy.limit.unwrap().to_string(), "2.5");
-        for bad in ["{", "[]", "3", r#"{"limt": "1"}"#, r#"{"limit": -1.5}"#] {
+        let terms = TERMS.map(|name| format!(r#"{{"{name}": 1}}"#));
+        let odd = ["{", "[]", "3", r#"{"limt": "1"}"#, r#"{"limit": -1.5}"#];
+        for bad in odd.into_iter().chain(terms.iter().map(String::as_str)) {
             let refused = policy_of(bad).unwrap_err();
             assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{bad}");
         }

@@ -237,6 +237,7 @@ pub(super) async fn reconcile(
             until => Some(until),
         },
     };
+    must_be_known(deps, &bill.provider).await?;
     let versions = deps.ledger.price_versions(&bill).await;
     let versions = versions.map_err(|error| ledger_status(&error))?;
     let catalogs = deps.registry.versions(&versions).await;
@@ -265,6 +266,24 @@ pub(super) async fn reconcile(
         corrected_usd: done.corrected.to_string(),
         beyond: done.beyond,
     }))
+}
+
+/// A bill of a provider that is not in the catalogue, and that nothing was ever owed to, has its name
+/// wrong.
+async fn must_be_known(deps: &Deps, provider: &ProviderSlug) -> Result<(), Status> {
+    let published = deps.registry.current();
+    if published.snapshot.provider(provider.as_str()).is_some() {
+        return Ok(());
+    }
+    let known = deps.ledger.is_in_books(provider).await;
+    if known.map_err(|error| ledger_status(&error))? {
+        return Ok(());
+    }
+    let text = format!(
+        "provider: there is no {:?}; nothing was posted",
+        provider.as_str()
+    );
+    Err(Status::invalid_argument(text))
 }
 
 /// What usage cost at a provider's endpoint. Where it may have been several, none unless they all

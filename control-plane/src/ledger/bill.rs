@@ -17,9 +17,12 @@ use shared::id::{OrgId, ProviderSlug, Version};
 use shared::money::Amount;
 use shared::usage::Usage;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Most lines of one bill.
 const LINES_MAX: usize = 200_000;
+/// A bill may say that it is complete until so much later than now: clocks run apart.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// Differences that are listed.
 const LISTED_MAX: usize = 100;
 
@@ -126,6 +129,7 @@ impl Ledger {
         price: impl Fn(Version, &Place, &Usage) -> Option<Amount>,
     ) -> Result<Reconciled, LedgerError> {
         check_length(bill)?;
+        self.check_complete(bill)?;
         let mut done = Reconciled::default();
         let records = self.records_of(bill).await?;
         let absent = self.absent_from(bill).await?;
@@ -166,9 +170,13 @@ impl Ledger {
                     )
                 });
             }
-            let (own, others) = found.pair(amounts);
-            for (record, billed) in own {
-                done.meet(record, billed, &mut due);
+            let (own, mut others) = found.pair(amounts);
+            for (record, billed) in &own {
+                done.meet(id, record, *billed, &mut due);
+            }
+            if let Some(asked) = found.asked(&bill.provider) {
+                let more = others.split_off(others.len().min(asked.saturating_sub(own.len())));
+                done.surplus(id, &bill.provider, (asked, more.len()));
             }
             for (nth, billed) in others.into_iter().enumerate() {
                 let reference = format!("beyond/{}/{id}/{nth}", bill.provider);
@@ -187,6 +195,34 @@ impl Ledger {
             done.count(&due, &again);
         }
         Ok(done)
+    }
+
+    fn check_complete(&self, bill: &Bill) -> Result<(), LedgerError> {
+        let ahead = u64::try_from(AHEAD_MAX.as_millis()).unwrap_or(u64::MAX);
+        let most = self.clock.unix_ms().saturating_add(ahead);
+        match bill.complete_until_unix_ms {
+            Some(until) if until > most => Err(LedgerError::Invalid {
+                what: "complete until",
+                reason: "lies in the future, of which no bill has everything".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// True when something was ever owed to a provider, or is in suspense because of it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_in_books(&self, provider: &ProviderSlug) -> Result<bool, LedgerError> {
+        let row = sqlx::query(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM balances WHERE kind = 'payable' AND provider = $1)
+                 OR EXISTS (SELECT 1 FROM usage_records
+                     WHERE outcome = 'suspense' AND provider = $1)",
+        )
+        .bind(provider.as_str())
+        .fetch_optional(self.database.readers())
+        .await?;
+        Ok(row.is_some())
     }
 
     /// Posts what is due. Gives the references of what had been posted before.
@@ -232,9 +268,24 @@ fn check_length(bill: &Bill) -> Result<(), LedgerError> {
 
 impl Reconciled {
     /// A line meets the record that it is about.
-    fn meet<'a>(&mut self, record: &'a Known, billed: Amount, due: &mut BTreeMap<OrgId, Due<'a>>) {
+    fn meet<'a>(
+        &mut self,
+        id: &str,
+        record: &'a Known,
+        billed: Amount,
+        due: &mut BTreeMap<OrgId, Due<'a>>,
+    ) {
         if record.done {
             self.before += 1;
+            let before = record.billed;
+            if before != billed {
+                self.differ(|| {
+                    format!(
+                        "{id} was settled at {before} USD by a bill before; that this one says \
+                         {billed} USD changes nothing"
+                    )
+                });
+            }
         } else if !record.in_suspense && record.cost == billed {
             self.equal += 1;
         } else if record.in_suspense || record.estimated {
@@ -244,6 +295,20 @@ impl Reconciled {
             let (cost, key, place) = (record.cost, record.key, &record.place);
             self.differ(|| format!("{place:?} of {key}: charged {cost} USD, billed {billed} USD"));
         }
+    }
+
+    /// Lines that are of no attempt: nothing is booked for them.
+    fn surplus(&mut self, id: &str, provider: &ProviderSlug, (asked, more): (usize, usize)) {
+        if more == 0 {
+            return;
+        }
+        self.unknown += more as u64;
+        self.differ(|| {
+            format!(
+                "{id}: {more} more lines than {provider} was asked for it ({asked} times); nothing \
+                 is booked for them"
+            )
+        });
     }
 
     fn count(&mut self, due: &Due<'_>, again: &[String]) {

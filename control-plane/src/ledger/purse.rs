@@ -155,7 +155,7 @@ async fn a_bill_settles_suspense_once(f: Fixture) {
     assert_eq!(totals.available, before.available + usd(3));
     f.sound().await;
 
-    bill.complete_until_unix_ms = Some(u64::MAX);
+    bill.complete_until_unix_ms = Some(f.clock.unix_ms());
     let done = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!((done.settled, done.released, done.before), (0, 1, 3));
     let totals = f.totals().await;
@@ -235,8 +235,9 @@ async fn a_bill_corrects_what_we_counted_ourselves(f: Fixture) {
     f.sound().await;
 }
 
-/// Nobody was charged for these attempts, so only who was tried tells at which price they are billed.
-async fn a_bill_in_tokens_has_a_price_for_what_was_never_charged(f: Fixture) {
+/// Requests some of whose attempts nobody was charged for: only who was tried tells at which price those
+/// are billed.
+async fn with_attempts(f: &Fixture) {
     f.acquire("l1", run("n", 1), 50).await.unwrap();
     let tried = |tags: &[(&str, u16)]| -> Vec<Tried> {
         let one = |(tag, status): &(&str, u16)| Tried {
@@ -249,7 +250,7 @@ async fn a_bill_in_tokens_has_a_price_for_what_was_never_charged(f: Fixture) {
         tags.iter().map(one).collect()
     };
     let request = |sequence, outcome, tags: &[(&str, u16)]| {
-        let mut record = used(&f, sequence, outcome, "");
+        let mut record = used(f, sequence, outcome, "");
         record.generation = format!("gen-{sequence}").as_str().into();
         (record.endpoint, record.provider, record.model) = (None, None, None);
         record.particulars.tried = tried(tags);
@@ -269,6 +270,10 @@ async fn a_bill_in_tokens_has_a_price_for_what_was_never_charged(f: Fixture) {
     own.particulars.tried[0].own_key = true;
     let records = [failed, hedged, second, before, own];
     f.ship(run("n", 1), &records).await.unwrap();
+}
+
+async fn a_bill_in_tokens_has_a_price_for_what_was_never_charged(f: Fixture) {
+    with_attempts(&f).await;
     let used_before = f.totals().await.used;
     let ids = ["gen-1", "gen-2", "gen-3", "gen-3", "gen-4"];
     let bill = Bill {
@@ -294,6 +299,59 @@ async fn a_bill_in_tokens_has_a_price_for_what_was_never_charged(f: Fixture) {
     assert_eq!(f.totals().await.used, used_before, "no client pays for it");
     let again = f.ledger.reconcile(FENCE, &bill, price).await.unwrap();
     assert_eq!((again.before, again.beyond), (4, 0));
+    f.sound().await;
+}
+
+/// A line that stands twice, one of an own key's, and one of a provider that was never asked.
+async fn a_line_of_no_attempt_is_told_and_not_booked(f: Fixture) {
+    with_attempts(&f).await;
+    let owed = f.owed("acme").await;
+    let price = |_: Version, _: &Place, _: &Usage| None;
+    let of = |provider: &str, ids: &[&str]| Bill {
+        provider: provider.into(),
+        lines: ids.iter().map(|id| line(id, 1)).collect(),
+        complete_until_unix_ms: None,
+    };
+    for (wrong, booked) in [
+        (of("acme", &["gen-1", "gen-1"]), 1),
+        (of("acme", &["gen-5"]), 0),
+        (of("never", &["gen-3"]), 0),
+    ] {
+        let done = f.ledger.reconcile(FENCE, &wrong, price).await.unwrap();
+        assert_eq!((done.unknown, done.beyond), (1, booked), "{done:?}");
+        let told = &done.differences[0];
+        assert!(told.contains("nothing is booked"), "{told}");
+    }
+    assert_eq!(f.owed("acme").await, owed + usd(1));
+    f.sound().await;
+}
+
+async fn what_a_complete_bill_left_out_and_a_later_one_has_is_told(f: Fixture) {
+    f.acquire("l1", run("n", 1), 50).await.unwrap();
+    f.ship(run("n", 1), &[used(&f, 1, Outcome::Suspense, "a")])
+        .await
+        .unwrap();
+    let bill = |lines, until| Bill {
+        provider: "acme".into(),
+        lines,
+        complete_until_unix_ms: until,
+    };
+    let price = |_: Version, _: &Place, _: &Usage| None;
+    let now = f.clock.unix_ms();
+    let early = bill(Vec::new(), Some(now + 3_600_000));
+    let refused = f.ledger.reconcile(FENCE, &early, price).await;
+    assert!(
+        matches!(refused, Err(LedgerError::Invalid { .. })),
+        "{refused:?}"
+    );
+    let whole = bill(Vec::new(), Some(now));
+    let done = f.ledger.reconcile(FENCE, &whole, price).await.unwrap();
+    assert_eq!((done.released, &*done.differences), (1, &[][..]));
+    let later = bill(vec![line("a", 2)], None);
+    let done = f.ledger.reconcile(FENCE, &later, price).await.unwrap();
+    assert_eq!((done.before, done.differences.len()), (1, 1), "{done:?}");
+    assert!(done.differences[0].contains("settled at 0 USD"), "{done:?}");
+    assert_eq!(f.totals().await.used, Amount::ZERO);
     f.sound().await;
 }
 
@@ -362,6 +420,8 @@ on_both! {
     a_fee_on_what_was_spent_takes_nothing_from_what_was_bought,
     a_bill_corrects_what_we_counted_ourselves,
     a_bill_in_tokens_has_a_price_for_what_was_never_charged,
+    a_line_of_no_attempt_is_told_and_not_booked,
+    what_a_complete_bill_left_out_and_a_later_one_has_is_told,
     a_correction_of_an_empty_purse_is_owed,
     a_generation_tells_what_it_cost_with_the_fee,
     a_purchase_pays_the_fee_of_its_terms_once,

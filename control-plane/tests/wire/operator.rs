@@ -208,6 +208,12 @@ async fn terms_stay_and_bills_without_amounts_are_refused() {
         reference: "pay-2".to_owned(),
     };
     assert_eq!(body(admin.buy_credits(bought).await).fee_usd, "5");
+    let strange = wire::ReconcileBillRequest {
+        provider: "nope".to_owned(),
+        ..wire::ReconcileBillRequest::default()
+    };
+    let refused = admin.reconcile_bill(strange).await.unwrap_err();
+    assert!(refused.message().contains("\"nope\""), "{refused}");
     for (amount, tokens) in [("", 0), ("-5", 0), ("1", 7)] {
         let line = wire::BillLine {
             id: "gen".to_owned(),

@@ -9,7 +9,7 @@ use shared::id::{OrgId, ProviderSlug, Version};
 use shared::key::KeyHash;
 use shared::limit::Window;
 use shared::money::Amount;
-use shared::record::Tried;
+use shared::record::{TRIED_MAX, Tried};
 use shared::usage::Usage;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::{HashMap, HashSet};
@@ -33,6 +33,8 @@ pub(super) struct Known {
     requested: String,
     /// Who was asked for it with keys of the platform's, in order.
     tried: Vec<Tried>,
+    /// It says who was asked, all of them.
+    tells_tried: bool,
     /// The catalogue that it was held and charged by.
     prices: Version,
     provider: String,
@@ -48,7 +50,7 @@ pub(super) struct Known {
     /// Settled by a bill before.
     pub(super) done: bool,
     /// By which amount.
-    billed: Amount,
+    pub(super) billed: Amount,
     /// The windows of limits that it held from.
     pub(super) windows: Vec<Window>,
     /// The platform's fee, in millionths.
@@ -119,6 +121,15 @@ impl<'a> Found<'a> {
             }
         }
         places
+    }
+
+    /// How often the provider was asked for it with keys of the platform's; none where that is not
+    /// known, of a request that a kill cut off or that an edge of before has served.
+    pub(super) fn asked(&self, provider: &ProviderSlug) -> Option<usize> {
+        let record = self.record();
+        let known = record.tells_tried && !record.in_suspense;
+        let asked = record.tried.iter().filter(|it| it.provider == *provider);
+        known.then(|| asked.count())
     }
 
     /// Which amount is whose: an equal one where there is one, else the newest, for what came
@@ -236,19 +247,16 @@ impl Ledger {
     }
 }
 
-fn tried(particulars: String) -> Result<Vec<Tried>, LedgerError> {
-    let mut tried = usage::particulars_of(particulars)?.tried;
-    // What an own key did is on its owner's bill.
-    tried.retain(|it| !it.own_key);
-    Ok(tried)
-}
-
 fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
     let key: String = row.try_get(8)?;
     let state: String = row.try_get(10)?;
     let usage: String = row.try_get(14)?;
     let outcome: String = row.try_get(15)?;
     let usage: Usage = serde_json::from_str(&usage).unwrap_or_default();
+    let mut tried = usage::particulars_of(row.try_get(24)?)?.tried;
+    let tells_tried = !tried.is_empty() && tried.len() < TRIED_MAX;
+    // What an own key did is on its owner's bill.
+    tried.retain(|it| !it.own_key);
     Ok(Known {
         place: (
             row.try_get(4)?,
@@ -264,7 +272,8 @@ fn known_of(row: &sqlx::any::AnyRow) -> Result<Known, LedgerError> {
         })?,
         endpoint: row.try_get(9)?,
         requested: row.try_get(23)?,
-        tried: tried(row.try_get(24)?)?,
+        tried,
+        tells_tried,
         prices: Version {
             epoch: unsigned(row, 21)?,
             number: unsigned(row, 22)?,
