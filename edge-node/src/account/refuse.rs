@@ -83,6 +83,14 @@ fn poor(principal: &Principal, (poor, worst): (&Poor, &Worst), unix_s: u64) -> F
         None => no_credits(least, have),
         Some(window) => exceeded(principal, window, least, unix_s),
     };
+    if failure.status == 403 && have > Amount::ZERO {
+        // Something is left, so a smaller request would be served.
+        let text = format!(
+            " This request needs at least ${least}, and ${have} is left: lower max_tokens and try \
+             again"
+        );
+        failure.message.push_str(&text);
+    }
     let metadata = &mut failure.metadata;
     if failure.status != 429 {
         metadata.insert("needed_usd".into(), least.to_string().into());
@@ -308,7 +316,11 @@ fn of_budget(window: &Window, most: Amount) -> Failure {
         Scope::Workspace => "workspace_budget",
         _ => "organization_budget",
     };
-    told(&mut failure, source, "ask an admin to raise the budget");
+    told(
+        &mut failure,
+        source,
+        "ask an admin to raise the budget, or lower max_tokens",
+    );
     failure
 }
 
@@ -317,7 +329,7 @@ fn of_guardrail(window: &Window, most: Amount) -> Failure {
     let message = format!("{subject} exceeded. Contact your org admin.");
     let kind = ErrorType::PermissionDenied;
     let mut failure = Failure::new(Fault::Account, 403, kind, "budget_exceeded", message);
-    let hint = "ask an admin to raise the guardrail's limit_usd";
+    let hint = "ask an admin to raise the guardrail's limit_usd, or lower max_tokens";
     told(&mut failure, "guardrail_budget", hint);
     let guardrail = parts(window).0.unwrap_or_default();
     failure

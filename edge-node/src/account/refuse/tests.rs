@@ -15,6 +15,10 @@ fn principal() -> Principal {
 }
 
 fn told_of(scope: Scope, interval: Interval, held: i128) -> (u16, String, Value) {
+    told_with((scope, interval), held, 0)
+}
+
+fn told_with((scope, interval): (Scope, Interval), held: i128, left: i128) -> (u16, String, Value) {
     let limit = Limit {
         scope,
         id: "x_1".into(),
@@ -37,7 +41,7 @@ fn told_of(scope: Scope, interval: Interval, held: i128) -> (u16, String, Value)
     };
     let short = Poor {
         purse,
-        left: Amount::ZERO,
+        left: Amount(left),
         outside: Amount::ZERO,
         elsewhere: Amount::ZERO,
         held: Amount(held),
@@ -81,6 +85,14 @@ fn a_refusal_names_the_limit_its_window_and_what_helps() {
     let (status, text, _) = told_of(Scope::Member, Interval::Lifetime, 0);
     assert_eq!(status, 403);
     assert!(text.starts_with("Member total budget of $500.00 exceeded."));
+    assert!(!text.contains("left"), "{text}");
+    let (_, text, told) = told_with((Scope::Member, Interval::Daily), 0, 4);
+    let words = "needs at least $0.000000000005, and $0.000000000004 is left: lower max_tokens";
+    assert!(text.contains(words), "{text}");
+    assert_eq!(
+        told["remedy_hint"],
+        "ask an admin to raise the budget, or lower max_tokens"
+    );
 }
 
 #[test]
