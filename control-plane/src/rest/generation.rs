@@ -70,17 +70,21 @@ struct Told {
 }
 
 /// One attempt, those that failed or were called off included, in the order in which they were begun.
+/// OpenRouter's own SDKs take all but the status as given or left out, never as null.
 #[derive(Serialize)]
 struct Response {
     /// The provider's own id of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     endpoint_id: String,
     provider_name: String,
     model_permaslug: String,
     is_byok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     latency: Option<u64>,
     /// Null when nobody waited for the answer.
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     routed_service_tier: Option<String>,
 }
 

@@ -106,10 +106,8 @@ async fn a_generation_tells_who_asked_and_who_was_tried(f: Fixture) {
         (&of(0)["status"], &of(0)["endpoint_id"], &of(0)["id"]),
         (&json!(429), &json!("a/b@beta"), &Value::Null)
     );
-    assert_eq!(
-        (&of(1)["status"], &of(1)["latency"]),
-        (&Value::Null, &Value::Null)
-    );
+    assert_eq!(of(1)["status"], Value::Null);
+    assert_eq!(of(1).get("latency"), None, "left out, not null");
     assert_eq!(
         of(2),
         &json!({
