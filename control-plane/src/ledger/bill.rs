@@ -11,7 +11,7 @@ use super::journal::Kind;
 use super::{Ledger, LedgerError};
 use crate::store::Epoch;
 pub use known::Place;
-use known::{Known, Shelf};
+use known::{Found, Known, Shelf};
 use post::{Beyond, Move};
 use shared::id::{OrgId, ProviderSlug, Version};
 use shared::money::Amount;
@@ -170,14 +170,11 @@ impl Ledger {
                     )
                 });
             }
-            let (own, mut others) = found.pair(amounts);
+            let (own, others) = found.pair(amounts);
             for (record, billed) in &own {
                 done.meet(id, record, *billed, &mut due);
             }
-            if let Some(asked) = found.asked(&bill.provider) {
-                let more = others.split_off(others.len().min(asked.saturating_sub(own.len())));
-                done.surplus(id, &bill.provider, (asked, more.len()));
-            }
+            let others = done.of_attempts(id, &found, (&bill.provider, own.len()), others);
             for (nth, billed) in others.into_iter().enumerate() {
                 let reference = format!("beyond/{}/{id}/{nth}", bill.provider);
                 let of = due.entry(found.org().clone()).or_default();
@@ -294,6 +291,40 @@ impl Reconciled {
         } else {
             let (cost, key, place) = (record.cost, record.key, &record.place);
             self.differ(|| format!("{place:?} of {key}: charged {cost} USD, billed {billed} USD"));
+        }
+    }
+
+    /// Of lines besides those of the `own` records, which may be of attempts; the rest is told.
+    fn of_attempts(
+        &mut self,
+        id: &str,
+        found: &Found<'_>,
+        (provider, own): (&ProviderSlug, usize),
+        mut others: Vec<Amount>,
+    ) -> Vec<Amount> {
+        if let Some(asked) = found.asked(provider) {
+            let more = others.split_off(others.len().min(asked.saturating_sub(own)));
+            self.surplus(id, provider, (asked, more.len()));
+            return others;
+        }
+        // Who was asked is not known; what an attempt may cost is.
+        let most = found.held();
+        let (fits, beyond): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|billed| *billed <= most);
+        self.too_much(id, most, &beyond);
+        fits
+    }
+
+    /// Lines of more than any attempt of the request could cost: nothing is booked for them.
+    fn too_much(&mut self, id: &str, most: Amount, beyond: &[Amount]) {
+        self.unknown += beyond.len() as u64;
+        for billed in beyond {
+            self.differ(|| {
+                format!(
+                    "{id}: {billed} USD are billed for an attempt of a request for which {most} USD \
+                     were held; is it this provider's? nothing is booked"
+                )
+            });
         }
     }
 

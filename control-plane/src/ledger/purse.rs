@@ -302,7 +302,8 @@ async fn a_bill_in_tokens_has_a_price_for_what_was_never_charged(f: Fixture) {
     f.sound().await;
 }
 
-/// A line that stands twice, one of an own key's, and one of a provider that was never asked.
+/// A line that stands twice, one of an own key's, one of a provider that was never asked, and, where
+/// it is not known who was asked, one of more than was held.
 async fn a_line_of_no_attempt_is_told_and_not_booked(f: Fixture) {
     with_attempts(&f).await;
     let owed = f.owed("acme").await;
@@ -312,10 +313,15 @@ async fn a_line_of_no_attempt_is_told_and_not_booked(f: Fixture) {
         lines: ids.iter().map(|id| line(id, 1)).collect(),
         complete_until_unix_ms: None,
     };
+    let too_much = Bill {
+        lines: vec![line("gen-4", 5)],
+        ..of("other", &[])
+    };
     for (wrong, booked) in [
         (of("acme", &["gen-1", "gen-1"]), 1),
         (of("acme", &["gen-5"]), 0),
         (of("never", &["gen-3"]), 0),
+        (too_much, 0),
     ] {
         let done = f.ledger.reconcile(FENCE, &wrong, price).await.unwrap();
         assert_eq!((done.unknown, done.beyond), (1, booked), "{done:?}");

@@ -44,7 +44,8 @@ pub struct Patience {
 
 impl Patience {
     /// The patience for one attempt; the provider's own bounds are never exceeded. Without
-    /// knowledge of the endpoint's speed they are all there is.
+    /// knowledge of the endpoint's speed they are all there is, but for a whole answer whose length
+    /// is bounded: nobody sells one slower than [`Tuning::whole_slowest`].
     #[must_use]
     pub fn of(tuning: &Tuning, pace: &Pace, task: &Task, bounds: &Timeouts) -> Self {
         let patience = if task.stream {
@@ -77,19 +78,24 @@ impl Patience {
     }
 
     fn of_whole(tuning: &Tuning, pace: &Pace, task: &Task, bounds: &Timeouts) -> Self {
-        let unknown = Self {
-            silence: bounds.first_token.min(bounds.total),
-            hedge: bounds.first_token.min(bounds.total),
-            deadline: bounds.total,
+        let first = bounds.first_token.min(bounds.total);
+        let unknown = |deadline| Self {
+            silence: first,
+            hedge: first,
+            deadline,
         };
-        let (Some(p95), Some(tokens)) = (pace.ttft_p95, task.max_tokens) else {
-            return unknown;
+        let Some(tokens) = task.max_tokens else {
+            return unknown(bounds.total);
         };
-        let Some(speed) = pace.tokens_per_second.filter(|speed| *speed > 0.0) else {
-            return unknown;
+        let speed = pace.tokens_per_second.filter(|speed| *speed > 0.0);
+        let (Some(p95), Some(speed)) = (pace.ttft_p95, speed) else {
+            // Who never answers would have the whole bound, however short the answer is to be.
+            let reading = prefill(tuning, task.prompt_tokens);
+            let slowest = written(tokens, tuning.whole_slowest);
+            let deadline = first.saturating_add(reading).saturating_add(slowest);
+            return unknown(deadline.min(bounds.total));
         };
-        #[expect(clippy::cast_precision_loss, reason = "a time needs no exact digits")]
-        let writing = |part: f64| seconds(tokens as f64 / (speed * part).max(1e-3));
+        let writing = |part: f64| written(tokens, speed * part);
         let known = first_content(tuning, p95, task);
         let slowly = writing(tuning.whole_silence);
         Self {
@@ -116,6 +122,12 @@ fn first_content(tuning: &Tuning, p95: Duration, task: &Task) -> Patience {
             .clamp(least, most)
             .max(times(tuning.deadline_fair)),
     }
+}
+
+/// The time that so many tokens take at a speed in tokens per second.
+#[expect(clippy::cast_precision_loss, reason = "a time needs no exact digits")]
+fn written(tokens: u64, speed: f64) -> Duration {
+    seconds(tokens as f64 / speed.max(1e-3))
 }
 
 /// The time that a prompt takes beyond a usual one.

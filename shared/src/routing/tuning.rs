@@ -59,8 +59,11 @@ pub struct Tuning {
     pub prompt_per_s: f64,
     /// A whole answer may come at this part of the median speed before it counts as silent …
     pub whole_silence: f64,
-    /// … and at this part before it is given up.
+    /// … and at this part before it is given up …
     pub whole_deadline: f64,
+    /// … or, where no speed is known, at so many tokens per second: slower than any endpoint of the
+    /// catalogue's lists.
+    pub whole_slowest: f64,
 }
 
 impl Default for Tuning {
@@ -90,6 +93,7 @@ impl Default for Tuning {
             prompt_per_s: 2_500.0,
             whole_silence: 0.5,
             whole_deadline: 0.25,
+            whole_slowest: 4.0,
         }
     }
 }

@@ -132,6 +132,11 @@ impl<'a> Found<'a> {
         known.then(|| asked.count())
     }
 
+    /// The worst case of one attempt, as it was held.
+    pub(super) fn held(&self) -> Amount {
+        self.record().held
+    }
+
     /// Which amount is whose: an equal one where there is one, else the newest, for what came
     /// before is attempts that failed. The second list is what is nobody's and not nothing.
     pub(super) fn pair(&self, mut amounts: Vec<Amount>) -> (Vec<(&'a Known, Amount)>, Vec<Amount>) {

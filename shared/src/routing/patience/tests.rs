@@ -80,6 +80,16 @@ fn without_knowledge_the_providers_bounds_hold() {
         (whole.silence, whole.deadline),
         (bounds.first_token, bounds.total)
     );
+    // A short answer takes no ten minutes, however slow its endpoint may be: 20 tokens at 4 per
+    // second after the bound on the first.
+    let short = Task {
+        stream: false,
+        max_tokens: Some(20),
+        ..task()
+    };
+    let short = of(&Pace::default(), &short);
+    assert_eq!(short.deadline, bounds.first_token + ms(5_000));
+    assert_eq!((short.silence, short.hedge), (whole.silence, whole.hedge));
 }
 
 #[test]
