@@ -28,7 +28,7 @@ const PRIOR_POWER: i32 = 2;
 
 /// The weight of an endpoint of which nothing but its price is known, in USD per token of a usual mix:
 /// half the price, four times the traffic. Edges go by it while they have no ranking of a model, and
-/// the ranking of a model of which nothing is known goes by [`ScoreTuning::prior`], which is the same.
+/// the ranking of a model of which nothing is known goes by `ScoreTuning::prior`, which is the same.
 #[must_use]
 pub fn prior(price: f64) -> f64 {
     price.max(PRICE_MIN).powi(-PRIOR_POWER)
